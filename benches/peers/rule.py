@@ -1,0 +1,77 @@
+"""The rule that every script here runs: a binary-weight MLP, and the cascaded EMA filter (CEMA) that flips its weights.
+
+Dense layers have weights in {-1, +1} and no bias; a batch norm follows each one; sign lies between them. The weight
+gradient G passes two exponential moving averages, m of G and h of m, and a weight is -sign(h), unchanged where h is 0.
+"""
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Sign(torch.autograd.Function):
+    """+1 where x >= 0 (also for -0.0), else -1; the gradient passes where |x| <= 1."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x)
+        return torch.where(x >= 0, 1.0, -1.0)
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tensor:
+        (x,) = ctx.saved_tensors
+        return grad.masked_fill(x.abs() > 1, 0)
+
+
+class BinaryMlp(nn.Module):
+    """Dense, batch norm, sign, ..., dense, batch norm; `sizes` runs from the input to the classes."""
+
+    def __init__(self, sizes: list[int], rng: np.random.Generator):
+        super().__init__()
+        signs = [rng.integers(0, 2, (out, into)) * 2 - 1 for into, out in zip(sizes, sizes[1:])]
+        self.weights = nn.ParameterList(torch.tensor(s, dtype=torch.float32) for s in signs)
+        self.norms = nn.ModuleList(nn.BatchNorm1d(out) for out in sizes[1:])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for i, (weight, norm) in enumerate(zip(self.weights, self.norms)):
+            x = norm(F.linear(Sign.apply(x) if i else x, weight))
+        return x
+
+
+class Cema:
+    """The optimizer of the binary weights; `step` takes alpha, as it decays."""
+
+    def __init__(self, weights, gamma: float):
+        self.weights, self.gamma = list(weights), gamma
+        self.m = [torch.zeros_like(w) for w in self.weights]
+        self.h = [torch.zeros_like(w) for w in self.weights]
+
+    @torch.no_grad()
+    def step(self, alpha: float):
+        for w, m, h in zip(self.weights, self.m, self.h):
+            m.lerp_(w.grad, self.gamma)
+            h.lerp_(m, alpha)
+            w.copy_(torch.where(h == 0, w, -h.sign()))
+            w.grad = None
+
+
+def decayed(alpha: float, step: int, steps: int) -> float:
+    """Alpha at `step` of `steps`: linearly down to 0."""
+    return alpha * (1 - step / steps)
+
+
+def scale_pixels(pixels: np.ndarray, largest: int) -> Tensor:
+    """Pixels 0..largest as flat rows in [-1, 1]."""
+    flat = torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32))
+    return flat * 2 / largest - 1
+
+
+def read_digits(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels u8 [rows, 64] in 0..16 and labels i64 [rows] of a digits.csv.gz."""
+    with gzip.open(path, "rt") as lines:
+        rows = np.loadtxt(lines, delimiter=",", dtype=np.int64)
+    return rows[:, :64].astype(np.uint8), rows[:, 64]

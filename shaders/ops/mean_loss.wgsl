@@ -1,0 +1,42 @@
+// mean_loss: the mean of the rows' losses goes into the ring of losses, at this step's slot; the first step whose loss is not
+// finite is kept in `failed` (0xffffffff: none), by an integer minimum on the step's number.
+// import: bits, step
+
+struct Params {
+    rows: u32,
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+@group(0) @binding(0) var<storage, read> loss: array<f32>;                 // [rows]
+@group(0) @binding(1) var<storage, read_write> ring: array<f32>;           // [steps between read-backs]
+@group(0) @binding(2) var<storage, read_write> failed: array<atomic<u32>>; // [1]
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
+
+var<workgroup> sh_sums: array<f32, THREADS>;
+
+@compute @workgroup_size(THREADS)
+fn mean_loss(@builtin(local_invocation_index) local: u32) {
+    var sum = 0.0;
+    for (var row = local; row < params.rows; row += THREADS) {
+        sum += loss[row];
+    }
+    sh_sums[local] = sum;
+    workgroupBarrier();
+    if (local == 0u) {
+        var total = 0.0;
+        for (var i = 0u; i < THREADS; i++) {
+            total += sh_sums[i];
+        }
+        total /= f32(step.valid_rows);
+        ring[step.loss_slot] = total;
+        if (!is_finite(total)) {
+            atomicMin(&failed[0], step.step);
+        }
+    }
+}

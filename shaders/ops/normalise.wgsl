@@ -1,0 +1,39 @@
+// normalise: bytes of pixels to numbers, x = scale[c] * byte + shift[c], where c is the channel; NHWC, at most four channels.
+// The first node of every network: batches are uploaded as bytes.
+// import: index
+
+struct Params {
+    scale: vec4<f32>, // by channel
+    shift: vec4<f32>,
+    rows: u32,     // samples in the batch
+    columns: u32,  // pixels times channels of a sample
+    channels: u32,
+    pad: u32,
+}
+
+@group(0) @binding(0) var<storage, read> pixels: array<u32>;    // bytes [rows][columns], four to a word
+@group(0) @binding(1) var<storage, read_write> x: array<f32>;   // [columns/32][rows][32]
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+
+// An invocation has one element of the panels, tail lanes too (they are 0).
+@compute @workgroup_size(THREADS)
+fn normalise(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    let row = (i >> 5u) % params.rows;
+    let panel = (i >> 5u) / params.rows;
+    let column = panel * 32u + (i & 31u);
+    if (panel >= (params.columns + 31u) / 32u) {
+        return;
+    }
+    var value = 0.0;
+    if (column < params.columns) {
+        let at = row * params.columns + column;
+        let byte = (pixels[at >> 2u] >> ((at & 3u) * 8u)) & 255u;
+        let channel = column % params.channels;
+        value = params.scale[channel] * f32(byte) + params.shift[channel];
+    }
+    x[i] = value;
+}

@@ -1,0 +1,84 @@
+// softmax_cross_entropy: loss[r] = log(sum_c exp z[r][c]) - sum_c t[c] z[r][c], targets t smoothed: (1 - e) at the label, e / classes
+// everywhere (Szegedy et al. 2016, section 7); dz = (softmax(z) - t) / samples in the batch. Rows without a sample have loss and
+// gradient 0. `correct` counts, by class, the samples whose first largest logit is the label's.
+// import: index, step
+
+struct Params {
+    rows: u32,
+    classes: u32,
+    smoothing: f32, // e
+    pad: u32,
+}
+
+@group(0) @binding(0) var<storage, read> z: array<f32>;                       // logits, [classes/32][rows][32]
+@group(0) @binding(1) var<storage, read> labels: array<u32>;                  // [rows]
+@group(0) @binding(2) var<storage, read_write> loss: array<f32>;              // [rows]
+@group(0) @binding(3) var<storage, read_write> correct: array<atomic<u32>>;   // [classes]
+@group(0) @binding(4) var<storage, read_write> dz: array<f32>;                // as z
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+
+// max z and the sum of exp(z - max).
+fn normaliser(row: u32) -> vec2<f32> {
+    var top = z[panel_index(params.rows, row, 0u)];
+    for (var c = 1u; c < params.classes; c++) {
+        top = max(top, z[panel_index(params.rows, row, c)]);
+    }
+    var sum = 0.0;
+    for (var c = 0u; c < params.classes; c++) {
+        sum += exp(z[panel_index(params.rows, row, c)] - top);
+    }
+    return vec2<f32>(top, sum);
+}
+
+fn target_of(c: u32, label: u32) -> f32 {
+    return params.smoothing / f32(params.classes) + select(0.0, 1.0 - params.smoothing, c == label);
+}
+
+// An invocation has one row.
+@compute @workgroup_size(THREADS)
+fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let row = linear_group(group, groups) * THREADS + local;
+    if (row >= params.rows) {
+        return;
+    }
+    if (row >= step.valid_rows) {
+        loss[row] = 0.0;
+        return;
+    }
+    let norm = normaliser(row);
+    let label = labels[row];
+    var expected = 0.0;
+    var best = 0u;
+    for (var c = 0u; c < params.classes; c++) {
+        let value = z[panel_index(params.rows, row, c)];
+        expected += target_of(c, label) * (value - norm.x);
+        if (value > z[panel_index(params.rows, row, best)]) {
+            best = c;
+        }
+    }
+    loss[row] = log(norm.y) - expected;
+    if (best == label) {
+        atomicAdd(&correct[label], 1u);
+    }
+}
+
+// An invocation has one row, tail lanes too (they are 0).
+@compute @workgroup_size(THREADS)
+fn softmax_cross_entropy_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let row = linear_group(group, groups) * THREADS + local;
+    if (row >= params.rows) {
+        return;
+    }
+    let lanes = (params.classes + 31u) / 32u * 32u;
+    let inside = row < step.valid_rows;
+    let norm = normaliser(row);
+    let share = 1.0 / f32(step.valid_rows);
+    for (var c = 0u; c < lanes; c++) {
+        let i = panel_index(params.rows, row, c);
+        let value = (exp(z[i] - norm.x) / norm.y - target_of(c, labels[row])) * share;
+        dz[i] = select(0.0, value, inside && c < params.classes);
+    }
+}

@@ -1,0 +1,63 @@
+// squared_hinge: loss[r] = mean_c max(0, 1 - t[c] z[r][c])^2 with targets t = +1 at the label, -1 elsewhere
+// (Courbariaux et al. 2016, section 2.1); dz = -2 t max(0, 1 - t z) / (classes * samples in the batch). Rows without a sample have
+// loss and gradient 0. `correct` counts as softmax_cross_entropy does.
+// import: index, step
+
+struct Params {
+    rows: u32,
+    classes: u32,
+    pad0: u32,
+    pad1: u32,
+}
+
+@group(0) @binding(0) var<storage, read> z: array<f32>;                     // [classes/32][rows][32]
+@group(0) @binding(1) var<storage, read> labels: array<u32>;                // [rows]
+@group(0) @binding(2) var<storage, read_write> loss: array<f32>;            // [rows]
+@group(0) @binding(3) var<storage, read_write> correct: array<atomic<u32>>; // [classes]
+@group(0) @binding(4) var<storage, read_write> dz: array<f32>;              // as z
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+
+// An invocation has one row.
+@compute @workgroup_size(THREADS)
+fn squared_hinge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let row = linear_group(group, groups) * THREADS + local;
+    if (row >= params.rows) {
+        return;
+    }
+    if (row >= step.valid_rows) {
+        loss[row] = 0.0;
+        return;
+    }
+    var sum = 0.0;
+    var best = 0u;
+    for (var c = 0u; c < params.classes; c++) {
+        let value = z[panel_index(params.rows, row, c)];
+        let slack = max(0.0, 1.0 - select(-value, value, c == labels[row]));
+        sum += slack * slack;
+        if (value > z[panel_index(params.rows, row, best)]) {
+            best = c;
+        }
+    }
+    loss[row] = sum / f32(params.classes);
+    if (best == labels[row]) {
+        atomicAdd(&correct[labels[row]], 1u);
+    }
+}
+
+// An invocation has one element, tail lanes too (they are 0).
+@compute @workgroup_size(THREADS)
+fn squared_hinge_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&dz)) {
+        return;
+    }
+    let row = (i >> 5u) % params.rows;
+    let c = (i >> 5u) / params.rows * 32u + (i & 31u);
+    let sign = select(-1.0, 1.0, c == labels[row]);
+    let slack = max(0.0, 1.0 - sign * z[i]);
+    let value = -2.0 * sign * slack / (f32(params.classes) * f32(step.valid_rows));
+    dz[i] = select(0.0, value, c < params.classes && row < step.valid_rows);
+}

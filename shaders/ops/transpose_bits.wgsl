@@ -1,0 +1,33 @@
+// transpose_bits: y(c, r) = x(r, c) on packed bits, so that a product can read a matrix packed along its other axis.
+// In panels a 32 x 32 tile of bits is 32 words in a row, in x and in y: the transpose moves whole tiles.
+
+struct Params {
+    row_panels: u32, // of x: ceil(rows / 32), the words of a row of y
+    words: u32,      // of a row of x: ceil(columns / 32), the panels of y
+    pad0: u32,
+    pad1: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;       // panels [row_panels][words][32]
+@group(0) @binding(1) var<storage, read_write> y: array<u32>; // panels [words][row_panels][32]
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+// A workgroup has one tile.
+const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
+
+@compute @workgroup_size(32)
+fn transpose_bits(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let tile = group.y * groups.x + group.x;
+    if (tile >= params.row_panels * params.words) {
+        return;
+    }
+    let row_panel = tile % params.row_panels;
+    let word = tile / params.row_panels;
+    let first = (row_panel * params.words + word) * 32u;
+    var bits = 0u;
+    for (var r = 0u; r < 32u; r++) { // unroll
+        bits |= ((x[first + r] >> lane) & 1u) << r;
+    }
+    y[tile * 32u + lane] = bits;
+}

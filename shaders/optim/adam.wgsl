@@ -1,0 +1,34 @@
+// adam: Kingma and Ba 2015, algorithm 1, as PyTorch writes it:
+//   m += (1 - beta1) (g - m),  v += (1 - beta2) (g^2 - v),  p -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon).
+// The host works the corrections into the knobs: x = rate / (1 - beta1^t), y = 1 / sqrt(1 - beta2^t), z = 1 - beta1, w = 1 - beta2.
+// import: index, step
+
+struct Params {
+    knob: u32, // which vec4 of the step's knobs
+    epsilon: f32,
+    pad0: u32,
+    pad1: u32,
+}
+
+@group(0) @binding(0) var<storage, read> g: array<f32>;       // gradient
+@group(0) @binding(1) var<storage, read_write> m: array<f32>; // first moment, as g
+@group(0) @binding(2) var<storage, read_write> v: array<f32>; // second moment, as g
+@group(0) @binding(3) var<storage, read_write> p: array<f32>; // parameter, as g
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+
+@compute @workgroup_size(THREADS)
+fn adam(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&p)) {
+        return;
+    }
+    let knobs = step.knobs[params.knob];
+    let m_new = m[i] + knobs.z * (g[i] - m[i]);
+    let v_new = v[i] + knobs.w * (g[i] * g[i] - v[i]);
+    m[i] = m_new;
+    v[i] = v_new;
+    p[i] -= knobs.x * m_new / (sqrt(v_new) * knobs.y + params.epsilon);
+}

@@ -1,0 +1,30 @@
+// sgd: stochastic gradient descent with momentum and weight decay, as PyTorch writes it (no dampening, no Nesterov):
+//   v = mu * v + (g + decay * p),  p -= rate * v.   Knobs: x = rate, y = mu, z = decay.
+// import: index, step
+
+struct Params {
+    knob: u32, // which vec4 of the step's knobs
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+@group(0) @binding(0) var<storage, read> g: array<f32>;       // gradient
+@group(0) @binding(1) var<storage, read_write> v: array<f32>; // velocity, as g
+@group(0) @binding(2) var<storage, read_write> p: array<f32>; // parameter, as g
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+
+@compute @workgroup_size(THREADS)
+fn sgd(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&p)) {
+        return;
+    }
+    let knobs = step.knobs[params.knob];
+    let velocity = knobs.y * v[i] + (g[i] + knobs.z * p[i]);
+    v[i] = velocity;
+    p[i] -= knobs.x * velocity;
+}

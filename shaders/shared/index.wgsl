@@ -1,0 +1,16 @@
+// Where elements lie, and which of them an invocation has.
+// Panels hold 32 columns: element (row, column) of a matrix of `rows` rows is at ((column / 32) * rows + row) * 32 + column % 32.
+// Bits: word (row, word) of a matrix of `words` words a row is at ((row / 32) * words + word) * 32 + row % 32.
+
+// Grids above 65,535 groups are folded into two dimensions: this is their linear index again.
+fn linear_group(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+    return group.y * groups.x + group.x;
+}
+
+fn panel_index(rows: u32, row: u32, column: u32) -> u32 {
+    return ((column >> 5u) * rows + row) * 32u + (column & 31u);
+}
+
+fn word_index(words: u32, row: u32, word: u32) -> u32 {
+    return ((row >> 5u) * words + word) * 32u + (row & 31u);
+}

@@ -1,0 +1,342 @@
+//! AVX2 with FMA. Lanes are columns: four registers hold a panel's 32.
+
+use std::arch::x86_64::*;
+
+use super::isa::{Cascade, FloatBits, Isa, PANEL, Xnor, words};
+
+pub(super) static ISA: Isa = Isa { name: "avx2", xnor, float_bits, cascade, sign_pack, sign_pack_mask, transpose32 };
+
+/// Columns in a register.
+const LANES: usize = 8;
+
+/// Words a row that are compared before the counts join y: a chunk of weights and one of activations fit the first
+/// cache (16 KiB each at 128), and a byte holds at most `128 / 8 * 8` counts of eights and `8 + 2 * 8 + 4 * 8 + 7 *
+/// 8` of others.
+const CHUNK: usize = 128;
+
+/// All ones in the first `columns` of the 8 lanes from column `first` on.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn lanes_below(columns: usize, first: usize) -> __m256i {
+    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(columns as i32 - first as i32), lane)
+}
+
+/// # Safety
+/// The processor has the instructions and `task` passed its check against `y`.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
+    let words = words(task.k);
+    let valid: [__m256i; 4] = std::array::from_fn(|v| lanes_below(task.columns, v * LANES));
+    for start in (0..words).step_by(CHUNK) {
+        let length = CHUNK.min(words - start);
+        let w = task.w[start * PANEL..].as_ptr();
+        for (row, y) in (task.row_begin..task.row_end).step_by(2).zip(y.chunks_mut(2 * PANEL)) {
+            let a = task.a[(row / PANEL * words + start) * PANEL + row % PANEL..].as_ptr();
+            for (v, valid) in valid.into_iter().enumerate() {
+                // SAFETY: two rows from an even one lie in one panel, and a holds whole panels; words are inside a
+                // and w.
+                let distances = unsafe { distances::<2>(a, w.add(v * LANES), length) };
+                for (y, distance) in y.chunks_exact_mut(PANEL).zip(distances) {
+                    let y = y[v * LANES..][..LANES].as_mut_ptr().cast();
+                    // SAFETY: y has 8 elements.
+                    unsafe {
+                        let before = if start == 0 { _mm256_set1_epi32(task.k as i32) } else { _mm256_loadu_si256(y) };
+                        let after = _mm256_sub_epi32(before, _mm256_add_epi32(distance, distance));
+                        _mm256_storeu_si256(y, _mm256_and_si256(after, valid));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Carry-save adder: `sum + a + b = sum' + 2 * carry` in every bit.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn add(sum: &mut __m256i, a: __m256i, b: __m256i) -> __m256i {
+    let half = _mm256_xor_si256(a, b);
+    let carry = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(half, *sum));
+    *sum = _mm256_xor_si256(half, *sum);
+    carry
+}
+
+/// `2^SHIFT` times the count of bits in each byte, by look-up of its two nibbles.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn count<const SHIFT: i32>(x: __m256i) -> __m256i {
+    let table = _mm256_setr_epi8(
+        0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
+    );
+    let table = _mm256_slli_epi16::<SHIFT>(table);
+    let nibble = _mm256_set1_epi8(15);
+    let low = _mm256_shuffle_epi8(table, _mm256_and_si256(x, nibble));
+    let high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16::<4>(x), nibble));
+    _mm256_add_epi8(low, high)
+}
+
+/// Popcounts of `a ^ w` for R rows and 8 columns. Eight words at a time go through seven carry-save adders, so that
+/// only one of eight needs its bits counted (AVX2 has no instruction for that): 6.4 operations a word instead of 8.
+///
+/// # Safety
+/// Readable: R words at every `a + 32 i` and 8 words at every `w + 32 i`, for i below `words`, which is at most
+/// [`CHUNK`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn distances<const R: usize>(a: *const u32, w: *const u32, words: usize) -> [__m256i; R] {
+    // SAFETY: the caller's promise.
+    let weights = |i: usize| unsafe { _mm256_loadu_si256(w.add(i * PANEL).cast()) };
+    // SAFETY: the caller's promise.
+    let word = |i: usize, r: usize| unsafe { _mm256_set1_epi32(*a.add(i * PANEL + r) as i32) };
+    let zero = [_mm256_setzero_si256(); R];
+    let (mut ones, mut twos, mut fours, mut eights) = (zero, zero, zero, zero);
+    let pair = |i: usize, ones: &mut [__m256i; R]| -> [__m256i; R] {
+        let w = [weights(i), weights(i + 1)];
+        std::array::from_fn(|r| {
+            add(&mut ones[r], _mm256_xor_si256(word(i, r), w[0]), _mm256_xor_si256(word(i + 1, r), w[1]))
+        })
+    };
+    let join = |sum: &mut [__m256i; R], a: [__m256i; R], b: [__m256i; R]| -> [__m256i; R] {
+        std::array::from_fn(|r| add(&mut sum[r], a[r], b[r]))
+    };
+    let whole = words / 8 * 8;
+    let mut i = 0;
+    while i < whole {
+        let (two_a, two_b) = (pair(i, &mut ones), pair(i + 2, &mut ones));
+        let four_a = join(&mut twos, two_a, two_b);
+        let (two_a, two_b) = (pair(i + 4, &mut ones), pair(i + 6, &mut ones));
+        let four_b = join(&mut twos, two_a, two_b);
+        let eight = join(&mut fours, four_a, four_b);
+        for r in 0..R {
+            eights[r] = _mm256_add_epi8(eights[r], count::<0>(eight[r]));
+        }
+        i += 8;
+    }
+    let mut distances = zero;
+    for (r, distance) in distances.iter_mut().enumerate() {
+        let mut bytes = _mm256_setzero_si256();
+        for i in whole..words {
+            bytes = _mm256_add_epi8(bytes, count::<0>(_mm256_xor_si256(word(i, r), weights(i))));
+        }
+        let small = _mm256_add_epi8(count::<0>(ones[r]), count::<1>(twos[r]));
+        let bytes = _mm256_add_epi8(bytes, _mm256_add_epi8(small, count::<2>(fours[r])));
+        let (one, eight) = (_mm256_set1_epi8(1), _mm256_set1_epi8(8));
+        let pairs = _mm256_add_epi16(_mm256_maddubs_epi16(bytes, one), _mm256_maddubs_epi16(eights[r], eight));
+        *distance = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    }
+    distances
+}
+
+/// Values of j that are worked on together: their signs as 32-bit lanes fill 16 KiB.
+const BLOCK: usize = 128;
+
+/// One row of signs a j. Columns 0 to 23 hold +-1.0 to multiply by; columns 24 to 31 the sign to flip before adding.
+#[repr(align(64))]
+struct Signs([[f32; PANEL]; BLOCK]);
+
+/// # Safety
+/// The processor has the instructions, `task` passed its check against `y`, its rows and inner are at least 1.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn float_bits(task: &FloatBits, y: &mut [f32]) {
+    // SAFETY: the caller's promise, passed on. Constant strides become offsets inside the instructions.
+    unsafe {
+        match (task.x_row, task.x_inner) {
+            (32, 1) => float_bits_strided::<32, 1>(task, y),
+            (1, 32) => float_bits_strided::<1, 32>(task, y),
+            _ => float_bits_strided::<0, 0>(task, y),
+        }
+    }
+}
+
+/// Strides of 0 stand for those of the task.
+///
+/// # Safety
+/// As [`float_bits`]; strides that are not 0 are the task's.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn float_bits_strided<const X_ROW: usize, const X_INNER: usize>(task: &FloatBits, y: &mut [f32]) {
+    let mut signs = Signs([[0.0; PANEL]; BLOCK]);
+    for start in (0..task.inner).step_by(BLOCK) {
+        for (j, signs) in (start..task.inner).zip(signs.0.iter_mut()) {
+            spread(task.bits[j / PANEL * task.bits_block + j % PANEL], signs);
+        }
+        let mut i = 0;
+        while i < task.rows {
+            let y = &mut y[i * task.y_row..];
+            // SAFETY: rows from i and j from start are inside the task, whose reach was checked.
+            i += unsafe {
+                match task.rows - i {
+                    1 => float_tile::<1, X_ROW, X_INNER>(task, &signs, start, i, y),
+                    2 => float_tile::<2, X_ROW, X_INNER>(task, &signs, start, i, y),
+                    _ => float_tile::<3, X_ROW, X_INNER>(task, &signs, start, i, y),
+                }
+            };
+        }
+    }
+}
+
+/// The 32 signs of a word as [`Signs`] has them.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn spread(word: u32, signs: &mut [f32; PANEL]) {
+    let word = _mm256_set1_epi32(word as i32);
+    for (v, signs) in signs.chunks_exact_mut(LANES).enumerate() {
+        let lane = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+        let top = _mm256_sllv_epi32(word, _mm256_sub_epi32(lane, _mm256_set1_epi32((v * LANES) as i32)));
+        let minus = _mm256_andnot_si256(top, _mm256_set1_epi32(i32::MIN));
+        let one = if v < 3 { _mm256_castps_si256(_mm256_set1_ps(1.0)) } else { _mm256_setzero_si256() };
+        // SAFETY: signs has 8 elements.
+        unsafe { _mm256_storeu_si256(signs.as_mut_ptr().cast(), _mm256_or_si256(minus, one)) };
+    }
+}
+
+/// One tile of R rows x 32 columns over one block of j. Three registers of columns multiply by +-1.0; in the fourth x
+/// gets its sign by xor and is added: where adders stand beside the multipliers (Zen), these run at the same time.
+/// Returns R.
+///
+/// # Safety
+/// As [`float_bits_strided`]; `start` is a multiple of [`BLOCK`] below inner, whose signs are in `signs`; rows `i..i
+/// + R` are the task's, and `y` begins at row i.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
+    task: &FloatBits,
+    signs: &Signs,
+    start: usize,
+    i: usize,
+    y: &mut [f32],
+) -> usize {
+    let x_row = if X_ROW == 0 { task.x_row } else { X_ROW };
+    let x_inner = if X_INNER == 0 { task.x_inner } else { X_INNER };
+    let end = task.inner.min(start + BLOCK);
+    let mut sums = [[_mm256_setzero_ps(); 4]; R];
+    for first in (start..end).step_by(PANEL) {
+        let x = task.x.as_ptr().wrapping_add(first / PANEL * task.x_block + i * x_row);
+        for (j, signs) in signs.0[first - start..].iter().take(PANEL.min(end - first)).enumerate() {
+            // SAFETY: the elements of j are inside x, as checked; signs has 32 elements.
+            unsafe {
+                let x: [__m256; R] = std::array::from_fn(|r| _mm256_set1_ps(*x.add(j * x_inner + r * x_row)));
+                for (v, signs) in signs.chunks_exact(LANES).enumerate() {
+                    let signs = _mm256_loadu_ps(signs.as_ptr());
+                    for (sums, x) in sums.iter_mut().zip(x) {
+                        sums[v] = if v < 3 {
+                            _mm256_fmadd_ps(x, signs, sums[v])
+                        } else {
+                            _mm256_add_ps(sums[v], _mm256_xor_ps(x, signs))
+                        };
+                    }
+                }
+            }
+        }
+    }
+    for (r, sums) in sums.into_iter().enumerate() {
+        let y = &mut y[r * task.y_row..][..PANEL];
+        for ((v, y), sum) in y.chunks_exact_mut(LANES).enumerate().zip(sums) {
+            // SAFETY: y has 8 elements.
+            unsafe {
+                let sum = if start == 0 { sum } else { _mm256_add_ps(_mm256_loadu_ps(y.as_ptr()), sum) };
+                let valid = _mm256_castsi256_ps(lanes_below(task.columns, v * LANES));
+                _mm256_storeu_ps(y.as_mut_ptr(), _mm256_and_ps(sum, valid));
+            }
+        }
+    }
+    R
+}
+
+/// # Safety
+/// The processor has the instructions and `task` passed its check against the other arguments.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn cascade(task: &Cascade, m: &mut [f32], h: &mut [f32], bits: &mut [u32]) -> u32 {
+    let (alpha, gamma) = (_mm256_set1_ps(task.alpha), _mm256_set1_ps(task.gamma));
+    let zero = _mm256_setzero_ps();
+    let mut flips = 0;
+    for lane in 0..task.rows {
+        for w in 0..bits.len() / PANEL {
+            let (mut above, mut below) = (0u32, 0u32);
+            for first in (0..PANEL).step_by(LANES) {
+                let at = lane * bits.len() + w * PANEL + first;
+                // SAFETY: g, m and h have rows x words x 32 elements, as checked.
+                unsafe {
+                    let (g, m, h) = (task.g.as_ptr().add(at), m.as_mut_ptr().add(at), h.as_mut_ptr().add(at));
+                    let old = _mm256_loadu_ps(m);
+                    let new = _mm256_add_ps(old, _mm256_mul_ps(gamma, _mm256_sub_ps(_mm256_loadu_ps(g), old)));
+                    _mm256_storeu_ps(m, new);
+                    let old = _mm256_loadu_ps(h);
+                    let new = _mm256_add_ps(old, _mm256_mul_ps(alpha, _mm256_sub_ps(new, old)));
+                    _mm256_storeu_ps(h, new);
+                    above |= (_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(new, zero)) as u32) << first;
+                    below |= (_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(new, zero)) as u32) << first;
+                }
+            }
+            let word = &mut bits[w * PANEL + lane];
+            let new = (*word & !above) | below;
+            flips += (*word ^ new).count_ones();
+            *word = new;
+        }
+    }
+    flips
+}
+
+/// Which of a panel row's 32 floats lie within `-1..=1` (`NEAR`) or are at least 0.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn test<const NEAR: bool>(x: &[f32]) -> u32 {
+    x.chunks_exact(LANES).enumerate().fold(0, |word, (v, x)| {
+        // SAFETY: x has 8 elements.
+        let x = unsafe { _mm256_loadu_ps(x.as_ptr()) };
+        let lanes = if NEAR {
+            let magnitude = _mm256_andnot_ps(_mm256_set1_ps(-0.0), x);
+            _mm256_cmp_ps::<_CMP_LE_OQ>(magnitude, _mm256_set1_ps(1.0))
+        } else {
+            _mm256_cmp_ps::<_CMP_GE_OQ>(x, _mm256_setzero_ps())
+        };
+        word | (_mm256_movemask_ps(lanes) as u32) << (v * LANES)
+    })
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn sign_pack(x: &[f32], valid: u32, out: &mut [u32]) {
+    for (x, out) in x.chunks_exact(PANEL).zip(out) {
+        *out = test::<false>(x) & valid;
+    }
+}
+
+#[target_feature(enable = "avx2,fma")]
+fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
+    for ((x, out), mask) in x.chunks_exact(PANEL).zip(out).zip(mask) {
+        *out = test::<false>(x) & valid;
+        *mask = test::<true>(x) & valid;
+    }
+}
+
+/// Gathers one byte of each of the 32 words into a register; its top bits are then one word of the answer, seven
+/// doublings bring up the others.
+#[target_feature(enable = "avx2,fma")]
+fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
+    let group = _mm256_setr_epi8(
+        0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
+    );
+    let mut rows = [_mm256_setzero_si256(); 4];
+    for (rows, tile) in rows.iter_mut().zip(tile.chunks_exact(LANES)) {
+        // SAFETY: tile has 8 words.
+        *rows = _mm256_shuffle_epi8(unsafe { _mm256_loadu_si256(tile.as_ptr().cast()) }, group);
+    }
+    // rows[q] holds, of words 8q to 8q + 7, bytes 0 of words 0-3, bytes 1, 2, 3, then the same of words 4-7. A
+    // transpose of 4 x 4 dwords in each half brings byte b of all words together, in the order q, then half.
+    let low = [_mm256_unpacklo_epi32(rows[0], rows[1]), _mm256_unpacklo_epi32(rows[2], rows[3])];
+    let high = [_mm256_unpackhi_epi32(rows[0], rows[1]), _mm256_unpackhi_epi32(rows[2], rows[3])];
+    let bytes = [
+        _mm256_unpacklo_epi64(low[0], low[1]),
+        _mm256_unpackhi_epi64(low[0], low[1]),
+        _mm256_unpacklo_epi64(high[0], high[1]),
+        _mm256_unpackhi_epi64(high[0], high[1]),
+    ];
+    // Dwords stand as q0 q1 q2 q3 of words 0-3, then of words 4-7; interleave the halves.
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    for (b, bytes) in bytes.into_iter().enumerate() {
+        let mut bytes = _mm256_permutevar8x32_epi32(bytes, order);
+        for bit in (0..8).rev() {
+            out[b * 8 + bit] = _mm256_movemask_epi8(bytes) as u32;
+            bytes = _mm256_add_epi8(bytes, bytes);
+        }
+    }
+}

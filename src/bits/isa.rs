@@ -1,0 +1,254 @@
+//! The contract of the bit kernels: what a task is, which slices it needs, and one table of functions an instruction
+//! set.
+//!
+//! The table's functions are `unsafe` and private to this folder: they read through pointers and believe their
+//! arguments. The only way to them is a method of [`Isa`], which checks every length once and panics where a caller
+//! erred, and the only way to an [`Isa`] is `select`, which lists what this processor can run. So no safe caller can
+//! cause undefined behaviour.
+
+/// Channels (columns, or rows of a bit matrix) in one panel; also the bits of a word.
+pub const PANEL: usize = 32;
+
+/// Words that hold `k` bits: `ceil(k / 32)`.
+pub const fn words(k: usize) -> usize {
+    k.div_ceil(PANEL)
+}
+
+/// The word whose lowest `columns` bits are 1: the valid lanes of a panel. `columns` is 0 to 32.
+pub const fn panel_mask(columns: usize) -> u32 {
+    if columns >= PANEL { u32::MAX } else { (1 << columns) - 1 }
+}
+
+/// Bits x bits, one output panel: `y[r][c] = k - 2 * sum over words of popcount(a[r] ^ w[c])`, for rows
+/// `row_begin..row_end` and the panel's 32 columns; lanes `c >= columns` are 0.
+///
+/// The answer is an exact integer, the same on every instruction set and however the rows are split. Tail bits of both
+/// operands must be 0 (else the answer is another number, nothing worse).
+#[derive(Clone, Copy, Debug)]
+pub struct Xnor<'a> {
+    /// Bit panels `[ceil(rows / 32)][words(k)][32]` of the whole left matrix; at least up to the panel of `row_end -
+    /// 1`, and each panel is whole (rows past the last are 0).
+    pub a: &'a [u32],
+    /// One weight panel `[words(k)][32]`: 32 output columns. More may follow, it is not read.
+    pub w: &'a [u32],
+    /// Valid bits in each dot product, below 2^30.
+    pub k: usize,
+    /// Valid columns of this panel, 1 to 32.
+    pub columns: usize,
+    /// First row to compute, a multiple of 8 (the register tile's height).
+    pub row_begin: usize,
+    /// One past the last row to compute. A multiple of 8, or the matrix's last row + 1.
+    pub row_end: usize,
+}
+
+impl Xnor<'_> {
+    fn check(&self, y: usize) {
+        let words = words(self.k);
+        assert!(self.k > 0 && self.k < 1 << 30, "xnor: k is {}, expected 1 to 2^30 - 1", self.k);
+        assert!((1..=PANEL).contains(&self.columns), "xnor: columns is {}, expected 1 to 32", self.columns);
+        assert!(self.row_begin.is_multiple_of(8), "xnor: row_begin is {}, expected a multiple of 8", self.row_begin);
+        assert!(self.row_begin <= self.row_end, "xnor: rows {}..{}", self.row_begin, self.row_end);
+        let need = self.row_end.div_ceil(PANEL).saturating_mul(words).saturating_mul(PANEL);
+        assert!(self.a.len() >= need, "xnor: a has {} words, expected at least {need}", self.a.len());
+        assert!(self.w.len() >= words * PANEL, "xnor: w has {} words, expected {words} x 32", self.w.len());
+        let rows = self.row_end - self.row_begin;
+        assert!(y == rows.saturating_mul(PANEL), "xnor: y has {y} elements, expected {rows} x 32");
+    }
+}
+
+/// Floats x bits, one output panel: `y(i, c) = sum over j of x(i, j) * s(j, c)`, where s is +1 for bit 1 and -1 for
+/// bit 0; lanes `c >= columns` are 0.
+///
+/// Strides make one kernel serve all float products of a training step:
+///
+/// | | forward and dX | dW |
+/// |---|---|---|
+/// | x | panels `[K/32][rows][32]`, i a row, j a column | one panel `[B][32]` of dY, i a channel, j a row |
+/// | `x_block`, `x_inner`, `x_row` | `rows * 32`, 1, 32 | 1024, 32, 1 |
+/// | bits | packed along the output axis: word of j for this panel | activations' bits: word `kw` of row j |
+/// | `bits_block` | `words * 32` of that matrix | `words(K) * 32` |
+/// | `y_row` | 32 | `words(K) * 32` |
+///
+/// These two sets of strides run at full speed, any others are right but slower. Sums are in f32, by blocks of j that
+/// the shape alone fixes: y(i, c) has the same bits however the rows are split into tasks. They differ between
+/// instruction sets by rounding. Where x holds infinities, elements that should be infinite may be not-a-number
+/// instead (never a finite number).
+#[derive(Clone, Copy, Debug)]
+pub struct FloatBits<'a> {
+    /// Element (i, j) is `x[(j / 32) * x_block + (j % 32) * x_inner + i * x_row]`.
+    pub x: &'a [f32],
+    /// Step between blocks of 32 j.
+    pub x_block: usize,
+    /// Step between neighbouring j of a block.
+    pub x_inner: usize,
+    /// Step between neighbouring i.
+    pub x_row: usize,
+    /// The word of j is `bits[(j / 32) * bits_block + j % 32]`; its bit c belongs to column c.
+    pub bits: &'a [u32],
+    /// Step between blocks of 32 words.
+    pub bits_block: usize,
+    /// Valid j, 0 or more.
+    pub inner: usize,
+    /// Rows i to compute.
+    pub rows: usize,
+    /// Valid columns of this panel, 1 to 32.
+    pub columns: usize,
+    /// Step between rows of y, at least 32. Row i is `y[i * y_row ..][..32]`; what lies between rows is left alone.
+    pub y_row: usize,
+}
+
+impl FloatBits<'_> {
+    /// One past the greatest offset read, over j alone: the last block may be short, so the block before it is asked
+    /// too.
+    fn reach(&self, block: usize, inner: usize) -> usize {
+        let last = self.inner - 1;
+        let at = |j: usize| (j / PANEL).saturating_mul(block).saturating_add((j % PANEL).saturating_mul(inner));
+        let before = if last >= PANEL { at(last / PANEL * PANEL - 1) } else { 0 };
+        at(last).max(before).saturating_add(1)
+    }
+
+    fn check(&self, y: usize) {
+        assert!((1..=PANEL).contains(&self.columns), "float_bits: columns is {}, expected 1 to 32", self.columns);
+        assert!(self.y_row >= PANEL, "float_bits: y_row is {}, expected at least 32", self.y_row);
+        if self.rows == 0 {
+            return;
+        }
+        let need = (self.rows - 1).saturating_mul(self.y_row).saturating_add(PANEL);
+        assert!(y >= need, "float_bits: y has {y} elements, expected at least {need}");
+        if self.inner == 0 {
+            return;
+        }
+        let need = self.reach(self.x_block, self.x_inner).saturating_add((self.rows - 1).saturating_mul(self.x_row));
+        assert!(self.x.len() >= need, "float_bits: x has {} elements, expected at least {need}", self.x.len());
+        let need = self.reach(self.bits_block, 1);
+        assert!(self.bits.len() >= need, "float_bits: bits has {} words, expected at least {need}", self.bits.len());
+    }
+}
+
+/// The cascaded filter over one weight panel: `m += gamma * (g - m)`, then `h += alpha * (m - h)`, then the sign of h
+/// is the weight: `h > 0` writes bit 0 (-1), `h < 0` writes bit 1 (+1), and `h == 0` or not-a-number keeps the old
+/// bit.
+///
+/// Every operation is rounded by itself (no fused multiply-add), so m, h and the bits are the same on every
+/// instruction set (up to which not-a-number a not-a-number is). Tail lanes stay as they are while their g, m and h
+/// are 0.
+#[derive(Clone, Copy, Debug)]
+pub struct Cascade<'a> {
+    /// Gradients `[rows][words * 32]`, row-major.
+    pub g: &'a [f32],
+    /// Valid rows of the panel, 0 to 32.
+    pub rows: usize,
+    /// Rate of the second filter, h.
+    pub alpha: f32,
+    /// Rate of the first filter, m.
+    pub gamma: f32,
+}
+
+impl Cascade<'_> {
+    fn check(&self, m: usize, h: usize, bits: usize) {
+        assert!(self.rows <= PANEL, "cascade: rows is {}, expected at most 32", self.rows);
+        assert!(bits.is_multiple_of(PANEL), "cascade: bits has {bits} words, expected a multiple of 32");
+        let need = self.rows.saturating_mul(bits);
+        let g = self.g.len();
+        assert!(g == need && m == need && h == need, "cascade: g, m, h have {g}, {m}, {h} elements, expected {need}");
+    }
+}
+
+/// Signature of [`Isa::xnor`]'s inner function; the others follow.
+pub(super) type XnorFn = unsafe fn(&Xnor, &mut [i32]);
+pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut [f32]);
+pub(super) type CascadeFn = unsafe fn(&Cascade, &mut [f32], &mut [f32], &mut [u32]) -> u32;
+pub(super) type SignPackFn = unsafe fn(&[f32], u32, &mut [u32]);
+pub(super) type SignPackMaskFn = unsafe fn(&[f32], u32, &mut [u32], &mut [u32]);
+pub(super) type TransposeFn = unsafe fn(&[u32; PANEL], &mut [u32; PANEL]);
+
+/// One instruction set's kernels. Get one from `all` or `active`.
+pub struct Isa {
+    /// Its name, as `PLUSMINUS_ISA` takes it: `portable`, `avx2`, `avx512` or `neon`.
+    pub name: &'static str,
+    pub(super) xnor: XnorFn,
+    pub(super) float_bits: FloatBitsFn,
+    pub(super) cascade: CascadeFn,
+    pub(super) sign_pack: SignPackFn,
+    pub(super) sign_pack_mask: SignPackMaskFn,
+    pub(super) transpose32: TransposeFn,
+}
+
+impl std::fmt::Debug for Isa {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Isa({})", self.name)
+    }
+}
+
+impl Isa {
+    /// Bits x bits, one output panel: see [`Xnor`]. `y` is `[row_end - row_begin][32]`, wholly written.
+    ///
+    /// # Panics
+    /// Where a slice is too short, `y` has another length, or a number is out of its range.
+    pub fn xnor(&self, task: &Xnor, y: &mut [i32]) {
+        task.check(y.len());
+        // SAFETY: lengths are checked; an Isa is listed only where the processor has its instructions.
+        unsafe { (self.xnor)(task, y) }
+    }
+
+    /// Floats x bits, one output panel: see [`FloatBits`].
+    ///
+    /// # Panics
+    /// Where a slice is too short or a number is out of its range.
+    pub fn float_bits(&self, task: &FloatBits, y: &mut [f32]) {
+        task.check(y.len());
+        if task.inner == 0 {
+            (0..task.rows).for_each(|i| y[i * task.y_row..][..PANEL].fill(0.0));
+        } else if task.rows > 0 {
+            // SAFETY: lengths are checked, inner and rows are at least 1; the processor has the instructions.
+            unsafe { (self.float_bits)(task, y) }
+        }
+    }
+
+    /// Cascaded filter over one weight panel: see [`Cascade`]. `m` and `h` are `[rows][words * 32]` as the gradient,
+    /// `bits` the panel `[words][32]`, updated in place. Returns how many bits flipped.
+    ///
+    /// # Panics
+    /// Where the lengths do not fit each other.
+    pub fn cascade(&self, task: &Cascade, m: &mut [f32], h: &mut [f32], bits: &mut [u32]) -> u32 {
+        task.check(m.len(), h.len(), bits.len());
+        // SAFETY: lengths are checked; the processor has the instructions.
+        unsafe { (self.cascade)(task, m, h, bits) }
+    }
+
+    /// Signs of a float panel `x` `[rows][32]`: bit c of `out[r]` is `x[r][c] >= 0.0` (so -0.0 is +1 and a
+    /// not-a-number is -1), lanes `c >= columns` are 0. `out` has `rows` words: with up to 32 rows it is one tile of
+    /// a bit matrix.
+    ///
+    /// # Panics
+    /// Where `x` is not 32 times as long as `out`, or `columns` is not 1 to 32.
+    pub fn sign_pack(&self, x: &[f32], columns: usize, out: &mut [u32]) {
+        check_sign_pack(x, columns, out.len());
+        // SAFETY: x has 32 elements for each word of out; the processor has the instructions.
+        unsafe { (self.sign_pack)(x, panel_mask(columns), out) }
+    }
+
+    /// [`Isa::sign_pack`], and beside it the clip mask: bit c of `mask[r]` is `|x[r][c]| <= 1.0` (not-a-number is 0),
+    /// the places where the straight-through gradient passes.
+    ///
+    /// # Panics
+    /// As [`Isa::sign_pack`], and where `mask` and `out` differ in length.
+    pub fn sign_pack_mask(&self, x: &[f32], columns: usize, out: &mut [u32], mask: &mut [u32]) {
+        check_sign_pack(x, columns, out.len());
+        assert!(mask.len() == out.len(), "sign_pack_mask: mask has {} words, expected {}", mask.len(), out.len());
+        // SAFETY: x has 32 elements for each word of out and of mask; the processor has the instructions.
+        unsafe { (self.sign_pack_mask)(x, panel_mask(columns), out, mask) }
+    }
+
+    /// Transpose of a 32 x 32 tile of bits: bit j of `out[i]` is bit i of `tile[j]`. Turns rows packed along one axis
+    /// into rows packed along the other.
+    pub fn transpose32(&self, tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
+        // SAFETY: both arrays have their length by type; the processor has the instructions.
+        unsafe { (self.transpose32)(tile, out) }
+    }
+}
+
+fn check_sign_pack(x: &[f32], columns: usize, out: usize) {
+    assert!((1..=PANEL).contains(&columns), "sign_pack: columns is {columns}, expected 1 to 32");
+    assert!(x.len() == out.saturating_mul(PANEL), "sign_pack: x has {} elements, expected {out} x 32", x.len());
+}

@@ -1,0 +1,163 @@
+//! Arguments.
+
+use crate::error::{Error, Result};
+use crate::nn::{Model, ModelSpec, PixelScale};
+use crate::train::Settings;
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Trains binary neural networks on packed bits. Without a command: trains on the embedded digits
+#[derive(Debug, Parser)]
+#[command(name = "plusminus", version, args_conflicts_with_subcommands = false, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What all commands share.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What all commands share.
+#[derive(Args, Clone, Debug, Default)]
+pub struct Common {
+    /// One JSON object a line on stdout; progress and logs on stderr
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress
+    #[arg(long, global = true)]
+    pub quiet: bool,
+    /// Device: auto, cpu, a number of `plusminus devices`, or part of a name [default: auto]
+    #[arg(long, global = true)]
+    pub device: Option<String>,
+    /// Threads of the processor's engine [default: all cores]
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Seed of everything that is random [default: 1]
+    #[arg(long, global = true)]
+    pub seed: Option<u64>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a network and save the run
+    Train(TrainArgs),
+    /// Accuracy of a saved run on its test images, by class
+    Eval(EvalArgs),
+    /// What a network holds and costs, layer by layer
+    Summary(ModelArgs),
+    /// Devices that `--device` takes
+    Devices,
+    /// Measure kernels or a training step; every answer is checked first
+    Bench(BenchArgs),
+}
+
+/// Arguments of `train`.
+#[derive(Args, Debug, Default)]
+pub struct TrainArgs {
+    /// TOML file with settings by the names of the flags; flags win
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for the run [default: runs/DATASET-MODEL-N]
+    #[arg(long, value_name = "DIR")]
+    pub run: Option<PathBuf>,
+    /// Start from the weights of this run
+    #[arg(long, value_name = "RUN")]
+    pub init_from: Option<PathBuf>,
+    /// Measure every kernel (slower), and print the times at the end
+    #[arg(long)]
+    pub profile: bool,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Arguments of `eval`.
+#[derive(Args, Debug)]
+pub struct EvalArgs {
+    /// Folder of the run
+    pub run: PathBuf,
+    /// Folder with the data set's files, when they have moved
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+/// Which network, and for which batch.
+#[derive(Args, Clone, Debug)]
+pub struct ModelArgs {
+    /// Model: mlp
+    #[arg(long, default_value = "mlp")]
+    pub model: String,
+    /// Units of the hidden layers
+    #[arg(long, value_delimiter = ',', value_name = "N,N,...", default_value = "4096,4096,4096")]
+    pub hidden: Vec<usize>,
+    /// Images, HEIGHTxWIDTHxCHANNELS
+    #[arg(long, default_value = "28x28x1", value_name = "HxWxC")]
+    pub input: String,
+    /// Classes
+    #[arg(long, default_value_t = 10)]
+    pub classes: usize,
+    /// Stands in for the derivative of sign
+    #[arg(long, default_value = "clip")]
+    pub surrogate: String,
+    /// Samples of a batch
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub batch_size: usize,
+}
+
+impl ModelArgs {
+    /// The model.
+    pub fn build(&self) -> Result<Model> {
+        let extents: Vec<usize> = self.input.split('x').filter_map(|part| part.parse().ok()).collect();
+        let [height, width, channels] = extents[..] else {
+            return Err(Error::setting("input", "HEIGHTxWIDTHxCHANNELS", &self.input));
+        };
+        if self.batch_size == 0 {
+            return Err(Error::setting("batch-size", "at least 1", 0));
+        }
+        let spec = ModelSpec {
+            model: self.model.clone(),
+            hidden: self.hidden.clone(),
+            input: [height, width, channels],
+            classes: self.classes,
+            surrogate: self.surrogate.clone(),
+            pixels: PixelScale::to_unit(255),
+        };
+        spec.build()
+    }
+}
+
+/// Arguments of `bench`.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub what: BenchWhat,
+}
+
+/// What `bench` measures.
+#[derive(Debug, Subcommand)]
+pub enum BenchWhat {
+    /// Every product and filter alone
+    Kernels {
+        /// Products of N x N x N, filters of 4N x 4N weights; a multiple of 32
+        #[arg(long, default_value_t = 1024, value_name = "N")]
+        size: usize,
+        /// Only kernels whose name contains this
+        #[arg(long, value_name = "TEXT")]
+        only: Option<String>,
+    },
+    /// Whole training steps
+    Step {
+        /// Which network.
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Also a line a kernel
+        #[arg(long)]
+        profile: bool,
+        /// Steps to measure
+        #[arg(long, default_value_t = 30, value_name = "N")]
+        steps: usize,
+    },
+}

@@ -1,0 +1,178 @@
+//! `plusminus bench`: kernels alone, or whole steps.
+
+use super::args::{BenchArgs, BenchWhat, Common, ModelArgs};
+use super::bench_cases::{Case, cases};
+use super::output::{bytes, json, line, show_profile};
+use crate::data::Batch;
+use crate::error::{Error, Result};
+use crate::runtime::{self, BufferId, BufferInfo, Engine, Program, Recording, StepParams};
+use crate::tensor::Stream;
+use crate::train::{Session, Settings};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Measures.
+pub async fn run(args: &BenchArgs, common: &Common) -> Result<()> {
+    match &args.what {
+        BenchWhat::Kernels { size, only } => kernels(*size, only.as_deref(), common).await,
+        BenchWhat::Step { model, profile, steps } => step(model, *profile, (*steps).max(1), common).await,
+    }
+}
+
+async fn open(common: &Common) -> Result<Box<dyn Engine>> {
+    Ok(runtime::open(common.device.as_deref().unwrap_or("auto"), common.threads).await?.0)
+}
+
+async fn kernels(size: usize, only: Option<&str>, common: &Common) -> Result<()> {
+    if size == 0 || !size.is_multiple_of(32) {
+        return Err(Error::setting("size", "a multiple of 32", size));
+    }
+    let chosen: Vec<Case> =
+        cases(size).into_iter().filter(|case| only.is_none_or(|text| case.name.contains(text))).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = cases(size).iter().map(|case| case.name).collect();
+        return Err(Error::setting("only", format!("part of one of {}", names.join(", ")), only.unwrap_or_default()));
+    }
+    let mut engine = open(common).await?;
+    for case in chosen {
+        let [m, n, k] = case.shape;
+        let (median, best) = measure(&case, engine.as_mut()).await?;
+        let info = engine.device();
+        let (rate, unit) = (case.work / median, if case.is_product { "Gop/s" } else { "Mweights/s" });
+        let rate = if case.is_product { rate / 1e9 } else { rate / 1e6 };
+        if common.json {
+            let key = if case.is_product { "gops" } else { "mweights_s" };
+            let mut object = serde_json::json!({
+                "kernel": case.name, "m": m, "n": n, "k": k, "isa": info.backend, "device": info.name,
+                "ms_median": 1e3 * median, "ms_best": 1e3 * best,
+            });
+            object[key] = rate.into();
+            json(&object);
+        } else {
+            let size = format!("{m} x {n} x {k}");
+            line(&format!(
+                "{:<24} {size:<20} {rate:>10.1} {unit}   {:.3} ms, best {:.3}   {}",
+                case.name,
+                1e3 * median,
+                1e3 * best,
+                info.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Median and best seconds of one call, after its answer was checked.
+async fn measure(case: &Case, engine: &mut dyn Engine) -> Result<(f64, f64)> {
+    let once = seconds(case, engine, 1, 3).await?;
+    // So many calls a recording that one takes some 20 ms: submitting is not what is measured.
+    let calls = ((0.02 / once[0].max(1e-6)) as usize).clamp(1, 256);
+    let mut times = seconds(case, engine, calls, 15).await?;
+    times.sort_by(f64::total_cmp);
+    Ok((times[times.len() / 2], times[0]))
+}
+
+/// Seconds a call, by run, with so many calls in a recording.
+async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize) -> Result<Vec<f64>> {
+    let mut recording = Recording::new(case.name);
+    (0..calls).for_each(|_| (case.record)(&mut recording));
+    let info =
+        |(i, words): (usize, &Vec<u32>)| BufferInfo { name: format!("operand {i}"), words: words.len(), slot: i };
+    let program = Program {
+        buffers: case.operands.iter().enumerate().map(info).collect(),
+        slots: case.operands.iter().map(Vec::len).collect(),
+        recordings: vec![recording],
+        poison: None,
+    };
+    engine.load(Arc::new(program)).await?;
+    for (i, words) in case.operands.iter().enumerate() {
+        engine.upload(BufferId(i as u32), words)?;
+    }
+    let mut step = StepParams { valid_rows: 1, ..StepParams::default() };
+    step.knobs[0] = case.knobs;
+    engine.play(0, &[], &step).await?;
+    if calls == 1 {
+        let all: Vec<BufferId> = (0..case.operands.len() as u32).map(BufferId).collect();
+        let words = engine.download(&all)?.await?;
+        (case.check)(&words).map_err(|message| Error::Device {
+            device: engine.device().name.clone(),
+            doing: format!("checking {} before timing it", case.name),
+            message,
+        })?;
+    }
+    let mut times = Vec::new();
+    // A small tensor is read back to know that the device is done.
+    let smallest = (0..case.operands.len()).min_by_key(|&i| case.operands[i].len()).map_or(0, |i| i as u32);
+    for _ in 0..runs {
+        let start = Instant::now();
+        engine.play(0, &[], &step).await?;
+        engine.download(&[BufferId(smallest)])?.await?;
+        times.push(start.elapsed().as_secs_f64() / calls as f64);
+    }
+    Ok(times)
+}
+
+async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) -> Result<()> {
+    let model = args.build()?;
+    let config = Settings::default().resolve()?;
+    let seed = common.seed.unwrap_or(1);
+    let engine = open(common).await?;
+    let mut session =
+        Session::new(&model, config.loss()?, Some(config.rules()?), args.batch_size, seed, engine).await?;
+    let stream = Stream::new(seed, "bench");
+    let words = (args.batch_size * model.features()).div_ceil(4);
+    let batch = Batch {
+        pixels: (0..words as u64).map(|i| stream.word(i)).collect(),
+        labels: (0..args.batch_size as u64).map(|i| stream.below(i, args.classes as u32)).collect(),
+        valid: args.batch_size as u32,
+    };
+    // One batch again and again: if the step is right, the loss falls.
+    let (first, last) = (losses(&mut session, &batch, 5, 40).await?, losses(&mut session, &batch, 25, 40).await?);
+    if last.is_nan() || last >= first {
+        let message = format!("the loss on one batch went from {first} to {last}, it must fall");
+        return Err(Error::Device {
+            device: session.engine().device().name.clone(),
+            doing: "checking the step".into(),
+            message,
+        });
+    }
+    let mut times = Vec::new();
+    for number in 0..steps {
+        let start = Instant::now();
+        session.train(&batch, 30 + number as u64, 60 + steps as u64).await?;
+        let read_back = session.read_back()?;
+        let _ = session.interval(read_back).await?;
+        times.push(start.elapsed().as_secs_f64());
+    }
+    times.sort_by(f64::total_cmp);
+    let (median, best, peak) = (1e3 * times[times.len() / 2], 1e3 * times[0], session.bytes_peak());
+    let device = session.engine().device().to_string();
+    if common.json {
+        json(&serde_json::json!({
+            "model": model.name, "batch": args.batch_size, "ms_median": median, "ms_best": best, "bytes_peak": peak, "device": device,
+        }));
+    } else {
+        line(&format!(
+            "{} at batch {}: {median:.2} ms a step, best {best:.2}; {}; {device}",
+            model.name,
+            args.batch_size,
+            bytes(peak)
+        ));
+    }
+    if profile {
+        session.engine().set_profiling(true);
+        losses(&mut session, &batch, 20, 40).await?;
+        let profile = session.engine().profile().await?;
+        show_profile(&profile, common.json);
+    }
+    Ok(())
+}
+
+/// Mean loss of some steps on one batch.
+async fn losses(session: &mut Session, batch: &Batch, steps: u64, total: u64) -> Result<f64> {
+    for number in 0..steps {
+        session.train(batch, number, total).await?;
+    }
+    let read_back = session.read_back()?;
+    Ok(session.interval(read_back).await?.map_or(f64::NAN, |interval| interval.mean_loss()))
+}

@@ -1,0 +1,143 @@
+//! Kernels to measure: operands, how to record one call, and the plain definition that its answer is checked against.
+
+use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
+use crate::optim::CascadedEma;
+use crate::runtime::{BufferId, Recording};
+use crate::tensor::{BitMatrix, PANEL, Stream, words_of};
+
+/// A kernel to measure.
+pub struct Case {
+    /// Name.
+    pub name: &'static str,
+    /// m, n, k of a product; rows, columns, 1 of a filter.
+    pub shape: [usize; 3],
+    /// Operations of a call: 2 m n k, or weights.
+    pub work: f64,
+    /// Whether it is a product.
+    pub is_product: bool,
+    /// First content of its tensors.
+    pub operands: Vec<Vec<u32>>,
+    /// Knobs of its rule.
+    pub knobs: [f32; 4],
+    /// Records one call.
+    pub record: Box<dyn Fn(&mut Recording)>,
+    /// Compares all tensors after one call with the definition, at places spread over the answer.
+    pub check: Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>,
+}
+
+/// Every case, products of `size`^3 and filters of (4 `size`)^2 weights.
+pub fn cases(size: usize) -> Vec<Case> {
+    vec![xnor(size), float_bits(size), float_bits_transposed(size), cascade(4 * size)]
+}
+
+const IDS: [BufferId; 5] = [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(4)];
+
+fn bits(size: usize, name: &str) -> BitMatrix {
+    BitMatrix::random(size, size, Stream::new(1, name))
+}
+
+fn floats(count: usize, name: &str) -> Vec<u32> {
+    let stream = Stream::new(1, name);
+    (0..count as u64).map(|i| (2.0 * stream.unit(i) - 1.0).to_bits()).collect()
+}
+
+/// Index of (row, column) in panels of numbers.
+fn panel(rows: usize, row: usize, column: usize) -> usize {
+    ((column / PANEL) * rows + row) * PANEL + column % PANEL
+}
+
+/// (row, column) pairs spread over a square.
+fn places(size: usize) -> impl Iterator<Item = (usize, usize)> {
+    let stream = Stream::new(2, "places");
+    (0..2000).map(move |i| (stream.below(2 * i, size as u32) as usize, stream.below(2 * i + 1, size as u32) as usize))
+}
+
+fn sign(bits: &BitMatrix, row: usize, column: usize) -> f64 {
+    if bits.is_positive(row, column) { 1.0 } else { -1.0 }
+}
+
+fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f64) -> Result<(), String> {
+    if (got - expected).abs() <= allowed {
+        return Ok(());
+    }
+    Err(format!("at {place:?}: expected {expected}, got {got}"))
+}
+
+fn product(
+    name: &'static str,
+    size: usize,
+    operands: Vec<Vec<u32>>,
+    record: Box<dyn Fn(&mut Recording)>,
+    check: Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>,
+) -> Case {
+    let work = 2.0 * (size as f64).powi(3);
+    Case { name, shape: [size; 3], work, is_product: true, operands, knobs: [0.0; 4], record, check }
+}
+
+fn xnor(size: usize) -> Case {
+    let (a, w) = (bits(size, "a"), bits(size, "w"));
+    let operands = vec![a.panels().to_vec(), w.panels().to_vec(), vec![0; size * size]];
+    let record = move |recording: &mut Recording| XnorMatmul::dispatch(recording, [IDS[0], IDS[1], IDS[2]], [size; 3]);
+    let check = move |words: &[Vec<u32>]| {
+        places(size).try_for_each(|(r, c)| {
+            let expected = (0..size).map(|k| sign(&a, r, k) * sign(&w, c, k)).sum();
+            compare((r, c), f64::from(words[2][panel(size, r, c)].cast_signed()), expected, 0.0)
+        })
+    };
+    product("xnor_matmul", size, operands, Box::new(record), Box::new(check))
+}
+
+fn float_bits(size: usize) -> Case {
+    let (x, w) = (floats(size * size, "x"), bits(size, "w"));
+    let operands = vec![x.clone(), w.panels().to_vec(), vec![0; size * size]];
+    let record = move |recording: &mut Recording| FloatBits::dispatch(recording, [IDS[0], IDS[1], IDS[2]], [size; 3]);
+    let check = move |words: &[Vec<u32>]| {
+        places(size).try_for_each(|(r, c)| {
+            let expected = (0..size).map(|k| f64::from(f32::from_bits(x[panel(size, r, k)])) * sign(&w, k, c)).sum();
+            compare((r, c), f64::from(f32::from_bits(words[2][panel(size, r, c)])), expected, 1e-6 * size as f64)
+        })
+    };
+    product("float_bits", size, operands, Box::new(record), Box::new(check))
+}
+
+fn float_bits_transposed(size: usize) -> Case {
+    let (x, a) = (floats(size * size, "x"), bits(size, "a"));
+    let operands = vec![x.clone(), a.panels().to_vec(), vec![0; size * size]];
+    let record =
+        move |recording: &mut Recording| FloatBitsTransposed::dispatch(recording, [IDS[0], IDS[1], IDS[2]], [size; 3]);
+    let check = move |words: &[Vec<u32>]| {
+        places(size).try_for_each(|(r, c)| {
+            let expected = (0..size).map(|k| f64::from(f32::from_bits(x[panel(size, k, r)])) * sign(&a, k, c)).sum();
+            compare((r, c), f64::from(f32::from_bits(words[2][r * size + c])), expected, 1e-6 * size as f64)
+        })
+    };
+    product("float_bits_transposed", size, operands, Box::new(record), Box::new(check))
+}
+
+fn cascade(size: usize) -> Case {
+    let weights = size * size;
+    let (g, m, h) = (floats(weights, "g"), floats(weights, "m"), floats(weights, "h"));
+    let (alpha, gamma) = (0.25_f32, 0.5_f32);
+    let operands = vec![g.clone(), m.clone(), h.clone(), vec![0; size * words_of(size)], vec![0]];
+    let record = move |recording: &mut Recording| CascadedEma::dispatch(recording, IDS, [size; 2], 0, 0);
+    let check = move |words: &[Vec<u32>]| {
+        places(size).try_for_each(|(r, c)| {
+            let [g, m, h] = [&g, &m, &h].map(|v| f32::from_bits(v[r * size + c]));
+            let m = m + gamma * (g - m);
+            let h = h + alpha * (m - h);
+            let bit = words[3][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
+            compare((r, c), f64::from(f32::from_bits(words[2][r * size + c])), f64::from(h), 1e-6)?;
+            compare((r, c), f64::from(bit), f64::from(u8::from(h < 0.0)), if h.abs() < 1e-6 { 1.0 } else { 0.0 })
+        })
+    };
+    Case {
+        name: "cascade",
+        shape: [size, size, 1],
+        work: weights as f64,
+        is_product: false,
+        operands,
+        knobs: [alpha, gamma, 0.0, 0.0],
+        record: Box::new(record),
+        check: Box::new(check),
+    }
+}

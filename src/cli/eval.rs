@@ -1,0 +1,43 @@
+//! `plusminus eval RUN`.
+
+use super::args::{Common, EvalArgs};
+use super::output::{json, line};
+use crate::data::Loader;
+use crate::error::Result;
+use crate::runtime;
+use crate::train::{Run, Session, Settings};
+use std::collections::BTreeMap;
+
+/// Prints the accuracy of a run on its test images, by class.
+pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
+    let (settings, weights) = Run::load(&args.run)?;
+    let device = common.device.clone().or(Some("auto".into()));
+    let moved = Settings { data_dir: args.data_dir.clone(), device, threads: common.threads, ..Settings::default() };
+    let config = moved.over(settings).resolve()?;
+    let data = config.data().load()?;
+    let model = config.model_for(&data).build()?;
+    let (engine, _) = runtime::open(&config.device, config.threads).await?;
+    let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;
+    session.set_weights(&weights)?;
+    let loader = Loader::new(data.test.clone(), config.batch_size, model.features());
+    let evaluation = session.evaluate(loader.epoch(None)).await?;
+    let share = |class: usize| evaluation.correct[class] as f64 / evaluation.samples[class].max(1) as f64;
+    if common.json {
+        let per_class: BTreeMap<&String, f64> =
+            data.classes.iter().enumerate().map(|(c, name)| (name, share(c))).collect();
+        json(
+            &serde_json::json!({ "test_accuracy": evaluation.accuracy(), "test_loss": evaluation.loss, "per_class": per_class }),
+        );
+        return Ok(());
+    }
+    line(&format!(
+        "test accuracy {:.2} % of {} images",
+        100.0 * evaluation.accuracy(),
+        evaluation.samples.iter().sum::<u64>()
+    ));
+    for (class, name) in data.classes.iter().enumerate() {
+        let (correct, samples) = (evaluation.correct[class], evaluation.samples[class]);
+        line(&format!("  {name:<12} {:>6.2} %   {correct} of {samples}", 100.0 * share(class)));
+    }
+    Ok(())
+}

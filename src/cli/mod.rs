@@ -1,0 +1,14 @@
+//! The program `plusminus`: one subcommand a file. Only this folder prints or reads arguments.
+
+mod args;
+mod bench;
+mod bench_cases;
+mod devices;
+mod eval;
+mod output;
+mod program;
+mod summary;
+mod train;
+
+pub use args::Cli;
+pub use program::main;

@@ -1,0 +1,133 @@
+//! Lines on stdout, and what the terminal shows of training.
+
+use crate::runtime::Profile;
+use crate::train::Event;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+use std::io::{IsTerminal, Write};
+
+/// One line on stdout. When the reader has gone (`| head`) the program ends quietly.
+pub fn line(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// One JSON object on stdout.
+pub fn json(value: &impl Serialize) {
+    line(&serde_json::to_string(value).expect("plain values"));
+}
+
+/// One line on stderr.
+pub fn note(text: &str) {
+    // Nobody to tell when stderr is closed.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// 1,234,567.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).expect("digits")).collect();
+    groups.join(",")
+}
+
+/// 12.3 kB, 4.56 MB.
+pub fn bytes(number: u64) -> String {
+    match number {
+        0..1_000 => format!("{number} B"),
+        1_000..1_000_000 => format!("{:.1} kB", number as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", number as f64 / 1e6),
+        _ => format!("{:.2} GB", number as f64 / 1e9),
+    }
+}
+
+/// Shows events: a progress bar where there is a terminal, a line an epoch, or JSON.
+pub struct Reporter {
+    json: bool,
+    bar: ProgressBar,
+}
+
+impl Reporter {
+    /// A reporter; the bar is on stderr.
+    pub fn new(json: bool, quiet: bool) -> Self {
+        let hidden = quiet || !std::io::stderr().is_terminal();
+        let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        let style =
+            ProgressStyle::with_template("{prefix:>11} [{bar:32}] {pos}/{len} steps").expect("a valid template");
+        bar.set_style(style.progress_chars("=> "));
+        Self { json, bar }
+    }
+
+    /// Shows one.
+    pub fn show(&self, event: &Event) {
+        match event {
+            Event::Step { epoch, step, steps } => {
+                if *step == 1 {
+                    self.bar.reset();
+                    self.bar.set_length(*steps as u64);
+                    self.bar.set_prefix(format!("epoch {epoch}"));
+                }
+                self.bar.set_position(*step as u64);
+                return;
+            }
+            Event::Epoch { .. } | Event::Done { .. } => self.bar.suspend(|| self.print(event)),
+            Event::Start { .. } => self.print(event),
+        }
+        if matches!(event, Event::Done { .. }) {
+            self.bar.finish_and_clear();
+        }
+    }
+
+    fn print(&self, event: &Event) {
+        if self.json {
+            return json(event);
+        }
+        match event {
+            Event::Start { device, why, dataset, train_images, test_images, bytes_peak, .. } => {
+                line(&format!("device   {device}; {why}"));
+                line(&format!(
+                    "data     {dataset}: {} images to train on, {} to test",
+                    thousands(*train_images as u64),
+                    thousands(*test_images as u64)
+                ));
+                line(&format!("memory   {} of tensors, all there will be", bytes(*bytes_peak)));
+            }
+            Event::Epoch { epoch, train_loss, test_accuracy, flip_ratio, images_per_second, .. } => line(&format!(
+                "epoch {epoch:>3}   loss {train_loss:.4}   test accuracy {:.2} %   flips {flip_ratio:.1e}   {} images/s",
+                100.0 * test_accuracy,
+                thousands(*images_per_second as u64)
+            )),
+            Event::Done { test_accuracy, seconds, run, interrupted } => {
+                let how = if *interrupted { "stopped after the current step" } else { "done" };
+                line(&format!("{how}: test accuracy {:.2} % in {seconds:.1} s", 100.0 * test_accuracy));
+                if let Some(run) = run {
+                    line(&format!("saved    {}", run.display()));
+                }
+            }
+            Event::Step { .. } => {}
+        }
+    }
+}
+
+/// A profile, slowest kernel first.
+pub fn show_profile(profile: &Profile, as_json: bool) {
+    let rows = profile.sorted();
+    if as_json {
+        for row in rows {
+            let us = 1e6 * row.seconds / row.calls as f64;
+            json(
+                &serde_json::json!({ "profile": row.kernel, "layer": row.scope, "calls": row.calls, "us_mean": us, "seconds": row.seconds }),
+            );
+        }
+        return;
+    }
+    line(&format!("time by kernel ({})", profile.clock));
+    let total: f64 = rows.iter().map(|row| row.seconds).sum();
+    for row in rows {
+        let (share, us) = (100.0 * row.seconds / total.max(1e-12), 1e6 * row.seconds / row.calls as f64);
+        line(&format!("{share:>6.1} %  {us:>10.1} us x {:<7} {:<14} {}", row.calls, row.scope, row.kernel));
+    }
+}

@@ -1,0 +1,30 @@
+//! Parses, runs, and turns an error into one line and an exit code: 0 done, 2 usage, 1 anything else.
+
+use super::args::{Cli, Command, TrainArgs};
+use super::{bench, devices, eval, output, summary, train};
+use clap::Parser;
+use std::process::ExitCode;
+
+/// The program.
+pub fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
+    let cli = Cli::parse();
+    let common = &cli.common;
+    let run = async {
+        match cli.command {
+            None => train::run(TrainArgs::default(), common).await,
+            Some(Command::Train(args)) => train::run(args, common).await,
+            Some(Command::Eval(args)) => eval::run(&args, common).await,
+            Some(Command::Summary(args)) => summary::run(&args, common),
+            Some(Command::Devices) => devices::run(common).await,
+            Some(Command::Bench(args)) => bench::run(&args, common).await,
+        }
+    };
+    match pollster::block_on(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            output::note(&format!("plusminus: {error}"));
+            ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `plusminus summary`.
+
+use super::args::{Common, ModelArgs};
+use super::output::{bytes, json, line, thousands};
+use crate::error::Result;
+use crate::nn::{Cost, Summary};
+use crate::train::Session;
+use comfy_table::{CellAlignment, Table};
+
+/// Prints what a network holds and costs.
+pub fn run(args: &ModelArgs, common: &Common) -> Result<()> {
+    let model = args.build()?;
+    let summary = model.summary();
+    let config = crate::train::Settings::default().resolve()?;
+    let peak = Session::bytes_of(&model, config.loss()?, &config.rules()?, args.batch_size)?;
+    if common.json {
+        for row in &summary.rows {
+            let (layer, features, precision, cost) = (&row.layer, row.features, &row.precision, row.cost);
+            json(&with_cost(serde_json::json!({ "layer": layer, "features": features, "precision": precision }), cost));
+        }
+        json(&with_cost(
+            serde_json::json!({ "model": model.name, "batch": args.batch_size, "bytes_peak": peak }),
+            summary.total,
+        ));
+        return Ok(());
+    }
+    print(&summary);
+    line(&format!("training memory at batch {}: {} of tensors", args.batch_size, bytes(peak)));
+    Ok(())
+}
+
+fn with_cost(mut object: serde_json::Value, cost: Cost) -> serde_json::Value {
+    object["weights_1bit"] = cost.weights_1bit.into();
+    object["weights_32bit"] = cost.weights_32bit.into();
+    object["macs_1bit"] = cost.macs_1bit.into();
+    object["macs_32bit"] = cost.macs_32bit.into();
+    object
+}
+
+/// The table, with totals.
+pub fn print(summary: &Summary) {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header([
+        "layer",
+        "output",
+        "input x weight",
+        "1-bit weights",
+        "32-bit",
+        "size",
+        "1-bit mult-adds",
+        "32-bit",
+    ]);
+    let size = |cost: &Cost| bytes(cost.weights_1bit.div_ceil(8) + 4 * cost.weights_32bit);
+    let mut add = |name: &str, output: String, precision: &str, cost: &Cost| {
+        let numbers = [cost.weights_1bit, cost.weights_32bit].map(thousands);
+        let macs = [cost.macs_1bit, cost.macs_32bit].map(thousands);
+        let [one_bit, float] = numbers;
+        let [macs_1bit, macs_32bit] = macs;
+        table.add_row([
+            name.to_string(),
+            output,
+            precision.to_string(),
+            one_bit,
+            float,
+            size(cost),
+            macs_1bit,
+            macs_32bit,
+        ]);
+    };
+    for row in &summary.rows {
+        add(&row.layer, row.features.to_string(), &row.precision, &row.cost);
+    }
+    add("total", String::new(), "", &summary.total);
+    for column in table.column_iter_mut().skip(3) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    line(&table.to_string());
+}

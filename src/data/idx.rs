@@ -1,0 +1,88 @@
+//! Idx files, as MNIST and its relatives are published: big-endian header, then bytes; gzipped or not.
+
+use super::dataset::{Data, InMemory};
+use crate::error::{Error, Result};
+use std::{fs, io::Read, path::Path, path::PathBuf, sync::Arc};
+
+const IMAGES: u32 = 0x0803;
+const LABELS: u32 = 0x0801;
+
+/// MNIST (LeCun, Cortes, Burges 1998) or a set in its format, from the four files in `folder`.
+pub fn mnist(name: &str, folder: &Path, classes: Vec<String>, published: &str) -> Result<Data> {
+    let (train, shape) = part(folder, "train", classes.len(), published)?;
+    let (test, test_shape) = part(folder, "t10k", classes.len(), published)?;
+    if shape != test_shape {
+        return Err(Error::Format {
+            path: folder.to_path_buf(),
+            expected: format!("test images of {} x {} pixels, as the training images", shape[0], shape[1]),
+            got: format!("{} x {}", test_shape[0], test_shape[1]),
+        });
+    }
+    let shape = [shape[0], shape[1], 1];
+    Ok(Data { name: name.into(), shape, pixel_max: 255, classes, train: Arc::new(train), test: Arc::new(test) })
+}
+
+/// Images and labels of `train` or `t10k`.
+fn part(folder: &Path, part: &str, classes: usize, published: &str) -> Result<(InMemory, [usize; 2])> {
+    let (image_path, image_bytes) = read(folder, &format!("{part}-images-idx3-ubyte"), published)?;
+    let (label_path, label_bytes) = read(folder, &format!("{part}-labels-idx1-ubyte"), published)?;
+    let (extents, pixels) = idx(&image_path, &image_bytes, IMAGES, 3)?;
+    let (_, labels) = idx(&label_path, &label_bytes, LABELS, 1)?;
+    if extents[0] != labels.len() {
+        let (expected, got) = (format!("{} labels, one an image", extents[0]), format!("{} labels", labels.len()));
+        return Err(Error::Format { path: label_path, expected, got });
+    }
+    if extents.contains(&0) {
+        return Err(Error::Format {
+            path: image_path,
+            expected: "at least one image of one pixel".into(),
+            got: format!("{extents:?}"),
+        });
+    }
+    if let Some(at) = labels.iter().position(|&label| usize::from(label) >= classes) {
+        let (expected, got) = (format!("labels below {classes}"), format!("label {} of image {at}", labels[at]));
+        return Err(Error::Format { path: label_path, expected, got });
+    }
+    let labels = labels.iter().map(|&l| u32::from(l)).collect();
+    Ok((InMemory { pixels: pixels.to_vec(), labels }, [extents[1], extents[2]]))
+}
+
+/// The file of that name or its gzipped form.
+fn read(folder: &Path, name: &str, published: &str) -> Result<(PathBuf, Vec<u8>)> {
+    let (plain, packed) = (folder.join(name), folder.join(format!("{name}.gz")));
+    if plain.exists() {
+        return fs::read(&plain).map(|bytes| (plain.clone(), bytes)).map_err(Error::file("reading", plain));
+    }
+    let bytes = fs::read(&packed).map_err(|source| match source.kind() {
+        std::io::ErrorKind::NotFound => Error::Format {
+            path: folder.to_path_buf(),
+            expected: format!("a file `{name}` or `{name}.gz` ({published})"),
+            got: "none".into(),
+        },
+        _ => Error::File { doing: "reading", path: packed.clone(), source },
+    })?;
+    let mut unpacked = Vec::new();
+    match flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked) {
+        Ok(_) => Ok((packed, unpacked)),
+        Err(e) => Err(Error::Format { path: packed, expected: "a whole gzip file".into(), got: e.to_string() }),
+    }
+}
+
+/// Extents and bytes of an idx file of that magic number.
+fn idx<'a>(path: &Path, bytes: &'a [u8], magic: u32, axes: usize) -> Result<(Vec<usize>, &'a [u8])> {
+    let wrong = |expected: String, got: String| Error::Format { path: path.to_path_buf(), expected, got };
+    let header = 4 * (1 + axes);
+    let Some((head, body)) = bytes.split_at_checked(header) else {
+        return Err(wrong(format!("a header of {header} bytes"), format!("a file of {} bytes", bytes.len())));
+    };
+    let numbers: Vec<u32> = head.chunks_exact(4).map(|b| u32::from_be_bytes([b[0], b[1], b[2], b[3]])).collect();
+    if numbers[0] != magic {
+        return Err(wrong(format!("magic number {magic:#010x}"), format!("{:#010x}", numbers[0])));
+    }
+    let extents: Vec<usize> = numbers[1..].iter().map(|&n| n as usize).collect();
+    let size = extents.iter().try_fold(1_usize, |size, &n| size.checked_mul(n));
+    if size != Some(body.len()) {
+        return Err(wrong(format!("{extents:?} bytes behind the header"), format!("{} bytes", body.len())));
+    }
+    Ok((extents, body))
+}

@@ -1,0 +1,209 @@
+//! Nodes and values in order, parameters by path.
+
+use super::op::Op;
+use crate::error::{Error, Result};
+use crate::tensor::TensorType;
+use std::sync::Arc;
+
+/// A value of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Value(pub(super) u32);
+
+/// Who changes a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Packed signs, trained by a binary optimizer.
+    Binary,
+    /// Floats, trained by a float optimizer.
+    Float,
+    /// Statistics that the forward pass itself updates.
+    Statistic,
+}
+
+/// First content of a persistent tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Init {
+    /// Random signs, by the stream of the parameter's name.
+    Signs,
+    /// Uniform floats in +-bound, by the stream of the parameter's name.
+    Uniform(f32),
+    /// The same float everywhere.
+    Fill(f32),
+    /// The same word everywhere.
+    Words(u32),
+}
+
+/// What a parameter is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Parameter {
+    /// Who changes it.
+    pub role: Role,
+    /// First content.
+    pub init: Init,
+}
+
+/// Where a value's memory comes from.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum ValueKind {
+    /// Made by a node, gone after its last use.
+    Temporary,
+    /// Uploaded before each step.
+    Input,
+    /// Persistent, part of the saved model.
+    Parameter(Parameter),
+    /// Persistent, not part of the model: optimizer states, counters.
+    State(Init),
+}
+
+/// Name, type and kind of a value.
+#[derive(Clone, Debug)]
+pub struct ValueInfo {
+    /// Path: `dense1.weight`.
+    pub name: String,
+    /// Type.
+    pub ty: TensorType,
+    /// Kind.
+    pub kind: ValueKind,
+}
+
+/// An operation on values.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Which operation.
+    pub op: Arc<dyn Op>,
+    /// Read.
+    pub inputs: Vec<Value>,
+    /// Persistent values changed in place.
+    pub updates: Vec<Value>,
+    /// Made.
+    pub outputs: Vec<Value>,
+    /// Layer.
+    pub scope: String,
+}
+
+/// Nodes and values of one recording, in the order in which they run.
+#[derive(Clone, Debug, Default)]
+pub struct Graph {
+    values: Vec<ValueInfo>,
+    nodes: Vec<Node>,
+    scope: String,
+}
+
+impl Graph {
+    /// An empty graph.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Nodes and temporary values from here on belong to this layer.
+    pub fn enter(&mut self, scope: &str) {
+        self.scope = scope.to_string();
+    }
+
+    /// Layer that nodes belong to now.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+
+    /// A value that is uploaded before each step.
+    pub fn input(&mut self, name: &str, ty: TensorType) -> Value {
+        self.named(name, ty, ValueKind::Input)
+    }
+
+    /// A persistent value of the model.
+    pub fn parameter(&mut self, name: &str, ty: TensorType, role: Role, init: Init) -> Value {
+        self.named(name, ty, ValueKind::Parameter(Parameter { role, init }))
+    }
+
+    /// A persistent value that is no part of the model.
+    pub fn state(&mut self, name: &str, ty: TensorType, init: Init) -> Value {
+        self.named(name, ty, ValueKind::State(init))
+    }
+
+    /// Named values are unique: asking again gives the same one.
+    fn named(&mut self, name: &str, ty: TensorType, kind: ValueKind) -> Value {
+        if let Some(found) = self.find(name) {
+            assert_eq!(
+                (&ty, kind),
+                (self.ty(found), self.info(found).kind),
+                "`{name}` is asked for again as something else"
+            );
+            return found;
+        }
+        self.values.push(ValueInfo { name: name.to_string(), ty, kind });
+        Value(self.values.len() as u32 - 1)
+    }
+
+    /// The persistent or input value of that name.
+    pub fn find(&self, name: &str) -> Option<Value> {
+        let found = |v: &ValueInfo| v.kind != ValueKind::Temporary && v.name == name;
+        self.values.iter().position(found).map(|i| Value(i as u32))
+    }
+
+    /// Adds a node; gives its outputs.
+    pub fn push(&mut self, op: Arc<dyn Op>, inputs: &[Value], updates: &[Value]) -> Result<Vec<Value>> {
+        let types: Vec<&TensorType> = inputs.iter().map(|&v| self.ty(v)).collect();
+        let types = op.outputs(&types).map_err(|error| match error {
+            Error::Shape { op, expected, got } if !self.scope.is_empty() => {
+                Error::Shape { op: format!("{op} of layer `{}`", self.scope), expected, got }
+            }
+            other => other,
+        })?;
+        for &update in updates {
+            let kind = self.info(update).kind;
+            assert!(
+                matches!(kind, ValueKind::Parameter(_) | ValueKind::State(_)),
+                "only persistent values are updated in place"
+            );
+        }
+        let mut outputs = Vec::new();
+        for (i, ty) in types.into_iter().enumerate() {
+            let name = format!("{}/{}.{i}#{}", self.scope, op.name(), self.nodes.len());
+            self.values.push(ValueInfo { name, ty, kind: ValueKind::Temporary });
+            outputs.push(Value(self.values.len() as u32 - 1));
+        }
+        let scope = self.scope.clone();
+        self.nodes.push(Node {
+            op,
+            inputs: inputs.to_vec(),
+            updates: updates.to_vec(),
+            outputs: outputs.clone(),
+            scope,
+        });
+        Ok(outputs)
+    }
+
+    /// Adds a node with one output.
+    pub fn push1(&mut self, op: impl Op + 'static, inputs: &[Value], updates: &[Value]) -> Result<Value> {
+        Ok(self.push(Arc::new(op), inputs, updates)?[0])
+    }
+
+    /// Type of a value.
+    pub fn ty(&self, value: Value) -> &TensorType {
+        &self.values[value.0 as usize].ty
+    }
+
+    /// Name, type and kind of a value.
+    pub fn info(&self, value: Value) -> &ValueInfo {
+        &self.values[value.0 as usize]
+    }
+
+    /// Every value.
+    pub fn values(&self) -> impl Iterator<Item = (Value, &ValueInfo)> {
+        self.values.iter().enumerate().map(|(i, info)| (Value(i as u32), info))
+    }
+
+    /// Parameters that an optimizer trains, in order of creation.
+    pub fn trained(&self) -> Vec<(Value, Role)> {
+        let role = |(value, info): (Value, &ValueInfo)| match info.kind {
+            ValueKind::Parameter(p) if p.role != Role::Statistic => Some((value, p.role)),
+            _ => None,
+        };
+        self.values().filter_map(role).collect()
+    }
+
+    /// Nodes in order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+}

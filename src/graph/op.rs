@@ -1,0 +1,117 @@
+//! The contract of an operation: its output types, its kernels, and its backward as more nodes.
+
+use super::build::{Graph, Value};
+use crate::error::{Error, Result};
+use crate::runtime::{BufferId, Recording};
+use crate::tensor::TensorType;
+use std::{collections::HashMap, fmt, sync::Arc};
+
+/// An operation. Operations from outside the crate implement this and are pushed on a [`Graph`] like the built-in ones.
+pub trait Op: fmt::Debug + Send + Sync {
+    /// One word, as in profiles and errors.
+    fn name(&self) -> &'static str;
+
+    /// Types of the outputs for types of the inputs; an error says what does not fit.
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
+
+    /// Dispatches the kernels.
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>);
+
+    /// Adds the nodes that turn gradients of the outputs into gradients of the inputs (one entry an input; `None` where there is none).
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let _ = cx;
+        Err(Error::shape(self.name(), "an operation with a gradient", "one without"))
+    }
+
+    /// Whether backward should compute the outputs again instead of keeping them: true for cheap operations with wide outputs.
+    fn recompute(&self) -> bool {
+        false
+    }
+}
+
+/// The tensors of a node while it is recorded.
+pub struct Bound<'a> {
+    /// Tensors that the node reads.
+    pub inputs: Vec<(BufferId, &'a TensorType)>,
+    /// Persistent tensors that the node changes in place.
+    pub updates: Vec<(BufferId, &'a TensorType)>,
+    /// Tensors that the node makes.
+    pub outputs: Vec<(BufferId, &'a TensorType)>,
+}
+
+impl Bound<'_> {
+    /// Tensor of input `i`.
+    pub fn input(&self, i: usize) -> BufferId {
+        self.inputs[i].0
+    }
+
+    /// Tensor of update `i`.
+    pub fn update(&self, i: usize) -> BufferId {
+        self.updates[i].0
+    }
+
+    /// Tensor of output `i`.
+    pub fn output(&self, i: usize) -> BufferId {
+        self.outputs[i].0
+    }
+}
+
+/// What an operation sees while it adds its backward nodes.
+pub struct Backward<'a> {
+    pub(super) graph: &'a mut Graph,
+    pub(super) node: usize,
+    pub(super) grads: Vec<Option<Value>>,
+    pub(super) needs: Vec<bool>,
+    pub(super) again: &'a mut HashMap<Value, Value>,
+}
+
+impl Backward<'_> {
+    /// Input `i` of the forward node, computed again if its operation asks for that.
+    pub fn input(&mut self, i: usize) -> Result<Value> {
+        let value = self.graph.nodes()[self.node].inputs[i];
+        self.recall(value)
+    }
+
+    /// Output `i` of the forward node.
+    pub fn output(&self, i: usize) -> Value {
+        self.graph.nodes()[self.node].outputs[i]
+    }
+
+    /// Gradient of output `i`; `None` where nothing depends on it.
+    pub fn grad(&self, i: usize) -> Option<Value> {
+        self.grads[i]
+    }
+
+    /// Whether input `i` leads to anything that is trained.
+    pub fn needs(&self, i: usize) -> bool {
+        self.needs[i]
+    }
+
+    /// Type of a value.
+    pub fn ty(&self, value: Value) -> &TensorType {
+        self.graph.ty(value)
+    }
+
+    /// Adds a node in the forward node's scope.
+    pub fn push(&mut self, op: impl Op + 'static, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.graph.push(Arc::new(op), inputs, &[])
+    }
+
+    fn recall(&mut self, value: Value) -> Result<Value> {
+        if let Some(&again) = self.again.get(&value) {
+            return Ok(again);
+        }
+        let producer = self.graph.nodes().iter().position(|n| n.outputs.contains(&value));
+        let Some(producer) = producer.filter(|&n| self.graph.nodes()[n].op.recompute()) else { return Ok(value) };
+        let node = self.graph.nodes()[producer].clone();
+        let mut inputs = Vec::new();
+        for input in &node.inputs {
+            inputs.push(self.recall(*input)?);
+        }
+        let outputs = self.graph.push(node.op.clone(), &inputs, &[])?;
+        for (old, new) in node.outputs.iter().zip(outputs) {
+            self.again.insert(*old, new);
+        }
+        Ok(self.again[&value])
+    }
+}

@@ -1,0 +1,133 @@
+//! From graphs to a program: lifetimes, slots, recordings. Nothing is allocated after planning.
+
+use super::build::{Graph, Value, ValueInfo, ValueKind};
+use super::op::Bound;
+use crate::runtime::{BufferId, BufferInfo, Program, Recording};
+use std::collections::{BTreeMap, HashMap};
+
+/// A program, and the persistent and input tensors in it by name.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// What engines take.
+    pub program: Program,
+    /// Persistent and input tensors by name.
+    pub named: BTreeMap<String, (BufferId, ValueInfo)>,
+}
+
+impl Plan {
+    /// The tensor of that name.
+    pub fn id(&self, name: &str) -> BufferId {
+        self.named.get(name).unwrap_or_else(|| panic!("the plan has no tensor `{name}`")).0
+    }
+
+    /// Index of the recording of that name.
+    pub fn recording(&self, name: &str) -> Option<usize> {
+        self.program.recordings.iter().position(|r| r.name == name)
+    }
+}
+
+/// Plans several graphs together: named values are shared by name, and the temporary values of all graphs share one pool of slots,
+/// since recordings never run at once. A slot is one buffer of its own: one arena would bind a buffer for reading and writing in
+/// one dispatch, which no WebGPU allows.
+pub fn plan(graphs: &[(&str, &Graph)]) -> Plan {
+    let mut plan = Plan::default();
+    let mut pool = Pool::default();
+    for (name, graph) in graphs {
+        let ids = place(graph, &mut plan, &mut pool);
+        plan.program.recordings.push(record(name, graph, &ids));
+    }
+    plan.program.check();
+    plan
+}
+
+/// Slots that temporary values may take.
+#[derive(Default)]
+struct Pool {
+    free: Vec<usize>,
+}
+
+/// Gives every value of a graph a tensor, and temporary ones a slot for as long as they live.
+fn place(graph: &Graph, plan: &mut Plan, pool: &mut Pool) -> HashMap<Value, BufferId> {
+    let mut ids = HashMap::new();
+    for (value, info) in graph.values().filter(|(_, info)| info.kind != ValueKind::Temporary) {
+        let id = match plan.named.get(&info.name) {
+            Some((id, known)) => {
+                assert_eq!(known.ty, info.ty, "`{}` has two types", info.name);
+                *id
+            }
+            None => {
+                plan.program.slots.push(info.ty.words());
+                let slot = plan.program.slots.len() - 1;
+                let id = tensor(&mut plan.program, info, slot);
+                plan.named.insert(info.name.clone(), (id, info.clone()));
+                id
+            }
+        };
+        ids.insert(value, id);
+    }
+    let mut last = HashMap::new();
+    for (n, node) in graph.nodes().iter().enumerate() {
+        for value in node.inputs.iter().chain(&node.outputs) {
+            last.insert(*value, n);
+        }
+    }
+    let mut taken: HashMap<Value, usize> = HashMap::new();
+    for (n, node) in graph.nodes().iter().enumerate() {
+        for &value in &node.outputs {
+            let slot = take(&mut plan.program.slots, pool, graph.ty(value).words());
+            taken.insert(value, slot);
+            ids.insert(value, tensor(&mut plan.program, graph.info(value), slot));
+        }
+        // Freed only after the whole node, so that nothing is in place unless its kernel declares it.
+        let mut dead: Vec<Value> = taken.keys().copied().filter(|value| last[value] == n).collect();
+        dead.sort();
+        pool.free.extend(dead.into_iter().filter_map(|value| taken.remove(&value)));
+    }
+    ids
+}
+
+fn tensor(program: &mut Program, info: &ValueInfo, slot: usize) -> BufferId {
+    program.buffers.push(BufferInfo { name: info.name.clone(), words: info.ty.words(), slot });
+    BufferId(program.buffers.len() as u32 - 1)
+}
+
+/// Best fit among free slots; else the largest free one grows; else a new one.
+fn take(slots: &mut Vec<usize>, pool: &mut Pool, words: usize) -> usize {
+    let fits =
+        pool.free.iter().enumerate().filter(|(_, slot)| slots[**slot] >= words).min_by_key(|(_, slot)| slots[**slot]);
+    let choice = fits.or_else(|| pool.free.iter().enumerate().max_by_key(|(_, slot)| slots[**slot]));
+    let Some(at) = choice.map(|(at, _)| at) else {
+        slots.push(words);
+        return slots.len() - 1;
+    };
+    let slot = pool.free.swap_remove(at);
+    slots[slot] = slots[slot].max(words);
+    slot
+}
+
+fn record(name: &str, graph: &Graph, ids: &HashMap<Value, BufferId>) -> Recording {
+    let mut recording = Recording::new(name);
+    for node in graph.nodes() {
+        let bind = |values: &[Value]| values.iter().map(|v| (ids[v], graph.ty(*v))).collect();
+        recording.enter(&node.scope);
+        let bound = Bound { inputs: bind(&node.inputs), updates: bind(&node.updates), outputs: bind(&node.outputs) };
+        node.op.record(&mut recording, &bound);
+    }
+    recording
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_taken_by_best_fit_and_grow() {
+        let (mut slots, mut pool) = (vec![], Pool::default());
+        let a = take(&mut slots, &mut pool, 100);
+        let b = take(&mut slots, &mut pool, 10);
+        pool.free.extend([a, b]);
+        assert_eq!(take(&mut slots, &mut pool, 9), b);
+        assert_eq!(take(&mut slots, &mut pool, 120), a);
+        assert_eq!(slots, [120, 10]);
+    }
+}

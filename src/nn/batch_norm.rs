@@ -1,0 +1,45 @@
+//! Batch normalisation layer.
+
+use super::layer::{Builder, Cost, Layer, Mode};
+use crate::error::Result;
+use crate::graph::{Init, Role, Value};
+use crate::ops;
+use crate::tensor::{DType, TensorType};
+use std::sync::Arc;
+
+/// z = (y - mean) / sqrt(variance + 1e-5) * scale + bias by feature (Ioffe and Szegedy 2015), as PyTorch: statistics of the batch in
+/// training, running ones (momentum 0.1, unbiased variance) in evaluation. Parameters `scale`, `bias`, `running_mean`,
+/// `running_variance`, each `[features]`.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNorm;
+
+impl Layer for BatchNorm {
+    fn kind(&self) -> &'static str {
+        "norm"
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
+        let vector = TensorType::plain(DType::F32, &[builder.graph.ty(x).columns()]);
+        let scale = builder.parameter("scale", vector.clone(), Role::Float, Init::Fill(1.0));
+        let bias = builder.parameter("bias", vector.clone(), Role::Float, Init::Fill(0.0));
+        let running_mean = builder.parameter("running_mean", vector.clone(), Role::Statistic, Init::Fill(0.0));
+        let running_variance = builder.parameter("running_variance", vector, Role::Statistic, Init::Fill(1.0));
+        let (mean, variance) = match builder.mode {
+            Mode::Eval => (running_mean, running_variance),
+            Mode::Train => {
+                let updates = [running_mean, running_variance];
+                let statistics = builder.graph.push(Arc::new(ops::BatchNormStatistics), &[x], &updates)?;
+                (statistics[0], statistics[1])
+            }
+        };
+        builder.graph.push1(ops::BatchNorm, &[x, mean, variance, scale, bias], &[])
+    }
+
+    fn features(&self, input: usize) -> usize {
+        input
+    }
+
+    fn cost(&self, input: usize) -> Cost {
+        Cost { weights_32bit: 4 * input as u64, macs_32bit: input as u64, ..Cost::default() }
+    }
+}

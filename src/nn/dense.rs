@@ -1,0 +1,69 @@
+//! Dense layer: y = q(x) wᵀ, with binary or float input and binary or float weights.
+
+use super::layer::{Builder, Cost, Layer};
+use super::quantizer::Quantizer;
+use crate::error::Result;
+use crate::graph::{Init, Role, Value};
+use crate::ops::{FloatByBits, Matmul, Sign, XnorMatmul};
+use crate::tensor::{DType, Layout, TensorType};
+use std::sync::Arc;
+
+/// y\[r\]\[c\] = sum_k q(x\[r\]\[k\]) * w\[c\]\[k\], `[batch, inputs]` to `[batch, units]`; no bias, since batch norm follows.
+///
+/// The parameter `weight` is `[units, inputs]`: packed signs where it is binary (drawn at random, each sign with probability one
+/// half), else floats, uniform in +-1 / sqrt(inputs) (PyTorch's default).
+#[derive(Clone, Copy, Debug)]
+pub struct Dense {
+    /// Outputs.
+    pub units: usize,
+    /// How it sees its input.
+    pub input: Quantizer,
+    /// How it sees its weights.
+    pub weight: Quantizer,
+}
+
+impl Layer for Dense {
+    fn kind(&self) -> &'static str {
+        "dense"
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
+        let inputs = builder.graph.ty(x).columns();
+        let x = match self.input {
+            Quantizer::Float => x,
+            Quantizer::Sign(surrogate) => builder.graph.push(Arc::new(Sign { surrogate }), &[x], &[])?[0],
+        };
+        if self.weight.is_binary() {
+            let ty = TensorType::bits(self.units, inputs);
+            let weight = builder.parameter("weight", ty, Role::Binary, Init::Signs);
+            let product = if self.input.is_binary() {
+                builder.graph.push1(XnorMatmul, &[x, weight], &[])?
+            } else {
+                builder.graph.push1(FloatByBits, &[x, weight], &[])?
+            };
+            return Ok(product);
+        }
+        let ty = TensorType::new(DType::F32, Layout::Rows, &[self.units, inputs]);
+        let weight = builder.parameter("weight", ty, Role::Float, Init::Uniform(1.0 / (inputs as f32).sqrt()));
+        builder.graph.push1(Matmul, &[x, weight], &[])
+    }
+
+    fn features(&self, _input: usize) -> usize {
+        self.units
+    }
+
+    fn cost(&self, input: usize) -> Cost {
+        let weights = (input * self.units) as u64;
+        let (binary, both) = (self.weight.is_binary(), self.weight.is_binary() && self.input.is_binary());
+        Cost {
+            weights_1bit: if binary { weights } else { 0 },
+            weights_32bit: if binary { 0 } else { weights },
+            macs_1bit: if both { weights } else { 0 },
+            macs_32bit: if both { 0 } else { weights },
+        }
+    }
+
+    fn precision(&self) -> String {
+        format!("{} x {}", self.input.name(), self.weight.name())
+    }
+}

@@ -1,0 +1,29 @@
+//! How a layer sees its input or its weights: as floats, or as signs.
+
+use crate::ops::Surrogate;
+
+/// A quantiser, a property of a layer's input or weight.
+#[derive(Clone, Copy, Debug)]
+pub enum Quantizer {
+    /// As it is.
+    Float,
+    /// sign(x), and for inputs the surrogate of its derivative. Weights are binary from the start: their optimizer needs none.
+    Sign(&'static Surrogate),
+}
+
+impl Quantizer {
+    /// Sign with the clip surrogate.
+    pub fn sign() -> Self {
+        Self::Sign(Surrogate::named("clip").expect("it is in the table"))
+    }
+
+    /// Whether it gives signs.
+    pub fn is_binary(self) -> bool {
+        matches!(self, Self::Sign(_))
+    }
+
+    /// For summaries.
+    pub fn name(self) -> &'static str {
+        if self.is_binary() { "sign" } else { "float" }
+    }
+}

@@ -1,0 +1,174 @@
+//! Named tensors, to and from safetensors: signs as plain rows of u32 words, floats without padding.
+
+use crate::graph::{Init, ValueInfo, ValueKind};
+use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, words_of};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use std::collections::{BTreeMap, HashMap};
+
+/// A tensor on the host.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Tensor {
+    /// Signs.
+    Bits(BitMatrix),
+    /// Floats, row-major without padding.
+    Floats {
+        /// Extents.
+        shape: Vec<usize>,
+        /// Elements.
+        data: Vec<f32>,
+    },
+}
+
+/// Named tensors.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Weights {
+    /// By name: `dense1.weight`.
+    pub tensors: BTreeMap<String, Tensor>,
+}
+
+impl Tensor {
+    /// First content of a persistent tensor, by the stream of its name.
+    pub fn initial(info: &ValueInfo, init: Init, seed: u64) -> Vec<u32> {
+        let ty = &info.ty;
+        match init {
+            Init::Signs => BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, &info.name)).panels().to_vec(),
+            Init::Words(word) => vec![word; ty.words()],
+            Init::Fill(value) => vec![value.to_bits(); ty.words()],
+            Init::Uniform(bound) => {
+                let stream = Stream::new(seed, &info.name);
+                let data = (0..ty.elements() as u64).map(|i| bound * (2.0 * stream.unit(i) - 1.0)).collect();
+                Self::Floats { shape: ty.shape.clone(), data }.to_words(ty).expect("made for this type")
+            }
+        }
+    }
+
+    /// From the words of a device's tensor.
+    pub fn from_words(ty: &TensorType, words: &[u32]) -> Option<Self> {
+        let (rows, columns) = (ty.rows(), ty.columns());
+        match (ty.dtype, ty.layout) {
+            (DType::Bits, Layout::Panels) => BitMatrix::from_panels(rows, columns, words.to_vec()).map(Self::Bits),
+            (DType::F32, Layout::Plain | Layout::Rows) => {
+                let pitch = if ty.layout == Layout::Plain { columns } else { words_of(columns) * PANEL };
+                let row = |r: usize| words[r * pitch..][..columns].iter().map(|&w| f32::from_bits(w));
+                Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
+            }
+            _ => None,
+        }
+    }
+
+    /// To the words of a device's tensor; `None` where it does not fit the type.
+    pub fn to_words(&self, ty: &TensorType) -> Option<Vec<u32>> {
+        match (self, ty.dtype, ty.layout) {
+            (Self::Bits(bits), DType::Bits, Layout::Panels)
+                if (bits.rows(), bits.columns()) == (ty.rows(), ty.columns()) =>
+            {
+                Some(bits.panels().to_vec())
+            }
+            (Self::Floats { shape, data }, DType::F32, Layout::Plain | Layout::Rows) if *shape == ty.shape => {
+                let pitch = if ty.layout == Layout::Plain { ty.columns() } else { words_of(ty.columns()) * PANEL };
+                let mut words = vec![0; ty.words()];
+                for (to, from) in words.chunks_exact_mut(pitch).zip(data.chunks_exact(ty.columns())) {
+                    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_bits());
+                }
+                Some(words)
+            }
+            _ => None,
+        }
+    }
+
+    /// `[512, 784] signs`.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Bits(bits) => format!("signs [{} x {}]", bits.rows(), bits.columns()),
+            Self::Floats { shape, .. } => format!("floats {shape:?}"),
+        }
+    }
+}
+
+impl Weights {
+    /// Whether a persistent value is part of a saved model.
+    pub fn holds(info: &ValueInfo) -> bool {
+        matches!(info.kind, ValueKind::Parameter(_))
+    }
+
+    /// A safetensors file. Signs are `[rows, words]` of u32, and the metadata entry `NAME.columns` has their number in a row.
+    pub fn to_bytes(&self, metadata: &[(&str, String)]) -> Result<Vec<u8>, String> {
+        let mut notes: HashMap<String, String> = metadata.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
+        let mut views = Vec::new();
+        for (name, tensor) in &self.tensors {
+            let (dtype, shape, bytes) = match tensor {
+                Tensor::Bits(bits) => {
+                    notes.insert(format!("{name}.columns"), bits.columns().to_string());
+                    let words: Vec<u8> = bits.to_rows().iter().flat_map(|w| w.to_le_bytes()).collect();
+                    (Dtype::U32, vec![bits.rows(), words_of(bits.columns())], words)
+                }
+                Tensor::Floats { shape, data } => {
+                    (Dtype::F32, shape.clone(), data.iter().flat_map(|v| v.to_le_bytes()).collect())
+                }
+            };
+            views.push((name.clone(), dtype, shape, bytes));
+        }
+        let mut list = Vec::new();
+        for (name, dtype, shape, bytes) in &views {
+            list.push((name.clone(), TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| e.to_string())?));
+        }
+        safetensors::serialize(list, Some(notes)).map_err(|e| e.to_string())
+    }
+
+    /// From a safetensors file; gives the metadata, too. The error says what is wrong with it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, HashMap<String, String>), String> {
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("no safetensors file ({e})"))?;
+        let notes = header.metadata().clone().unwrap_or_default();
+        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("no whole safetensors file ({e})"))?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            let words = view.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
+            let tensor = match (view.dtype(), view.shape()) {
+                (Dtype::F32, shape) => {
+                    Tensor::Floats { shape: shape.to_vec(), data: words.map(f32::from_bits).collect() }
+                }
+                (Dtype::U32, &[rows, _]) => {
+                    let columns = notes.get(&format!("{name}.columns")).and_then(|c| c.parse().ok());
+                    let columns = columns.ok_or(format!("`{name}` without a number of columns in the metadata"))?;
+                    let plain: Vec<u32> = words.collect();
+                    let bits = BitMatrix::from_rows(rows, columns, &plain);
+                    Tensor::Bits(
+                        bits.ok_or(format!("`{name}`: {} words, which are no {rows} x {columns} signs", plain.len()))?,
+                    )
+                }
+                (dtype, shape) => return Err(format!("`{name}` of {dtype:?} {shape:?}")),
+            };
+            tensors.insert(name, tensor);
+        }
+        Ok((Self { tensors }, notes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_give_back_what_they_took() {
+        let mut weights = Weights::default();
+        weights.tensors.insert("dense1.weight".into(), Tensor::Bits(BitMatrix::random(33, 70, Stream::new(1, "w"))));
+        weights
+            .tensors
+            .insert("norm1.scale".into(), Tensor::Floats { shape: vec![3], data: vec![1.0, -0.0, f32::MIN_POSITIVE] });
+        let bytes = weights.to_bytes(&[("version", "1".into())]).expect("it can be written");
+        let (again, notes) = Weights::from_bytes(&bytes).expect("it can be read");
+        assert_eq!(weights, again);
+        assert_eq!(notes["version"], "1");
+        assert!(Weights::from_bytes(&bytes[..bytes.len() - 1]).is_err());
+        assert!(Weights::from_bytes(b"not a safetensors file").is_err());
+    }
+
+    #[test]
+    fn words_of_padded_rows_come_back() {
+        let ty = TensorType::new(DType::F32, Layout::Rows, &[3, 33]);
+        let tensor = Tensor::Floats { shape: vec![3, 33], data: (0..99).map(|i| i as f32).collect() };
+        let words = tensor.to_words(&ty).expect("it fits");
+        assert_eq!(words.len(), 3 * 64);
+        assert_eq!(Tensor::from_words(&ty, &words), Some(tensor));
+    }
+}

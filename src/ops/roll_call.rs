@@ -1,0 +1,32 @@
+//! Every kernel of this folder, for tests, benchmarks and translation.
+
+use super::{
+    add, batch_norm, float_bits, matmul, mean_loss, normalise, sign, softmax_cross_entropy, squared_hinge,
+    transpose_bits, xnor_matmul,
+};
+use crate::runtime::Kernel;
+
+/// Every kernel of `shaders/ops/`.
+pub static KERNELS: &[&Kernel] = &[
+    &add::ADD,
+    &batch_norm::STATISTICS,
+    &batch_norm::APPLY,
+    &batch_norm::BACKWARD,
+    &float_bits::FLOAT_BITS,
+    &float_bits::FLOAT_BITS_TRANSPOSED,
+    &matmul::MATMUL,
+    &matmul::MATMUL_INPUT,
+    &matmul::MATMUL_TRANSPOSED,
+    &mean_loss::MEAN_LOSS,
+    &normalise::NORMALISE,
+    &sign::SIGN,
+    &sign::SIGN_MASK,
+    &sign::SIGN_MASK_BACKWARD,
+    &sign::SIGN_BACKWARD,
+    &softmax_cross_entropy::FORWARD,
+    &softmax_cross_entropy::BACKWARD,
+    &squared_hinge::FORWARD,
+    &squared_hinge::BACKWARD,
+    &transpose_bits::TRANSPOSE_BITS,
+    &xnor_matmul::XNOR_MATMUL,
+];

@@ -1,0 +1,110 @@
+//! Adam, for float parameters.
+
+use super::optimizer::{Knobs, Optimizer, Slot};
+use super::schedule::Schedule;
+use crate::error::{Error, Result};
+use crate::graph::{Bound, Graph, Init, Op, Role};
+use crate::runtime::interface::optim::adam::{Params, adam};
+use crate::runtime::{Grid, Recording, kernel::kernel};
+use crate::tensor::TensorType;
+use std::sync::Arc;
+
+kernel!(
+    /// Adam with its corrections worked into the knobs.
+    ADAM = optim::adam::{ adam }, twin = twin
+);
+
+/// Words of a task.
+const CHUNK: usize = 4096;
+
+/// Kingma and Ba 2015, algorithm 1, with PyTorch's epsilon outside the corrected root.
+#[derive(Clone, Copy, Debug)]
+pub struct Adam {
+    /// Learning rate.
+    pub rate: f32,
+    /// Decay of the first moment.
+    pub beta1: f32,
+    /// Decay of the second moment.
+    pub beta2: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// How the rate moves.
+    pub schedule: Schedule,
+}
+
+impl Adam {
+    /// With beta1 0.9, beta2 0.999, epsilon 1e-8.
+    pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
+        if !(rate > 0.0 && rate.is_finite()) {
+            return Err(Error::setting("float-rate", "a positive number", rate));
+        }
+        Ok(Self { rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, schedule })
+    }
+}
+
+impl Optimizer for Adam {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn role(&self) -> Role {
+        Role::Float
+    }
+
+    fn knobs(&self, step: u64, total: u64) -> Knobs {
+        let t = (step + 1) as f64;
+        let (beta1, beta2) = (f64::from(self.beta1), f64::from(self.beta2));
+        let rate = f64::from(self.schedule.at(self.rate, step, total));
+        let first = rate / (1.0 - beta1.powf(t));
+        let second = 1.0 / (1.0 - beta2.powf(t)).sqrt();
+        [first as f32, second as f32, (1.0 - beta1) as f32, (1.0 - beta2) as f32]
+    }
+
+    fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {
+        let info = graph.info(slot.parameter).clone();
+        let m = graph.state(&format!("{}.m", info.name), info.ty.clone(), Init::Fill(0.0));
+        let v = graph.state(&format!("{}.v", info.name), info.ty.clone(), Init::Fill(0.0));
+        let op = AdamUpdate { knob: slot.knob, epsilon: self.epsilon };
+        graph.push(Arc::new(op), &[slot.gradient], &[m, v, slot.parameter])?;
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        8
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct AdamUpdate {
+    knob: u32,
+    epsilon: f32,
+}
+
+impl Op for AdamUpdate {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(Vec::new())
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let words = bound.inputs[0].1.words();
+        let [m, v, p] = [0, 1, 2].map(|i| bound.update(i).chunks(CHUNK));
+        let params = Params { knob: self.knob, epsilon: self.epsilon, pad0: 0, pad1: 0 };
+        let buffers = adam::Buffers { g: bound.input(0), m, v, p };
+        recording.dispatch(&ADAM, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
+    }
+}
+
+fn twin(args: adam::Args<'_>) {
+    let [rate, correction, first, second] = args.step.knobs[args.params.knob as usize];
+    let states = args.m.slice().iter_mut().zip(args.v.slice());
+    let g = &args.g[args.index * CHUNK..];
+    for ((p, (m, v)), g) in args.p.slice().iter_mut().zip(states).zip(g) {
+        *m += first * (g - *m);
+        *v += second * (g * g - *v);
+        *p -= rate * *m / (v.sqrt() * correction + args.params.epsilon);
+    }
+}

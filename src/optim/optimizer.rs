@@ -1,0 +1,39 @@
+//! The contract: states in the open, knobs by step, one node that reads the gradient once.
+
+use crate::error::Result;
+use crate::graph::{Graph, Role, Value};
+use std::fmt;
+
+/// The four numbers that a rule's kernels get at a step, after their schedules.
+pub type Knobs = [f32; 4];
+
+/// Where a parameter's update finds and leaves things.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot {
+    /// The parameter.
+    pub parameter: Value,
+    /// Its gradient.
+    pub gradient: Value,
+    /// Which vec4 of the step's knobs belongs to the rule.
+    pub knob: u32,
+    /// Counters of flips by layer, and which one is this parameter's; binary rules only.
+    pub flips: Option<(Value, u32)>,
+}
+
+/// A rule that turns gradients into parameters.
+pub trait Optimizer: fmt::Debug + Send + Sync {
+    /// Name in flags and files.
+    fn name(&self) -> &'static str;
+
+    /// Which parameters it trains.
+    fn role(&self) -> Role;
+
+    /// Knobs of step `step` (from 0) of `total`.
+    fn knobs(&self, step: u64, total: u64) -> Knobs;
+
+    /// Adds the states and the update node of one parameter.
+    fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()>;
+
+    /// Bytes of state for each element of a parameter.
+    fn state_bytes(&self) -> usize;
+}

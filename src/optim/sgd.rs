@@ -1,0 +1,98 @@
+//! Stochastic gradient descent with momentum, for float parameters.
+
+use super::optimizer::{Knobs, Optimizer, Slot};
+use super::schedule::Schedule;
+use crate::error::{Error, Result};
+use crate::graph::{Bound, Graph, Init, Op, Role};
+use crate::runtime::interface::optim::sgd::{Params, sgd};
+use crate::runtime::{Grid, Recording, kernel::kernel};
+use crate::tensor::TensorType;
+use std::sync::Arc;
+
+kernel!(
+    /// v = mu v + (g + decay p), p -= rate v.
+    SGD = optim::sgd::{ sgd }, twin = twin
+);
+
+/// Words of a task.
+const CHUNK: usize = 4096;
+
+/// v = momentum v + (g + decay p), p -= rate v, as PyTorch without dampening.
+#[derive(Clone, Copy, Debug)]
+pub struct Sgd {
+    /// Learning rate.
+    pub rate: f32,
+    /// Momentum.
+    pub momentum: f32,
+    /// Weight decay, added to the gradient.
+    pub decay: f32,
+    /// How the rate moves.
+    pub schedule: Schedule,
+}
+
+impl Sgd {
+    /// With momentum 0.9 and no decay.
+    pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
+        if !(rate > 0.0 && rate.is_finite()) {
+            return Err(Error::setting("float-rate", "a positive number", rate));
+        }
+        Ok(Self { rate, momentum: 0.9, decay: 0.0, schedule })
+    }
+}
+
+impl Optimizer for Sgd {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn role(&self) -> Role {
+        Role::Float
+    }
+
+    fn knobs(&self, step: u64, total: u64) -> Knobs {
+        [self.schedule.at(self.rate, step, total), self.momentum, self.decay, 0.0]
+    }
+
+    fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {
+        let info = graph.info(slot.parameter).clone();
+        let v = graph.state(&format!("{}.v", info.name), info.ty.clone(), Init::Fill(0.0));
+        graph.push(Arc::new(SgdUpdate { knob: slot.knob }), &[slot.gradient], &[v, slot.parameter])?;
+        Ok(())
+    }
+
+    fn state_bytes(&self) -> usize {
+        4
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct SgdUpdate {
+    knob: u32,
+}
+
+impl Op for SgdUpdate {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(Vec::new())
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let words = bound.inputs[0].1.words();
+        let [v, p] = [0, 1].map(|i| bound.update(i).chunks(CHUNK));
+        let params = Params { knob: self.knob, pad0: 0, pad1: 0, pad2: 0 };
+        let buffers = sgd::Buffers { g: bound.input(0), v, p };
+        recording.dispatch(&SGD, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
+    }
+}
+
+fn twin(args: sgd::Args<'_>) {
+    let [rate, momentum, decay, _] = args.step.knobs[args.params.knob as usize];
+    let g = &args.g[args.index * CHUNK..];
+    for ((p, v), g) in args.p.slice().iter_mut().zip(args.v.slice()).zip(g) {
+        *v = momentum * *v + (g + decay * *p);
+        *p -= rate * *v;
+    }
+}

@@ -1,0 +1,211 @@
+//! The engine that runs the twins, on all cores.
+#![allow(unsafe_code, reason = "memory that tasks of several threads share in disjoint tiles")]
+
+use super::engine::{DeviceInfo, Download, Engine, Stats};
+use super::interface::StepParams;
+use super::kernel::BufferId;
+use super::profiler::Profile;
+use super::recording::{Dispatch, Program};
+use super::task::{Slot, Task};
+use crate::bits;
+use crate::error::{Error, Result};
+use futures::{FutureExt, future::LocalBoxFuture};
+use std::sync::Arc;
+use web_time::Instant;
+
+/// A cache line, so that slots start on one.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+struct Line([u32; 16]);
+
+/// One slot's memory. Everything reaches it through this one pointer.
+struct Memory {
+    pointer: *mut Line,
+    lines: usize,
+    words: usize,
+}
+
+impl Memory {
+    fn new(words: usize, fill: u32) -> Self {
+        let lines = words.div_ceil(16);
+        let pointer = Box::into_raw(vec![Line([fill; 16]); lines].into_boxed_slice()).cast();
+        Self { pointer, lines, words }
+    }
+
+    fn words(&self) -> &[u32] {
+        // SAFETY: the allocation holds at least `words` words, and no task runs while the engine is borrowed here.
+        unsafe { std::slice::from_raw_parts(self.pointer.cast(), self.words) }
+    }
+
+    fn words_mut(&mut self) -> &mut [u32] {
+        // SAFETY: as above, and the engine is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.cast(), self.words) }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: pointer and length are those of the boxed slice made in `new`.
+        drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(self.pointer, self.lines)) });
+    }
+}
+
+/// Runs twins. Results do not depend on the number of threads: tasks are fixed by shapes, and no task reads what another writes.
+pub struct CpuEngine {
+    info: DeviceInfo,
+    #[cfg(not(target_arch = "wasm32"))]
+    pool: rayon::ThreadPool,
+    program: Arc<Program>,
+    memory: Vec<Memory>,
+    /// For each recording and dispatch, the tensors it binds.
+    bound: Vec<Vec<Vec<Slot>>>,
+    stats: Stats,
+    profile: Option<Profile>,
+}
+
+impl CpuEngine {
+    /// An engine on so many threads; `None` takes all cores.
+    pub fn new(threads: Option<usize>) -> Result<Self> {
+        let isa = bits::active().map_err(|message| Error::Device {
+            device: "cpu".into(),
+            doing: "choosing the instruction set".into(),
+            message,
+        })?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build().map_err(|e| {
+            Error::Device { device: "cpu".into(), doing: "starting threads".into(), message: e.to_string() }
+        })?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let threads = pool.current_num_threads();
+        #[cfg(target_arch = "wasm32")]
+        let threads = threads.map_or(1, |_| 1);
+        let detail = format!("{threads} thread{}", if threads == 1 { "" } else { "s" });
+        Ok(Self {
+            info: DeviceInfo { name: "cpu".into(), kind: "processor", backend: isa.name.into(), detail },
+            #[cfg(not(target_arch = "wasm32"))]
+            pool,
+            program: Arc::default(),
+            memory: Vec::new(),
+            bound: Vec::new(),
+            stats: Stats::default(),
+            profile: None,
+        })
+    }
+
+    fn slots(&self, dispatch: &Dispatch) -> Vec<Slot> {
+        let bindings = dispatch.kernel.interface.bindings.iter();
+        let slot = |(output, binding): (&super::kernel::Output, &super::kernel::Binding)| {
+            let info = self.program.buffer(output.id);
+            Slot {
+                pointer: self.memory[info.slot].pointer.cast(),
+                words: info.words,
+                access: binding.access,
+                split: output.split,
+            }
+        };
+        dispatch.buffers.iter().zip(bindings).map(slot).collect()
+    }
+
+    fn write(&mut self, buffer: BufferId, words: &[u32]) {
+        let info = self.program.buffer(buffer);
+        assert_eq!(words.len(), info.words, "upload of `{}`", info.name);
+        self.memory[info.slot].words_mut()[..words.len()].copy_from_slice(words);
+    }
+
+    fn run(&mut self, recording: usize, step: &StepParams) {
+        let program = self.program.clone();
+        let dispatches = &program.recordings[recording].dispatches;
+        let (bound, profile) = (&self.bound[recording], &mut self.profile);
+        let all = || {
+            for (dispatch, slots) in dispatches.iter().zip(bound) {
+                let start = Instant::now();
+                run_tasks(dispatch, slots, step);
+                if let Some(profile) = profile {
+                    profile.add(dispatch.kernel.label(), &dispatch.scope, start.elapsed().as_secs_f64());
+                }
+            }
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        self.pool.install(all);
+        #[cfg(target_arch = "wasm32")]
+        std::convert::identity(all)();
+    }
+}
+
+fn run_tasks(dispatch: &Dispatch, slots: &[Slot], step: &StepParams) {
+    let tasks = dispatch.tasks;
+    let run = |index: usize| {
+        let mut task = Task { index, tasks, slots, params: &dispatch.params, step, taken: 0 };
+        (dispatch.kernel.twin)(&mut task);
+    };
+    #[cfg(not(target_arch = "wasm32"))]
+    if tasks > 1 {
+        use rayon::prelude::*;
+        return (0..tasks).into_par_iter().for_each(run);
+    }
+    (0..tasks).for_each(run);
+}
+
+impl Engine for CpuEngine {
+    fn device(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>> {
+        program.check();
+        let fill = program.poison.unwrap_or(0);
+        self.bound.clear();
+        self.memory = program.slots.iter().map(|&words| Memory::new(words, fill)).collect();
+        self.stats.allocations += self.memory.len() as u64;
+        self.program = program.clone();
+        let bind =
+            |recording: &super::recording::Recording| recording.dispatches.iter().map(|d| self.slots(d)).collect();
+        self.bound = program.recordings.iter().map(bind).collect();
+        async { Ok(()) }.boxed_local()
+    }
+
+    fn upload(&mut self, buffer: BufferId, words: &[u32]) -> Result<()> {
+        self.write(buffer, words);
+        Ok(())
+    }
+
+    fn play<'a>(
+        &'a mut self,
+        recording: usize,
+        inputs: &'a [(BufferId, &'a [u32])],
+        step: &'a StepParams,
+    ) -> LocalBoxFuture<'a, Result<()>> {
+        async move {
+            for (buffer, words) in inputs {
+                self.write(*buffer, words);
+            }
+            self.run(recording, step);
+            self.stats.submissions += 1;
+            Ok(())
+        }
+        .boxed_local()
+    }
+
+    fn download(&mut self, buffers: &[BufferId]) -> Result<Download> {
+        self.stats.read_backs += 1;
+        let copy = |id: &BufferId| {
+            let info = self.program.buffer(*id);
+            self.memory[info.slot].words()[..info.words].to_vec()
+        };
+        let words = buffers.iter().map(copy).collect();
+        Ok(async { Ok(words) }.boxed_local())
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    fn set_profiling(&mut self, on: bool) {
+        self.profile = on.then(|| Profile::new("processor clock"));
+    }
+
+    fn profile(&mut self) -> LocalBoxFuture<'_, Result<Profile>> {
+        let profile = self.profile.clone().unwrap_or_default();
+        async { Ok(profile) }.boxed_local()
+    }
+}

@@ -1,0 +1,67 @@
+//! The roll-call: devices by name, and which one `auto` takes.
+
+use super::cpu::CpuEngine;
+use super::engine::{DeviceInfo, Engine};
+use crate::error::{Error, Result};
+
+/// Every device here: adapters of the feature `gpu` by their numbers, then the processor.
+pub async fn list() -> Result<Vec<DeviceInfo>> {
+    let mut found = adapters().await;
+    found.push(CpuEngine::new(None)?.device().clone());
+    Ok(found)
+}
+
+/// Opens `auto`, `cpu`, a number of [`list`], or the first device whose name contains the text; tells why this one.
+///
+/// `auto` takes the first real GPU, discrete before integrated, else the processor. Software adapters are taken only by name.
+pub async fn open(wanted: &str, threads: Option<usize>) -> Result<(Box<dyn Engine>, String)> {
+    let cpu =
+        |why: &str| -> Result<(Box<dyn Engine>, String)> { Ok((Box::new(CpuEngine::new(threads)?), why.to_string())) };
+    if wanted == "cpu" {
+        return cpu("asked for");
+    }
+    let found = adapters().await;
+    if wanted == "auto" {
+        let of_kind = |kind: &str| found.iter().position(|info| info.kind == kind);
+        return match (of_kind("discrete gpu").or(of_kind("integrated gpu")).or(of_kind("gpu")), found.len()) {
+            (Some(at), _) => Ok((adapter(at).await?, format!("auto: the first {}", found[at].kind))),
+            (None, 0) => cpu("auto: no GPU found"),
+            (None, _) => cpu("auto: no GPU but software adapters, which are taken only by name"),
+        };
+    }
+    let named = |info: &DeviceInfo| info.name.to_lowercase().contains(&wanted.to_lowercase());
+    let at = match wanted.parse::<usize>() {
+        Ok(number) if number == found.len() => return cpu("asked for by number"),
+        Ok(number) => Some(number).filter(|&n| n < found.len()),
+        Err(_) => found.iter().position(named),
+    };
+    match at {
+        Some(at) => Ok((adapter(at).await?, format!("asked for as `{wanted}`"))),
+        None => {
+            let mut names: Vec<String> =
+                found.iter().enumerate().map(|(i, info)| format!("{i}: {}", info.name)).collect();
+            names.push(format!("{}: cpu", found.len()));
+            Err(Error::NoDevice { wanted: wanted.into(), found: names.join(", ") })
+        }
+    }
+}
+
+#[cfg(feature = "gpu")]
+async fn adapters() -> Vec<DeviceInfo> {
+    super::gpu::adapters().await
+}
+
+#[cfg(feature = "gpu")]
+async fn adapter(number: usize) -> Result<Box<dyn Engine>> {
+    Ok(Box::new(super::gpu::GpuEngine::open(number).await?))
+}
+
+#[cfg(not(feature = "gpu"))]
+async fn adapters() -> Vec<DeviceInfo> {
+    Vec::new()
+}
+
+#[cfg(not(feature = "gpu"))]
+async fn adapter(number: usize) -> Result<Box<dyn Engine>> {
+    Err(Error::NoDevice { wanted: number.to_string(), found: "no adapters: built without the feature `gpu`".into() })
+}

@@ -1,0 +1,152 @@
+//! A kernel: its interface as the shader states it, the shader in its variants, and its twin on the processor.
+
+use super::task::TaskFn;
+pub use super::task::{Task, Tile};
+use std::borrow::Cow;
+
+/// Which tensor of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BufferId(pub u32);
+
+/// How a kernel uses a binding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `var<storage, read>`.
+    Read,
+    /// `var<storage, read_write>`: each task owns its share.
+    Write,
+    /// An array of atomics: all tasks share it.
+    Atomic,
+}
+
+/// A tensor binding, in group 0.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// `@binding(index)`.
+    pub index: u32,
+    /// Name in the shader.
+    pub name: Cow<'static, str>,
+    /// Use.
+    pub access: Access,
+}
+
+/// What a kernel binds: tensors in group 0; its parameters and the step's values as bindings 0 and 1 of group 1.
+#[derive(Clone, Debug)]
+pub struct Interface {
+    /// `room::file::entry`: what profiles and errors call it.
+    pub label: &'static str,
+    /// Whether it has a `Params` uniform.
+    pub params: bool,
+    /// Whether it reads the `StepParams` uniform.
+    pub step: bool,
+    /// Tensors, in binding order.
+    pub bindings: Cow<'static, [Binding]>,
+}
+
+/// One text of a shader that computes what the kernel promises.
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// Entry point.
+    pub entry: Cow<'static, str>,
+    /// Letter of the preset.
+    pub preset: &'static str,
+    /// WGSL.
+    pub source: Cow<'static, str>,
+    /// `@workgroup_size`.
+    pub workgroup: [u32; 3],
+    /// Elements of the grid that one workgroup covers.
+    pub cover: [u32; 3],
+}
+
+/// A kernel. Built-in ones are statics made by the `kernel!` macro from what the build script read in the shaders;
+/// [`Kernel::custom`] makes others. All variants and the twin compute the same.
+pub struct Kernel {
+    /// What it binds.
+    pub interface: Interface,
+    /// Its shaders, the simple one first; several entry points may each bring their presets.
+    pub variants: &'static [&'static [Variant]],
+    /// The same on the processor.
+    pub twin: &'static TaskFn,
+}
+
+impl Kernel {
+    /// What profiles and errors call it.
+    pub fn label(&self) -> &'static str {
+        self.interface.label
+    }
+
+    /// Every variant of every entry point.
+    pub fn all_variants(&self) -> impl Iterator<Item = &'static Variant> {
+        self.variants.iter().flat_map(|entry| entry.iter())
+    }
+}
+
+impl std::fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Kernel({})", self.label())
+    }
+}
+
+/// The share of a written tensor that one task owns: seen as `[outer][tasks][inner]`, task `i` has `[..][i][..]`. With `outer` = 1
+/// that is one piece of `inner` words, and the last may be short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Split {
+    /// Pieces of a task.
+    pub outer: usize,
+    /// Words of a piece.
+    pub inner: usize,
+}
+
+/// A tensor in a dispatch, and how its tasks share it if the kernel writes it.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// The tensor.
+    pub id: BufferId,
+    /// `None` for what is read, and for atomics.
+    pub split: Option<Split>,
+}
+
+impl From<BufferId> for Output {
+    fn from(id: BufferId) -> Self {
+        Self { id, split: None }
+    }
+}
+
+impl BufferId {
+    /// Task `i` writes words `i * inner ..` of this tensor.
+    pub fn chunks(self, inner: usize) -> Output {
+        self.strided(1, inner)
+    }
+
+    /// The tensor is `[outer][tasks][inner]` and a task writes its index of the middle axis.
+    pub fn strided(self, outer: usize, inner: usize) -> Output {
+        Output { id: self, split: Some(Split { outer, inner }) }
+    }
+}
+
+/// A generated struct of buffers: binds by name, in the order of the interface.
+pub trait Bind {
+    /// The kernel's parameter struct, `()` where it has none.
+    type Params: bytemuck::Pod;
+    /// The tensors, in binding order.
+    fn list(self) -> Vec<Output>;
+}
+
+/// Declares a kernel: `kernel!(ADD = ops::add::add, twin = add)`; several entry points of one file may follow each other with `|`.
+/// The twin takes the generated `Args` of the first entry.
+macro_rules! kernel {
+    ($(#[$meta:meta])* $name:ident = $room:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, twin = $twin:path) => {
+        $(#[$meta])*
+        pub static $name: $crate::runtime::kernel::Kernel = $crate::runtime::kernel::Kernel {
+            interface: $crate::runtime::interface::$room::$file::$first::INTERFACE,
+            variants: &[
+                $crate::runtime::interface::$room::$file::$first::VARIANTS
+                $(, $crate::runtime::interface::$room::$file::$more::VARIANTS)*
+            ],
+            twin: &|task: &mut $crate::runtime::kernel::Task<'_>| {
+                $twin($crate::runtime::interface::$room::$file::$first::Args::take(task))
+            },
+        };
+    };
+}
+pub(crate) use kernel;

@@ -1,0 +1,23 @@
+//! Kernels, recordings, and the engines that play them: the processor's own and, with the feature `gpu`, wgpu's.
+
+mod cpu;
+mod devices;
+mod engine;
+#[cfg(feature = "gpu")]
+mod gpu;
+pub mod interface;
+pub mod kernel;
+pub mod product;
+mod profiler;
+mod recording;
+mod task;
+
+pub use cpu::CpuEngine;
+pub use devices::{list, open};
+pub use engine::{DeviceInfo, Download, Engine, Stats};
+#[cfg(feature = "gpu")]
+pub use gpu::GpuEngine;
+pub use interface::StepParams;
+pub use kernel::{Access, Bind, Binding, BufferId, Interface, Kernel, Output, Split, Task, Tile, Variant};
+pub use profiler::{KernelTime, Profile};
+pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording};

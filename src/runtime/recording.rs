@@ -1,0 +1,157 @@
+//! A step is data before it is action: tensors, and a flat list of dispatches over them.
+
+use super::kernel::{Access, Bind, BufferId, Kernel, Output};
+use std::collections::HashSet;
+
+/// How much work a dispatch has, in elements; an engine divides by what its variant of the kernel covers.
+#[derive(Clone, Copy, Debug)]
+pub enum Grid {
+    /// So many elements in a row, folded where they exceed a dimension.
+    Linear(u64),
+    /// Extents in x, y and z.
+    Tiles([u32; 3]),
+}
+
+/// One call of a kernel.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// Which.
+    pub kernel: &'static Kernel,
+    /// Tensors in the order of its interface.
+    pub buffers: Vec<Output>,
+    /// Its parameters' words; they never change.
+    pub params: Vec<u32>,
+    /// Work for a GPU.
+    pub grid: Grid,
+    /// Work for the processor.
+    pub tasks: usize,
+    /// Layer that asked for it.
+    pub scope: String,
+}
+
+/// Dispatches in order.
+#[derive(Clone, Debug, Default)]
+pub struct Recording {
+    /// What it is for: `train`, `eval`.
+    pub name: String,
+    /// In order; each sees what earlier ones wrote.
+    pub dispatches: Vec<Dispatch>,
+    scope: String,
+}
+
+impl Recording {
+    /// An empty recording.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), ..Self::default() }
+    }
+
+    /// Dispatches from here on belong to this layer.
+    pub fn enter(&mut self, scope: &str) {
+        self.scope = scope.to_string();
+    }
+
+    /// Records a call of a built-in kernel: its tensors by name, work for a GPU (`grid`) and for the processor (`tasks`).
+    pub fn dispatch<B: Bind>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: B::Params,
+        buffers: B,
+        grid: Grid,
+        tasks: usize,
+    ) {
+        self.dispatch_raw(kernel, bytemuck::cast_slice(&[params]).to_vec(), buffers.list(), grid, tasks);
+    }
+
+    /// The same for a kernel from outside the crate: tensors in the order of its bindings, parameters as words.
+    pub fn dispatch_raw(
+        &mut self,
+        kernel: &'static Kernel,
+        params: Vec<u32>,
+        buffers: Vec<Output>,
+        grid: Grid,
+        tasks: usize,
+    ) {
+        let scope = self.scope.clone();
+        self.dispatches.push(Dispatch { kernel, buffers, params, grid, tasks, scope });
+    }
+}
+
+/// A tensor of a program.
+#[derive(Clone, Debug)]
+pub struct BufferInfo {
+    /// `dense1.weight`; temporary ones are named for the node that makes them.
+    pub name: String,
+    /// Size.
+    pub words: usize,
+    /// Which piece of memory holds it; tensors that never live at once share one.
+    pub slot: usize,
+}
+
+/// Everything an engine needs: tensors, the memory behind them, and recordings that share both.
+#[derive(Clone, Debug, Default)]
+pub struct Program {
+    /// Tensors, by [`BufferId`].
+    pub buffers: Vec<BufferInfo>,
+    /// Words of each piece of memory.
+    pub slots: Vec<usize>,
+    /// What can be played.
+    pub recordings: Vec<Recording>,
+    /// Word that fresh memory is filled with; tests poison it so that nothing relies on zeros.
+    pub poison: Option<u32>,
+}
+
+impl Program {
+    /// Bytes of all slots together: the peak, since nothing is allocated later.
+    pub fn bytes(&self) -> u64 {
+        self.slots.iter().map(|&words| 4 * words as u64).sum()
+    }
+
+    /// Size and name of a tensor.
+    pub fn buffer(&self, id: BufferId) -> &BufferInfo {
+        &self.buffers[id.0 as usize]
+    }
+
+    /// Asserts what both engines rely on: every dispatch binds what its kernel wants; memory that it writes is bound once (wgpu
+    /// does not check this, browsers do); tasks' shares are disjoint and inside their tensors.
+    pub fn check(&self) {
+        for recording in &self.recordings {
+            for dispatch in &recording.dispatches {
+                self.check_dispatch(dispatch, &recording.name);
+            }
+        }
+    }
+
+    fn check_dispatch(&self, dispatch: &Dispatch, recording: &str) {
+        let interface = &dispatch.kernel.interface;
+        let place = format!("{recording}: {} of `{}`", interface.label, dispatch.scope);
+        assert_eq!(dispatch.buffers.len(), interface.bindings.len(), "{place}: tensors bound");
+        assert_eq!(!dispatch.params.is_empty(), interface.params, "{place}: parameters");
+        assert!(dispatch.tasks > 0, "{place}: no task");
+        let (mut read, mut written) = (HashSet::new(), HashSet::new());
+        for (output, binding) in dispatch.buffers.iter().zip(interface.bindings.iter()) {
+            let info = self.buffer(output.id);
+            assert!(info.words <= self.slots[info.slot], "{place}: `{}` exceeds its slot", info.name);
+            if binding.access == Access::Read {
+                read.insert(info.slot);
+            } else {
+                assert!(written.insert(info.slot), "{place}: `{}` is written through two bindings", info.name);
+            }
+            if binding.access == Access::Write {
+                let split =
+                    output.split.unwrap_or_else(|| panic!("{place}: `{}` has no split over tasks", binding.name));
+                let (outer, all) = (split.outer, dispatch.tasks * split.inner);
+                let fits = if outer == 1 {
+                    all >= info.words && all - info.words < split.inner
+                } else {
+                    outer * all == info.words
+                };
+                assert!(
+                    fits,
+                    "{place}: {} tasks of {split:?} do not make `{}` of {} words",
+                    dispatch.tasks, info.name, info.words
+                );
+            }
+        }
+        assert!(read.is_disjoint(&written), "{place}: memory is read and written in one dispatch");
+    }
+}

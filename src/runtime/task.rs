@@ -1,0 +1,121 @@
+//! One task of a twin: typed slices of what it reads, and its own share of what it writes.
+//!
+//! This is where the processor's engine hands out memory to threads, so the pointers live here. What makes it sound is checked when
+//! a program is loaded (`Program::check`): a tensor that a dispatch writes appears in it once, and no two tasks' shares overlap.
+#![allow(unsafe_code, reason = "disjoint tiles of one buffer go to several threads")]
+
+use super::interface::StepParams;
+use super::kernel::{Access, Split};
+use bytemuck::Pod;
+use std::{marker::PhantomData, sync::atomic::AtomicU32};
+
+/// A twin, whatever it has captured.
+pub type TaskFn = dyn for<'a, 'b> Fn(&'a mut Task<'b>) + Sync;
+
+/// A tensor bound to a dispatch, on the processor.
+#[derive(Clone, Copy)]
+pub(super) struct Slot {
+    pub pointer: *mut u32,
+    pub words: usize,
+    pub access: Access,
+    pub split: Option<Split>,
+}
+
+// SAFETY: the engine owns the buffers for as long as the dispatch runs, and tasks touch disjoint shares of what is written.
+unsafe impl Send for Slot {}
+// SAFETY: as above.
+unsafe impl Sync for Slot {}
+
+/// What one call of a twin gets.
+pub struct Task<'a> {
+    pub(super) index: usize,
+    pub(super) tasks: usize,
+    pub(super) slots: &'a [Slot],
+    pub(super) params: &'a [u32],
+    pub(super) step: &'a StepParams,
+    pub(super) taken: u32,
+}
+
+impl<'a> Task<'a> {
+    /// Number of the task, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Tasks of the dispatch.
+    pub fn tasks(&self) -> usize {
+        self.tasks
+    }
+
+    /// The dispatch's parameters.
+    pub fn params<P: Pod>(&self) -> &'a P {
+        bytemuck::from_bytes(bytemuck::cast_slice(self.params))
+    }
+
+    /// The step's values.
+    pub fn step(&self) -> &'a StepParams {
+        self.step
+    }
+
+    /// Binding number `binding` (in the order of the interface), whole; the kernel only reads it.
+    pub fn read<T: Pod>(&self, binding: usize) -> &'a [T] {
+        let slot = self.slots[binding];
+        assert_eq!(slot.access, Access::Read, "binding {binding} is not read-only");
+        // SAFETY: the buffer outlives the dispatch, and a dispatch that reads a tensor does not write it (Program::check).
+        bytemuck::cast_slice(unsafe { std::slice::from_raw_parts(slot.pointer, slot.words) })
+    }
+
+    /// Binding number `binding`, shared by all tasks.
+    pub fn atomic(&self, binding: usize) -> &'a [AtomicU32] {
+        let slot = self.slots[binding];
+        assert_eq!(slot.access, Access::Atomic, "binding {binding} is not atomic");
+        // SAFETY: AtomicU32 has the layout of u32, and every task sees this buffer as atomics.
+        unsafe { std::slice::from_raw_parts(slot.pointer.cast(), slot.words) }
+    }
+
+    /// This task's share of binding number `binding`. Each can be taken once.
+    pub fn write<T: Pod>(&mut self, binding: usize) -> Tile<'a, T> {
+        const { assert!(size_of::<T>() == 4 && align_of::<T>() == 4) };
+        let slot = self.slots[binding];
+        assert_eq!(slot.access, Access::Write, "binding {binding} is not written");
+        assert_eq!(self.taken & (1 << binding), 0, "binding {binding} was taken before");
+        self.taken |= 1 << binding;
+        let Split { outer, inner } = slot.split.expect("checked when the program was loaded");
+        let start = self.index * inner;
+        assert!(start < slot.words, "task {} of binding {binding} begins beyond the tensor", self.index);
+        let inner_here = if outer == 1 { inner.min(slot.words - start) } else { inner };
+        // SAFETY: start < words, and with outer > 1 the tensor has exactly outer * tasks * inner words (Program::check).
+        let pointer = unsafe { slot.pointer.add(start) }.cast::<T>();
+        Tile { pointer, outer, pitch: self.tasks * inner, inner: inner_here, owner: PhantomData }
+    }
+}
+
+/// A task's share of a tensor: `outer` pieces of `inner` elements.
+pub struct Tile<'a, T> {
+    pointer: *mut T,
+    outer: usize,
+    pitch: usize,
+    inner: usize,
+    owner: PhantomData<&'a mut [T]>,
+}
+
+impl<'a, T: Pod> Tile<'a, T> {
+    /// Pieces.
+    pub fn outer(&self) -> usize {
+        self.outer
+    }
+
+    /// Piece number `outer`.
+    pub fn piece(&mut self, outer: usize) -> &mut [T] {
+        assert!(outer < self.outer, "piece {outer} of {}", self.outer);
+        // SAFETY: pieces are disjoint, inside the tensor, and this tile is borrowed for as long as the slice lives.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(outer * self.pitch), self.inner) }
+    }
+
+    /// The whole share, when it is one piece.
+    pub fn slice(self) -> &'a mut [T] {
+        assert_eq!(self.outer, 1, "the share has several pieces");
+        // SAFETY: the share belongs to this task alone, and the tile is used up.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer, self.inner) }
+    }
+}

@@ -1,0 +1,9 @@
+//! Shapes, element types, the bit layouts, and counter-based random numbers: what every floor above agrees on.
+
+mod bits;
+mod random;
+mod shape;
+
+pub use bits::{BitMatrix, PANEL, words_of};
+pub use random::{Stream, shuffled};
+pub use shape::{DType, Layout, TensorType};

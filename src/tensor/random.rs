@@ -1,0 +1,71 @@
+//! Counter-based random numbers: a hash of (seed, stream, index), so that results depend on no schedule and no thread.
+
+/// One stream of numbers, named for its purpose ("dense1.weight"), never for its place in a graph.
+#[derive(Clone, Copy, Debug)]
+pub struct Stream {
+    key: u64,
+}
+
+impl Stream {
+    /// The stream of that name under a seed.
+    pub fn new(seed: u64, name: &str) -> Self {
+        // FNV-1a of the name, then mixed with the seed.
+        let hash =
+            name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
+        Self { key: mix(hash ^ mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))) }
+    }
+
+    /// Number `index` of the stream, 32 uniform bits.
+    pub fn word(self, index: u64) -> u32 {
+        (mix(self.key.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 32) as u32
+    }
+
+    /// Number `index` as a float in [0, 1), of 24 bits.
+    pub fn unit(self, index: u64) -> f32 {
+        (self.word(index) >> 8) as f32 / (1 << 24) as f32
+    }
+
+    /// Number `index` as an integer below `bound`, without a remainder's bias worth naming (below 2^-32 * bound).
+    pub fn below(self, index: u64, bound: u32) -> u32 {
+        (u64::from(self.word(index)) * u64::from(bound) >> 32) as u32
+    }
+}
+
+/// Finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).
+fn mix(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+/// `0..count` in random order (Fisher and Yates), fixed by the stream.
+pub fn shuffled(count: usize, stream: Stream) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..count as u32).collect();
+    for i in (1..count).rev() {
+        order.swap(i, stream.below(i as u64, i as u32 + 1) as usize);
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_are_uniform_and_differ() {
+        let (a, b) = (Stream::new(1, "a"), Stream::new(1, "b"));
+        let mean = (0..10_000).map(|i| f64::from(a.unit(i))).sum::<f64>() / 10_000.0;
+        assert!((mean - 0.5).abs() < 0.02, "mean {mean}");
+        assert!((0..100).any(|i| a.word(i) != b.word(i)));
+        assert!((0..100).any(|i| a.word(i) != Stream::new(2, "a").word(i)));
+        assert!((0..1000).all(|i| a.below(i, 7) < 7));
+    }
+
+    #[test]
+    fn shuffling_is_a_permutation() {
+        let mut order = shuffled(1000, Stream::new(3, "order"));
+        assert_ne!(order[..10], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        order.sort_unstable();
+        assert!(order.iter().enumerate().all(|(i, &v)| i == v as usize));
+    }
+}

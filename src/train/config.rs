@@ -1,0 +1,339 @@
+//! One set of names for flags, files and defaults.
+
+use super::session::{Loss, Rules};
+use crate::data::{Data, DataSpec};
+use crate::error::{Error, Result};
+use crate::nn::{ModelSpec, PixelScale};
+use crate::optim::{BinaryRule, FloatRule, Schedule};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Names of the losses.
+pub const LOSSES: [&str; 2] = ["cross-entropy", "squared-hinge"];
+
+/// What a user may set, as flags or in a file of the same names. What is left out takes its default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Settings {
+    /// Data set: digits (embedded), mnist, fashion-mnist [default: digits]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub dataset: Option<String>,
+    /// Folder with the data set's files
+    #[cfg_attr(feature = "cli", arg(long, value_name = "DIR"))]
+    pub data_dir: Option<PathBuf>,
+    /// Train on so many images only, balanced over the classes
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub limit: Option<usize>,
+    /// Model: mlp [default: mlp]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub model: Option<String>,
+    /// Units of the hidden layers [default: 4096,4096,4096; on digits 512,512]
+    #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "N,N,..."))]
+    pub hidden: Option<Vec<usize>>,
+    /// Stands in for the derivative of sign: identity, clip, polynomial, swish, tanh [default: clip]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub surrogate: Option<String>,
+    /// Loss: cross-entropy, squared-hinge [default: cross-entropy]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub loss: Option<String>,
+    /// Share of the targets spread over all classes, in [0, 1) [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    pub label_smoothing: Option<f32>,
+    /// Samples of a batch [default: 100]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub batch_size: Option<usize>,
+    /// Passes over the data [default: 6; on digits 30]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub epochs: Option<u32>,
+    /// Rule of the binary weights: cema, ema [default: cema]
+    #[cfg_attr(feature = "cli", arg(long, value_parser = parse_optimizer))]
+    pub optimizer: Option<OptimizerConfig>,
+    /// Rate of the filter whose sign is the weight, in (0, 1] [default: 1e-3]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub alpha: Option<f32>,
+    /// Rate of the first of the cascaded filters, in (0, 1] [default: 0.1]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub gamma: Option<f32>,
+    /// How alpha moves: constant, linear, cosine (both to 0) [default: linear]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
+    pub alpha_schedule: Option<String>,
+    /// Rule of the float parameters: adam, sgd [default: adam]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RULE"))]
+    pub float_optimizer: Option<String>,
+    /// Learning rate of the float parameters [default: 1e-3]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
+    pub float_rate: Option<f32>,
+    /// How the float rate moves: constant, linear, cosine [default: constant]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
+    pub float_schedule: Option<String>,
+    /// Seed of everything that is random [default: 1]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub seed: Option<u64>,
+    /// Device: auto, cpu, a number of `plusminus devices`, or part of a name [default: auto]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub device: Option<String>,
+    /// Threads of the processor's engine [default: all cores]
+    #[cfg_attr(feature = "cli", arg(skip))]
+    pub threads: Option<usize>,
+}
+
+/// A rule: its name, or a table with its knobs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum OptimizerConfig {
+    /// Knobs at their defaults, or beside it.
+    Name(String),
+    /// As a resolved configuration has it.
+    Table(OptimizerTable),
+}
+
+/// `{ name, knobs = { alpha, gamma, schedule } }`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerTable {
+    /// Rule.
+    pub name: String,
+    /// Its knobs.
+    #[serde(default)]
+    pub knobs: OptimizerKnobs,
+}
+
+/// Knobs of a rule; what is left out takes its default.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptimizerKnobs {
+    /// Rate of the filter whose sign is the weight.
+    pub alpha: Option<f32>,
+    /// Rate of the first of the cascaded filters.
+    pub gamma: Option<f32>,
+    /// How alpha moves.
+    pub schedule: Option<String>,
+}
+
+#[cfg(feature = "cli")]
+fn parse_optimizer(name: &str) -> std::result::Result<OptimizerConfig, String> {
+    Ok(OptimizerConfig::Name(name.to_string()))
+}
+
+impl Settings {
+    /// From a TOML file; an unknown key is an error that names it.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::file("reading", path))?;
+        toml::from_str(&text).map_err(|e| {
+            let line = e.span().map_or(0, |span| text[..span.start].lines().count().max(1));
+            let got = format!("line {line}: {}", e.message().lines().next().unwrap_or_default());
+            Error::Format { path: path.to_path_buf(), expected: "settings by the names of the flags".into(), got }
+        })
+    }
+
+    /// These settings where they are set, else those of `other`.
+    pub fn over(self, other: Self) -> Self {
+        Self {
+            dataset: self.dataset.or(other.dataset),
+            data_dir: self.data_dir.or(other.data_dir),
+            limit: self.limit.or(other.limit),
+            model: self.model.or(other.model),
+            hidden: self.hidden.or(other.hidden),
+            surrogate: self.surrogate.or(other.surrogate),
+            loss: self.loss.or(other.loss),
+            label_smoothing: self.label_smoothing.or(other.label_smoothing),
+            batch_size: self.batch_size.or(other.batch_size),
+            epochs: self.epochs.or(other.epochs),
+            optimizer: self.optimizer.or(other.optimizer),
+            alpha: self.alpha.or(other.alpha),
+            gamma: self.gamma.or(other.gamma),
+            alpha_schedule: self.alpha_schedule.or(other.alpha_schedule),
+            float_optimizer: self.float_optimizer.or(other.float_optimizer),
+            float_rate: self.float_rate.or(other.float_rate),
+            float_schedule: self.float_schedule.or(other.float_schedule),
+            seed: self.seed.or(other.seed),
+            device: self.device.or(other.device),
+            threads: self.threads.or(other.threads),
+        }
+    }
+
+    /// Defaults filled in, ranges checked.
+    pub fn resolve(self) -> Result<TrainConfig> {
+        let dataset = self.dataset.unwrap_or_else(|| "digits".into());
+        let digits = dataset == "digits";
+        let (name, knobs) = match self.optimizer {
+            None => ("cema".to_string(), OptimizerKnobs::default()),
+            Some(OptimizerConfig::Name(name)) => (name, OptimizerKnobs::default()),
+            Some(OptimizerConfig::Table(table)) => (table.name, table.knobs),
+        };
+        let knobs = OptimizerKnobs {
+            alpha: Some(self.alpha.or(knobs.alpha).unwrap_or(1e-3)),
+            gamma: Some(self.gamma.or(knobs.gamma).unwrap_or(0.1)),
+            schedule: Some(self.alpha_schedule.or(knobs.schedule).unwrap_or_else(|| "linear".into())),
+        };
+        let hidden = self.hidden.unwrap_or_else(|| if digits { vec![512; 2] } else { vec![4096; 3] });
+        let config = TrainConfig {
+            dataset,
+            data_dir: self.data_dir,
+            limit: self.limit,
+            model: self.model.unwrap_or_else(|| "mlp".into()),
+            hidden,
+            surrogate: self.surrogate.unwrap_or_else(|| "clip".into()),
+            loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
+            label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            batch_size: self.batch_size.unwrap_or(100),
+            epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
+            optimizer: OptimizerTable { name, knobs },
+            float_optimizer: self.float_optimizer.unwrap_or_else(|| "adam".into()),
+            float_rate: self.float_rate.unwrap_or(1e-3),
+            float_schedule: self.float_schedule.unwrap_or_else(|| "constant".into()),
+            seed: self.seed.unwrap_or(1),
+            device: self.device.unwrap_or_else(|| "auto".into()),
+            threads: self.threads,
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+/// Everything that decides a run; saved with it as `config.toml`, which is a settings file again.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrainConfig {
+    /// Data set.
+    pub dataset: String,
+    /// Folder with its files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Training images at most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// Model.
+    pub model: String,
+    /// Units of the hidden layers.
+    pub hidden: Vec<usize>,
+    /// Stands in for the derivative of sign.
+    pub surrogate: String,
+    /// Loss.
+    pub loss: String,
+    /// Share of the targets spread over all classes.
+    pub label_smoothing: f32,
+    /// Samples of a batch.
+    pub batch_size: usize,
+    /// Passes over the data.
+    pub epochs: u32,
+    /// Rule of the binary weights.
+    pub optimizer: OptimizerTable,
+    /// Rule of the float parameters.
+    pub float_optimizer: String,
+    /// Their learning rate.
+    pub float_rate: f32,
+    /// How it moves.
+    pub float_schedule: String,
+    /// Seed.
+    pub seed: u64,
+    /// Device.
+    pub device: String,
+    /// Threads of the processor's engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+}
+
+impl TrainConfig {
+    fn check(&self) -> Result<()> {
+        if self.epochs == 0 {
+            return Err(Error::setting("epochs", "at least 1", self.epochs));
+        }
+        if self.batch_size == 0 {
+            return Err(Error::setting("batch-size", "at least 1", self.batch_size));
+        }
+        if self.threads == Some(0) {
+            return Err(Error::setting("threads", "at least 1", 0));
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return Err(Error::setting("label-smoothing", "a share in [0, 1)", self.label_smoothing));
+        }
+        self.loss()?;
+        self.rules()?;
+        self.model_spec([1, 1, 1], 2, 1).build()?;
+        Ok(())
+    }
+
+    /// Which data.
+    pub fn data(&self) -> DataSpec {
+        DataSpec { dataset: self.dataset.clone(), folder: self.data_dir.clone(), limit: self.limit }
+    }
+
+    /// The model for some data.
+    pub fn model_for(&self, data: &Data) -> ModelSpec {
+        self.model_spec(data.shape, data.classes.len(), data.pixel_max)
+    }
+
+    /// The model for images of a shape.
+    pub fn model_spec(&self, input: [usize; 3], classes: usize, pixel_max: u8) -> ModelSpec {
+        ModelSpec {
+            model: self.model.clone(),
+            hidden: self.hidden.clone(),
+            input,
+            classes,
+            surrogate: self.surrogate.clone(),
+            pixels: PixelScale::to_unit(pixel_max),
+        }
+    }
+
+    /// The loss.
+    pub fn loss(&self) -> Result<Loss> {
+        match self.loss.as_str() {
+            "cross-entropy" => Ok(Loss::CrossEntropy(self.label_smoothing)),
+            "squared-hinge" => Ok(Loss::SquaredHinge),
+            other => Err(Error::setting("loss", LOSSES.join(", "), other)),
+        }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> Result<Rules> {
+        let knobs = &self.optimizer.knobs;
+        let (alpha, gamma) = (knobs.alpha.unwrap_or(1e-3), knobs.gamma.unwrap_or(0.1));
+        let schedule = Schedule::named(knobs.schedule.as_deref().unwrap_or("linear"))?;
+        let binary = (BinaryRule::named(&self.optimizer.name)?.make)(alpha, gamma, schedule)?;
+        let float =
+            (FloatRule::named(&self.float_optimizer)?.make)(self.float_rate, Schedule::named(&self.float_schedule)?)?;
+        Ok(Rules { binary, float })
+    }
+
+    /// As TOML.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("plain values and tables")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolved_configuration_is_a_settings_file() {
+        let config = Settings { alpha: Some(0.01), ..Settings::default() }.resolve().expect("in range");
+        let again: Settings = toml::from_str(&config.to_toml()).expect("it is TOML");
+        assert_eq!(again.resolve().expect("in range"), config);
+    }
+
+    #[test]
+    fn flags_win() {
+        let file = Settings { alpha: Some(0.1), epochs: Some(2), ..Settings::default() };
+        let both = Settings { alpha: Some(0.2), ..Settings::default() }.over(file);
+        assert_eq!((both.alpha, both.epochs), (Some(0.2), Some(2)));
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        for wrong in [
+            Settings { alpha: Some(0.0), ..Settings::default() },
+            Settings { gamma: Some(1.5), ..Settings::default() },
+            Settings { alpha: Some(f32::NAN), ..Settings::default() },
+            Settings { hidden: Some(vec![0]), ..Settings::default() },
+            Settings { model: Some("perceptron".into()), ..Settings::default() },
+            Settings { surrogate: Some("stair".into()), ..Settings::default() },
+            Settings { epochs: Some(0), ..Settings::default() },
+            Settings { float_rate: Some(-1.0), ..Settings::default() },
+        ] {
+            assert!(wrong.clone().resolve().is_err_and(|e| e.is_usage()), "{wrong:?}");
+        }
+    }
+}

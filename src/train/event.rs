@@ -1,0 +1,95 @@
+//! What a trainer tells; it never prints.
+
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+/// Something that happened. As JSON: `{"event":"epoch","epoch":1,...}`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Everything is compiled and allocated; training begins.
+    Start {
+        /// The device.
+        device: String,
+        /// Why it was taken.
+        why: String,
+        /// Name of the model.
+        model: String,
+        /// Name of the data set.
+        dataset: String,
+        /// Images trained on.
+        train_images: usize,
+        /// Images tested on.
+        test_images: usize,
+        /// Epochs to come.
+        epochs: u32,
+        /// Steps of an epoch.
+        steps: usize,
+        /// Bytes of tensor memory: all there will be.
+        bytes_peak: u64,
+        /// The seed.
+        seed: u64,
+    },
+    /// A step was sent to the device. For progress bars; not part of `metrics.jsonl`.
+    Step {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Step of the epoch, from 1.
+        step: usize,
+        /// Steps of an epoch.
+        steps: usize,
+    },
+    /// An epoch is over.
+    Epoch {
+        /// Which, from 1.
+        epoch: u32,
+        /// Mean loss of its steps.
+        train_loss: f64,
+        /// Share of its samples that were right, at the time.
+        train_accuracy: f64,
+        /// Mean loss on the test images.
+        test_loss: f64,
+        /// Share of the test images that are right.
+        test_accuracy: f64,
+        /// Share of the binary weights that flipped, mean over its steps.
+        flip_ratio: f64,
+        /// The same by layer.
+        flip_ratio_by_layer: Vec<(String, f64)>,
+        /// Training images a second.
+        images_per_second: f64,
+        /// Seconds since the start, evaluation included.
+        seconds: f64,
+    },
+    /// Training is over.
+    Done {
+        /// Share of the test images that are right.
+        test_accuracy: f64,
+        /// Seconds since the start.
+        seconds: f64,
+        /// Where the run was saved.
+        run: Option<PathBuf>,
+        /// Whether it was stopped early.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        interrupted: bool,
+    },
+}
+
+/// Ends training after the current step; safe to keep in a signal handler or another thread.
+#[derive(Clone, Debug, Default)]
+pub struct StopHandle(Arc<AtomicBool>);
+
+impl StopHandle {
+    /// Asks for the end.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the end was asked for.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,15 @@
+//! Training: configuration, the compiled step, metrics, events, run folders, and the trainer that ties them together.
+
+mod config;
+mod event;
+mod metrics;
+mod run;
+mod session;
+mod trainer;
+
+pub use config::{LOSSES, OptimizerConfig, Settings, TrainConfig};
+pub use event::{Event, StopHandle};
+pub use metrics::Interval;
+pub use run::Run;
+pub use session::{Evaluation, Loss, Rules, Session};
+pub use trainer::{Outcome, Trainer};

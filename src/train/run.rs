@@ -1,0 +1,98 @@
+//! A run's folder: `config.toml`, `metrics.jsonl`, `model.safetensors`, each written whole under another name, then renamed.
+
+use super::config::{Settings, TrainConfig};
+use super::event::Event;
+use crate::error::{Error, Result};
+use crate::nn::Weights;
+use std::path::{Path, PathBuf};
+
+/// A run's folder.
+#[derive(Debug)]
+pub struct Run {
+    folder: PathBuf,
+    lines: String,
+}
+
+/// Format of `model.safetensors`.
+const VERSION: &str = "1";
+
+impl Run {
+    /// Makes the folder with its `config.toml`; an existing run is never overwritten.
+    pub fn create(folder: &Path, config: &TrainConfig) -> Result<Self> {
+        if folder.join("config.toml").exists() || folder.join("model.safetensors").exists() {
+            return Err(Error::setting("run", "a folder without a run", folder.display()));
+        }
+        std::fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
+        let run = Self { folder: folder.to_path_buf(), lines: String::new() };
+        run.write("config.toml", config.to_toml().as_bytes())?;
+        Ok(run)
+    }
+
+    /// `runs/DATASET-MODEL-N` with the first free number.
+    pub fn free_name(config: &TrainConfig) -> PathBuf {
+        let name = |n: u32| Path::new("runs").join(format!("{}-{}-{n}", config.dataset, config.model));
+        (1..).map(name).find(|path| !path.exists()).expect("numbers do not end")
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Adds a line to `metrics.jsonl`.
+    pub fn log(&mut self, event: &Event) -> Result<()> {
+        self.lines += &serde_json::to_string(event).expect("events are plain values");
+        self.lines.push('\n');
+        self.write("metrics.jsonl", self.lines.as_bytes())
+    }
+
+    /// Writes `model.safetensors`.
+    pub fn save(&self, weights: &Weights, config: &TrainConfig, classes: &[String]) -> Result<()> {
+        let notes = [
+            ("format", "plusminus".to_string()),
+            ("version", VERSION.to_string()),
+            ("model", config.model.clone()),
+            ("classes", classes.join("\n")),
+        ];
+        let bytes = weights.to_bytes(&notes).expect("tensors have their sizes");
+        self.write("model.safetensors", &bytes)
+    }
+
+    /// Settings and weights of a finished run.
+    pub fn load(folder: &Path) -> Result<(Settings, Weights)> {
+        let settings = Settings::read(&folder.join("config.toml"))?;
+        let path = folder.join("model.safetensors");
+        let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
+        let wrong = |expected: &str, got: String| Error::Format { path: path.clone(), expected: expected.into(), got };
+        let (weights, notes) = Weights::from_bytes(&bytes).map_err(|got| wrong("the weights of a run", got))?;
+        match notes.get("version").map(String::as_str) {
+            Some(VERSION) => Ok((settings, weights)),
+            other => Err(wrong("version 1 in the metadata", format!("{other:?}"))),
+        }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        write_whole(&self.folder.join(name), bytes)
+    }
+}
+
+/// Writes a file under another name in the same folder, then renames it: readers see the old file or the new one, never a part.
+#[cfg(not(target_arch = "wasm32"))]
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    use std::io::Write;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || {
+        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)?;
+        Ok(())
+    };
+    write().map_err(Error::file("writing", path))
+}
+
+/// There are no files in a browser.
+#[cfg(target_arch = "wasm32")]
+fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
+    Err(Error::file("writing", path)(std::io::ErrorKind::Unsupported.into()))
+}

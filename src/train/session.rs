@@ -1,0 +1,315 @@
+//! A model compiled for a device: one recording to train, one to evaluate, and the tensors they share.
+
+use super::metrics::{Counters, Interval};
+use crate::data::Batch;
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Init, Plan, Role, Value, ValueKind, backward, plan};
+use crate::nn::{Mode, Model, Tensor, Weights};
+use crate::ops::{MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
+use crate::optim::{Optimizer, Slot};
+use crate::runtime::{BufferId, Download, Engine, StepParams};
+use crate::tensor::{DType, TensorType};
+use std::sync::Arc;
+
+/// What is minimised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// Softmax and cross-entropy, with this share of label smoothing.
+    CrossEntropy(f32),
+    /// Squared hinge on +-1 targets.
+    SquaredHinge,
+}
+
+/// Who trains what.
+#[derive(Debug)]
+pub struct Rules {
+    /// Rule of the binary weights.
+    pub binary: Box<dyn Optimizer>,
+    /// Rule of the float parameters.
+    pub float: Box<dyn Optimizer>,
+}
+
+/// Which vec4 of a step's knobs belongs to which rule.
+const BINARY_KNOB: usize = 0;
+const FLOAT_KNOB: usize = 1;
+
+/// Steps whose losses the device keeps before they are read back.
+const RING: usize = 64;
+
+/// A model on a device.
+pub struct Session {
+    engine: Box<dyn Engine>,
+    plan: Plan,
+    rules: Option<Rules>,
+    seed: u32,
+    batch: usize,
+    /// Binary parameters by name and size, in the order of the flip counters.
+    binary: Vec<(String, u64)>,
+    train_counters: Counters,
+    eval_counters: Counters,
+    /// Steps and samples since the last read-back.
+    pending: (u64, u64),
+}
+
+/// Result of an evaluation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Evaluation {
+    /// Mean loss.
+    pub loss: f64,
+    /// Correct samples by class.
+    pub correct: Vec<u64>,
+    /// Samples by class.
+    pub samples: Vec<u64>,
+}
+
+impl Evaluation {
+    /// Share of correct samples.
+    pub fn accuracy(&self) -> f64 {
+        self.correct.iter().sum::<u64>() as f64 / self.samples.iter().sum::<u64>().max(1) as f64
+    }
+}
+
+impl Session {
+    /// Compiles a model: with `rules` for training and evaluation, without for evaluation alone. Weights are drawn by the seed.
+    pub async fn new(
+        model: &Model,
+        loss: Loss,
+        rules: Option<Rules>,
+        batch: usize,
+        seed: u64,
+        mut engine: Box<dyn Engine>,
+    ) -> Result<Self> {
+        if batch == 0 {
+            return Err(Error::setting("batch-size", "at least 1", batch));
+        }
+        let (plan, binary) = compile(model, loss, rules.as_ref(), batch)?;
+        engine.load(Arc::new(plan.program.clone())).await?;
+        for (id, info) in plan.named.values() {
+            let init = match info.kind {
+                ValueKind::Parameter(parameter) => parameter.init,
+                ValueKind::State(init) => init,
+                ValueKind::Input | ValueKind::Temporary => continue,
+            };
+            engine.upload(*id, &Tensor::initial(info, init, seed))?;
+        }
+        let (classes, layers) = (model.outputs(), binary.len());
+        let (train_counters, eval_counters) = (Counters::new(classes + layers.max(1)), Counters::new(classes));
+        Ok(Self {
+            engine,
+            plan,
+            rules,
+            seed: seed as u32,
+            batch,
+            binary,
+            train_counters,
+            eval_counters,
+            pending: (0, 0),
+        })
+    }
+
+    /// Bytes of tensor memory that training would take, without a device.
+    pub fn bytes_of(model: &Model, loss: Loss, rules: &Rules, batch: usize) -> Result<u64> {
+        Ok(compile(model, loss, Some(rules), batch)?.0.program.bytes())
+    }
+
+    /// Bytes of tensor memory, known before the first step.
+    pub fn bytes_peak(&self) -> u64 {
+        self.plan.program.bytes()
+    }
+
+    /// The device.
+    pub fn engine(&mut self) -> &mut dyn Engine {
+        self.engine.as_mut()
+    }
+
+    /// The plan: tensors by name, recordings.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Binary parameters, with their sizes, in the order of [`Interval::flips`].
+    pub fn binary(&self) -> &[(String, u64)] {
+        &self.binary
+    }
+
+    /// Whether a read-back is due before the ring of losses is full.
+    pub fn is_read_back_due(&self) -> bool {
+        self.pending.0 as usize == RING
+    }
+
+    fn inputs<'a>(&self, batch: &'a Batch) -> [(BufferId, &'a [u32]); 2] {
+        [(self.plan.id("pixels"), &batch.pixels), (self.plan.id("labels"), &batch.labels)]
+    }
+
+    /// One training step, number `step` (from 0) of `total`.
+    pub async fn train(&mut self, batch: &Batch, step: u64, total: u64) -> Result<()> {
+        let rules = self.rules.as_ref().expect("a session made with rules");
+        assert!((self.pending.0 as usize) < RING, "the ring of losses is full: read back first");
+        let mut values = StepParams {
+            step: step as u32,
+            seed: self.seed,
+            valid_rows: batch.valid,
+            loss_slot: self.pending.0 as u32,
+            ..StepParams::default()
+        };
+        values.knobs[BINARY_KNOB] = rules.binary.knobs(step, total);
+        values.knobs[FLOAT_KNOB] = rules.float.knobs(step, total);
+        let recording = self.plan.recording("train").expect("compiled with rules");
+        let inputs = self.inputs(batch);
+        self.engine.play(recording, &inputs, &values).await?;
+        self.pending.0 += 1;
+        self.pending.1 += u64::from(batch.valid);
+        Ok(())
+    }
+
+    /// Asks for what happened since the last time. Later steps may run before the answer is taken with [`Session::interval`].
+    pub fn read_back(&mut self) -> Result<ReadBack> {
+        let ids = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.flips"].map(|name| self.plan.id(name));
+        let (steps, samples) = std::mem::take(&mut self.pending);
+        Ok(ReadBack { steps, samples, download: self.engine.download(&ids)? })
+    }
+
+    /// The answer; `Err` with the first step whose loss was not finite.
+    pub async fn interval(&mut self, read_back: ReadBack) -> Result<std::result::Result<Interval, u32>> {
+        let words = read_back.download.await?;
+        let [losses, failed, correct, flips] = &words[..] else { unreachable!("four tensors were asked for") };
+        if failed[0] != u32::MAX {
+            return Ok(Err(failed[0]));
+        }
+        let growth = self.train_counters.growth(&[&correct[..], flips].concat());
+        let (correct, flips) = growth.split_at(correct.len());
+        let loss = losses[..read_back.steps as usize].iter().map(|&w| f64::from(f32::from_bits(w))).sum();
+        let flips = flips[..self.binary.len()].to_vec();
+        Ok(Ok(Interval {
+            steps: read_back.steps,
+            samples: read_back.samples,
+            loss,
+            correct: correct.iter().sum(),
+            flips,
+        }))
+    }
+
+    /// Evaluates batches, in order.
+    pub async fn evaluate(&mut self, batches: crate::data::Batches) -> Result<Evaluation> {
+        let recording = self.plan.recording("eval").expect("always compiled");
+        let classes = self.plan.named["eval.correct"].1.ty.elements();
+        let mut evaluation = Evaluation { loss: 0.0, correct: vec![0; classes], samples: vec![0; classes] };
+        let (mut slots, mut weights): (u32, Vec<u32>) = (0, Vec::new());
+        let mut batches = batches;
+        loop {
+            let batch = batches.next();
+            if slots as usize == RING || (batch.is_none() && slots > 0) {
+                let ids = ["eval.loss", "eval.correct"].map(|name| self.plan.id(name));
+                let words = self.engine.download(&ids)?.await?;
+                let growth = self.eval_counters.growth(&words[1]);
+                evaluation.correct.iter_mut().zip(growth).for_each(|(a, b)| *a += b);
+                let losses = words[0].iter().zip(&weights);
+                evaluation.loss += losses.map(|(&w, &n)| f64::from(f32::from_bits(w)) * f64::from(n)).sum::<f64>();
+                slots = 0;
+                weights.clear();
+            }
+            let Some(batch) = batch else { break };
+            let values =
+                StepParams { seed: self.seed, valid_rows: batch.valid, loss_slot: slots, ..StepParams::default() };
+            let inputs = self.inputs(&batch);
+            self.engine.play(recording, &inputs, &values).await?;
+            batch.labels[..batch.valid as usize].iter().for_each(|&l| evaluation.samples[l as usize] += 1);
+            weights.push(batch.valid);
+            slots += 1;
+            batches.give_back(batch);
+        }
+        evaluation.loss /= evaluation.samples.iter().sum::<u64>().max(1) as f64;
+        Ok(evaluation)
+    }
+
+    /// Samples of a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The model's parameters as they are now.
+    pub async fn weights(&mut self) -> Result<Weights> {
+        let held: Vec<_> = self.plan.named.values().filter(|(_, info)| Weights::holds(info)).cloned().collect();
+        let ids: Vec<BufferId> = held.iter().map(|(id, _)| *id).collect();
+        let words = self.engine.download(&ids)?.await?;
+        let mut weights = Weights::default();
+        for ((_, info), words) in held.iter().zip(words) {
+            let tensor = Tensor::from_words(&info.ty, &words);
+            weights
+                .tensors
+                .insert(info.name.clone(), tensor.expect("parameters are signs or floats, and devices keep tails 0"));
+        }
+        Ok(weights)
+    }
+
+    /// Overwrites every parameter of the model.
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        for (id, info) in self.plan.named.values().filter(|(_, info)| Weights::holds(info)) {
+            let found = weights.tensors.get(&info.name);
+            let words = found.and_then(|tensor| tensor.to_words(&info.ty));
+            let got = || found.map_or("none".to_string(), Tensor::describe);
+            let words =
+                words.ok_or_else(|| Error::shape(format!("weights `{}`", info.name), info.ty.to_string(), got()))?;
+            self.engine.upload(*id, &words)?;
+        }
+        Ok(())
+    }
+}
+
+/// An answer on its way.
+pub struct ReadBack {
+    steps: u64,
+    samples: u64,
+    download: Download,
+}
+
+/// Graphs of the model, planned together; and the binary parameters with their sizes.
+fn compile(model: &Model, loss: Loss, rules: Option<&Rules>, batch: usize) -> Result<(Plan, Vec<(String, u64)>)> {
+    let mut eval = Graph::new();
+    loss_of(&mut eval, model, loss, Mode::Eval, batch)?;
+    let Some(rules) = rules else { return Ok((plan(&[("eval", &eval)]), Vec::new())) };
+    let mut train = Graph::new();
+    let rows = loss_of(&mut train, model, loss, Mode::Train, batch)?;
+    let gradients = backward(&mut train, rows, &join)?;
+    let trained = train.trained();
+    let binary: Vec<(String, u64)> = trained
+        .iter()
+        .filter(|(_, role)| *role == Role::Binary)
+        .map(|(value, _)| (train.info(*value).name.clone(), train.ty(*value).elements() as u64))
+        .collect();
+    let flips = train.state("metrics.flips", TensorType::plain(DType::U32, &[binary.len().max(1)]), Init::Words(0));
+    let mut layer = 0;
+    for (parameter, role) in trained {
+        let Some(&gradient) = gradients.get(&parameter) else { continue };
+        let name = train.info(parameter).name.clone();
+        train.enter(name.split('.').next().unwrap_or_default());
+        if role == Role::Binary {
+            let slot = Slot { parameter, gradient, knob: BINARY_KNOB as u32, flips: Some((flips, layer)) };
+            rules.binary.update(&mut train, slot)?;
+            layer += 1;
+        } else {
+            rules.float.update(&mut train, Slot { parameter, gradient, knob: FLOAT_KNOB as u32, flips: None })?;
+        }
+    }
+    Ok((plan(&[("train", &train), ("eval", &eval)]), binary))
+}
+
+/// Model, loss and its mean; gives the losses by row.
+fn loss_of(graph: &mut Graph, model: &Model, loss: Loss, mode: Mode, batch: usize) -> Result<Value> {
+    let logits = model.build(graph, mode, batch)?;
+    graph.enter("loss");
+    let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
+    let prefix = if mode == Mode::Train { "metrics" } else { "eval" };
+    let word = |count| TensorType::plain(DType::U32, &[count]);
+    let correct = graph.state(&format!("{prefix}.correct"), word(model.outputs()), Init::Words(0));
+    let ring = graph.state(&format!("{prefix}.loss"), TensorType::plain(DType::F32, &[RING]), Init::Fill(0.0));
+    let failed = graph.state(&format!("{prefix}.failed"), word(1), Init::Words(u32::MAX));
+    let rows = match loss {
+        Loss::CrossEntropy(smoothing) => {
+            graph.push1(SoftmaxCrossEntropy { smoothing }, &[logits, labels], &[correct])?
+        }
+        Loss::SquaredHinge => graph.push1(SquaredHinge, &[logits, labels], &[correct])?,
+    };
+    graph.push(Arc::new(MeanLoss), &[rows], &[ring, failed])?;
+    Ok(rows)
+}

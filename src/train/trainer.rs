@@ -1,0 +1,250 @@
+//! The trainer: data, device, model and run folder, driven epoch by epoch.
+
+use super::config::TrainConfig;
+use super::event::{Event, StopHandle};
+use super::metrics::Interval;
+use super::run::Run;
+use super::session::{Evaluation, ReadBack, Session};
+use crate::data::{Data, Loader};
+use crate::error::{Error, Result};
+use crate::nn::{Model, Weights};
+use crate::runtime::{self, DeviceInfo, Engine};
+use crate::tensor::Stream;
+use std::path::Path;
+use web_time::Instant;
+
+/// Trains a model as a configuration says.
+pub struct Trainer {
+    config: TrainConfig,
+    data: Data,
+    model: Model,
+    session: Session,
+    device: DeviceInfo,
+    why: String,
+    run: Option<Run>,
+    stop: StopHandle,
+}
+
+/// How training ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outcome {
+    /// Share of the test images that are right.
+    pub test_accuracy: f64,
+    /// Seconds.
+    pub seconds: f64,
+    /// Whether it was stopped early.
+    pub interrupted: bool,
+}
+
+impl Trainer {
+    /// Reads the data, opens the device, compiles the model. Nothing is saved unless a folder for the run is given.
+    pub async fn new(config: TrainConfig, run: Option<&Path>) -> Result<Self> {
+        let data = config.data().load()?;
+        let (engine, why) = runtime::open(&config.device, config.threads).await?;
+        Self::with(config, data, engine, why, run).await
+    }
+
+    /// The same with data and engine of your own.
+    pub async fn with(
+        config: TrainConfig,
+        data: Data,
+        engine: Box<dyn Engine>,
+        why: String,
+        run: Option<&Path>,
+    ) -> Result<Self> {
+        if config.batch_size > data.train.len() {
+            let expected = format!("at most the {} training images", data.train.len());
+            return Err(Error::setting("batch-size", expected, config.batch_size));
+        }
+        let model = config.model_for(&data).build()?;
+        let device = engine.device().clone();
+        let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
+        let session =
+            Session::new(&model, config.loss()?, Some(config.rules()?), config.batch_size, config.seed, engine).await?;
+        Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default() })
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
+    /// The data.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The compiled model on its device.
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// The device, and why it was taken.
+    pub fn device(&self) -> (&DeviceInfo, &str) {
+        (&self.device, &self.why)
+    }
+
+    /// Ends training from elsewhere.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Starts from these weights instead of drawn ones.
+    pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        self.session.set_weights(weights)
+    }
+
+    /// The weights as they are now.
+    pub async fn weights(&mut self) -> Result<Weights> {
+        self.session.weights().await
+    }
+
+    /// Trains for all epochs, telling `on_event` what happens. The run is saved after each epoch and at the end, also when it is
+    /// stopped; a loss that is no number ends it with an error that names the step.
+    pub async fn fit(&mut self, mut on_event: impl FnMut(&Event)) -> Result<Outcome> {
+        let start = Instant::now();
+        let loader = self.loader();
+        let begin = Event::Start {
+            device: self.device.to_string(),
+            why: self.why.clone(),
+            model: self.model.name.clone(),
+            dataset: self.data.name.clone(),
+            train_images: self.data.train.len(),
+            test_images: self.data.test.len(),
+            epochs: self.config.epochs,
+            steps: loader.batches(),
+            bytes_peak: self.session.bytes_peak(),
+            seed: self.config.seed,
+        };
+        self.tell(begin, &mut on_event)?;
+        let mut test_accuracy = None;
+        for epoch in 1..=self.config.epochs {
+            let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else { break };
+            let seconds = interval.1;
+            let evaluation = self.evaluate().await?;
+            test_accuracy = Some(evaluation.accuracy());
+            let event = self.epoch_event(epoch, &interval.0, &evaluation, seconds, start.elapsed().as_secs_f64());
+            self.tell(event, &mut on_event)?;
+            self.save().await?;
+        }
+        let interrupted = self.stop.is_stopped();
+        if interrupted || test_accuracy.is_none() {
+            test_accuracy = Some(self.evaluate().await?.accuracy());
+            self.save().await?;
+        }
+        let outcome = Outcome {
+            test_accuracy: test_accuracy.unwrap_or_default(),
+            seconds: start.elapsed().as_secs_f64(),
+            interrupted,
+        };
+        let run = self.run.as_ref().map(|run| run.folder().to_path_buf());
+        let done = Event::Done { test_accuracy: outcome.test_accuracy, seconds: outcome.seconds, run, interrupted };
+        self.tell(done, &mut on_event)?;
+        Ok(outcome)
+    }
+
+    /// The test images, as they are judged now.
+    pub async fn evaluate(&mut self) -> Result<Evaluation> {
+        let loader = Loader::new(self.data.test.clone(), self.config.batch_size, self.model.features());
+        self.session.evaluate(loader.epoch(None)).await
+    }
+
+    fn loader(&self) -> Loader {
+        Loader::new(self.data.train.clone(), self.config.batch_size, self.model.features())
+    }
+
+    /// One epoch and its seconds; `None` when it was stopped.
+    async fn epoch(
+        &mut self,
+        loader: &Loader,
+        epoch: u32,
+        on_event: &mut impl FnMut(&Event),
+    ) -> Result<Option<(Interval, f64)>> {
+        let (start, steps) = (Instant::now(), loader.batches());
+        let total = steps as u64 * u64::from(self.config.epochs);
+        let order = Stream::new(self.config.seed, &format!("order.{epoch}"));
+        let mut sums = Interval::default();
+        let mut waiting: Option<ReadBack> = None;
+        let mut batches = loader.epoch(Some(order));
+        let mut step = 0;
+        while !self.stop.is_stopped() {
+            let Some(batch) = batches.next() else { break };
+            let number = u64::from(epoch - 1) * steps as u64 + step as u64;
+            self.session.train(&batch, number, total).await?;
+            batches.give_back(batch);
+            step += 1;
+            on_event(&Event::Step { epoch, step, steps });
+            if self.session.is_read_back_due() {
+                // The answer of the last but one is taken while later steps run.
+                let asked = self.session.read_back()?;
+                if let Some(earlier) = waiting.replace(asked) {
+                    self.take(earlier, &mut sums, epoch).await?;
+                }
+            }
+        }
+        let last = self.session.read_back()?;
+        for read_back in waiting.into_iter().chain([last]) {
+            self.take(read_back, &mut sums, epoch).await?;
+        }
+        Ok((step == steps).then(|| (sums, start.elapsed().as_secs_f64())))
+    }
+
+    async fn take(&mut self, read_back: ReadBack, sums: &mut Interval, epoch: u32) -> Result<()> {
+        match self.session.interval(read_back).await? {
+            Ok(interval) => {
+                sums.add(&interval);
+                Ok(())
+            }
+            Err(step) => Err(Error::Diverged { step, epoch }),
+        }
+    }
+
+    fn epoch_event(
+        &self,
+        epoch: u32,
+        interval: &Interval,
+        evaluation: &Evaluation,
+        training: f64,
+        seconds: f64,
+    ) -> Event {
+        let binary = self.session.binary();
+        let ratio = |(i, (name, weights)): (usize, &(String, u64))| {
+            let layer = name.split('.').next().unwrap_or_default().to_string();
+            (layer, interval.flip_ratio(i, *weights))
+        };
+        let weights: u64 = binary.iter().map(|(_, weights)| weights).sum();
+        let flips: u64 = interval.flips.iter().sum();
+        Event::Epoch {
+            epoch,
+            train_loss: interval.mean_loss(),
+            train_accuracy: interval.accuracy(),
+            test_loss: evaluation.loss,
+            test_accuracy: evaluation.accuracy(),
+            flip_ratio: flips as f64 / (weights.max(1) * interval.steps.max(1)) as f64,
+            flip_ratio_by_layer: binary.iter().enumerate().map(ratio).collect(),
+            images_per_second: interval.samples as f64 / training.max(1e-9),
+            seconds,
+        }
+    }
+
+    fn tell(&mut self, event: Event, on_event: &mut impl FnMut(&Event)) -> Result<()> {
+        if let Some(run) = &mut self.run {
+            run.log(&event)?;
+        }
+        on_event(&event);
+        Ok(())
+    }
+
+    async fn save(&mut self) -> Result<()> {
+        if let Some(run) = &self.run {
+            let weights = self.session.weights().await?;
+            run.save(&weights, &self.config, &self.data.classes)?;
+        }
+        Ok(())
+    }
+}

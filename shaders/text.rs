@@ -79,14 +79,12 @@ pub fn unroll(source: &str) -> Result<String, String> {
     Ok(source)
 }
 
-/// A literal, or a constant of the file (products of such, too).
+/// A literal, a constant of the file, or a product or quotient of such, from left to right.
 fn value(source: &str, expression: &str) -> Result<u32, String> {
     let expression = expression.trim();
-    if let Some((a, b)) = expression.split_once('*') {
-        return Ok(value(source, a)? * value(source, b)?);
-    }
-    if let Some((a, b)) = expression.split_once('/') {
-        return Ok(value(source, a)? / value(source, b)?);
+    if let Some(at) = expression.rfind(['*', '/']) {
+        let (left, right) = (value(source, &expression[..at])?, value(source, &expression[at + 1..])?);
+        return Ok(if expression[at..].starts_with('*') { left * right } else { left / right });
     }
     if let Ok(number) = expression.trim_end_matches('u').parse() {
         return Ok(number);

@@ -75,6 +75,7 @@ pub struct GpuEngine {
     trouble: Arc<Mutex<Option<String>>>,
     software: bool,
     checked: bool,
+    forced: Option<usize>,
     program: Arc<Program>,
     slots: Vec<wgpu::Buffer>,
     step: Option<wgpu::Buffer>,
@@ -155,6 +156,7 @@ impl GpuEngine {
             queue,
             trouble,
             checked,
+            forced: None,
             program: Arc::default(),
             slots: Vec::new(),
             step: None,
@@ -166,6 +168,11 @@ impl GpuEngine {
             stats: Stats::default(),
             timing: None,
         })
+    }
+
+    /// Programs loaded from now on take variant `number` of each kernel (modulo how many it has), whatever its size: for tests.
+    pub fn force_variant(&mut self, number: Option<usize>) {
+        self.forced = number;
     }
 
     fn trouble(&self, doing: &'static str) -> Result<()> {
@@ -205,6 +212,7 @@ impl GpuEngine {
         self.recordings.clear();
         self.slots.clear();
         self.staging.clear();
+        self.next_staging = 0;
         self.program = program.clone();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         for (slot, &words) in program.slots.iter().enumerate() {
@@ -288,6 +296,9 @@ impl GpuEngine {
     fn choose(&self, dispatch: &Dispatch) -> &'static Variant {
         const ENOUGH_GROUPS: u64 = 64;
         let mut variants: Vec<&'static Variant> = dispatch.kernel.all_variants().collect();
+        if let Some(number) = self.forced {
+            return variants[number % variants.len()];
+        }
         if self.software || variants.len() == 1 {
             return variants[0];
         }

@@ -23,6 +23,9 @@ fn main() {
     let shared: BTreeMap<String, String> = wgsl_files(&root.join("shared")).into_iter().collect();
     let mut out = String::from("// Made by shaders/build.rs from the shaders.\n");
     out += &reflect::shared_struct("StepParams", &parse("shared/step.wgsl", &shared["step"]));
+    // For kernels from outside the crate, which may import the same files.
+    writeln!(out, "pub(super) const SHARED: &[(&str, &str)] = &{:?};", shared.iter().collect::<Vec<_>>())
+        .expect("strings grow");
     for room in ROOMS {
         writeln!(out, "#[doc = \"Kernels of `shaders/{room}/`.\"]\npub mod {room} {{").expect("strings grow");
         for (name, source) in wgsl_files(&root.join(room)) {

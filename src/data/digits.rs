@@ -41,7 +41,7 @@ pub fn digits() -> Data {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Dataset;
+    use super::super::dataset::Dataset;
 
     #[test]
     fn every_digit_is_there_once() {

@@ -138,7 +138,7 @@ impl Iterator for Batches {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::InMemory;
+    use super::super::dataset::InMemory;
 
     #[test]
     fn an_epoch_has_every_sample_once_and_pads_the_last_batch() {

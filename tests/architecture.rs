@@ -32,7 +32,11 @@ fn sources() -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { walk(&path, out) } else if path.extension().is_some_and(|e| e == "rs") { out.push(path) }
+            if path.is_dir() {
+                walk(&path, out)
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                out.push(path)
+            }
         }
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -67,7 +71,8 @@ fn imports_go_down() {
                     continue;
                 }
                 let name: String = code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                let to = floor(&name).unwrap_or_else(|| panic!("{}:{line}: `crate::{name}` is no room", path.display()));
+                let to =
+                    floor(&name).unwrap_or_else(|| panic!("{}:{line}: `crate::{name}` is no room", path.display()));
                 imports += 1;
                 if name != from && to >= own {
                     wrong.push(format!("{}:{line}: {from} (floor {own}) imports {name} (floor {to})", path.display()));

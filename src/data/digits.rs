@@ -40,8 +40,8 @@ pub fn digits() -> Data {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use super::super::dataset::Dataset;
+    use super::*;
 
     #[test]
     fn every_digit_is_there_once() {

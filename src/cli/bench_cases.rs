@@ -192,5 +192,14 @@ fn same_bytes(size: usize) -> Case {
     };
     let name = "same_bytes";
     let (record, check) = (Box::new(record), Box::new(check));
-    Case { name, shape: [size, size, 1], work: weights as f64, is_product: false, operands, knobs: [0.0; 4], record, check }
+    Case {
+        name,
+        shape: [size, size, 1],
+        work: weights as f64,
+        is_product: false,
+        operands,
+        knobs: [0.0; 4],
+        record,
+        check,
+    }
 }

@@ -42,7 +42,7 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a network and save the run
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Accuracy of a saved run on its test images, by class
     Eval(EvalArgs),
     /// What a network holds and costs, layer by layer

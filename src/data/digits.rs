@@ -40,7 +40,6 @@ pub fn digits() -> Data {
 
 #[cfg(test)]
 mod tests {
-    use super::super::dataset::Dataset;
     use super::*;
 
     #[test]

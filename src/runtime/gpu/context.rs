@@ -106,7 +106,7 @@ impl Context {
         let (device, tensor) = (self.info.name.clone(), name.to_string());
         let limits = self.device.limits();
         let bound = usage.contains(wgpu::BufferUsages::STORAGE);
-        let binding = u64::from(limits.max_storage_buffer_binding_size);
+        let binding = limits.max_storage_buffer_binding_size;
         for (limit_name, limit, counts) in
             [("binding limit", binding, bound), ("buffer limit", limits.max_buffer_size, true)]
         {

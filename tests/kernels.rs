@@ -554,7 +554,7 @@ fn optimizer_cases() -> Vec<Case> {
     for [m, n, _] in shapes() {
         let (g, m0, h0) = (Matrix::reals(m, n, 1.0, "g"), Matrix::reals(m, n, 0.5, "m"), Matrix::reals(m, n, 0.5, "h"));
         // Some states stay exactly 0: their weight is kept.
-        let zero = |r: usize, c: usize| (r + c) % 7 == 0;
+        let zero = |r: usize, c: usize| (r + c).is_multiple_of(7);
         let clear = |x: &Matrix| Matrix::from_fn(m, n, |r, c| if zero(r, c) { 0.0 } else { x.at(r, c) });
         let (g, m0, h0, w0) = (clear(&g), clear(&m0), clear(&h0), Matrix::signs(m, n, "w"));
         let (alpha, gamma) = (0.125_f32, 0.25_f32);

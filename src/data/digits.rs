@@ -41,7 +41,6 @@ pub fn digits() -> Data {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::Dataset;
 
     #[test]
     fn every_digit_is_there_once() {

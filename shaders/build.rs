@@ -1,82 +1,10 @@
-//! Reads every shader with naga and tells Rust what is in it.
-//!
-//! A file `shaders/DIR/NAME.wgsl` becomes the module `DIR::NAME` of `interface.rs` in the output folder: its `Params` as a Rust
-//! struct, and for each entry point the bindings, the tasks' typed arguments and one `Variant` per preset. A mistake in a shader
-//! is a build error with file, line and excerpt. Three habits of our files are settled here, once:
-//! - `// import: bits, step` appends `shaders/shared/{bits,step}.wgsl` (at the end, so line numbers stay those of the file);
-//! - `const TILE: u32 = 8u; // tunable S=4 M=8` makes a preset of each letter: the text once more, with other values;
-//! - a `for` loop over constant bounds whose line ends in `// unroll` is written out, since naga's loops defeat other unrollers.
+//! The build script. Shaders are read for the feature `train` and above; an application with `infer` alone builds none.
 
-use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path, path::PathBuf};
-
-#[path = "reflect.rs"]
-mod reflect;
-#[path = "text.rs"]
-mod text;
-
-/// Folders of kernels, in the order of the floors; `shared/` holds what they import.
-const ROOMS: [&str; 2] = ["ops", "optim"];
+#[cfg(feature = "train")]
+#[path = "interface.rs"]
+mod interface;
 
 fn main() {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("shaders");
-    println!("cargo::rerun-if-changed={}", root.display());
-    let shared: BTreeMap<String, String> = wgsl_files(&root.join("shared")).into_iter().collect();
-    let mut out = String::from("// Made by shaders/build.rs from the shaders.\n");
-    out += &reflect::shared_struct("StepParams", &parse("shared/step.wgsl", &shared["step"]));
-    for room in ROOMS {
-        writeln!(out, "#[doc = \"Kernels of `shaders/{room}/`.\"]\npub mod {room} {{").expect("strings grow");
-        for (name, source) in wgsl_files(&root.join(room)) {
-            out += &shader(room, &name, &source, &shared);
-        }
-        out += "}\n";
-    }
-    let target = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("interface.rs");
-    fs::write(&target, out).expect("the output folder can be written");
-}
-
-/// `(stem, text)` of each `.wgsl` file of a folder, sorted.
-fn wgsl_files(folder: &Path) -> Vec<(String, String)> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|e| fail(&folder.display().to_string(), &e.to_string()));
-    let mut files: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).collect();
-    files.retain(|path| path.extension().is_some_and(|e| e == "wgsl"));
-    files.sort();
-    let stem = |path: &PathBuf| path.file_stem().expect("it has an extension").to_string_lossy().into_owned();
-    files.iter().map(|path| (stem(path), fs::read_to_string(path).expect("UTF-8 text"))).collect()
-}
-
-/// One file: every preset parsed and validated, then its module.
-fn shader(room: &str, name: &str, source: &str, shared: &BTreeMap<String, String>) -> String {
-    let path = format!("{room}/{name}.wgsl");
-    let whole = text::with_imports(source, shared).unwrap_or_else(|e| fail(&path, &e));
-    let presets = text::presets(&whole).unwrap_or_else(|e| fail(&path, &e));
-    let mut texts = Vec::new();
-    for (preset, rolled) in presets {
-        // Mistakes are reported on the text as written; what is shipped is the unrolled text, checked once more.
-        parse(&path, &rolled);
-        let unrolled = text::unroll(&rolled).unwrap_or_else(|e| fail(&path, &e));
-        let parsed = parse(&format!("{path}, preset {preset}, unrolled"), &unrolled);
-        texts.push((preset, unrolled, parsed));
-    }
-    reflect::module(room, name, &texts).unwrap_or_else(|e| fail(&path, &e))
-}
-
-/// A parsed shader and what the validator found out about it.
-pub struct Parsed {
-    module: naga::Module,
-    info: naga::valid::ModuleInfo,
-}
-
-fn parse(path: &str, source: &str) -> Parsed {
-    let module =
-        naga::front::wgsl::parse_str(source).unwrap_or_else(|e| fail(path, &e.emit_to_string_with_path(source, path)));
-    // No capability beyond core WGSL: every kernel here runs in a browser.
-    let mut validator =
-        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
-    let info = validator.validate(&module).unwrap_or_else(|e| fail(path, &e.emit_to_string_with_path(source, path)));
-    Parsed { module, info }
-}
-
-fn fail(path: &str, message: &str) -> ! {
-    eprintln!("shaders/{path}: {message}");
-    std::process::exit(1)
+    #[cfg(feature = "train")]
+    interface::write();
 }

@@ -24,6 +24,9 @@ pub fn write() {
     let shared: BTreeMap<String, String> = wgsl_files(&root.join("shared")).into_iter().collect();
     let mut out = String::from("// Made by the build script from the shaders.\n");
     out += &reflect::shared_struct("StepParams", &parse("shared/step.wgsl", &shared["step"]));
+    // For kernels from outside the crate, which may import the same files.
+    writeln!(out, "pub(super) const SHARED: &[(&str, &str)] = &{:?};", shared.iter().collect::<Vec<_>>())
+        .expect("strings grow");
     for room in ROOMS {
         writeln!(out, "#[doc = \"Kernels of `shaders/{room}/`.\"]\npub mod {room} {{").expect("strings grow");
         for (name, source) in wgsl_files(&root.join(room)) {

@@ -79,14 +79,12 @@ pub fn unroll(source: &str) -> Result<String, String> {
     Ok(source)
 }
 
-/// A literal, or a constant of the file (products and quotients of such, too).
+/// A literal, a constant of the file, or a product or quotient of such, from left to right.
 fn value(source: &str, expression: &str) -> Result<u32, String> {
     let expression = expression.trim();
-    // The last operator is the outermost: `2u * A / B` is `(2u * A) / B`.
     if let Some(at) = expression.rfind(['*', '/']) {
-        let (a, b) = (value(source, &expression[..at])?, value(source, &expression[at + 1..])?);
-        let product = if expression[at..].starts_with('*') { a.checked_mul(b) } else { a.checked_div(b) };
-        return product.ok_or(format!("unrolled loop: `{expression}` is no u32"));
+        let (left, right) = (value(source, &expression[..at])?, value(source, &expression[at + 1..])?);
+        return Ok(if expression[at..].starts_with('*') { left * right } else { left / right });
     }
     if let Ok(number) = expression.trim_end_matches('u').parse() {
         return Ok(number);

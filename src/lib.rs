@@ -26,3 +26,7 @@ pub mod cli;
 
 #[cfg(feature = "train")]
 pub use error::{Error, Result};
+
+/// Runs the future of a device call to its end: what a native program does; a browser awaits instead.
+#[cfg(all(feature = "train", not(target_arch = "wasm32")))]
+pub use pollster::block_on;

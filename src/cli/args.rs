@@ -40,6 +40,7 @@ pub struct Common {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Train a network and save the run
     Train(TrainArgs),

@@ -5,6 +5,11 @@ use crate::optim::CascadedEma;
 use crate::runtime::{BufferId, Recording};
 use crate::tensor::{BitMatrix, PANEL, Stream, words_of};
 
+/// Records one call.
+pub type Record = Box<dyn Fn(&mut Recording)>;
+/// Says what is wrong with all tensors after one call.
+pub type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
+
 /// A kernel to measure.
 pub struct Case {
     /// Name.
@@ -20,9 +25,9 @@ pub struct Case {
     /// Knobs of its rule.
     pub knobs: [f32; 4],
     /// Records one call.
-    pub record: Box<dyn Fn(&mut Recording)>,
+    pub record: Record,
     /// Compares all tensors after one call with the definition, at places spread over the answer.
-    pub check: Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>,
+    pub check: Check,
 }
 
 /// Every case, products of `size`^3 and filters of (4 `size`)^2 weights.
@@ -63,13 +68,7 @@ fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f64) -> Resu
     Err(format!("at {place:?}: expected {expected}, got {got}"))
 }
 
-fn product(
-    name: &'static str,
-    size: usize,
-    operands: Vec<Vec<u32>>,
-    record: Box<dyn Fn(&mut Recording)>,
-    check: Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>,
-) -> Case {
+fn product(name: &'static str, size: usize, operands: Vec<Vec<u32>>, record: Record, check: Check) -> Case {
     let work = 2.0 * (size as f64).powi(3);
     Case { name, shape: [size; 3], work, is_product: true, operands, knobs: [0.0; 4], record, check }
 }

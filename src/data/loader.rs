@@ -137,8 +137,8 @@ impl Iterator for Batches {
 
 #[cfg(test)]
 mod tests {
+    use super::super::dataset::InMemory;
     use super::*;
-    use crate::data::InMemory;
 
     #[test]
     fn an_epoch_has_every_sample_once_and_pads_the_last_batch() {

@@ -108,7 +108,10 @@ impl Backward<'_> {
         for input in &node.inputs {
             inputs.push(self.recall(*input)?);
         }
+        let scope = self.graph.scope().to_string();
+        self.graph.enter(&node.scope);
         let outputs = self.graph.push(node.op.clone(), &inputs, &[])?;
+        self.graph.enter(&scope);
         for (old, new) in node.outputs.iter().zip(outputs) {
             self.again.insert(*old, new);
         }

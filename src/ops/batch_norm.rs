@@ -115,7 +115,7 @@ impl Op for BatchNorm {
 
 /// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale, dbias, through the batch's statistics.
 #[derive(Clone, Copy, Debug)]
-struct BatchNormBackward;
+pub struct BatchNormBackward;
 
 impl Op for BatchNormBackward {
     fn name(&self) -> &'static str {

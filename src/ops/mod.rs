@@ -14,14 +14,14 @@ mod transpose_bits;
 mod xnor_matmul;
 
 pub use add::{Add, join};
-pub use batch_norm::{BatchNorm, BatchNormStatistics, EPSILON, MOMENTUM};
+pub use batch_norm::{BatchNorm, BatchNormBackward, BatchNormStatistics, EPSILON, MOMENTUM};
 pub use float_bits::{FloatBits, FloatBitsTransposed, FloatByBits};
 pub use matmul::{Matmul, MatmulInput, MatmulTransposed};
 pub use mean_loss::MeanLoss;
 pub use normalise::{MAX_CHANNELS, Normalise};
 pub use roll_call::KERNELS;
-pub use sign::{SURROGATES, Sign, Surrogate};
-pub use softmax_cross_entropy::SoftmaxCrossEntropy;
-pub use squared_hinge::SquaredHinge;
+pub use sign::{SURROGATES, Sign, SignBackward, Surrogate};
+pub use softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward};
+pub use squared_hinge::{SquaredHinge, SquaredHingeBackward};
 pub use transpose_bits::TransposeBits;
 pub use xnor_matmul::XnorMatmul;

@@ -146,9 +146,9 @@ impl Op for Sign {
     }
 }
 
-/// dx from dy and either the mask or x.
+/// dx = dy * s(x). Inputs: the mask (clip) or x, then dy. Output: dx.
 #[derive(Clone, Copy, Debug)]
-struct SignBackward(Sign);
+pub struct SignBackward(pub Sign);
 
 impl Op for SignBackward {
     fn name(&self) -> &'static str {

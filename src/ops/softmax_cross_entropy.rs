@@ -63,8 +63,9 @@ impl Op for SoftmaxCrossEntropy {
     }
 }
 
+/// dz = (softmax(z) - t) / samples. Inputs: logits, labels. Output: dz.
 #[derive(Clone, Copy, Debug)]
-struct SoftmaxCrossEntropyBackward(SoftmaxCrossEntropy);
+pub struct SoftmaxCrossEntropyBackward(pub SoftmaxCrossEntropy);
 
 impl Op for SoftmaxCrossEntropyBackward {
     fn name(&self) -> &'static str {

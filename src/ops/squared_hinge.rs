@@ -48,8 +48,9 @@ impl Op for SquaredHinge {
     }
 }
 
+/// dz = -2 t max(0, 1 - t z) / (classes * samples). Inputs: z, labels. Output: dz.
 #[derive(Clone, Copy, Debug)]
-struct SquaredHingeBackward;
+pub struct SquaredHingeBackward;
 
 impl Op for SquaredHingeBackward {
     fn name(&self) -> &'static str {

@@ -74,10 +74,13 @@ impl Optimizer for Adam {
     }
 }
 
+/// Input: gradient. Updates: both moments, the parameter.
 #[derive(Clone, Copy, Debug)]
-struct AdamUpdate {
-    knob: u32,
-    epsilon: f32,
+pub struct AdamUpdate {
+    /// Which vec4 of the step's knobs.
+    pub knob: u32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
 }
 
 impl Op for AdamUpdate {

@@ -145,9 +145,11 @@ fn filter(graph: &mut Graph, slot: Slot, states: &[&str]) -> Result<()> {
 
 /// Input: gradient. Updates: one or two states, the weight, the counters of flips.
 #[derive(Clone, Copy, Debug)]
-struct Filter {
-    knob: u32,
-    layer: u32,
+pub struct Filter {
+    /// Which vec4 of the step's knobs: alpha, gamma.
+    pub knob: u32,
+    /// Which counter takes the flips.
+    pub layer: u32,
 }
 
 impl Op for Filter {

@@ -8,10 +8,10 @@ mod schedule;
 mod sgd;
 mod spec;
 
-pub use adam::Adam;
-pub use filter::{CascadedEma, Ema};
+pub use adam::{Adam, AdamUpdate};
+pub use filter::{CascadedEma, Ema, Filter};
 pub use optimizer::{Knobs, Optimizer, Slot};
 pub use roll_call::KERNELS;
 pub use schedule::Schedule;
-pub use sgd::Sgd;
+pub use sgd::{Sgd, SgdUpdate};
 pub use spec::{BINARY_RULES, BinaryRule, FLOAT_RULES, FloatRule};

@@ -65,9 +65,11 @@ impl Optimizer for Sgd {
     }
 }
 
+/// Input: gradient. Updates: velocity, the parameter.
 #[derive(Clone, Copy, Debug)]
-struct SgdUpdate {
-    knob: u32,
+pub struct SgdUpdate {
+    /// Which vec4 of the step's knobs: rate, momentum, decay.
+    pub knob: u32,
 }
 
 impl Op for SgdUpdate {

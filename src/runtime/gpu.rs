@@ -66,6 +66,36 @@ fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
     DeviceInfo { name: info.name.clone(), kind, backend: format!("{:?}", info.backend).to_lowercase(), detail }
 }
 
+/// Checks a kernel from outside the crate: it parses, and its entry point binds what is declared. The message has the excerpt.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> std::result::Result<(), String> {
+    use wgpu::naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
+    let module = wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    let mut validator = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty());
+    validator.validate(&module).map_err(|e| e.emit_to_string(source))?;
+    if !module.entry_points.iter().any(|point| point.name == entry) {
+        let names: Vec<&str> = module.entry_points.iter().map(|point| point.name.as_str()).collect();
+        return Err(format!("expected an entry point `{entry}`, got {}", names.join(", ")));
+    }
+    let mut found = Vec::new();
+    for (_, global) in module.global_variables.iter() {
+        let (Some(binding), AddressSpace::Storage { access }) = (&global.binding, global.space) else { continue };
+        let TypeInner::Array { base, .. } = module.types[global.ty].inner else { continue };
+        let access = match module.types[base].inner {
+            TypeInner::Atomic(_) => Access::Atomic,
+            _ if access.contains(StorageAccess::STORE) => Access::Write,
+            _ => Access::Read,
+        };
+        if binding.group == 0 {
+            found.push((binding.binding, global.name.clone().unwrap_or_default(), access));
+        }
+    }
+    found.sort_by_key(|(index, ..)| *index);
+    let declared: Vec<_> =
+        bindings.iter().enumerate().map(|(i, (name, access))| (i as u32, name.to_string(), *access)).collect();
+    if found == declared { Ok(()) } else { Err(format!("expected the bindings {declared:?}, got {found:?}")) }
+}
+
 /// Plays recordings through wgpu.
 pub struct GpuEngine {
     info: DeviceInfo,
@@ -75,6 +105,7 @@ pub struct GpuEngine {
     trouble: Arc<Mutex<Option<String>>>,
     software: bool,
     checked: bool,
+    forced: Option<usize>,
     program: Arc<Program>,
     slots: Vec<wgpu::Buffer>,
     step: Option<wgpu::Buffer>,
@@ -155,6 +186,7 @@ impl GpuEngine {
             queue,
             trouble,
             checked,
+            forced: None,
             program: Arc::default(),
             slots: Vec::new(),
             step: None,
@@ -166,6 +198,11 @@ impl GpuEngine {
             stats: Stats::default(),
             timing: None,
         })
+    }
+
+    /// Programs loaded from now on take variant `number` of each kernel (modulo how many it has), whatever its size: for tests.
+    pub fn force_variant(&mut self, number: Option<usize>) {
+        self.forced = number;
     }
 
     fn trouble(&self, doing: &'static str) -> Result<()> {
@@ -181,7 +218,7 @@ impl GpuEngine {
         let (device, tensor) = (self.info.name.clone(), name.to_string());
         let limits = self.device.limits();
         let bound = usage.contains(wgpu::BufferUsages::STORAGE);
-        let binding = u64::from(limits.max_storage_buffer_binding_size);
+        let binding = limits.max_storage_buffer_binding_size;
         for (limit_name, limit, counts) in
             [("binding limit", binding, bound), ("buffer limit", limits.max_buffer_size, true)]
         {
@@ -205,6 +242,7 @@ impl GpuEngine {
         self.recordings.clear();
         self.slots.clear();
         self.staging.clear();
+        self.next_staging = 0;
         self.program = program.clone();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         for (slot, &words) in program.slots.iter().enumerate() {
@@ -288,6 +326,9 @@ impl GpuEngine {
     fn choose(&self, dispatch: &Dispatch) -> &'static Variant {
         const ENOUGH_GROUPS: u64 = 64;
         let mut variants: Vec<&'static Variant> = dispatch.kernel.all_variants().collect();
+        if let Some(number) = self.forced {
+            return variants[number % variants.len()];
+        }
         if self.software || variants.len() == 1 {
             return variants[0];
         }

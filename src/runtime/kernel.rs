@@ -1,7 +1,9 @@
 //! A kernel: its interface as the shader states it, the shader in its variants, and its twin on the processor.
 
+use super::interface;
 use super::task::TaskFn;
 pub use super::task::{Task, Tile};
+use crate::error::{Error, Result};
 use std::borrow::Cow;
 
 /// Which tensor of a program.
@@ -52,14 +54,14 @@ pub struct Variant {
     pub preset: &'static str,
     /// WGSL.
     pub source: Cow<'static, str>,
-    /// `@workgroup_size`.
+    /// `@workgroup_size`; zeros for a kernel from outside the crate, which only its shader knows.
     pub workgroup: [u32; 3],
     /// Elements of the grid that one workgroup covers.
     pub cover: [u32; 3],
 }
 
 /// A kernel. Built-in ones are statics made by the `kernel!` macro from what the build script read in the shaders;
-/// [`Kernel::custom`] makes others. All variants and the twin compute the same.
+/// [`Kernel::new`] makes others. All variants and the twin compute the same.
 pub struct Kernel {
     /// What it binds.
     pub interface: Interface,
@@ -69,7 +71,65 @@ pub struct Kernel {
     pub twin: &'static TaskFn,
 }
 
+/// A kernel from outside the crate, before it is checked.
+pub struct CustomKernel<'a> {
+    /// What profiles and errors call it.
+    pub label: &'a str,
+    /// WGSL. Tensors are `@group(0)`, a `Params` uniform is `@group(1) @binding(0)`.
+    pub source: &'a str,
+    /// Files of `shaders/shared/` that are appended: `index`, `bits`, `step`.
+    pub imports: &'a [&'a str],
+    /// Entry point.
+    pub entry: &'a str,
+    /// Tensors by name, in the order of their `@binding`, from 0.
+    pub bindings: &'a [(&'a str, Access)],
+    /// Elements of the grid that one workgroup covers.
+    pub cover: [u32; 3],
+}
+
 impl Kernel {
+    /// A kernel from outside the crate, with its twin. The source is checked by naga where there is one (not in a browser, whose own
+    /// compiler checks it later): it must parse, have the entry point, and bind what is declared. Kernels live as long as the program.
+    pub fn new(custom: &CustomKernel<'_>, twin: impl Fn(&mut Task<'_>) + Sync + 'static) -> Result<&'static Self> {
+        let wrong = |message: String| Error::Kernel { kernel: custom.label.into(), message };
+        let mut source = custom.source.to_string();
+        for name in custom.imports {
+            let found = interface::SHARED.iter().find(|(shared, _)| shared == name);
+            let (_, text) = found.ok_or_else(|| {
+                let names: Vec<&str> = interface::SHARED.iter().map(|(name, _)| *name).collect();
+                wrong(format!("import: expected one of {}, got `{name}`", names.join(", ")))
+            })?;
+            source = format!("{source}\n{text}");
+        }
+        #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
+        super::gpu::check_source(&source, custom.entry, custom.bindings).map_err(wrong)?;
+        let name = |text: &str| Cow::Owned(text.to_string());
+        let binding = |(i, (label, access)): (usize, &(&str, Access))| Binding {
+            index: i as u32,
+            name: name(label),
+            access: *access,
+        };
+        let interface = Interface {
+            label: String::leak(custom.label.to_string()),
+            params: source.contains("@group(1) @binding(0)"),
+            step: source.contains("@group(1) @binding(1)"),
+            bindings: custom.bindings.iter().enumerate().map(binding).collect(),
+        };
+        let variant = Variant {
+            entry: name(custom.entry),
+            preset: "M",
+            source: Cow::Owned(source),
+            workgroup: [0; 3],
+            cover: custom.cover,
+        };
+        let variants: &'static [Variant] = Box::leak(Box::new([variant]));
+        Ok(Box::leak(Box::new(Self {
+            interface,
+            variants: Box::leak(Box::new([variants])),
+            twin: Box::leak(Box::new(twin)),
+        })))
+    }
+
     /// What profiles and errors call it.
     pub fn label(&self) -> &'static str {
         self.interface.label

@@ -18,6 +18,8 @@ pub use engine::{DeviceInfo, Download, Engine, Stats};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;
-pub use kernel::{Access, Bind, Binding, BufferId, Interface, Kernel, Output, Split, Task, Tile, Variant};
+pub use kernel::{
+    Access, Bind, Binding, BufferId, CustomKernel, Interface, Kernel, Output, Split, Task, Tile, Variant,
+};
 pub use profiler::{KernelTime, Profile};
 pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording};

@@ -59,7 +59,7 @@ impl Recording {
         grid: Grid,
         tasks: usize,
     ) {
-        self.dispatch_raw(kernel, bytemuck::cast_slice(&[params]).to_vec(), buffers.list(), grid, tasks);
+        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers.list(), grid, tasks);
     }
 
     /// The same for a kernel from outside the crate: tensors in the order of its bindings, parameters as words.

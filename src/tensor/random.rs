@@ -27,7 +27,7 @@ impl Stream {
 
     /// Number `index` as an integer below `bound`, without a remainder's bias worth naming (below 2^-32 * bound).
     pub fn below(self, index: u64, bound: u32) -> u32 {
-        (u64::from(self.word(index)) * u64::from(bound) >> 32) as u32
+        ((u64::from(self.word(index)) * u64::from(bound)) >> 32) as u32
     }
 }
 

@@ -40,23 +40,31 @@ impl Trainer {
     /// Reads the data, opens the device, compiles the model. Nothing is saved unless a folder for the run is given.
     pub async fn new(config: TrainConfig, run: Option<&Path>) -> Result<Self> {
         let data = config.data().load()?;
+        let model = config.model_for(&data).build()?;
         let (engine, why) = runtime::open(&config.device, config.threads).await?;
-        Self::with(config, data, engine, why, run).await
+        Self::with(config, data, model, (engine, why), run).await
     }
 
-    /// The same with data and engine of your own.
+    /// The same with data, model and engine (and why it was taken) of your own.
     pub async fn with(
         config: TrainConfig,
         data: Data,
-        engine: Box<dyn Engine>,
-        why: String,
+        model: Model,
+        (engine, why): (Box<dyn Engine>, String),
         run: Option<&Path>,
     ) -> Result<Self> {
         if config.batch_size > data.train.len() {
             let expected = format!("at most the {} training images", data.train.len());
             return Err(Error::setting("batch-size", expected, config.batch_size));
         }
-        let model = config.model_for(&data).build()?;
+        if (model.input, model.outputs()) != (data.shape, data.classes.len()) {
+            let expected = format!("images of {:?} and {} outputs", data.shape, data.classes.len());
+            return Err(Error::shape(
+                format!("model `{}`", model.name),
+                expected,
+                format!("{:?} and {}", model.input, model.outputs()),
+            ));
+        }
         let device = engine.device().clone();
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         let session =

@@ -61,10 +61,10 @@ fn answer(stream: TcpStream, files: &[File<'_>]) -> Result<Option<String>> {
         if reader.read_line(&mut header)? == 0 || header.trim().is_empty() {
             break;
         }
-        if let Some((name, value)) = header.split_once(':') {
-            if name.eq_ignore_ascii_case("content-length") {
-                length = value.trim().parse().map_err(|_| Error::other("a length that is no number"))?;
-            }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("content-length")
+        {
+            length = value.trim().parse().map_err(|_| Error::other("a length that is no number"))?;
         }
     }
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;

@@ -1,0 +1,53 @@
+//! A binary network learns exclusive-or of two pixels, each dark or bright: the smallest network that needs a hidden layer.
+//!
+//! `cargo run --release --example xor` takes a second and ends with `accuracy 100 %`.
+#![allow(clippy::print_stdout, reason = "an example shows what it did")]
+
+use plusminus::data::{Data, InMemory};
+use plusminus::nn::{BatchNorm, Dense, Model, PixelScale, Quantizer};
+use plusminus::train::{Event, Settings, Trainer};
+use plusminus::{Result, runtime};
+use std::sync::Arc;
+
+fn main() -> Result<()> {
+    // The four cases, 25 times each. Dark is -1 for the network, bright is +1.
+    let cases = [([0, 0], 0), ([0, 255], 1), ([255, 0], 1), ([255, 255], 0)].repeat(25);
+    let samples = InMemory {
+        pixels: cases.iter().flat_map(|(pixels, _)| *pixels).collect(),
+        labels: cases.iter().map(|(_, label)| *label).collect(),
+    };
+    let samples = Arc::new(samples);
+    let classes = vec!["equal".into(), "different".into()];
+    let data =
+        Data { name: "xor".into(), shape: [1, 2, 1], pixel_max: 255, classes, train: samples.clone(), test: samples };
+
+    let (signs, pixels) = (Quantizer::sign(), PixelScale::to_unit(255));
+    let model = Model::new("xor", data.shape, pixels)
+        .with(Dense { units: 64, input: Quantizer::Float, weight: signs })
+        .with(BatchNorm)
+        .with(Dense { units: 2, input: signs, weight: signs })
+        .with(BatchNorm);
+
+    let settings = Settings {
+        epochs: Some(40),
+        batch_size: Some(20),
+        alpha: Some(0.01),
+        float_rate: Some(0.01),
+        ..Settings::default()
+    };
+    let accuracy = plusminus::block_on(async {
+        let device = runtime::open("auto", None).await?;
+        let mut trainer = Trainer::with(settings.resolve()?, data, model, device, None).await?;
+        let show = |event: &Event| {
+            if let Event::Epoch { epoch, train_loss, test_accuracy, .. } = event
+                && epoch % 20 == 0
+            {
+                println!("epoch {epoch:>3}   loss {train_loss:.3}   accuracy {:.0} %", 100.0 * test_accuracy);
+            }
+        };
+        trainer.fit(show).await.map(|outcome| outcome.test_accuracy)
+    })?;
+    println!("accuracy {:.0} %", 100.0 * accuracy);
+    assert_eq!(accuracy, 1.0);
+    Ok(())
+}

@@ -29,10 +29,10 @@ fn main() -> Result<()> {
         .with(BatchNorm);
 
     let settings = Settings {
-        epochs: Some(40),
+        epochs: Some(200),
         batch_size: Some(20),
-        alpha: Some(0.01),
-        float_rate: Some(0.01),
+        alpha: Some(0.05),
+        float_rate: Some(0.03),
         ..Settings::default()
     };
     let accuracy = plusminus::block_on(async {
@@ -40,7 +40,7 @@ fn main() -> Result<()> {
         let mut trainer = Trainer::with(settings.resolve()?, data, model, device, None).await?;
         let show = |event: &Event| {
             if let Event::Epoch { epoch, train_loss, test_accuracy, .. } = event
-                && epoch % 20 == 0
+                && epoch % 40 == 0
             {
                 println!("epoch {epoch:>3}   loss {train_loss:.3}   accuracy {:.0} %", 100.0 * test_accuracy);
             }

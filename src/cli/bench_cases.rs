@@ -2,7 +2,7 @@
 
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
 use crate::optim::CascadedEma;
-use crate::runtime::{BufferId, Recording};
+use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, PANEL, Stream, words_of};
 
 /// Records one call.
@@ -32,7 +32,7 @@ pub struct Case {
 
 /// Every case, products of `size`^3 and filters of (4 `size`)^2 weights.
 pub fn cases(size: usize) -> Vec<Case> {
-    vec![xnor(size), float_bits(size), float_bits_transposed(size), cascade(4 * size)]
+    vec![xnor(size), float_bits(size), float_bits_transposed(size), cascade(4 * size), same_bytes(4 * size)]
 }
 
 const IDS: [BufferId; 5] = [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(4)];
@@ -138,5 +138,67 @@ fn cascade(size: usize) -> Case {
         knobs: [alpha, gamma, 0.0, 0.0],
         record: Box::new(record),
         check: Box::new(check),
+    }
+}
+
+/// A yardstick for filters: reads and writes the bytes of a cascade, without packing or counting.
+const SAME_BYTES: &str = "
+@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> m: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read_write> h: array<vec4<f32>>;
+@compute @workgroup_size(64)
+fn same_bytes(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * 64u + local;
+    if (i < arrayLength(&m)) {
+        let next = m[i] + 0.5 * (g[i] - m[i]);
+        m[i] = next;
+        h[i] += 0.25 * (next - h[i]);
+    }
+}";
+
+fn same_bytes(size: usize) -> Case {
+    let (weights, chunk) = (size * size, PANEL * size);
+    let operands = ["g", "m", "h"].map(|name| floats(weights, name)).to_vec();
+    let (g, m, h) = (operands[0].clone(), operands[1].clone(), operands[2].clone());
+    let bindings = &[("g", Access::Read), ("m", Access::Write), ("h", Access::Write)];
+    let custom = CustomKernel {
+        label: "bench::same_bytes",
+        source: SAME_BYTES,
+        imports: &["index"],
+        entry: "same_bytes",
+        bindings,
+        cover: [256, 1, 1],
+    };
+    let twin = move |task: &mut Task<'_>| {
+        let (m, h) = (task.write::<f32>(1).slice(), task.write::<f32>(2).slice());
+        let g = &task.read::<f32>(0)[task.index() * chunk..];
+        for ((m, h), g) in m.iter_mut().zip(h).zip(g) {
+            *m += 0.5 * (g - *m);
+            *h += 0.25 * (*m - *h);
+        }
+    };
+    let kernel = Kernel::new(&custom, twin).expect("it is right");
+    let record = move |recording: &mut Recording| {
+        let buffers = vec![IDS[0].into(), IDS[1].chunks(chunk), IDS[2].chunks(chunk)];
+        recording.dispatch_raw(kernel, Vec::new(), buffers, Grid::Linear(weights as u64), weights.div_ceil(chunk));
+    };
+    let check = move |words: &[Vec<u32>]| {
+        places(size).try_for_each(|(r, c)| {
+            let [g, m, h] = [&g, &m, &h].map(|v| f64::from(f32::from_bits(v[r * size + c])));
+            let m = m + 0.5 * (g - m);
+            compare((r, c), f64::from(f32::from_bits(words[2][r * size + c])), h + 0.25 * (m - h), 1e-6)
+        })
+    };
+    let name = "same_bytes";
+    let (record, check) = (Box::new(record), Box::new(check));
+    Case {
+        name,
+        shape: [size, size, 1],
+        work: weights as f64,
+        is_product: false,
+        operands,
+        knobs: [0.0; 4],
+        record,
+        check,
     }
 }

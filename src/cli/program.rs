@@ -8,7 +8,10 @@ use std::process::ExitCode;
 /// The program.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     let common = &cli.common;
     let run = async {
         match cli.command {
@@ -25,6 +28,34 @@ pub fn main() -> ExitCode {
         Err(error) => {
             output::note(&format!("plusminus: {error}"));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
+        }
+    }
+}
+
+/// Help and version are printed whole; a mistake is one line.
+fn refuse(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind;
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            output::line(error.render().to_string().trim_end());
+            ExitCode::SUCCESS
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            output::note(error.render().to_string().trim_end());
+            ExitCode::from(2)
+        }
+        _ => {
+            let text = error.render().to_string();
+            let message = text
+                .split("Usage:")
+                .next()
+                .unwrap_or_default()
+                .split("For more information")
+                .next()
+                .unwrap_or_default();
+            let words: Vec<&str> = message.split_whitespace().skip_while(|word| *word == "error:").collect();
+            output::note(&format!("plusminus: {} (--help tells more)", words.join(" ")));
+            ExitCode::from(2)
         }
     }
 }

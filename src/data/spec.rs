@@ -27,13 +27,13 @@ impl DataSpec {
         let mut data = match self.dataset.as_str() {
             "digits" => digits(),
             "mnist" => {
-                let published = "MNIST is published by Yann LeCun, Corinna Cortes and Christopher Burges";
+                let published = "published at yann.lecun.com/exdb/mnist";
                 mnist("mnist", self.folder()?, numbers(), published)?
             }
             "fashion-mnist" => {
                 let names =
                     ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
-                let published = "Fashion-MNIST is published by Zalando Research";
+                let published = "published at github.com/zalandoresearch/fashion-mnist";
                 mnist("fashion-mnist", self.folder()?, names.map(String::from).to_vec(), published)?
             }
             other => return Err(Error::setting("dataset", DATASETS.join(", "), other)),

@@ -5,6 +5,9 @@ use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, words_o
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 
+/// Metadata entry with the notes.
+const NOTES: &str = "plusminus";
+
 /// A tensor on the host.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Tensor {
@@ -91,9 +94,10 @@ impl Weights {
         matches!(info.kind, ValueKind::Parameter(_))
     }
 
-    /// A safetensors file. Signs are `[rows, words]` of u32, and the metadata entry `NAME.columns` has their number in a row.
+    /// A safetensors file. Signs are `[rows, words]` of u32. The one metadata entry, `plusminus`, is a JSON object of the notes and,
+    /// as `NAME.columns`, the number of signs in a row: one entry, since a file's bytes shall depend on nothing but its content.
     pub fn to_bytes(&self, metadata: &[(&str, String)]) -> Result<Vec<u8>, String> {
-        let mut notes: HashMap<String, String> = metadata.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
+        let mut notes: BTreeMap<String, String> = metadata.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
         let mut views = Vec::new();
         for (name, tensor) in &self.tensors {
             let (dtype, shape, bytes) = match tensor {
@@ -112,13 +116,16 @@ impl Weights {
         for (name, dtype, shape, bytes) in &views {
             list.push((name.clone(), TensorView::new(*dtype, shape.clone(), bytes).map_err(|e| e.to_string())?));
         }
-        safetensors::serialize(list, Some(notes)).map_err(|e| e.to_string())
+        let notes = serde_json::to_string(&notes).map_err(|e| e.to_string())?;
+        safetensors::serialize(list, Some(HashMap::from([(NOTES.to_string(), notes)]))).map_err(|e| e.to_string())
     }
 
-    /// From a safetensors file; gives the metadata, too. The error says what is wrong with it.
-    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, HashMap<String, String>), String> {
+    /// From a safetensors file; gives the notes, too. The error says what is wrong with it.
+    pub fn from_bytes(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), String> {
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("no safetensors file ({e})"))?;
-        let notes = header.metadata().clone().unwrap_or_default();
+        let notes =
+            header.metadata().as_ref().and_then(|m| m.get(NOTES)).ok_or(format!("no metadata entry `{NOTES}`"))?;
+        let notes: BTreeMap<String, String> = serde_json::from_str(notes).map_err(|e| format!("metadata: {e}"))?;
         let file = SafeTensors::deserialize(bytes).map_err(|e| format!("no whole safetensors file ({e})"))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {

@@ -204,6 +204,17 @@ fn sign_mask_twin(args: sign_mask::Args<'_>) {
     }
 }
 
+/// Bit by lane: comparing with these vectorises, shifting by the lane does not.
+const BITS: [u32; PANEL] = {
+    let mut bits = [0; PANEL];
+    let mut lane = 0;
+    while lane < PANEL {
+        bits[lane] = 1 << lane;
+        lane += 1;
+    }
+    bits
+};
+
 /// A task has one panel of 32 columns.
 fn sign_mask_backward_twin(args: sign_mask_backward::Args<'_>) {
     let (rows, words) = (args.params.rows as usize, words_of(args.params.columns as usize));
@@ -211,9 +222,9 @@ fn sign_mask_backward_twin(args: sign_mask_backward::Args<'_>) {
     let dy = args.dy[first..].chunks_exact(PANEL);
     for (row, (dx, dy)) in args.dx.slice().chunks_exact_mut(PANEL).zip(dy).enumerate() {
         let word = args.kept[((row / PANEL) * words + args.index) * PANEL + row % PANEL];
-        for (lane, (dx, dy)) in dx.iter_mut().zip(dy).enumerate() {
+        for ((dx, dy), bit) in dx.iter_mut().zip(dy).zip(&BITS) {
             // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
-            let keep = ((word >> lane) & 1).wrapping_neg();
+            let keep = if word & bit == 0 { 0 } else { u32::MAX };
             *dx = f32::from_bits(dy.to_bits() & keep);
         }
     }

@@ -1,0 +1,33 @@
+//! Kernels from outside the crate are read with naga before they reach a device. A browser has no naga: its compiler checks them.
+#![cfg(not(target_arch = "wasm32"))]
+
+use super::super::kernel::Access;
+use wgpu::naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
+
+/// Checks a kernel from outside the crate: it parses, and its entry point binds what is declared. The message has the excerpt.
+pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> std::result::Result<(), String> {
+    let module = wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
+    let mut validator = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty());
+    validator.validate(&module).map_err(|e| e.emit_to_string(source))?;
+    if !module.entry_points.iter().any(|point| point.name == entry) {
+        let names: Vec<&str> = module.entry_points.iter().map(|point| point.name.as_str()).collect();
+        return Err(format!("expected an entry point `{entry}`, got {}", names.join(", ")));
+    }
+    let mut found = Vec::new();
+    for (_, global) in module.global_variables.iter() {
+        let (Some(binding), AddressSpace::Storage { access }) = (&global.binding, global.space) else { continue };
+        let TypeInner::Array { base, .. } = module.types[global.ty].inner else { continue };
+        let access = match module.types[base].inner {
+            TypeInner::Atomic(_) => Access::Atomic,
+            _ if access.contains(StorageAccess::STORE) => Access::Write,
+            _ => Access::Read,
+        };
+        if binding.group == 0 {
+            found.push((binding.binding, global.name.clone().unwrap_or_default(), access));
+        }
+    }
+    found.sort_by_key(|(index, ..)| *index);
+    let declared: Vec<_> =
+        bindings.iter().enumerate().map(|(i, (name, access))| (i as u32, name.to_string(), *access)).collect();
+    if found == declared { Ok(()) } else { Err(format!("expected the bindings {declared:?}, got {found:?}")) }
+}

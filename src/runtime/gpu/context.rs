@@ -1,0 +1,177 @@
+//! Adapters, and the device that everything else in this folder works on: allocation, copies, waits, and what went wrong.
+
+use super::super::engine::{DeviceInfo, Stats};
+use crate::error::{Error, Result};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Longest wait for the device.
+#[cfg(not(target_arch = "wasm32"))]
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The adapters of this machine, in the order of their numbers.
+pub async fn adapters() -> Vec<DeviceInfo> {
+    enumerate(&instance()).await.iter().map(|adapter| describe(&adapter.get_info())).collect()
+}
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    // No validation layers: they are not needed for checked kernels, and cost speed.
+    descriptor.flags = wgpu::InstanceFlags::empty();
+    descriptor.backends =
+        wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
+    wgpu::Instance::new(descriptor)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    instance.enumerate_adapters(wgpu::Backends::all()).await
+}
+
+/// A browser has one adapter, and gives it for the asking.
+#[cfg(target_arch = "wasm32")]
+async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let options =
+        wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
+    instance.request_adapter(&options).await.into_iter().collect()
+}
+
+fn describe(info: &wgpu::AdapterInfo) -> DeviceInfo {
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete gpu",
+        wgpu::DeviceType::IntegratedGpu => "integrated gpu",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::VirtualGpu | wgpu::DeviceType::Other => "gpu",
+    };
+    let detail = format!("{} {}", info.driver, info.driver_info).trim().to_string();
+    DeviceInfo { name: info.name.clone(), kind, backend: format!("{:?}", info.backend).to_lowercase(), detail }
+}
+
+/// An open device.
+pub struct Context {
+    pub info: DeviceInfo,
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub stats: Stats,
+    /// What the device said when nobody listened: errors outside scopes, and its loss.
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl Context {
+    /// Opens adapter `number` of the machine with the widest limits it has.
+    pub async fn open(number: usize) -> Result<Self> {
+        let adapters = enumerate(&instance()).await;
+        let found = format!("{} adapters", adapters.len());
+        let adapter = adapters.into_iter().nth(number).ok_or(Error::NoDevice { wanted: number.to_string(), found })?;
+        let info = describe(&adapter.get_info());
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("plusminus"),
+            required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let failed = |message: String| Error::Device { device: info.name.clone(), doing: "opening".into(), message };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;
+        let trouble = Arc::new(Mutex::new(None));
+        let (on_error, on_loss) = (trouble.clone(), trouble.clone());
+        let keep = |kept: &Mutex<Option<String>>, message: String| {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+        };
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep(&on_error, error.to_string())));
+        device.set_device_lost_callback(move |reason, message| {
+            if reason != wgpu::DeviceLostReason::Destroyed {
+                keep(&on_loss, format!("device lost: {message}"));
+            }
+        });
+        log::info!("opened {info}");
+        Ok(Self { info, device, queue, stats: Stats::default(), trouble })
+    }
+
+    /// An error of this device.
+    pub fn failed(&self, doing: impl Into<String>, message: impl Into<String>) -> Error {
+        Error::Device { device: self.info.name.clone(), doing: doing.into(), message: message.into() }
+    }
+
+    /// What the device said when nobody listened, if anything.
+    pub fn trouble(&self, doing: &'static str) -> Result<()> {
+        let kept = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match kept {
+            Some(message) => Err(lost(&self.info.name, doing, message)),
+            None => Ok(()),
+        }
+    }
+
+    /// Allocates a buffer; what is wrong is said with the tensor's name and size.
+    pub async fn buffer(&mut self, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
+        let (device, tensor) = (self.info.name.clone(), name.to_string());
+        let limits = self.device.limits();
+        let bound = usage.contains(wgpu::BufferUsages::STORAGE);
+        let binding = limits.max_storage_buffer_binding_size;
+        for (limit_name, limit, counts) in
+            [("binding limit", binding, bound), ("buffer limit", limits.max_buffer_size, true)]
+        {
+            if counts && bytes > limit {
+                return Err(Error::TooLarge { device, tensor, bytes, limit_name, limit });
+            }
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let mapped_at_creation = usage.contains(wgpu::BufferUsages::MAP_WRITE);
+        let descriptor = wgpu::BufferDescriptor { label: Some(name), size: bytes, usage, mapped_at_creation };
+        let buffer = self.device.create_buffer(&descriptor);
+        self.stats.allocations += 1;
+        match scope.pop().await {
+            Some(error) => Err(Error::OutOfMemory { device, tensor, bytes, message: error.to_string() }),
+            None => Ok(buffer),
+        }
+    }
+
+    /// Copies bytes into a buffer, through a mapped buffer of their own; outside steps.
+    pub fn copy_in(&mut self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+        let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some("upload"),
+            size: bytes.len() as u64,
+            usage: wgpu::BufferUsages::COPY_SRC,
+            mapped_at_creation: true,
+        });
+        self.stats.allocations += 1;
+        staging.get_mapped_range_mut(..).expect("it was made mapped").copy_from_slice(bytes);
+        staging.unmap();
+        let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        encoder.copy_buffer_to_buffer(&staging, 0, buffer, 0, bytes.len() as u64);
+        self.submit(encoder);
+    }
+
+    /// Submits one encoder.
+    pub fn submit(&mut self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
+        self.stats.submissions += 1;
+        self.queue.submit([encoder.finish()])
+    }
+}
+
+/// A device that does not answer any more.
+pub fn lost(device: &str, doing: &'static str, message: impl Into<String>) -> Error {
+    Error::DeviceLost { device: device.into(), doing, message: message.into() }
+}
+
+/// Waits for a submission, natively; a browser calls back by itself.
+pub fn wait(
+    device: &wgpu::Device,
+    name: &str,
+    submission: Option<wgpu::SubmissionIndex>,
+    doing: &'static str,
+) -> Result<()> {
+    #[cfg(not(target_arch = "wasm32"))]
+    {
+        let poll = wgpu::PollType::Wait { submission_index: submission, timeout: Some(TIMEOUT) };
+        match device.poll(poll) {
+            Ok(_) => {}
+            Err(wgpu::PollError::Timeout) => {
+                return Err(Error::Timeout { device: name.into(), doing, seconds: TIMEOUT.as_secs() });
+            }
+            Err(error) => return Err(lost(name, doing, error.to_string())),
+        }
+    }
+    #[cfg(target_arch = "wasm32")]
+    let _ = (device, name, submission, doing);
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! Which variant of a kernel a dispatch takes, how many groups, and the pipelines, each made once.
+#![allow(
+    unsafe_code,
+    reason = "trusted shader modules: our kernels check their own bounds, and tests run them checked, too"
+)]
+
+use super::super::kernel::{Access, Binding, Kernel, Variant};
+use super::super::recording::{Dispatch, Grid};
+use super::context::Context;
+use crate::error::{Error, Result};
+use std::collections::HashMap;
+
+/// Groups in one dimension of a dispatch, everywhere.
+const MAX_GROUPS: u32 = 65_535;
+
+/// A pipeline and the layouts of its two groups.
+#[derive(Clone)]
+pub struct Pipeline {
+    pub pipeline: wgpu::ComputePipeline,
+    pub tensors: wgpu::BindGroupLayout,
+    pub uniforms: wgpu::BindGroupLayout,
+}
+
+/// Pipelines by kernel, entry point and preset.
+pub struct Pipelines {
+    made: HashMap<(&'static str, String, &'static str), Pipeline>,
+    software: bool,
+    checked: bool,
+    pub forced: Option<usize>,
+}
+
+impl Pipelines {
+    /// None yet. `PLUSMINUS_CHECKED=1` leaves the bounds checks of shaders on.
+    pub fn new(software: bool) -> Self {
+        let checked = std::env::var("PLUSMINUS_CHECKED").is_ok_and(|v| v == "1");
+        Self { made: HashMap::new(), software, checked, forced: None }
+    }
+
+    /// Software adapters take the first variant, which uses registers alone. Others take the largest tile that still gives every
+    /// core some groups, else the smallest.
+    pub fn choose(&self, dispatch: &Dispatch) -> &'static Variant {
+        const ENOUGH_GROUPS: u64 = 64;
+        let mut variants: Vec<&'static Variant> = dispatch.kernel.all_variants().collect();
+        if let Some(number) = self.forced {
+            return variants[number % variants.len()];
+        }
+        if self.software || variants.len() == 1 {
+            return variants[0];
+        }
+        variants.sort_by_key(|v| std::cmp::Reverse(v.cover.iter().product::<u32>()));
+        let groups = |variant: &Variant| match dispatch.grid {
+            Grid::Linear(n) => n.div_ceil(u64::from(variant.cover[0])),
+            Grid::Tiles(extent) => (0..3).map(|i| u64::from(extent[i].div_ceil(variant.cover[i]))).product(),
+        };
+        variants.iter().find(|v| groups(v) >= ENOUGH_GROUPS).copied().unwrap_or(variants[variants.len() - 1])
+    }
+
+    /// The pipeline of a variant, made at its first use.
+    pub async fn get(&mut self, cx: &mut Context, kernel: &'static Kernel, variant: &Variant) -> Result<Pipeline> {
+        let key = (kernel.label(), variant.entry.to_string(), variant.preset);
+        if let Some(made) = self.made.get(&key) {
+            return Ok(made.clone());
+        }
+        let scope = cx.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        let descriptor = wgpu::ShaderModuleDescriptor {
+            label: Some(kernel.label()),
+            source: wgpu::ShaderSource::Wgsl(variant.source.as_ref().into()),
+        };
+        let module = if self.checked {
+            cx.device.create_shader_module(descriptor)
+        } else {
+            // SAFETY: our kernels guard every index, loops end, and divisors are not 0; tests run all of them checked as well.
+            unsafe { cx.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
+        };
+        let buffer = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let storage =
+            |b: &Binding| buffer(b.index, wgpu::BufferBindingType::Storage { read_only: b.access == Access::Read });
+        let layout = |entries: &[wgpu::BindGroupLayoutEntry]| {
+            cx.device
+                .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.label()), entries })
+        };
+        let tensors = layout(&kernel.interface.bindings.iter().map(storage).collect::<Vec<_>>());
+        let uniform = [(0, kernel.interface.params), (1, kernel.interface.step)];
+        let uniform: Vec<_> = uniform
+            .into_iter()
+            .filter(|(_, used)| *used)
+            .map(|(i, _)| buffer(i, wgpu::BufferBindingType::Uniform))
+            .collect();
+        let uniforms = layout(&uniform);
+        let layout = cx.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: Some(kernel.label()),
+            bind_group_layouts: &[Some(&tensors), Some(&uniforms)],
+            ..Default::default()
+        });
+        let pipeline = cx.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(kernel.label()),
+            layout: Some(&layout),
+            module: &module,
+            entry_point: Some(&variant.entry),
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        });
+        cx.stats.pipelines += 1;
+        if let Some(error) = scope.pop().await {
+            let doing = format!("compiling {} (preset {})", kernel.label(), variant.preset);
+            return Err(Error::Device { device: cx.info.name.clone(), doing, message: error.to_string() });
+        }
+        log::debug!("{}: compiled {} preset {}", cx.info.name, variant.entry, variant.preset);
+        let made = Pipeline { pipeline, tensors, uniforms };
+        self.made.insert(key, made.clone());
+        Ok(made)
+    }
+}
+
+/// Groups of a dispatch under a variant.
+pub fn groups(cx: &Context, dispatch: &Dispatch, variant: &Variant) -> Result<[u32; 3]> {
+    let too_many = |groups: String| Error::Device {
+        device: cx.info.name.clone(),
+        doing: format!("dispatching {}", dispatch.kernel.label()),
+        message: format!("{groups} groups exceed {MAX_GROUPS} in a dimension; use a smaller batch"),
+    };
+    match dispatch.grid {
+        Grid::Linear(n) => {
+            let groups = n.div_ceil(u64::from(variant.cover[0]));
+            let rows = groups.div_ceil(u64::from(MAX_GROUPS));
+            if rows > u64::from(MAX_GROUPS) {
+                return Err(too_many(groups.to_string()));
+            }
+            Ok([groups.div_ceil(rows.max(1)) as u32, rows as u32, 1])
+        }
+        Grid::Tiles(extent) => {
+            let groups = [0, 1, 2].map(|i| extent[i].div_ceil(variant.cover[i]));
+            if groups.iter().any(|&g| g > MAX_GROUPS) { Err(too_many(format!("{groups:?}"))) } else { Ok(groups) }
+        }
+    }
+}

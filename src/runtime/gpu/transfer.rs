@@ -1,0 +1,141 @@
+//! Uploads of a step through a ring of mapped buffers, and read-backs through a pool.
+
+use super::super::engine::Download;
+use super::context::{Context, lost, wait};
+use crate::error::Result;
+use futures::{FutureExt, channel::oneshot};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Steps in flight: uploads for the next one are written while one runs.
+const IN_FLIGHT: usize = 2;
+
+type Mapped = oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>;
+
+/// Mapped buffers that are written in turn. Each is mapped again when the step that read it is done, which bounds the steps in flight.
+#[derive(Default)]
+pub struct UploadRing {
+    pieces: Vec<Staging>,
+    next: usize,
+}
+
+struct Staging {
+    buffer: wgpu::Buffer,
+    mapped: Option<Mapped>,
+    submission: Option<wgpu::SubmissionIndex>,
+}
+
+impl UploadRing {
+    /// Writes bytes to the next buffer, and encodes their copies to where they belong; gives the buffer's number in the ring.
+    pub async fn write(
+        &mut self,
+        cx: &mut Context,
+        encoder: &mut wgpu::CommandEncoder,
+        pieces: &[(&[u8], &wgpu::Buffer)],
+    ) -> Result<usize> {
+        let bytes: usize = pieces.iter().map(|(bytes, _)| bytes.len()).sum();
+        let at = self.take(cx, bytes as u64).await?;
+        let staging = &self.pieces[at].buffer;
+        {
+            let view = staging.get_mapped_range_mut(..bytes as u64);
+            let mut view = view.map_err(|e| cx.failed("uploading a batch", e.to_string()))?;
+            let mut offset = 0;
+            for (bytes, to) in pieces {
+                view.slice(offset..offset + bytes.len()).copy_from_slice(bytes);
+                encoder.copy_buffer_to_buffer(staging, offset as u64, to, 0, bytes.len() as u64);
+                offset += bytes.len();
+            }
+        }
+        staging.unmap();
+        Ok(at)
+    }
+
+    /// The copies were submitted: the buffer is mapped again when they are done.
+    pub fn submitted(&mut self, at: usize, submission: wgpu::SubmissionIndex) {
+        let (send, receive) = oneshot::channel();
+        // Whoever waited may be gone; the buffer goes with it.
+        self.pieces[at].buffer.map_async(wgpu::MapMode::Write, .., move |result| drop(send.send(result)));
+        (self.pieces[at].mapped, self.pieces[at].submission) = (Some(receive), Some(submission));
+    }
+
+    /// The next buffer, mapped and large enough.
+    async fn take(&mut self, cx: &mut Context, bytes: u64) -> Result<usize> {
+        const DOING: &str = "playing a step";
+        let at = self.next;
+        self.next = (at + 1) % IN_FLIGHT;
+        if self.pieces.get(at).is_none_or(|s| s.buffer.size() < bytes) {
+            let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+            let fresh = Staging { buffer: cx.buffer("staging", bytes, usage).await?, mapped: None, submission: None };
+            if at < self.pieces.len() {
+                self.pieces[at] = fresh
+            } else {
+                self.pieces.push(fresh)
+            }
+            return Ok(at);
+        }
+        if let Some(mapped) = self.pieces[at].mapped.take() {
+            wait(&cx.device, &cx.info.name, self.pieces[at].submission.clone(), DOING)?;
+            let failed = |message: String| lost(&cx.info.name, DOING, message);
+            mapped.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+        }
+        Ok(at)
+    }
+}
+
+/// Read-back buffers, used again once they were read.
+#[derive(Clone, Default)]
+pub struct ReadBacks(Arc<Mutex<Vec<wgpu::Buffer>>>);
+
+impl ReadBacks {
+    /// Copies the first bytes of buffers out, after everything submitted so far.
+    pub fn copy_out(&self, cx: &mut Context, pieces: &[(wgpu::Buffer, u64)]) -> Result<Download> {
+        const DOING: &str = "reading back";
+        cx.trouble(DOING)?;
+        let bytes: u64 = pieces.iter().map(|(_, bytes)| bytes).sum();
+        let buffer = self.take(cx, bytes);
+        let mut encoder = cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        let mut offset = 0;
+        for (from, bytes) in pieces {
+            encoder.copy_buffer_to_buffer(from, 0, &buffer, offset, *bytes);
+            offset += bytes;
+        }
+        let submission = cx.submit(encoder);
+        let (send, receive) = oneshot::channel();
+        buffer.map_async(wgpu::MapMode::Read, ..bytes, move |result| drop(send.send(result)));
+        let sizes: Vec<usize> = pieces.iter().map(|(_, bytes)| *bytes as usize / 4).collect();
+        let (pool, device, name) = (self.clone(), cx.device.clone(), cx.info.name.clone());
+        let read = async move {
+            let failed = |message: String| lost(&name, DOING, message);
+            wait(&device, &name, Some(submission), DOING)?;
+            receive.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+            let words: Vec<u32> = {
+                let view = buffer.get_mapped_range(..bytes).map_err(|e| failed(e.to_string()))?;
+                bytemuck::pod_collect_to_vec(&view)
+            };
+            buffer.unmap();
+            pool.give(buffer);
+            let mut rest = &words[..];
+            let piece = |size: usize| rest.split_off(..size).expect("as many as were copied").to_vec();
+            Ok(sizes.into_iter().map(piece).collect())
+        };
+        Ok(read.boxed_local())
+    }
+
+    fn give(&self, buffer: wgpu::Buffer) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+    }
+
+    /// The smallest free buffer that is large enough, or a new one.
+    fn take(&self, cx: &mut Context, bytes: u64) -> wgpu::Buffer {
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits =
+            pool.iter().enumerate().filter(|(_, b)| b.size() >= bytes).min_by_key(|(_, b)| b.size()).map(|(at, _)| at);
+        if let Some(at) = fits {
+            return pool.swap_remove(at);
+        }
+        cx.stats.allocations += 1;
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let descriptor =
+            wgpu::BufferDescriptor { label: Some("read-back"), size: bytes, usage, mapped_at_creation: false };
+        cx.device.create_buffer(&descriptor)
+    }
+}

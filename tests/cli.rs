@@ -1,0 +1,354 @@
+//! The program as a user or a script meets it: its JSON, its run folder, its exit codes, and one clear line for every mistake.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::print_stdout, reason = "a skipped test says so")]
+
+use serde_json::Value;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn plusminus(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plusminus"));
+    command.args(args).env("RUST_BACKTRACE", "0").env_remove("PLUSMINUS_ISA").stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    plusminus(args).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// What the program itself said on stderr (graphics drivers speak there, too).
+fn said(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+    text.lines().filter(|line| line.starts_with("plusminus: ")).map(String::from).collect()
+}
+
+/// The command fails with this code, and says one line that contains all of the words.
+fn refused(args: &[&str], code: i32, words: &[&str]) {
+    let output = run(args);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said:?}");
+    assert_eq!(said.len(), 1, "{args:?}: {said:?}");
+    for word in words {
+        assert!(said[0].contains(word), "{args:?}: expected `{word}` in: {}", said[0]);
+    }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_string_lossy().into_owned()
+}
+
+/// An idx file.
+fn idx(magic: u32, extents: &[u32], bytes: &[u8]) -> Vec<u8> {
+    let head = [magic].iter().chain(extents).flat_map(|n| n.to_be_bytes()).collect::<Vec<u8>>();
+    [&head, bytes].concat()
+}
+
+/// A small data set in MNIST's format: the label is where the bright column stands.
+fn small_mnist(folder: &Path) {
+    for (part, count) in [("train", 200_u32), ("t10k", 50)] {
+        let labels: Vec<u8> = (0..count).map(|i| (i % 10) as u8).collect();
+        let pixels: Vec<u8> = labels
+            .iter()
+            .flat_map(|&l| (0..100_u32).map(move |p| if p % 10 == u32::from(l) { 250 } else { (p * 7 % 60) as u8 }))
+            .collect();
+        fs::write(folder.join(format!("{part}-images-idx3-ubyte")), idx(0x803, &[count, 10, 10], &pixels)).unwrap();
+        fs::write(folder.join(format!("{part}-labels-idx1-ubyte")), idx(0x801, &[count], &labels)).unwrap();
+    }
+}
+
+#[test]
+fn train_eval_and_train_again_from_the_saved_config() {
+    let folder = folder();
+    let (one, two) = (path(folder.path(), "one"), path(folder.path(), "two"));
+    let output = run(&["train", "--json", "--device", "cpu", "--epochs", "3", "--hidden", "64", "--run", &one]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let events = lines(&output);
+    let names: Vec<&str> = events.iter().map(|e| e["event"].as_str().unwrap()).collect();
+    assert_eq!(names, ["start", "epoch", "epoch", "epoch", "done"]);
+    assert!(
+        events[0]["device"].as_str().unwrap().contains("cpu") && events[0]["bytes_peak"].as_u64().unwrap() > 10_000
+    );
+    for key in ["train_loss", "test_accuracy", "flip_ratio", "images_per_second", "seconds"] {
+        assert!(events[1][key].is_f64(), "{key} in {}", events[1]);
+    }
+    let done = &events[4];
+    assert_eq!(done["run"].as_str(), Some(&*one));
+    assert!(done["test_accuracy"].as_f64().unwrap() > 0.9);
+    let logged = fs::read_to_string(Path::new(&one).join("metrics.jsonl")).unwrap();
+    assert_eq!(logged.as_bytes(), output.stdout, "metrics.jsonl has the same lines");
+
+    let eval = lines(&run(&["eval", &one, "--json", "--device", "cpu"]));
+    assert_eq!(eval[0]["test_accuracy"], done["test_accuracy"]);
+    assert_eq!(eval[0]["per_class"].as_object().unwrap().len(), 10);
+
+    // The resolved configuration makes the same run again; flags win over it.
+    let config = path(Path::new(&one), "config.toml");
+    let output = run(&["train", "--json", "--config", &config, "--run", &two]);
+    assert_eq!(lines(&output).last().unwrap()["test_accuracy"], done["test_accuracy"]);
+    let model = |run: &str| fs::read(Path::new(run).join("model.safetensors")).unwrap();
+    assert!(model(&one) == model(&two), "same seed, same file");
+    let flag = run(&["train", "--json", "--config", &config, "--epochs", "1", "--run", &path(folder.path(), "three")]);
+    assert_eq!(lines(&flag).len(), 3);
+    refused(&["train", "--run", &one], 2, &["run", "without a run"]);
+    assert!(model(&one) == model(&two), "an existing run is not touched");
+
+    let from = run(&[
+        "train",
+        "--json",
+        "--epochs",
+        "1",
+        "--hidden",
+        "64",
+        "--init-from",
+        &one,
+        "--run",
+        &path(folder.path(), "four"),
+    ]);
+    assert_eq!(from.status.code(), Some(0), "{from:?}");
+    let other =
+        ["train", "--epochs", "1", "--hidden", "32", "--init-from", &one, "--run", &path(folder.path(), "five")];
+    refused(&other, 1, &["dense1.weight", "32", "64"]);
+}
+
+#[test]
+fn without_arguments_it_trains_the_digits() {
+    let folder = folder();
+    let output = plusminus(&[]).current_dir(folder.path()).output().unwrap();
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for word in ["dense1", "total", "device", "epoch  30", "test accuracy", "saved"] {
+        assert!(text.contains(word), "{word} in {text}");
+    }
+    assert!(folder.path().join("runs/digits-mlp-1/model.safetensors").exists());
+}
+
+#[test]
+fn summary_bench_and_devices_speak_json() {
+    let summary = lines(&run(&["summary", "--json"]));
+    let total = summary.last().unwrap();
+    assert_eq!(total["weights_1bit"], 36_806_656, "784-4096x3-10 of Courbariaux");
+    assert_eq!(total["macs_1bit"].as_u64().unwrap() + 784 * 4096, 36_806_656);
+    assert!(total["weights_32bit"].is_u64() && total["macs_32bit"].is_u64() && total["bytes_peak"].is_u64());
+    let kernels = lines(&run(&["bench", "kernels", "--size", "64", "--json", "--device", "cpu"]));
+    assert!(kernels.iter().any(|k| k["kernel"] == "xnor_matmul" && k["gops"].as_f64().unwrap() > 0.0 && k["m"] == 64));
+    let step = [
+        "bench",
+        "step",
+        "--hidden",
+        "64",
+        "--batch-size",
+        "10",
+        "--steps",
+        "3",
+        "--json",
+        "--device",
+        "cpu",
+        "--profile",
+    ];
+    let step = lines(&run(&step));
+    assert!(step[0]["ms_median"].as_f64().unwrap() > 0.0 && step[0]["batch"] == 10);
+    assert!(step.iter().any(|row| row["profile"] == "ops::xnor_matmul::xnor_matmul"), "{step:?}");
+    assert_eq!(lines(&run(&["devices", "--json"])).last().unwrap()["name"], "cpu");
+}
+
+#[test]
+fn flags_that_are_wrong() {
+    for (args, words) in [
+        (vec!["--nope"], vec!["--nope"]),
+        (vec!["train", "--nope"], vec!["--nope"]),
+        (vec!["train", "--alpha", "x"], vec!["alpha", "x"]),
+        (vec!["train", "--model", "nope"], vec!["model", "mlp", "nope"]),
+        (vec!["train", "--dataset", "nope"], vec!["dataset", "mnist", "nope"]),
+        (vec!["train", "--device", "nope"], vec!["nope", "cpu"]),
+        (vec!["train", "--device", "99"], vec!["99", "cpu"]),
+        (vec!["train", "--dataset", "mnist"], vec!["data-dir", "mnist"]),
+        (vec!["train", "--batch-size", "1438"], vec!["batch-size", "1437", "1438"]),
+        (vec!["train", "--batch-size", "0"], vec!["batch-size"]),
+        (vec!["train", "--hidden", "0"], vec!["hidden", "[0]"]),
+        (vec!["train", "--hidden", "64,0"], vec!["hidden", "[64, 0]"]),
+        (vec!["train", "--alpha", "0"], vec!["alpha", "(0, 1]", "0"]),
+        (vec!["train", "--alpha", "1.5"], vec!["alpha", "(0, 1]", "1.5"]),
+        (vec!["train", "--alpha", "nan"], vec!["alpha", "(0, 1]", "NaN"]),
+        (vec!["train", "--gamma", "-1"], vec!["--"]),
+        (vec!["train", "--gamma=-1"], vec!["gamma", "(0, 1]", "-1"]),
+        (vec!["train", "--gamma", "2"], vec!["gamma", "(0, 1]", "2"]),
+        (vec!["train", "--epochs", "0"], vec!["epochs"]),
+        (vec!["train", "--limit", "0"], vec!["limit"]),
+        (vec!["train", "--optimizer", "nope"], vec!["optimizer", "cema", "nope"]),
+        (vec!["train", "--surrogate", "nope"], vec!["surrogate", "clip", "nope"]),
+        (vec!["train", "--loss", "nope"], vec!["loss", "cross-entropy", "nope"]),
+        (vec!["train", "--alpha-schedule", "nope"], vec!["schedule", "linear", "nope"]),
+        (vec!["train", "--label-smoothing", "1"], vec!["label-smoothing", "1"]),
+        (vec!["--threads", "0"], vec!["threads"]),
+        (vec!["eval"], vec!["<RUN>"]),
+        (vec!["summary", "--input", "28"], vec!["input", "28"]),
+        (vec!["bench", "kernels", "--size", "33"], vec!["size", "33"]),
+        (vec!["bench", "kernels", "--only", "nope"], vec!["only", "xnor_matmul", "nope"]),
+    ] {
+        refused(&args, 2, &words);
+    }
+}
+
+#[test]
+fn files_that_are_wrong() {
+    let folder = folder();
+    let config = path(folder.path(), "config.toml");
+    for (text, words) in [
+        ("alfa = 1", vec!["alfa", "line 1"]),
+        ("epochs = 1\nalpha = \"x\"", vec!["line 2"]),
+        ("[optimizer]\nname = \"cema\"\nknob = 1", vec!["config.toml"]),
+        ("alpha = ", vec!["line 1"]),
+    ] {
+        fs::write(&config, text).unwrap();
+        refused(&["train", "--config", &config], 1, &words);
+    }
+    refused(&["train", "--config", &path(folder.path(), "none.toml")], 1, &["none.toml"]);
+    refused(&["eval", &path(folder.path(), "none")], 1, &["none"]);
+    refused(&["train", "--run", "/proc/nowhere/run"], 1, &["/proc/nowhere/run"]);
+    let file = path(folder.path(), "file");
+    fs::write(&file, "x").unwrap();
+    refused(&["train", "--run", &path(Path::new(&file), "run")], 1, &["file/run"]);
+    let run = path(folder.path(), "broken");
+    fs::create_dir(&run).unwrap();
+    fs::write(Path::new(&run).join("config.toml"), "hidden = [8]").unwrap();
+    refused(&["eval", &run], 1, &["model.safetensors"]);
+    fs::write(Path::new(&run).join("model.safetensors"), "rubbish, no header").unwrap();
+    refused(&["eval", &run], 1, &["model.safetensors", "safetensors"]);
+}
+
+/// Changes one file of a good data set, and expects words of a refusal.
+fn broken_data(file: &str, content: Option<Vec<u8>>, words: &[&str]) {
+    let folder = folder();
+    small_mnist(folder.path());
+    match content {
+        Some(bytes) => fs::write(folder.path().join(file), bytes).unwrap(),
+        None => fs::remove_file(folder.path().join(file)).unwrap(),
+    }
+    let (data, run) = (path(folder.path(), ""), path(folder.path(), "run"));
+    refused(&["train", "--dataset", "mnist", "--data-dir", &data, "--hidden", "8", "--run", &run], 1, words);
+    assert!(!Path::new(&run).exists(), "no run is left of what never began");
+}
+
+#[test]
+fn data_that_is_wrong() {
+    let images = "train-images-idx3-ubyte";
+    let labels = "train-labels-idx1-ubyte";
+    broken_data(images, None, &[images, "published at"]);
+    broken_data(images, Some(vec![1, 2, 3]), &[images, "header", "3 bytes"]);
+    broken_data(images, Some(idx(0x801, &[200, 10, 10], &[0; 20_000])), &[images, "magic", "0x00000803", "0x00000801"]);
+    broken_data(images, Some(idx(0x803, &[200, 10, 10], &[0; 19_999])), &[images, "[200, 10, 10]", "19999"]);
+    broken_data(images, Some(idx(0x803, &[u32::MAX, u32::MAX, u32::MAX], &[0; 8])), &[images, "8 bytes"]);
+    broken_data(images, Some(idx(0x803, &[0, 10, 10], &[])), &[labels, "0 labels"]);
+    broken_data(images, Some(idx(0x803, &[200, 10, 5], &[0; 10_000])), &["10 x 5", "10 x 10"]);
+    broken_data(labels, Some(idx(0x801, &[199], &[0; 199])), &[labels, "200", "199"]);
+    broken_data(labels, Some(idx(0x801, &[200], &[10; 200])), &[labels, "below 10", "label 10 of image 0"]);
+    let folder = folder();
+    small_mnist(folder.path());
+    fs::remove_file(folder.path().join(images)).unwrap();
+    fs::write(folder.path().join(format!("{images}.gz")), "no gzip").unwrap();
+    let data = path(folder.path(), "");
+    refused(&["train", "--dataset", "mnist", "--data-dir", &data], 1, &[images, "gzip"]);
+}
+
+#[test]
+fn small_mnist_trains() {
+    let folder = folder();
+    small_mnist(folder.path());
+    let (data, run_folder) = (path(folder.path(), ""), path(folder.path(), "run"));
+    let common = ["--dataset", "mnist", "--data-dir", &data, "--hidden", "32", "--batch-size", "20", "--json"];
+    let output = run(&[&["train"], &common[..], &["--epochs", "10", "--run", &run_folder]].concat());
+    assert!(lines(&output).last().unwrap()["test_accuracy"].as_f64().unwrap() > 0.95, "{output:?}");
+    let limited =
+        run(&[&["train"], &common[..], &["--epochs", "1", "--limit", "40", "--run", &path(folder.path(), "l")]]
+            .concat());
+    assert_eq!(lines(&limited)[0]["train_images"], 40);
+}
+
+#[test]
+fn a_loss_that_is_no_number_stops_and_names_the_step() {
+    let folder = folder();
+    let args = ["train", "--float-rate", "1e38", "--hidden", "8", "--run", &path(folder.path(), "run")];
+    refused(&args, 1, &["loss", "step", "epoch 1"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_run_is_saved() {
+    let folder = folder();
+    let run_folder = path(folder.path(), "run");
+    let mut child = plusminus(&["train", "--json", "--epochs", "100000", "--hidden", "64", "--run", &run_folder])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+    // Start, and the first epochs.
+    (0..3).for_each(|_| drop(output.next().unwrap().unwrap()));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let last = output.map(|line| line.unwrap()).last().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let done: Value = serde_json::from_str(&last).unwrap();
+    assert_eq!((&done["event"], &done["interrupted"]), (&"done".into(), &true.into()));
+    let eval = lines(&run(&["eval", &run_folder, "--json"]));
+    assert_eq!(eval[0]["test_accuracy"], done["test_accuracy"], "what was saved is what was judged");
+}
+
+/// A tmpfs of 256 kB, unmounted at the end; `None` where that is not allowed.
+#[cfg(target_os = "linux")]
+struct SmallDisk(PathBuf);
+
+#[cfg(target_os = "linux")]
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=256k", "none"])
+            .arg(at)
+            .stderr(Stdio::null())
+            .status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_path_buf()))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_loses_nothing() {
+    let folder = folder();
+    let Some(disk) = SmallDisk::mount(folder.path()) else {
+        println!("skipped: a small disk cannot be mounted here");
+        return;
+    };
+    let run_folder = path(&disk.0, "run");
+    let saved = run(&["train", "--epochs", "1", "--hidden", "64", "--run", &run_folder]);
+    assert_eq!(saved.status.code(), Some(0), "{saved:?}");
+    let before = fs::read(disk.0.join("run/model.safetensors")).unwrap();
+    // A model of 1.2 MB does not fit beside it.
+    refused(
+        &["train", "--epochs", "1", "--hidden", "2048,2048", "--run", &path(&disk.0, "big")],
+        1,
+        &["writing", "model.safetensors"],
+    );
+    assert!(fs::read(disk.0.join("run/model.safetensors")).unwrap() == before, "the saved run is untouched");
+    let left: Vec<_> = fs::read_dir(disk.0.join("big")).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with(".writing")), "{left:?}");
+    assert!(!disk.0.join("big/model.safetensors").exists(), "no half a model");
+}

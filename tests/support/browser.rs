@@ -27,7 +27,8 @@ pub fn run(program: PathBuf, files: &[File<'_>], limit: Duration) -> Result<Stri
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
-                if let Some(result) = answer(stream, files)? {
+                // A connection that breaks is tried again by the browser, or shows as a result that does not come.
+                if let Ok(Some(result)) = answer(stream, files) {
                     return Ok(result);
                 }
             }

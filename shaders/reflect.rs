@@ -197,15 +197,15 @@ fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
             "Write" => (format!("k::Tile<'a, {element}>"), "k::Output"),
             _ => ("&'a [std::sync::atomic::AtomicU32]".to_string(), "k::BufferId"),
         };
-        let getter = match *access {
-            "Read" => "read",
-            "Write" => "write",
-            _ => "atomic",
+        let (getter, convert) = match *access {
+            "Read" => ("read", ".into()"),
+            "Write" => ("write", ""),
+            _ => ("atomic", ".into()"),
         };
         writeln!(args, "#[doc = \"Binding `{name}`.\"]\npub {name}: {rust},").expect("strings grow");
         writeln!(take, "{name}: task.{getter}({}),", list.lines().count()).expect("strings grow");
         writeln!(buffers, "#[doc = \"Binding `{name}`.\"]\npub {name}: {buffer},").expect("strings grow");
-        writeln!(list, "self.{name}.into(),").expect("strings grow");
+        writeln!(list, "self.{name}{convert},").expect("strings grow");
     }
     if params {
         args += "#[doc = \"Parameters of the dispatch.\"]\npub params: &'a super::Params,\n";

@@ -10,7 +10,7 @@ struct Params {
     words: u32,   // of a row of `bits`: ceil(columns / 32)
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;          // panels, as above for each entry
 @group(0) @binding(1) var<storage, read> bits: array<u32>;          // panels [depth/32][words][32]
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // panels [columns/32][rows][32]; transposed: rows [rows][words * 32]
 

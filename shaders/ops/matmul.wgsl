@@ -11,9 +11,9 @@ struct Params {
     pitch: u32,   // floats from one row of the weights (or of dW) to the next, a multiple of 32
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;       // shapes above, entry by entry
+@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;       // as x
+@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // as x
 
 @group(1) @binding(0) var<uniform> params: Params;
 

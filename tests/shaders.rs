@@ -1,0 +1,290 @@
+//! Every shader: listed, lettered with purpose and shapes, inside the promised limits, and translated to the languages of Vulkan,
+//! Metal and DX12. What only a browser refuses is in `browser.rs`.
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
+use naga::back::{hlsl, msl, spv};
+use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
+use naga::{AddressSpace, ShaderStage};
+use plusminus::runtime::{Kernel, Variant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// What the build script does to a shader before it is shipped.
+#[path = "../shaders/text.rs"]
+mod text;
+
+/// Promised everywhere: browsers, DX12 with FXC, old Vulkan.
+const STORAGE_BUFFERS: usize = 8;
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 16 * 1024;
+
+fn kernels() -> impl Iterator<Item = &'static Kernel> {
+    plusminus::ops::KERNELS.iter().chain(plusminus::optim::KERNELS).copied()
+}
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(name)
+}
+
+/// `(stem, text)` of each shader in a folder.
+fn files(name: &str) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder(name)).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "wgsl") {
+            found.insert(
+                path.file_stem().unwrap().to_string_lossy().into_owned(),
+                std::fs::read_to_string(&path).unwrap(),
+            );
+        }
+    }
+    found
+}
+
+struct Parsed {
+    module: naga::Module,
+    info: naga::valid::ModuleInfo,
+}
+
+/// Parses and validates with no capability beyond core WGSL.
+fn parse(name: &str, source: &str) -> Parsed {
+    let module =
+        naga::front::wgsl::parse_str(source).unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(source, name)));
+    let mut validator =
+        naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
+    let info = validator.validate(&module).unwrap_or_else(|e| panic!("{}", e.emit_to_string_with_path(source, name)));
+    Parsed { module, info }
+}
+
+/// A variant of a listed kernel, ready to be looked at.
+struct Shader {
+    name: String,
+    kernel: &'static Kernel,
+    variant: &'static Variant,
+    parsed: Parsed,
+    /// Of the entry point in the module.
+    index: usize,
+}
+
+fn shaders() -> impl Iterator<Item = Shader> {
+    let variants = kernels().flat_map(|kernel| kernel.all_variants().map(move |variant| (kernel, variant)));
+    variants.map(|(kernel, variant)| {
+        let name = format!("{}: {} (preset {})", kernel.label(), variant.entry, variant.preset);
+        let parsed = parse(&name, &variant.source);
+        let index = parsed.module.entry_points.iter().position(|e| e.name == variant.entry);
+        let index = index.unwrap_or_else(|| panic!("{name}: no such entry point"));
+        Shader { name, kernel, variant, parsed, index }
+    })
+}
+
+#[test]
+fn labels_are_unique() {
+    let mut seen = BTreeSet::new();
+    for kernel in kernels() {
+        assert!(seen.insert(kernel.label()), "two kernels are called {}", kernel.label());
+    }
+}
+
+/// Every entry point of every preset of every file is a variant of a listed kernel, and its text is that of the file.
+#[test]
+fn every_entry_point_is_listed() {
+    let mut listed = BTreeMap::new();
+    for kernel in kernels() {
+        let (file, _) = kernel.label().rsplit_once("::").expect("a label is room::file::entry");
+        for variant in kernel.all_variants() {
+            let key = (file.to_string(), variant.entry.to_string(), variant.preset.to_string());
+            let twice = format!("{key:?} belongs to two kernels");
+            assert!(listed.insert(key, variant.source.to_string()).is_none(), "{twice}");
+        }
+    }
+    let shared = files("shared");
+    for room in ["ops", "optim"] {
+        for (file, source) in files(room) {
+            let whole = text::with_imports(&source, &shared).unwrap();
+            for (preset, rolled) in text::presets(&whole).unwrap() {
+                let shipped = text::unroll(&rolled).unwrap();
+                for entry in parse(&file, &shipped).module.entry_points {
+                    let key = (format!("{room}::{file}"), entry.name, preset.clone());
+                    let source = listed.remove(&key).unwrap_or_else(|| panic!("{key:?} is in no list of kernels"));
+                    assert!(source == shipped, "{key:?} is not the text of its file");
+                }
+            }
+        }
+    }
+    assert!(listed.is_empty(), "listed, but in no file: {:?}", listed.keys());
+}
+
+/// Unrolled loops run as often as WGSL would run them: operators from left to right.
+#[test]
+fn unrolled_loops_count_as_written() {
+    let count = |end: &str| {
+        let source = format!(
+            "const A: u32 = 2u * B / C; const B: u32 = 8u; const C: u32 = 16u;\nfor (var i = 0u; i < {end}; i++) {{ // unroll\n f(i); }}"
+        );
+        text::unroll(&source).unwrap().matches("f(").count()
+    };
+    assert_eq!([count("3u"), count("A"), count("C / B * 3"), count("2 * B / 5u")], [3, 1, 6, 3]);
+    let source = "for (var i = 0u; i < A; i++) { // unroll\n}";
+    assert!(text::unroll(source).is_err(), "a bound that is no constant");
+}
+
+/// The first line says what a file is for; what is bound has its shape behind it.
+#[test]
+fn comments_say_purpose_and_shapes() {
+    for room in ["ops", "optim", "shared"] {
+        for (file, source) in files(room) {
+            let first = source.lines().next().unwrap_or_default();
+            assert!(
+                first.starts_with("// ") && first.len() > 20,
+                "{room}/{file}.wgsl: the first line tells no purpose"
+            );
+            for (number, line) in source.lines().enumerate().filter(|(_, line)| line.contains("@group(0)")) {
+                let shape = line.split_once("//").map_or("", |(_, shape)| shape.trim());
+                assert!(!shape.is_empty(), "{room}/{file}.wgsl:{}: `{line}` has no shape behind it", number + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn limits_hold_everywhere() {
+    for shader in shaders() {
+        let Shader { name, kernel, variant, parsed: Parsed { module, info }, index } = &shader;
+        let point = &module.entry_points[*index];
+        assert_eq!(point.stage, ShaderStage::Compute, "{name}");
+        assert_eq!(point.workgroup_size, variant.workgroup, "{name}: the workgroup that Rust knows");
+        let invocations: u32 = point.workgroup_size.iter().product();
+        assert!(invocations <= INVOCATIONS, "{name}: {invocations} invocations, {INVOCATIONS} are promised");
+
+        let mut layouter = naga::proc::Layouter::default();
+        layouter.update(module.to_ctx()).unwrap();
+        let used = |handle: naga::Handle<naga::GlobalVariable>| !info.get_entry_point(*index)[handle].is_empty();
+        let (mut buffers, mut bytes) = (0, 0);
+        for (_, global) in module.global_variables.iter().filter(|(handle, _)| used(*handle)) {
+            match global.space {
+                AddressSpace::Storage { .. } => buffers += 1,
+                // As WebGPU counts it.
+                AddressSpace::WorkGroup => bytes += layouter[global.ty].size.next_multiple_of(16),
+                AddressSpace::Uniform => {}
+                other => panic!("{name}: {other:?} is not everywhere"),
+            }
+        }
+        assert!(buffers <= STORAGE_BUFFERS, "{name}: {buffers} storage buffers, {STORAGE_BUFFERS} are promised");
+        assert_eq!(buffers, kernel.interface.bindings.len(), "{name}: not the bindings of its kernel");
+        assert!(bytes <= WORKGROUP_BYTES, "{name}: {bytes} bytes of workgroup memory, {WORKGROUP_BYTES} are promised");
+    }
+}
+
+/// Both with the checks that a browser would add and as the engine trusts them.
+#[test]
+fn everything_translates() {
+    let validator = Command::new("spirv-val").arg("--version").stdout(Stdio::null()).status().is_ok();
+    if !validator {
+        say("skipped: spirv-val is not installed, so the SPIR-V is written but not validated");
+    }
+    let mut count = 0;
+    for shader in shaders() {
+        for checked in [true, false] {
+            let name = format!("{}, {}", shader.name, if checked { "checked" } else { "trusted" });
+            let words = to_spirv(&shader, checked).unwrap_or_else(|e| panic!("{name}: SPIR-V: {e}"));
+            if validator {
+                validate(&words).unwrap_or_else(|e| panic!("{name}: spirv-val: {e}"));
+            }
+            let metal = to_msl(&shader, checked).unwrap_or_else(|e| panic!("{name}: MSL: {e}"));
+            assert!(metal.contains("kernel void"), "{name}: MSL without a kernel");
+            let direct = to_hlsl(&shader, checked).unwrap_or_else(|e| panic!("{name}: HLSL: {e}"));
+            assert!(direct.contains("numthreads"), "{name}: HLSL without a kernel");
+        }
+        count += 1;
+    }
+    assert!(count >= kernels().count());
+    say(&format!("translated {count} shaders to SPIR-V, MSL and HLSL, checked and trusted"));
+}
+
+fn policies(checked: bool) -> BoundsCheckPolicies {
+    let policy = if checked { BoundsCheckPolicy::Restrict } else { BoundsCheckPolicy::Unchecked };
+    BoundsCheckPolicies { index: policy, buffer: policy, ..Default::default() }
+}
+
+fn to_spirv(shader: &Shader, checked: bool) -> Result<Vec<u32>, String> {
+    let options = spv::Options {
+        lang_version: (1, 3),
+        bounds_check_policies: policies(checked),
+        force_loop_bounding: checked,
+        emit_int_div_checks: checked,
+        ..Default::default()
+    };
+    let pipeline =
+        spv::PipelineOptions { shader_stage: ShaderStage::Compute, entry_point: shader.variant.entry.to_string() };
+    spv::write_vec(&shader.parsed.module, &shader.parsed.info, &options, Some(&pipeline)).map_err(|e| e.to_string())
+}
+
+fn validate(words: &[u32]) -> Result<(), String> {
+    let mut child = Command::new("spirv-val")
+        .args(["--target-env", "vulkan1.1", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    child.stdin.take().expect("it was asked for").write_all(&bytes).map_err(|e| e.to_string())?;
+    let output = child.wait_with_output().map_err(|e| e.to_string())?;
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.success() { Ok(()) } else { Err(text) }
+}
+
+fn to_msl(shader: &Shader, checked: bool) -> Result<String, String> {
+    let module = &shader.parsed.module;
+    let mut resources = msl::EntryPointResources { sizes_buffer: Some(30), ..Default::default() };
+    let bound = module.global_variables.iter().filter_map(|(_, global)| global.binding);
+    for (binding, slot) in bound.zip(0..) {
+        let target = msl::BindTarget { buffer: Some(slot), mutable: true, ..Default::default() };
+        resources.resources.insert(binding, target);
+    }
+    let options = msl::Options {
+        lang_version: (2, 4),
+        per_entry_point_map: [(shader.variant.entry.to_string(), resources)].into(),
+        fake_missing_bindings: false,
+        bounds_check_policies: policies(checked),
+        force_loop_bounding: checked,
+        emit_int_div_checks: checked,
+        ..Default::default()
+    };
+    let entry_point = Some((ShaderStage::Compute, shader.variant.entry.to_string()));
+    let pipeline = msl::PipelineOptions { entry_point, ..Default::default() };
+    let (text, info) =
+        msl::write_string(module, &shader.parsed.info, &options, &pipeline).map_err(|e| e.to_string())?;
+    info.entry_point_names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
+fn to_hlsl(shader: &Shader, checked: bool) -> Result<String, String> {
+    let module = &shader.parsed.module;
+    let target = |space, register| hlsl::BindTarget { space, register, ..Default::default() };
+    let bound = module.global_variables.iter().filter_map(|(_, global)| global.binding);
+    let options = hlsl::Options {
+        shader_model: hlsl::ShaderModel::V6_0,
+        binding_map: bound.map(|b| (b, target(b.group as u8, b.binding))).collect(),
+        fake_missing_bindings: false,
+        special_constants_binding: Some(target(255, 0)), // the number of workgroups
+        restrict_indexing: checked,
+        force_loop_bounding: checked,
+        ..Default::default()
+    };
+    let entry_point = Some((ShaderStage::Compute, shader.variant.entry.to_string()));
+    let pipeline = hlsl::PipelineOptions { entry_point };
+    let mut text = String::new();
+    let written = hlsl::Writer::new(&mut text, &options, &pipeline).write(module, &shader.parsed.info, None);
+    let names = written.map_err(|e| e.to_string())?.entry_point_names;
+    names.into_iter().collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
+    Ok(text)
+}
+
+/// A line past the test harness, which shows what tests print only where they fail.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "shaders: {line}");
+}

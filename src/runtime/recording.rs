@@ -59,7 +59,8 @@ impl Recording {
         grid: Grid,
         tasks: usize,
     ) {
-        self.dispatch_raw(kernel, bytemuck::cast_slice(&[params]).to_vec(), buffers.list(), grid, tasks);
+        // Collected, not cast: a kernel without parameters has `()` here, which lies anywhere.
+        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers.list(), grid, tasks);
     }
 
     /// The same for a kernel from outside the crate: tensors in the order of its bindings, parameters as words.

@@ -43,7 +43,7 @@ impl Noise {
 
 /// Gradients that pull each weight its own way, less than they shake it, and turn around half-way.
 fn gradient(noise: &mut Noise, weight: usize, step: u64) -> f64 {
-    let pull = if (step < STEPS / 2) == (weight % 2 == 0) { 0.1 } else { -0.1 };
+    let pull = if (step < STEPS / 2) == weight.is_multiple_of(2) { 0.1 } else { -0.1 };
     noise.next() + pull * (weight % 5) as f64 / 4.0
 }
 

@@ -59,8 +59,9 @@ impl Recording {
         grid: Grid,
         tasks: usize,
     ) {
-        // Collected, not cast: a kernel without parameters has `()` here, which lies anywhere.
-        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers.list(), grid, tasks);
+        // Word by word: a kernel without parameters has `()` here, which lies at any address and cannot be cast.
+        let words = bytemuck::bytes_of(&params).chunks_exact(4).map(bytemuck::pod_read_unaligned).collect();
+        self.dispatch_raw(kernel, words, buffers.list(), grid, tasks);
     }
 
     /// The same for a kernel from outside the crate: tensors in the order of its bindings, parameters as words.

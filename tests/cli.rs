@@ -178,6 +178,10 @@ fn flags_that_are_wrong() {
         (vec!["train", "--batch-size", "0"], vec!["batch-size"]),
         (vec!["train", "--hidden", "0"], vec!["hidden", "[0]"]),
         (vec!["train", "--hidden", "64,0"], vec!["hidden", "[64, 0]"]),
+        (vec!["train", "--hidden", "99999999999"], vec!["hidden", "1048576"]),
+        (vec!["summary", "--input", "99999x99999x1"], vec!["input", "99999x99999x1"]),
+        (vec!["summary", "--classes", "1"], vec!["classes", "2 to"]),
+        (vec!["summary", "--batch-size", "0"], vec!["batch-size"]),
         (vec!["train", "--alpha", "0"], vec!["alpha", "(0, 1]", "0"]),
         (vec!["train", "--alpha", "1.5"], vec!["alpha", "(0, 1]", "1.5"]),
         (vec!["train", "--alpha", "nan"], vec!["alpha", "(0, 1]", "NaN"]),
@@ -199,6 +203,25 @@ fn flags_that_are_wrong() {
     ] {
         refused(&args, 2, &words);
     }
+}
+
+#[test]
+fn networks_that_do_not_fit() {
+    let folder = folder();
+    let run = path(folder.path(), "run");
+    // 2 x 256 GiB of filter states on the processor; 2 x 400 MiB on an adapter that binds 128 MiB.
+    refused(&["train", "--device", "cpu", "--hidden", "262144,262144", "--run", &run], 1, &["cpu", "memory available"]);
+    if String::from_utf8(run_devices()).unwrap().contains("llvmpipe") {
+        let args = ["train", "--device", "llvmpipe", "--hidden", "10240,10240", "--run", &run];
+        refused(&args, 1, &["llvmpipe", "dense2", "419430400", "binding limit", "134217728"]);
+    } else {
+        println!("skipped on a GPU: no adapter `llvmpipe`");
+    }
+    assert!(!Path::new(&run).exists());
+}
+
+fn run_devices() -> Vec<u8> {
+    run(&["devices", "--json"]).stdout
 }
 
 #[test]

@@ -83,6 +83,9 @@ pub struct EvalArgs {
     pub data_dir: Option<PathBuf>,
 }
 
+/// Largest batch that is not bounded by a data set.
+const MOST_ROWS: usize = 1 << 20;
+
 /// Which network, and for which batch.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
@@ -113,8 +116,8 @@ impl ModelArgs {
         let [height, width, channels] = extents[..] else {
             return Err(Error::setting("input", "HEIGHTxWIDTHxCHANNELS", &self.input));
         };
-        if self.batch_size == 0 {
-            return Err(Error::setting("batch-size", "at least 1", 0));
+        if !(1..=MOST_ROWS).contains(&self.batch_size) {
+            return Err(Error::setting("batch-size", format!("1 to {MOST_ROWS}"), self.batch_size));
         }
         let spec = ModelSpec {
             model: self.model.clone(),

@@ -111,6 +111,12 @@ impl Program {
         &self.buffers[id.0 as usize]
     }
 
+    /// Name of the largest tensor of a slot, for errors.
+    pub fn largest_in(&self, slot: usize) -> &str {
+        let tensors = self.buffers.iter().filter(|b| b.slot == slot);
+        tensors.max_by_key(|b| b.words).map_or("unused", |b| &b.name)
+    }
+
     /// Asserts what both engines rely on: every dispatch binds what its kernel wants; memory that it writes is bound once (wgpu
     /// does not check this, browsers do); tasks' shares are disjoint and inside their tensors.
     pub fn check(&self) {

@@ -66,9 +66,10 @@ impl Trainer {
             ));
         }
         let device = engine.device().clone();
-        let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         let session =
             Session::new(&model, config.loss()?, Some(config.rules()?), config.batch_size, config.seed, engine).await?;
+        // Last, so that what fails before leaves no folder behind.
+        let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default() })
     }
 

@@ -2,7 +2,6 @@
 //!
 //! `cargo run --release --example custom_kernel` takes a second or two and prints a test accuracy above 97 %. `-- DEVICE` runs it on
 //! that device (`-- llvmpipe`).
-#![allow(clippy::print_stdout, reason = "an example shows what it did")]
 
 use plusminus::graph::{Backward, Bound, Op, Value};
 use plusminus::nn::{BatchNorm, Builder, Cost, Dense, Layer, Model, PixelScale, Quantizer};

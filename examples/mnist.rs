@@ -2,7 +2,6 @@
 //!
 //! `cargo run --release --example mnist -- DIR`, where DIR has the four idx files of MNIST (gzipped or not); half a minute on two
 //! cores, 6 epochs, and the last line says about 98 %.
-#![allow(clippy::print_stdout, reason = "an example shows what it did")]
 
 use plusminus::Result;
 use plusminus::train::{Event, Settings, Trainer};

@@ -1,7 +1,6 @@
 //! A binary network learns exclusive-or of two pixels, each dark or bright: the smallest network that needs a hidden layer.
 //!
 //! `cargo run --release --example xor` takes a second and ends with `accuracy 100 %`.
-#![allow(clippy::print_stdout, reason = "an example shows what it did")]
 
 use plusminus::data::{Data, InMemory};
 use plusminus::nn::{BatchNorm, Dense, Model, PixelScale, Quantizer};

@@ -1,10 +1,15 @@
-//! The build script. Shaders are read for the feature `train` and above; an application with `infer` alone builds none.
+//! The build script: with the feature `train` it reads every shader and tells Rust what is in it (`interface.rs`, beside this file).
+//! Without it there is no shader to read.
 
 #[cfg(feature = "train")]
 #[path = "interface.rs"]
 mod interface;
 
 fn main() {
+    println!("cargo::rerun-if-changed=shaders");
     #[cfg(feature = "train")]
-    interface::write();
+    if let Err(message) = interface::write() {
+        println!("cargo::error={}", message.lines().next().unwrap_or_default());
+        panic!("\n{message}");
+    }
 }

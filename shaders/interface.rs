@@ -17,51 +17,51 @@ mod text;
 /// Folders of kernels, in the order of the floors; `shared/` holds what they import.
 const ROOMS: [&str; 2] = ["ops", "optim"];
 
-/// Writes `interface.rs` into the output folder.
-pub fn write() {
+/// Reads the shaders, writes `interface.rs` to the output folder. The error names file and line, with an excerpt.
+pub fn write() -> Result<(), String> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("shaders");
-    println!("cargo::rerun-if-changed={}", root.display());
-    let shared: BTreeMap<String, String> = wgsl_files(&root.join("shared")).into_iter().collect();
-    let mut out = String::from("// Made by the build script from the shaders.\n");
-    out += &reflect::shared_struct("StepParams", &parse("shared/step.wgsl", &shared["step"]));
+    let shared: BTreeMap<String, String> = wgsl_files(&root.join("shared"))?.into_iter().collect();
+    let mut out = String::from("// Made by shaders/build.rs from the shaders.\n");
+    out += &reflect::shared_struct("StepParams", &parse("shared/step.wgsl", &shared["step"])?)?;
     // For kernels from outside the crate, which may import the same files.
     writeln!(out, "pub(super) const SHARED: &[(&str, &str)] = &{:?};", shared.iter().collect::<Vec<_>>())
         .expect("strings grow");
     for room in ROOMS {
         writeln!(out, "#[doc = \"Kernels of `shaders/{room}/`.\"]\npub mod {room} {{").expect("strings grow");
-        for (name, source) in wgsl_files(&root.join(room)) {
-            out += &shader(room, &name, &source, &shared);
+        for (name, source) in wgsl_files(&root.join(room))? {
+            let path = format!("{room}/{name}.wgsl");
+            out += &shader(room, &name, &source, &shared).map_err(|e| format!("shaders/{path}: {e}"))?;
         }
         out += "}\n";
     }
     let target = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("interface.rs");
-    fs::write(&target, out).expect("the output folder can be written");
+    fs::write(&target, out).map_err(|e| format!("{}: {e}", target.display()))
 }
 
 /// `(stem, text)` of each `.wgsl` file of a folder, sorted.
-fn wgsl_files(folder: &Path) -> Vec<(String, String)> {
-    let entries = fs::read_dir(folder).unwrap_or_else(|e| fail(&folder.display().to_string(), &e.to_string()));
-    let mut files: Vec<PathBuf> = entries.map(|e| e.expect("a readable folder").path()).collect();
+fn wgsl_files(folder: &Path) -> Result<Vec<(String, String)>, String> {
+    let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
+    let entries: Result<Vec<_>, _> = fs::read_dir(folder).map_err(failed)?.collect();
+    let mut files: Vec<PathBuf> = entries.map_err(failed)?.into_iter().map(|e| e.path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "wgsl"));
     files.sort();
-    let stem = |path: &PathBuf| path.file_stem().expect("it has an extension").to_string_lossy().into_owned();
-    files.iter().map(|path| (stem(path), fs::read_to_string(path).expect("UTF-8 text"))).collect()
+    let stem = |path: &Path| path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
+    files.iter().map(|path| Ok((stem(path), fs::read_to_string(path).map_err(failed)?))).collect()
 }
 
 /// One file: every preset parsed and validated, then its module.
-fn shader(room: &str, name: &str, source: &str, shared: &BTreeMap<String, String>) -> String {
+fn shader(room: &str, name: &str, source: &str, shared: &BTreeMap<String, String>) -> Result<String, String> {
     let path = format!("{room}/{name}.wgsl");
-    let whole = text::with_imports(source, shared).unwrap_or_else(|e| fail(&path, &e));
-    let presets = text::presets(&whole).unwrap_or_else(|e| fail(&path, &e));
+    let whole = text::with_imports(source, shared)?;
     let mut texts = Vec::new();
-    for (preset, rolled) in presets {
+    for (preset, rolled) in text::presets(&whole)? {
         // Mistakes are reported on the text as written; what is shipped is the unrolled text, checked once more.
-        parse(&path, &rolled);
-        let unrolled = text::unroll(&rolled).unwrap_or_else(|e| fail(&path, &e));
-        let parsed = parse(&format!("{path}, preset {preset}, unrolled"), &unrolled);
+        parse(&path, &rolled)?;
+        let unrolled = text::unroll(&rolled)?;
+        let parsed = parse(&format!("{path}, preset {preset}, unrolled"), &unrolled)?;
         texts.push((preset, unrolled, parsed));
     }
-    reflect::module(room, name, &texts).unwrap_or_else(|e| fail(&path, &e))
+    reflect::module(room, name, &texts)
 }
 
 /// A parsed shader and what the validator found out about it.
@@ -70,18 +70,11 @@ pub struct Parsed {
     info: naga::valid::ModuleInfo,
 }
 
-fn parse(path: &str, source: &str) -> Parsed {
-    let module =
-        naga::front::wgsl::parse_str(source).unwrap_or_else(|e| fail(path, &e.emit_to_string_with_path(source, path)));
+fn parse(path: &str, source: &str) -> Result<Parsed, String> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|e| e.emit_to_string_with_path(source, path))?;
     // No capability beyond core WGSL: every kernel here runs in a browser.
     let mut validator =
         naga::valid::Validator::new(naga::valid::ValidationFlags::all(), naga::valid::Capabilities::empty());
-    let info = validator.validate(&module).unwrap_or_else(|e| fail(path, &e.emit_to_string_with_path(source, path)));
-    Parsed { module, info }
-}
-
-#[allow(clippy::print_stderr, reason = "a build script tells mistakes on stderr")]
-fn fail(path: &str, message: &str) -> ! {
-    eprintln!("shaders/{path}: {message}");
-    std::process::exit(1)
+    let info = validator.validate(&module).map_err(|e| e.emit_to_string_with_path(source, path))?;
+    Ok(Parsed { module, info })
 }

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 const TENSORS: u32 = 0;
 
 /// The Rust twin of a struct that several files share.
-pub fn shared_struct(name: &str, parsed: &Parsed) -> String {
-    rust_struct(name, &parsed.module).expect("a struct of plain numbers")
+pub fn shared_struct(name: &str, parsed: &Parsed) -> Result<String, String> {
+    rust_struct(name, &parsed.module)
 }
 
 /// The module of one file; `texts` holds its presets.

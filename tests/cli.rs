@@ -1,7 +1,6 @@
 //! The program as a user or a script meets it: its JSON, its run folder, its exit codes, and one clear line for every mistake.
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
-#![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 use serde_json::Value;
 use std::fs;

@@ -1,8 +1,10 @@
 """Makes tests/golden/mlp.safetensors: 20 training steps of a small binary network, written down by PyTorch.
 
 It shows what the rule does to every number, so an engine that starts from the state before step t and sees its batch
-must arrive at the state before step t+1. The seed is the first for which no batch-norm output in front of a sign comes
-within `--margin` of 0 (the sign) or of +-1 (the gradient mask): rounding alone then cannot change a sign or a mask.
+must arrive at the state before step t+1. The pixels are digits with some noise added, so that none is the same in a whole
+batch: its true weight gradient would be 0, and its weight's sign rounding. The seed is the first for which no batch-norm
+output in front of a sign comes within `--margin` of 0 (the sign) or of +-1 (the gradient mask), and no weight gradient of
+the first step is nearly 0: rounding alone then changes no sign and no mask, and an engine may run all 20 steps by itself.
 """
 
 import argparse
@@ -17,6 +19,8 @@ from rule import BinaryMlp, Cema, decayed, read_digits, scale_pixels
 
 SIZES, BATCH, STEPS = [64, 33, 20, 10], 16, 20
 ALPHA, GAMMA, LR = 1e-2, 0.1, 1e-3
+NOISE = 5  # pixels grow by 0 to NOISE - 1
+LEAST_GRADIENT = 1e-8  # of the first step; rounding is below 1e-9
 
 Record = dict[str, np.ndarray]
 
@@ -42,7 +46,7 @@ def gradients(model: BinaryMlp) -> Record:
 
 
 def run(seed: int, pixels: np.ndarray, labels: np.ndarray, margin: float) -> Record | None:
-    """All tensors of the run from `seed`, or None where a batch-norm output comes too near to 0 or +-1."""
+    """All tensors of the run from `seed`, or None where rounding could decide a sign."""
     rng = np.random.default_rng(seed)
     model = BinaryMlp(SIZES, rng)
     cema = Cema(model.weights, GAMMA)
@@ -58,12 +62,15 @@ def run(seed: int, pixels: np.ndarray, labels: np.ndarray, margin: float) -> Rec
     tensors: Record = {}
     for t, rows in enumerate(rng.permutation(len(pixels))[: STEPS * BATCH].reshape(STEPS, BATCH)):
         record = state(model, cema, adam)
-        logits = model(scale_pixels(pixels[rows], 16))
+        images = np.minimum(pixels[rows] + rng.integers(0, NOISE, pixels[rows].shape, dtype=np.uint8), 16).astype(np.uint8)
+        logits = model(scale_pixels(images, 16))
         if min(nearest) < margin:
             return None
         loss = F.cross_entropy(logits, torch.from_numpy(labels[rows]))
         loss.backward()
-        record |= {"images": pixels[rows], "labels": labels[rows].astype(np.int32)}
+        if t == 0 and min(w.grad.abs().min().item() for w in model.weights) < LEAST_GRADIENT:
+            return None
+        record |= {"images": images, "labels": labels[rows].astype(np.int32)}
         record |= {"loss": loss.detach().numpy().reshape(1), "logits": logits.detach().numpy()}
         record |= gradients(model)
         tensors |= {f"t{t}.{name}": value for name, value in record.items()}

@@ -40,7 +40,7 @@ fn float_bits(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let rows = params.rows;
     let last = rows - 1u;
-    let depth = params.depth;
+    let depth = loop_bound(params.depth, arrayLength(&bits));
     let shift = column & 31u;
     var left: array<vec4<f32>, 8>;
     var right: array<vec4<f32>, 8>;
@@ -78,7 +78,7 @@ fn float_bits_transposed(@builtin(global_invocation_id) id: vec3<u32>) {
     if (row >= params.rows || column >= params.words * 32u) {
         return;
     }
-    let depth = params.depth;
+    let depth = loop_bound(params.depth, arrayLength(&bits));
     let shift = column & 31u;
     let first = (row >> 5u) * depth * 8u + ((row & 31u) >> 2u);
     var left: array<vec4<f32>, 8>;

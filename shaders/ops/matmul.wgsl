@@ -38,7 +38,7 @@ fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     let last = rows - 1u;
     let last_column = params.columns - 1u;
     var sums: array<vec4<f32>, 8>;
-    let depth = params.depth;
+    let depth = loop_bound(params.depth, 4u * arrayLength(&x));
     for (var k = 0u; k < depth; k += 4u) {
         let w0 = w[(min(column, last_column) * params.pitch + k) / 4u];
         let w1 = w[(min(column + 1u, last_column) * params.pitch + k) / 4u];
@@ -67,7 +67,7 @@ fn matmul_input(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let rows = params.rows;
     let last = rows - 1u;
-    let depth = params.depth;
+    let depth = loop_bound(params.depth, arrayLength(&w));
     let last_k = depth - 1u;
     var sums: array<vec4<f32>, 8>;
     for (var k = 0u; k < depth; k += 4u) {
@@ -96,7 +96,7 @@ fn matmul_transposed(@builtin(global_invocation_id) id: vec3<u32>) {
     if (row >= params.rows || column >= params.pitch) {
         return;
     }
-    let depth = params.depth;
+    let depth = loop_bound(params.depth, arrayLength(&x));
     let first_x = (row >> 5u) * depth * 8u + ((row & 31u) >> 2u);
     let first_w = (column >> 5u) * depth * 8u + ((column & 31u) >> 2u);
     var left: array<vec4<f32>, 8>;

@@ -22,12 +22,13 @@ const THREADS: u32 = 64u;
 
 // max z and the sum of exp(z - max).
 fn normaliser(row: u32) -> vec2<f32> {
+    let classes = loop_bound(params.classes, arrayLength(&z));
     var top = z[panel_index(params.rows, row, 0u)];
-    for (var c = 1u; c < params.classes; c++) {
+    for (var c = 1u; c < classes; c++) {
         top = max(top, z[panel_index(params.rows, row, c)]);
     }
     var sum = 0.0;
-    for (var c = 0u; c < params.classes; c++) {
+    for (var c = 0u; c < classes; c++) {
         sum += exp(z[panel_index(params.rows, row, c)] - top);
     }
     return vec2<f32>(top, sum);
@@ -50,9 +51,10 @@ fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_w
     }
     let norm = normaliser(row);
     let label = labels[row];
+    let classes = loop_bound(params.classes, arrayLength(&z));
     var expected = 0.0;
     var best = 0u;
-    for (var c = 0u; c < params.classes; c++) {
+    for (var c = 0u; c < classes; c++) {
         let value = z[panel_index(params.rows, row, c)];
         expected += target_of(c, label) * (value - norm.x);
         if (value > z[panel_index(params.rows, row, best)]) {
@@ -72,7 +74,7 @@ fn softmax_cross_entropy_backward(@builtin(workgroup_id) group: vec3<u32>, @buil
     if (row >= params.rows) {
         return;
     }
-    let lanes = (params.classes + 31u) / 32u * 32u;
+    let lanes = loop_bound((params.classes + 31u) / 32u * 32u, arrayLength(&z));
     let inside = row < step.valid_rows;
     let norm = normaliser(row);
     let share = 1.0 / f32(step.valid_rows);

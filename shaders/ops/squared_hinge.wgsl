@@ -31,9 +31,10 @@ fn squared_hinge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroup
         loss[row] = 0.0;
         return;
     }
+    let classes = loop_bound(params.classes, arrayLength(&z));
     var sum = 0.0;
     var best = 0u;
-    for (var c = 0u; c < params.classes; c++) {
+    for (var c = 0u; c < classes; c++) {
         let value = z[panel_index(params.rows, row, c)];
         let slack = max(0.0, 1.0 - select(-value, value, c == labels[row]));
         sum += slack * slack;

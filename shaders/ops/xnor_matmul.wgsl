@@ -58,7 +58,7 @@ fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     var counts: array<vec4<u32>, 16>;
     var at_a = (row >> 5u) * params.words * 8u + ((row & 31u) >> 2u);
     var at_w = (column >> 5u) * params.words * 8u + ((column & 31u) >> 2u);
-    let words = params.words;
+    let words = loop_bound(params.words, arrayLength(&a));
     for (var k = 0u; k < words; k++) {
         let a0 = a[at_a];
         let a1 = a[at_a + 1u];
@@ -78,7 +78,7 @@ fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>) {
 
 @compute @workgroup_size(SIDE, SIDE)
 fn xnor_matmul_tiled(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let words = params.words;
+    let words = loop_bound(params.words, arrayLength(&a));
     let row_panels = (params.rows + 31u) / 32u;
     let column_panels = (params.columns + 31u) / 32u;
     let first_row_panel = group.y * (SIDE / 4u);

@@ -40,10 +40,9 @@ pub struct Common {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
-#[allow(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum Command {
     /// Train a network and save the run
-    Train(TrainArgs),
+    Train(Box<TrainArgs>),
     /// Accuracy of a saved run on its test images, by class
     Eval(EvalArgs),
     /// What a network holds and costs, layer by layer

@@ -6,9 +6,9 @@ use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Ta
 use crate::tensor::{BitMatrix, PANEL, Stream, words_of};
 
 /// Records one call.
-pub type Record = Box<dyn Fn(&mut Recording)>;
-/// Says what is wrong with all tensors after one call.
-pub type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
+type Record = Box<dyn Fn(&mut Recording)>;
+/// Compares all tensors after one call with the definition; the error says where they differ.
+type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
 
 /// A kernel to measure.
 pub struct Case {

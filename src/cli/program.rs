@@ -16,7 +16,7 @@ pub fn main() -> ExitCode {
     let run = async {
         match cli.command {
             None => train::run(TrainArgs::default(), common).await,
-            Some(Command::Train(args)) => train::run(args, common).await,
+            Some(Command::Train(args)) => train::run(*args, common).await,
             Some(Command::Eval(args)) => eval::run(&args, common).await,
             Some(Command::Summary(args)) => summary::run(&args, common),
             Some(Command::Devices) => devices::run(common).await,

@@ -120,6 +120,15 @@ impl Graph {
         self.named(name, ty, ValueKind::State(init))
     }
 
+    /// Makes a temporary value persistent under a name of its own, so that it can be looked at after the recording was played:
+    /// gradients, logits. It costs memory that other values can no longer share.
+    pub fn keep(&mut self, value: Value, name: &str) {
+        assert!(self.find(name).is_none(), "`{name}` is taken");
+        let info = &mut self.values[value.0 as usize];
+        assert_eq!(info.kind, ValueKind::Temporary, "`{}` is kept anyway", info.name);
+        (info.name, info.kind) = (name.to_string(), ValueKind::State(Init::Words(0)));
+    }
+
     /// Named values are unique: asking again gives the same one.
     fn named(&mut self, name: &str, ty: TensorType, kind: ValueKind) -> Value {
         if let Some(found) = self.find(name) {

@@ -73,7 +73,7 @@ fn place(graph: &Graph, plan: &mut Plan, pool: &mut Pool) -> HashMap<Value, Buff
     }
     let mut taken: HashMap<Value, usize> = HashMap::new();
     for (n, node) in graph.nodes().iter().enumerate() {
-        for &value in &node.outputs {
+        for &value in node.outputs.iter().filter(|&&value| graph.info(value).kind == ValueKind::Temporary) {
             let slot = take(&mut plan.program.slots, pool, graph.ty(value).words());
             taken.insert(value, slot);
             ids.insert(value, tensor(&mut plan.program, graph.info(value), slot));

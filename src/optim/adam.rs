@@ -22,10 +22,10 @@ const CHUNK: usize = 4096;
 pub struct Adam {
     /// Learning rate.
     pub rate: f32,
-    /// Decay of the first moment.
-    pub beta1: f32,
+    /// Decay of the first moment; in f64, since 1 - beta is what enters.
+    pub beta1: f64,
     /// Decay of the second moment.
-    pub beta2: f32,
+    pub beta2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f32,
     /// How the rate moves.
@@ -53,7 +53,7 @@ impl Optimizer for Adam {
 
     fn knobs(&self, step: u64, total: u64) -> Knobs {
         let t = (step + 1) as f64;
-        let (beta1, beta2) = (f64::from(self.beta1), f64::from(self.beta2));
+        let Self { beta1, beta2, .. } = *self;
         let rate = f64::from(self.schedule.at(self.rate, step, total));
         let first = rate / (1.0 - beta1.powf(t));
         let second = 1.0 / (1.0 - beta2.powf(t)).sqrt();

@@ -3,7 +3,7 @@
 use super::metrics::{Counters, Interval};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Plan, Role, Value, ValueKind, backward, plan};
+use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, plan};
 use crate::nn::{Mode, Model, Tensor, Weights};
 use crate::ops::{MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::{Optimizer, Slot};
@@ -77,12 +77,36 @@ impl Session {
         rules: Option<Rules>,
         batch: usize,
         seed: u64,
-        mut engine: Box<dyn Engine>,
+        engine: Box<dyn Engine>,
     ) -> Result<Self> {
         if batch == 0 {
             return Err(Error::setting("batch-size", "at least 1", batch));
         }
-        let (plan, binary) = compile(model, loss, rules.as_ref(), batch)?;
+        let compiled = compile(model, loss, rules.as_ref(), batch, false)?;
+        Self::load(model, compiled, rules, batch, seed, engine).await
+    }
+
+    /// The same for tests and diagnostics: the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
+    pub async fn with_gradients(
+        model: &Model,
+        loss: Loss,
+        rules: Rules,
+        batch: usize,
+        seed: u64,
+        engine: Box<dyn Engine>,
+    ) -> Result<Self> {
+        let compiled = compile(model, loss, Some(&rules), batch, true)?;
+        Self::load(model, compiled, Some(rules), batch, seed, engine).await
+    }
+
+    async fn load(
+        model: &Model,
+        (plan, binary): (Plan, Vec<(String, u64)>),
+        rules: Option<Rules>,
+        batch: usize,
+        seed: u64,
+        mut engine: Box<dyn Engine>,
+    ) -> Result<Self> {
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {
             let init = match info.kind {
@@ -109,7 +133,7 @@ impl Session {
 
     /// Bytes of tensor memory that training would take, without a device.
     pub fn bytes_of(model: &Model, loss: Loss, rules: &Rules, batch: usize) -> Result<u64> {
-        Ok(compile(model, loss, Some(rules), batch)?.0.program.bytes())
+        Ok(compile(model, loss, Some(rules), batch, false)?.0.program.bytes())
     }
 
     /// Bytes of tensor memory, known before the first step.
@@ -254,6 +278,26 @@ impl Session {
         }
         Ok(())
     }
+
+    /// Any persistent tensor as it is now: parameters, optimizer states (`dense1.weight.h`), gradients that are kept.
+    pub async fn tensor(&mut self, name: &str) -> Result<Tensor> {
+        let (id, info) = self.persistent(name)?;
+        let words = self.engine.download(&[id])?.await?;
+        let wrong = || Error::shape(format!("tensor `{name}`"), "signs, or floats in rows", info.ty.to_string());
+        Tensor::from_words(&info.ty, &words[0]).ok_or_else(wrong)
+    }
+
+    /// Overwrites any persistent tensor.
+    pub fn set_tensor(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        let (id, info) = self.persistent(name)?;
+        let wrong = || Error::shape(format!("tensor `{name}`"), info.ty.to_string(), tensor.describe());
+        self.engine.upload(id, &tensor.to_words(&info.ty).ok_or_else(wrong)?)
+    }
+
+    fn persistent(&self, name: &str) -> Result<(BufferId, ValueInfo)> {
+        let found = self.plan.named.get(name).filter(|(_, info)| info.kind != ValueKind::Input);
+        found.cloned().ok_or_else(|| Error::shape(format!("tensor `{name}`"), "the name of a persistent tensor", name))
+    }
 }
 
 /// An answer on its way.
@@ -264,7 +308,13 @@ pub struct ReadBack {
 }
 
 /// Graphs of the model, planned together; and the binary parameters with their sizes.
-fn compile(model: &Model, loss: Loss, rules: Option<&Rules>, batch: usize) -> Result<(Plan, Vec<(String, u64)>)> {
+fn compile(
+    model: &Model,
+    loss: Loss,
+    rules: Option<&Rules>,
+    batch: usize,
+    keep_gradients: bool,
+) -> Result<(Plan, Vec<(String, u64)>)> {
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, Mode::Eval, batch)?;
     let Some(rules) = rules else { return Ok((plan(&[("eval", &eval)]), Vec::new())) };
@@ -283,6 +333,9 @@ fn compile(model: &Model, loss: Loss, rules: Option<&Rules>, batch: usize) -> Re
         let Some(&gradient) = gradients.get(&parameter) else { continue };
         let name = train.info(parameter).name.clone();
         train.enter(name.split('.').next().unwrap_or_default());
+        if keep_gradients {
+            train.keep(gradient, &format!("{name}.grad"));
+        }
         if role == Role::Binary {
             let slot = Slot { parameter, gradient, knob: BINARY_KNOB as u32, flips: Some((flips, layer)) };
             rules.binary.update(&mut train, slot)?;

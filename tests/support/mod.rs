@@ -1,6 +1,5 @@
 //! What several tests share: engines to run on.
 #![allow(dead_code, reason = "each test file uses its part")]
-#![allow(clippy::print_stdout, reason = "a skipped test says so")]
 
 use plusminus::runtime::{CpuEngine, Engine};
 

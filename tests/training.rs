@@ -1,0 +1,328 @@
+//! Training as a whole: the same weights whatever the number of threads, problems that must be learned, files that give back what was
+//! saved, short batches, and losses that become no number.
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+
+mod support;
+#[path = "support/tolerance.rs"]
+mod tolerance;
+
+use plusminus::Error;
+use plusminus::data::{Batch, Data, InMemory, Loader, digits};
+use plusminus::nn::{ModelSpec, PixelScale, Tensor, Weights};
+use plusminus::optim::{Adam, CascadedEma, Schedule};
+use plusminus::runtime::{CpuEngine, Engine};
+use plusminus::tensor::Stream;
+use plusminus::train::{Event, Interval, Loss, Rules, Run, Session, Settings, TrainConfig, Trainer};
+use pollster::block_on;
+use std::sync::Arc;
+
+fn cpu(threads: Option<usize>) -> Box<dyn Engine> {
+    Box::new(CpuEngine::new(threads).unwrap())
+}
+
+fn config(settings: Settings) -> TrainConfig {
+    settings.resolve().unwrap()
+}
+
+fn trainer(config: TrainConfig, data: Data, engine: Box<dyn Engine>) -> Trainer {
+    let model = config.model_for(&data).build().unwrap();
+    block_on(Trainer::with(config, data, model, (engine, "a test".into()), None)).unwrap()
+}
+
+/// Asserts that two sets of weights agree in every bit.
+fn assert_same_bits(what: &str, got: &Weights, expected: &Weights) {
+    let names = |weights: &Weights| weights.tensors.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(got), names(expected), "{what}: names");
+    for (name, expected) in &expected.tensors {
+        let differ = match (&got.tensors[name], expected) {
+            (Tensor::Bits(got), Tensor::Bits(expected)) => {
+                assert_eq!((got.rows(), got.columns()), (expected.rows(), expected.columns()), "{what}: {name}: shape");
+                let words = got.panels().iter().zip(expected.panels());
+                words.filter(|(a, b)| a != b).count()
+            }
+            (Tensor::Floats { shape, data }, Tensor::Floats { shape: expected_shape, data: expected }) => {
+                assert_eq!(shape, expected_shape, "{what}: {name}: shape");
+                data.iter().zip(expected).filter(|(a, b)| a.to_bits() != b.to_bits()).count()
+            }
+            _ => panic!("{what}: {name}: signs against floats"),
+        };
+        assert_eq!(differ, 0, "{what}: {name}: words that differ, expected none");
+    }
+}
+
+fn rules() -> Rules {
+    Rules {
+        binary: Box::new(CascadedEma::new(1e-3, 0.1, Schedule::Linear).unwrap()),
+        float: Box::new(Adam::new(1e-3, Schedule::Constant).unwrap()),
+    }
+}
+
+/// An MLP for digits.
+fn spec(hidden: &[usize]) -> ModelSpec {
+    ModelSpec {
+        model: "mlp".into(),
+        hidden: hidden.to_vec(),
+        input: [8, 8, 1],
+        classes: 10,
+        surrogate: "clip".into(),
+        pixels: PixelScale::to_unit(16),
+    }
+}
+
+fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
+    let model = spec(hidden).build().unwrap();
+    block_on(Session::with_gradients(&model, Loss::CrossEntropy(0.0), rules(), batch, 1, engine)).unwrap()
+}
+
+fn interval(session: &mut Session) -> Result<Interval, u32> {
+    let read_back = session.read_back().unwrap();
+    block_on(session.interval(read_back)).unwrap()
+}
+
+fn floats(session: &mut Session, name: &str) -> Vec<f32> {
+    match block_on(session.tensor(name)).unwrap() {
+        Tensor::Floats { data, .. } => data,
+        Tensor::Bits(_) => panic!("`{name}`: expected floats, got signs"),
+    }
+}
+
+#[test]
+fn threads_change_no_bit() {
+    let run = |threads, seed| {
+        let config = config(Settings { epochs: Some(1), seed: Some(seed), ..Settings::default() });
+        let mut trainer = trainer(config, digits(), cpu(Some(threads)));
+        block_on(trainer.fit(|_| {})).unwrap();
+        block_on(trainer.weights()).unwrap()
+    };
+    let one = run(1, 1);
+    assert!(one != run(1, 2), "another seed: expected other weights");
+    assert_eq!(one.tensors.len(), 3 * 5, "weights, scales, biases and statistics of three layers");
+    for threads in [2, 3] {
+        assert_same_bits(&format!("{threads} threads against one"), &run(threads, 1), &one);
+    }
+}
+
+/// Two pixels of 0 or 1; the label is whether they differ.
+fn xor() -> Data {
+    let all = |copies: usize| {
+        let mut part = InMemory::default();
+        for i in 0..4 * copies {
+            let pixels = [(i & 1) as u8, (i >> 1 & 1) as u8];
+            part.pixels.extend(pixels);
+            part.labels.push(u32::from(pixels[0] != pixels[1]));
+        }
+        Arc::new(part)
+    };
+    Data {
+        name: "xor".into(),
+        shape: [1, 2, 1],
+        pixel_max: 1,
+        classes: vec!["same".into(), "other".into()],
+        train: all(50),
+        test: all(1),
+    }
+}
+
+#[test]
+fn xor_is_learned() {
+    for (engine_name, engine) in support::engines() {
+        let config = config(Settings {
+            hidden: Some(vec![64]),
+            batch_size: Some(40),
+            epochs: Some(60),
+            alpha: Some(1e-2),
+            ..Settings::default()
+        });
+        let mut trainer = trainer(config, xor(), engine);
+        let outcome = block_on(trainer.fit(|_| {})).unwrap();
+        println!("{engine_name}: xor {:.0} %", 100.0 * outcome.test_accuracy);
+        assert_eq!(outcome.test_accuracy, 1.0, "{engine_name}: accuracy on xor");
+    }
+}
+
+#[test]
+fn a_saved_run_evaluates_as_before() {
+    for (engine_name, engine) in support::engines() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("run");
+        let settings = Settings {
+            hidden: Some(vec![70]),
+            epochs: Some(2),
+            batch_size: Some(64),
+            seed: Some(3),
+            ..Settings::default()
+        };
+        let config = config(settings);
+        let model = config.model_for(&digits()).build().unwrap();
+        let mut trainer =
+            block_on(Trainer::with(config.clone(), digits(), model, (engine, "a test".into()), Some(&folder))).unwrap();
+        let outcome = block_on(trainer.fit(|_| {})).unwrap();
+        let before = block_on(trainer.evaluate()).unwrap();
+        let weights = block_on(trainer.weights()).unwrap();
+        assert_eq!(outcome.test_accuracy, before.accuracy(), "{engine_name}: evaluated twice");
+        assert!(before.accuracy() > 0.5, "{engine_name}: accuracy after two epochs: {}", before.accuracy());
+
+        let (settings, loaded) = Run::load(&folder).unwrap();
+        assert_eq!(settings.resolve().unwrap(), config, "{engine_name}: the saved configuration");
+        assert_same_bits(&format!("{engine_name}: the saved weights"), &loaded, &weights);
+        // Another device of the same kind, another seed, no rules: all that counts comes from the file.
+        let (_, engine) = support::engines().into_iter().find(|(name, _)| *name == engine_name).unwrap();
+        let model = spec(&[70]).build().unwrap();
+        let mut session = block_on(Session::new(&model, config.loss().unwrap(), None, 64, 99, engine)).unwrap();
+        let test = || Loader::new(digits().test, 64, 64).epoch(None);
+        let drawn = block_on(session.evaluate(test())).unwrap();
+        session.set_weights(&loaded).unwrap();
+        let after = block_on(session.evaluate(test())).unwrap();
+        assert_ne!(drawn, before, "{engine_name}: drawn weights: expected another evaluation");
+        assert_eq!(after, before, "{engine_name}: evaluation of the loaded weights");
+    }
+}
+
+#[test]
+fn the_last_short_batch_counts_its_samples_alone() {
+    let data = digits();
+    for (engine_name, engine) in support::engines() {
+        // 1,437 images are 22 batches of 64 and 29 images, 360 are 5 batches and 40.
+        let config = config(Settings {
+            hidden: Some(vec![70, 45]),
+            batch_size: Some(64),
+            epochs: Some(1),
+            ..Settings::default()
+        });
+        let mut trainer = trainer(config, data.clone(), engine);
+        let mut epochs = Vec::new();
+        block_on(trainer.fit(|event| {
+            if let Event::Epoch { train_accuracy, train_loss, .. } = event {
+                epochs.push((*train_accuracy, *train_loss));
+            }
+        }))
+        .unwrap();
+        assert_eq!(epochs.len(), 1, "{engine_name}: epochs");
+        // Counted over 1,437 samples, not 23 * 64.
+        let correct = epochs[0].0 * 1437.0;
+        assert!((correct - correct.round()).abs() < 1e-6, "{engine_name}: {correct} correct images of 1,437");
+        assert!(epochs[0].1.is_finite() && epochs[0].1 < 2.4, "{engine_name}: training loss {}", epochs[0].1);
+        let weights = block_on(trainer.weights()).unwrap();
+        let evaluation = block_on(trainer.evaluate()).unwrap();
+        assert_eq!(evaluation.samples.iter().sum::<u64>(), 360, "{engine_name}: test images");
+
+        // One batch of 360 has no padding; the sums are the same.
+        let (_, engine) = support::engines().into_iter().find(|(name, _)| *name == engine_name).unwrap();
+        let model = spec(&[70, 45]).build().unwrap();
+        let mut whole = block_on(Session::new(&model, Loss::CrossEntropy(0.0), None, 360, 1, engine)).unwrap();
+        whole.set_weights(&weights).unwrap();
+        let at_once = block_on(whole.evaluate(Loader::new(data.test.clone(), 360, 64).epoch(None))).unwrap();
+        assert_eq!(at_once.correct, evaluation.correct, "{engine_name}: correct images by class");
+        let sum = tolerance::reduction(360, 4.0);
+        tolerance::assert_close(&sum, &format!("{engine_name}: test loss"), &[evaluation.loss], &[at_once.loss]);
+    }
+}
+
+/// A step on a padded batch does what a step on a batch of just that size does.
+#[test]
+fn padding_changes_nothing() {
+    let data = digits();
+    for (name, engine) in support::engines() {
+        let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+        let (mut padded, mut exact) = (session(&[70, 45], 64, engine), session(&[70, 45], 29, other));
+        let samples = Arc::new(plusminus::data::Subset::balanced(data.train.clone(), 29, 10));
+        let batch = |size| Loader::new(samples.clone(), size, 64).epoch(None).next().unwrap();
+        let (with, without) = (batch(64), batch(29));
+        assert_eq!((with.valid, without.valid, with.labels.len()), (29, 29, 64));
+        block_on(padded.train(&with, 0, 10)).unwrap();
+        block_on(exact.train(&without, 0, 10)).unwrap();
+        let (got, expected) = (interval(&mut padded).unwrap(), interval(&mut exact).unwrap());
+        assert_eq!((got.samples, got.correct), (29, expected.correct), "{name}: samples and correct ones");
+        tolerance::assert_close(&tolerance::LOSS, &format!("{name}: loss"), &[got.loss], &[expected.loss]);
+        let names: Vec<String> =
+            exact.plan().named.keys().filter(|k| k.ends_with(".grad") || k.contains("running")).cloned().collect();
+        assert_eq!(names.len(), 3 * 5, "gradients and statistics of three layers");
+        for tensor in names {
+            let (got, expected) = (floats(&mut padded, &tensor), floats(&mut exact, &tensor));
+            let row = if tensor.ends_with(".grad") { tolerance::GRADIENT } else { tolerance::PARAMETER };
+            tolerance::assert_close(&row, &format!("{name}: {tensor}"), &got, &expected);
+        }
+    }
+}
+
+/// Batches of digits, over and over.
+fn batches(size: usize, count: usize) -> Vec<Batch> {
+    let loader = Loader::new(digits().train, size, 64);
+    (0..)
+        .flat_map(|epoch| loader.epoch(Some(Stream::new(epoch, "order"))))
+        .filter(|b| b.valid as usize == size)
+        .take(count)
+        .collect()
+}
+
+#[test]
+fn the_first_loss_that_is_no_number_is_named() {
+    for (name, engine) in support::engines() {
+        for poison in [f32::NAN, f32::INFINITY] {
+            let (_, engine) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+            let mut session = session(&[40], 32, engine);
+            for (step, batch) in batches(32, 9).iter().enumerate() {
+                if step == 5 {
+                    let data = vec![poison; 10];
+                    session.set_tensor("norm2.scale", &Tensor::Floats { shape: vec![10], data }).unwrap();
+                }
+                block_on(session.train(batch, step as u64, 9)).unwrap();
+            }
+            assert_eq!(interval(&mut session).unwrap_err(), 5, "{name}: first step after norm2.scale became {poison}");
+        }
+        let config = config(Settings { hidden: Some(vec![40]), epochs: Some(3), ..Settings::default() });
+        let mut trainer = trainer(config, digits(), engine);
+        let mut weights = block_on(trainer.weights()).unwrap();
+        let Some(Tensor::Floats { data, .. }) = weights.tensors.get_mut("norm2.bias") else { panic!("no bias") };
+        data[3] = f32::NAN;
+        trainer.set_weights(&weights).unwrap();
+        let mut ended = 0;
+        let error =
+            block_on(trainer.fit(|event| ended += usize::from(matches!(event, Event::Epoch { .. })))).unwrap_err();
+        assert!(
+            matches!(error, Error::Diverged { step: 0, epoch: 1 }),
+            "{name}: expected step 0 of epoch 1, got {error:?}"
+        );
+        assert!(error.to_string().contains("step 0"), "{name}: the message names the step: {error}");
+        assert_eq!(ended, 0, "{name}: epochs told before the end");
+    }
+}
+
+/// A rate beyond all measure makes the loss infinite on its own, some steps later; the step is the one that a look at each loss finds.
+#[test]
+fn a_huge_rate_diverges() {
+    for (name, engine) in support::engines() {
+        let settings =
+            Settings { hidden: Some(vec![40]), epochs: Some(2), float_rate: Some(3e38), ..Settings::default() };
+        let config = config(settings);
+        let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+        let model = spec(&[40]).build().unwrap();
+        let mut session =
+            block_on(Session::new(&model, Loss::CrossEntropy(0.0), Some(config.rules().unwrap()), 100, 1, other))
+                .unwrap();
+        let order = Stream::new(config.seed, "order.1");
+        let mut first = None;
+        for (step, batch) in Loader::new(digits().train, 100, 64).epoch(Some(order)).enumerate() {
+            block_on(session.train(&batch, step as u64, 30)).unwrap();
+            if let Err(step) = interval(&mut session) {
+                first = Some(step);
+                break;
+            }
+        }
+        let first = first.unwrap_or_else(|| panic!("{name}: expected a loss that is no number"));
+        assert!(first > 0, "{name}: the first loss comes before the first update");
+        match block_on(trainer(config, digits(), engine).fit(|_| {})) {
+            Err(Error::Diverged { step, epoch: 1 }) => assert_eq!(step, first, "{name}: step"),
+            other => panic!("{name}: expected Diverged at step {first}, got {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn digits_reach_97_percent() {
+    let mut trainer = trainer(config(Settings::default()), digits(), cpu(None));
+    let outcome = block_on(trainer.fit(|_| {})).unwrap();
+    println!("digits: {:.2} % in {:.1} s", 100.0 * outcome.test_accuracy, outcome.seconds);
+    assert!(outcome.test_accuracy >= 0.97, "digits after 30 epochs: expected at least 97 %, got {outcome:?}");
+}

@@ -47,6 +47,10 @@ pub enum Command {
     Eval(EvalArgs),
     /// What a network holds and costs, layer by layer
     Summary(ModelArgs),
+    /// Train over a grid of settings and several seeds; goes on where it stopped
+    Sweep(Box<SweepArgs>),
+    /// Curves of runs, in the terminal and as SVG
+    Plot(PlotArgs),
     /// Devices that `--device` takes
     Devices,
     /// Measure kernels or a training step; every answer is checked first
@@ -71,6 +75,37 @@ pub struct TrainArgs {
     /// Settings.
     #[command(flatten)]
     pub settings: Settings,
+}
+
+/// Arguments of `sweep`.
+#[derive(Args, Debug)]
+pub struct SweepArgs {
+    /// Values of a setting, by its name in files: `--grid alpha=1e-4,1e-3`; several make a grid
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    pub grid: Vec<String>,
+    /// Runs of each place of the grid, with seeds from --seed on
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seeds: u64,
+    /// TOML file with settings by the names of the flags; flags win
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for the runs, results.json, results.csv and, with two settings, heat-map.svg
+    #[arg(long, value_name = "DIR", default_value = "runs/sweep")]
+    pub run: PathBuf,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Arguments of `plot`.
+#[derive(Args, Debug)]
+pub struct PlotArgs {
+    /// Folders of runs on the same data
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The picture [default: curves.svg in the first run's folder]
+    #[arg(long, value_name = "FILE.svg")]
+    pub out: Option<PathBuf>,
 }
 
 /// Arguments of `eval`.

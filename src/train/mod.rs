@@ -5,6 +5,7 @@ mod event;
 mod metrics;
 mod run;
 mod session;
+mod sweep;
 mod trainer;
 
 pub use config::{LOSSES, OptimizerConfig, Settings, TrainConfig};
@@ -12,4 +13,5 @@ pub use event::{Event, StopHandle};
 pub use metrics::Interval;
 pub use run::Run;
 pub use session::{Evaluation, Loss, Rules, Session};
+pub use sweep::{Axis, Cell, Place, Sweep};
 pub use trainer::{Outcome, Trainer};

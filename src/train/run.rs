@@ -71,6 +71,20 @@ impl Run {
         }
     }
 
+    /// What happened in a run, from its `metrics.jsonl`.
+    pub fn events(folder: &Path) -> Result<Vec<Event>> {
+        let path = folder.join("metrics.jsonl");
+        let text = std::fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
+        let event = |(number, line): (usize, &str)| {
+            serde_json::from_str(line).map_err(|e| Error::Format {
+                path: path.clone(),
+                expected: "an event a line".into(),
+                got: format!("line {}: {e}", number + 1),
+            })
+        };
+        text.lines().enumerate().map(event).collect()
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_whole(&self.folder.join(name), bytes)
     }
@@ -78,7 +92,7 @@ impl Run {
 
 /// Writes a file under another name in the same folder, then renames it: readers see the old file or the new one, never a part.
 #[cfg(not(target_arch = "wasm32"))]
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
@@ -93,6 +107,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// There are no files in a browser.
 #[cfg(target_arch = "wasm32")]
-fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
+pub(super) fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
     Err(Error::file("writing", path)(std::io::ErrorKind::Unsupported.into()))
 }

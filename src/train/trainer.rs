@@ -103,6 +103,11 @@ impl Trainer {
         self.stop.clone()
     }
 
+    /// Lets a handle made elsewhere end training.
+    pub fn set_stop_handle(&mut self, stop: StopHandle) {
+        self.stop = stop;
+    }
+
     /// Starts from these weights instead of drawn ones.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.session.set_weights(weights)

@@ -13,6 +13,9 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use std::sync::Arc;
 use web_time::Instant;
 
+/// More threads than any machine has cores are a mistake.
+const MOST_THREADS: usize = 1024;
+
 /// A cache line, so that slots start on one.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -69,6 +72,9 @@ pub struct CpuEngine {
 impl CpuEngine {
     /// An engine on so many threads; `None` takes all cores.
     pub fn new(threads: Option<usize>) -> Result<Self> {
+        if let Some(threads) = threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
+            return Err(Error::setting("threads", format!("1 to {MOST_THREADS}"), threads));
+        }
         let isa = bits::active().map_err(|message| Error::Device {
             device: "cpu".into(),
             doing: "choosing the instruction set".into(),

@@ -243,9 +243,6 @@ impl TrainConfig {
         if self.batch_size == 0 {
             return Err(Error::setting("batch-size", "at least 1", self.batch_size));
         }
-        if self.threads == Some(0) {
-            return Err(Error::setting("threads", "at least 1", 0));
-        }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::setting("label-smoothing", "a share in [0, 1)", self.label_smoothing));
         }

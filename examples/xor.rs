@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let settings = Settings {
         epochs: Some(200),
         batch_size: Some(20),
-        alpha: Some(0.05),
+        alpha: Some(0.05.into()),
         float_rate: Some(0.03),
         ..Settings::default()
     };

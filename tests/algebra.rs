@@ -5,14 +5,14 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
 
 mod support;
+#[path = "support/update.rs"]
+mod update;
 
-use plusminus::graph::{Graph, Init, Plan, Role, plan};
-use plusminus::optim::{CascadedEma, Ema, Optimizer, Schedule, Slot};
-use plusminus::runtime::{CpuEngine, Engine, StepParams};
-use plusminus::tensor::{BitMatrix, DType, Layout, Stream, TensorType};
-use pollster::block_on;
+use plusminus::optim::{BinaryOptimizer, CEMA, EMA, Knob, Optimizer, Schedule};
+use plusminus::runtime::{CpuEngine, Engine};
+use plusminus::tensor::Stream;
 use std::f64::consts::PI;
-use std::sync::Arc;
+use update::Update;
 
 const WEIGHTS: usize = 2048;
 const STEPS: u64 = 3000;
@@ -137,55 +137,19 @@ fn momentum_sgd_is_the_cascade() {
     }
 }
 
-/// A rule's update of one weight matrix, alone on an engine.
-struct Update {
-    plan: Plan,
-    engine: Box<dyn Engine>,
-    rule: Box<dyn Optimizer>,
-    ty: TensorType,
+fn cascade(alpha: f32, gamma: f32, schedule: &Schedule) -> BinaryOptimizer {
+    CEMA.with([("alpha", Knob::new(alpha, schedule.clone())), ("gamma", gamma.into())]).unwrap()
 }
 
-impl Update {
-    fn new(rule: Box<dyn Optimizer>, rows: usize, columns: usize, mut engine: Box<dyn Engine>) -> Self {
-        let mut graph = Graph::new();
-        let ty = TensorType::new(DType::F32, Layout::Rows, &[rows, columns]);
-        let parameter = graph.parameter("w", TensorType::bits(rows, columns), Role::Binary, Init::Signs);
-        let gradient = graph.input("g", ty.clone());
-        let flips = graph.state("flips", TensorType::plain(DType::U32, &[2]), Init::Words(0));
-        rule.update(&mut graph, Slot { parameter, gradient, knob: 3, flips: Some((flips, 1)) }).unwrap();
-        let mut plan = plan(&[("update", &graph)]);
-        plan.program.poison = Some(0x7fc0_0000);
-        block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
-        let signs = BitMatrix::random(rows, columns, Stream::new(5, "w"));
-        engine.upload(plan.id("w"), signs.panels()).unwrap();
-        for (id, info) in plan.named.values().filter(|(_, info)| !["w", "g"].contains(&info.name.as_str())) {
-            engine.upload(*id, &vec![0; info.ty.words()]).unwrap();
-        }
-        Self { plan, engine, rule, ty }
-    }
-
-    fn step(&mut self, gradient: &[u32], step: u64, total: u64) {
-        let mut values = StepParams { step: step as u32, valid_rows: 1, ..StepParams::default() };
-        values.knobs[3] = self.rule.knobs(step, total);
-        block_on(self.engine.play(0, &[(self.plan.id("g"), gradient)], &values)).unwrap();
-    }
-
-    fn words(&mut self, name: &str) -> Vec<u32> {
-        let download = self.engine.download(&[self.plan.id(name)]).unwrap();
-        block_on(download).unwrap().remove(0)
-    }
-
-    fn signs(&mut self) -> BitMatrix {
-        let words = self.words("w");
-        BitMatrix::from_panels(self.ty.rows(), self.ty.columns(), words).expect("tails stay 0")
-    }
+fn average(alpha: f32, schedule: &Schedule) -> BinaryOptimizer {
+    EMA.with([("alpha", Knob::new(alpha, schedule.clone()))]).unwrap()
 }
 
 /// Follows one rule for `steps` steps with the same knobs and gradients in f64. `gamma` 1 is a single filter.
-fn follow(name: &str, rule: Box<dyn Optimizer>, gamma: f32, steps: u64, engine: Box<dyn Engine>) {
+fn follow(name: &str, rule: BinaryOptimizer, gamma: f32, steps: u64, engine: Box<dyn Engine>) {
     // Neither extent is a multiple of 32, and the states have padded rows.
     let (rows, columns) = (37, 61);
-    let mut update = Update::new(rule, rows, columns, engine);
+    let mut update = Update::new(rule, [rows, columns], engine);
     let pitch = columns.div_ceil(32) * 32;
     let (mut m, mut h) = (vec![0.0_f64; rows * columns], vec![0.0_f64; rows * columns]);
     let mut noise = Noise::new(3);
@@ -193,7 +157,7 @@ fn follow(name: &str, rule: Box<dyn Optimizer>, gamma: f32, steps: u64, engine: 
     let (mut differ, mut compared, mut largest, mut flips) = (0_u64, 0_u64, 0.0_f64, 0_u64);
     let mut before = update.signs();
     for step in 0..steps {
-        let alpha = f64::from(update.rule.knobs(step, steps)[0]);
+        let alpha = f64::from(update.rule.knobs(step, steps)[0][0]);
         for i in 0..rows * columns {
             let g = (1e-3 * gradient(&mut noise, i, step)) as f32;
             words[i / columns * pitch + i % columns] = g.to_bits();
@@ -242,18 +206,18 @@ fn follow(name: &str, rule: Box<dyn Optimizer>, gamma: f32, steps: u64, engine: 
 #[test]
 fn the_kernels_follow_the_f64_filter() {
     for (alpha, gamma, schedule, steps) in [
-        (1e-2, 0.1, Schedule::Constant, 1000),
-        (1e-3, 0.1, Schedule::Linear, 1000),
-        (1e-4, 0.2, Schedule::Constant, 3000),
-        (1e-4, 0.2, Schedule::Cosine, 1000),
+        (1e-2, 0.1, Schedule::constant(), 1000),
+        (1e-3, 0.1, Schedule::linear(), 1000),
+        (1e-4, 0.2, Schedule::constant(), 3000),
+        (1e-4, 0.2, Schedule::cosine(), 1000),
     ] {
         for (engine_name, engine) in support::engines() {
-            let name = format!("{engine_name}: cascade, alpha {alpha}, gamma {gamma}, {schedule:?}");
-            follow(&name, Box::new(CascadedEma::new(alpha, gamma, schedule).unwrap()), gamma, steps, engine);
+            let name = format!("{engine_name}: cascade, alpha {alpha}, gamma {gamma}, {schedule}");
+            follow(&name, cascade(alpha, gamma, &schedule), gamma, steps, engine);
         }
         for (engine_name, engine) in support::engines() {
-            let name = format!("{engine_name}: one average, alpha {alpha}, {schedule:?}");
-            follow(&name, Box::new(Ema::new(alpha, schedule).unwrap()), 1.0, steps, engine);
+            let name = format!("{engine_name}: one average, alpha {alpha}, {schedule}");
+            follow(&name, average(alpha, &schedule), 1.0, steps, engine);
         }
     }
 }
@@ -267,15 +231,14 @@ fn expected_flips(alpha: f64, gamma: f64) -> f64 {
 
 #[test]
 fn noise_flips_weights_as_often_as_theory_says() {
-    let cascade =
-        |alpha, gamma| -> Box<dyn Optimizer> { Box::new(CascadedEma::new(alpha, gamma, Schedule::Constant).unwrap()) };
+    let cascade = |alpha, gamma| cascade(alpha, gamma, &Schedule::constant());
     // Every step a window of this pool: to each weight its numbers come in an order of their own. They must be normal: with one average
     // the ratio goes with the mean of |g|, which another distribution of the same variance has otherwise.
     let mut noise = Noise::new(4);
     let pool: Vec<f64> = (0..1 << 21).map(|_| noise.next()).collect();
     let mean = pool.iter().sum::<f64>() / pool.len() as f64;
     let pool: Vec<u32> = pool.iter().map(|g| ((g - mean) as f32).to_bits()).collect();
-    let ema: Box<dyn Optimizer> = Box::new(Ema::new(1e-2, Schedule::Constant).unwrap());
+    let ema = average(1e-2, &Schedule::constant());
     // Steps until the start is forgotten: exp(-2 alpha steps) of the variance is left.
     for (name, rule, alpha, gamma, burn, steps) in [
         ("cascade", cascade(5e-2, 0.2), 5e-2, 0.2, 200, 800),
@@ -285,7 +248,7 @@ fn noise_flips_weights_as_often_as_theory_says() {
     ] {
         let (rows, columns) = (160, 256);
         let engine = Box::new(CpuEngine::new(None).unwrap());
-        let mut update = Update::new(rule, rows, columns, engine);
+        let mut update = Update::new(rule, [rows, columns], engine);
         let offsets = Stream::new(5, "offsets");
         let mut start = 0;
         for step in 0..burn + steps {

@@ -12,7 +12,7 @@ use plusminus::ops::{
     MatmulInput, MatmulTransposed, MeanLoss, Normalise, SURROGATES, Sign, SignBackward, SoftmaxCrossEntropy,
     SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, XnorMatmul,
 };
-use plusminus::optim::{AdamUpdate, Filter, SgdUpdate};
+use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
 use plusminus::tensor::{DType, Layout, PANEL, Stream, TensorType, words_of};
 use std::collections::BTreeSet;
@@ -549,51 +549,123 @@ fn mean_loss_cases(m: usize, valid: usize) -> Vec<Case> {
     cases
 }
 
-fn optimizer_cases() -> Vec<Case> {
-    let mut cases = Vec::new();
-    for [m, n, _] in shapes() {
-        let (g, m0, h0) = (Matrix::reals(m, n, 1.0, "g"), Matrix::reals(m, n, 0.5, "m"), Matrix::reals(m, n, 0.5, "h"));
-        // Some states stay exactly 0: their weight is kept.
-        let zero = |r: usize, c: usize| (r + c).is_multiple_of(7);
-        let clear = |x: &Matrix| Matrix::from_fn(m, n, |r, c| if zero(r, c) { 0.0 } else { x.at(r, c) });
-        let (g, m0, h0, w0) = (clear(&g), clear(&m0), clear(&h0), Matrix::signs(m, n, "w"));
-        let (alpha, gamma) = (0.125_f32, 0.25_f32);
-        // Rounded as the kernels round, so that even the states are compared exactly... where adapters do not fuse.
-        let first = Matrix::from_fn(m, n, |r, c| m0.at(r, c) + f64::from(gamma) * (g.at(r, c) - m0.at(r, c)));
-        let second = |first: &Matrix| {
-            Matrix::from_fn(m, n, |r, c| h0.at(r, c) + f64::from(alpha) * (first.at(r, c) - h0.at(r, c)))
-        };
-        for cascade in [true, false] {
-            let h1 = second(if cascade { &first } else { &g });
-            let turned = |h: f64, w: f64| {
-                if h > 0.0 {
-                    -1.0
-                } else if h < 0.0 {
-                    1.0
-                } else {
-                    w
-                }
-            };
-            let w1 = Matrix::from_fn(m, n, |r, c| turned(h1.at(r, c), w0.at(r, c)));
-            let flipped = w1.data.iter().zip(&w0.data).filter(|(a, b)| a != b).count() as f64;
-            let undecided = h1.data.iter().any(|h| *h != 0.0 && h.abs() < 1e-6);
-            let name = format!("filter {m} x {n}, cascade {cascade}");
-            let mut case = Case::new(name, Filter { knob: 2, layer: 1 }).input(padded(m, n), &g);
-            case.step.knobs[2] = [alpha, gamma, 0.0, 0.0];
-            if cascade {
-                case = case.update(padded(m, n), &m0).expect(first.clone(), Compare::Float(2.0));
-            }
-            let counters = Matrix::from_fn(1, 3, |_, i| i as f64);
-            case = case.update(padded(m, n), &h0).update(TensorType::bits(m, n), &w0).update(words(3), &counters);
-            case.margin = Some(h1.clone());
-            case = case.expect(h1, Compare::Float(2.0)).expect(w1, Compare::Margin(1e-6));
-            let counted = Matrix::from_fn(1, 3, |_, i| i as f64 + if i == 1 { flipped } else { 0.0 });
-            case.expected.push((!undecided).then_some((counted, Compare::Exact)));
-            cases.push(case);
+/// What a rule for binary weights means, in f64: the new states and the verdict whose sign the weight becomes the opposite of.
+fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
+    let average = |old: f64, rate: f64, new: f64| old + rate * (new - old);
+    let sign = |v: f64| if v == 0.0 { 0.0 } else { v.signum() };
+    let obeyed = |m: f64, least: f64| if m.abs() > least { m } else { 0.0 };
+    let latent = |x: f64, clip: f64| (x.clamp(-clip, clip), -x.clamp(-clip, clip));
+    match rule {
+        "ema" => (vec![average(s[0], k[0], g)], average(s[0], k[0], g)),
+        "cema" => {
+            let m = average(s[0], k[1], g);
+            let h = average(s[1], k[0], m);
+            (vec![m, h], h)
         }
-        cases.extend(float_rule_cases(n * m));
+        "bop" => (vec![average(s[0], k[0], g)], obeyed(average(s[0], k[0], g), k[1])),
+        "bop2" => {
+            let (m, v) = (average(s[0], k[0], g), average(s[1], k[2], g * g));
+            (vec![m, v], obeyed(m, k[1] * (v.sqrt() + 1e-10)))
+        }
+        "diode" => {
+            let m = average(s[0], k[1], g);
+            let h = average(s[1], k[0], sign(m));
+            (vec![m, h], h)
+        }
+        "signum" => {
+            let m = average(s[1], k[1], g);
+            let (x, verdict) = latent(s[0] - k[0] * (sign(m) + k[2] * s[0]), k[3]);
+            (vec![x, m], verdict)
+        }
+        "latent-sgd" => {
+            let m = k[1] * s[1] + g + k[2] * s[0];
+            let (x, verdict) = latent(s[0] - k[0] * m, k[3]);
+            (vec![x, m], verdict)
+        }
+        "latent-adam" => {
+            let d = g + k[4] * s[0];
+            let (m, v) = (average(s[1], k[2], d), average(s[2], k[3], d * d));
+            let (x, verdict) = latent(s[0] - k[0] * m / (v.sqrt() * k[1] + k[6]), k[5]);
+            (vec![x, m, v], verdict)
+        }
+        other => panic!("no definition of the rule `{other}`"),
     }
-    cases
+}
+
+/// Knobs as the kernels get them: powers of two, so that f32 holds them; clips and thresholds that some weights meet.
+fn kernel_knobs(rule: &str) -> [f32; 8] {
+    match rule {
+        "bop" | "bop2" => [0.125, 0.0625, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0],
+        "signum" => [0.125, 0.25, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
+        "latent-sgd" => [0.125, 0.75, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
+        "latent-adam" => [0.125, 1.25, 0.25, 0.125, 0.5, 0.25, 1e-8, 0.0],
+        _ => [0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
+    }
+}
+
+fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
+    // Some states and gradients are exactly 0: their weight is kept.
+    let clear = |name: &str, bound: f32| {
+        let x = Matrix::reals(m, n, bound, name);
+        Matrix::from_fn(m, n, |r, c| if (r + c).is_multiple_of(7) { 0.0 } else { x.at(r, c) })
+    };
+    let (g, w) = (clear("g", 1.0), Matrix::signs(m, n, "w"));
+    let squares = |name: &str| name == "v";
+    let states: Vec<Matrix> = rule
+        .states
+        .iter()
+        .map(|(name, _)| {
+            let x = clear(name, 0.5);
+            Matrix::from_fn(m, n, |r, c| if squares(name) { x.at(r, c).abs() } else { x.at(r, c) })
+        })
+        .collect();
+    let knobs = kernel_knobs(rule.name);
+    let after = |r: usize, c: usize| {
+        let old: Vec<f64> = states.iter().map(|s| s.at(r, c)).collect();
+        definition(rule.name, g.at(r, c), &old, knobs.map(f64::from))
+    };
+    let w1 = Matrix::from_fn(m, n, |r, c| match after(r, c).1 {
+        v if v > 0.0 => -1.0,
+        v if v < 0.0 => 1.0,
+        _ => w.at(r, c),
+    });
+    // How far from a decision: a verdict of 0 beside a threshold is as near as the average to the threshold.
+    let margin = Matrix::from_fn(m, n, |r, c| {
+        let (new, verdict) = after(r, c);
+        match rule.name {
+            "bop" => new[0].abs() - f64::from(knobs[1]),
+            "bop2" => new[0].abs() - f64::from(knobs[1]) * new[1].sqrt(),
+            _ if verdict == 0.0 => 1.0,
+            _ => verdict,
+        }
+    });
+    let undecided = margin.data.iter().any(|v| v.abs() < 1e-6);
+    let flipped = w1.data.iter().zip(&w.data).filter(|(a, b)| a != b).count() as f64;
+    let op = BinaryUpdate { rule, knob: 2, layer: 1 };
+    let mut case = Case::new(format!("{} {m} x {n}", rule.name), op).input(padded(m, n), &g);
+    case.step.knobs[2].copy_from_slice(&knobs[..4]);
+    case.step.knobs[3].copy_from_slice(&knobs[4..]);
+    case.margin = Some(margin);
+    let counters = Matrix::from_fn(1, 3, |_, i| i as f64);
+    case = case.update(TensorType::bits(m, n), &w).update(words(3), &counters).expect(w1, Compare::Margin(1e-6));
+    let counted = Matrix::from_fn(1, 3, |_, i| i as f64 + if i == 1 { flipped } else { 0.0 });
+    case.expected.push((!undecided).then_some((counted, Compare::Exact)));
+    for (i, state) in states.iter().enumerate() {
+        // Where an average is divided by the root of a small square, its rounding grows.
+        let scale = if rule.name == "latent-adam" { 20.0 } else { 4.0 };
+        let new = Matrix::from_fn(m, n, |r, c| after(r, c).0[i]);
+        case = case.update(padded(m, n), state).expect(new, Compare::Float(scale));
+    }
+    case
+}
+
+fn optimizer_cases() -> Vec<Case> {
+    let shapes = shapes().into_iter().map(|[m, n, _]| [m, n]);
+    let of = |[m, n]: [usize; 2]| {
+        let binary = BINARY_RULES.into_iter().map(move |rule| binary_rule_case(rule, m, n));
+        binary.chain(float_rule_cases(n * m))
+    };
+    shapes.flat_map(of).collect()
 }
 
 fn float_rule_cases(n: usize) -> Vec<Case> {

@@ -7,7 +7,7 @@ mod support;
 
 use plusminus::data::{Batch, Loader, digits};
 use plusminus::nn::{ModelSpec, PixelScale};
-use plusminus::optim::{Adam, CascadedEma, Schedule};
+use plusminus::optim::{Adam, CEMA, Schedule};
 use plusminus::runtime::Engine;
 use plusminus::tensor::Stream;
 use plusminus::train::{Loss, Rules, Session};
@@ -24,8 +24,8 @@ fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
         pixels: PixelScale::to_unit(16),
     };
     let rules = Rules {
-        binary: Box::new(CascadedEma::new(1e-3, 0.1, Schedule::Linear).unwrap()),
-        float: Box::new(Adam::new(1e-3, Schedule::Constant).unwrap()),
+        binary: Box::new(CEMA.with([("alpha", 1e-3), ("gamma", 0.1)]).unwrap()),
+        float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
     };
     let model = spec.build().unwrap();
     block_on(Session::new(&model, Loss::CrossEntropy(0.0), Some(rules), batch, 1, engine)).unwrap()

@@ -10,7 +10,7 @@ mod tolerance;
 
 use plusminus::data::Batch;
 use plusminus::nn::{Model, ModelSpec, PixelScale, Tensor};
-use plusminus::optim::{Adam, CascadedEma, Schedule};
+use plusminus::optim::{Adam, CEMA, Schedule};
 use plusminus::runtime::Engine;
 use plusminus::tensor::BitMatrix;
 use plusminus::train::{Loss, Rules, Session};
@@ -86,8 +86,8 @@ fn session(engine: Box<dyn Engine>) -> Session {
     };
     let model: Model = spec.build().unwrap();
     let rules = Rules {
-        binary: Box::new(CascadedEma::new(0.01, 0.1, Schedule::Linear).unwrap()),
-        float: Box::new(Adam::new(1e-3, Schedule::Constant).unwrap()),
+        binary: Box::new(CEMA.with([("alpha", 0.01), ("gamma", 0.1)]).unwrap()),
+        float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
     };
     block_on(Session::with_gradients(&model, Loss::CrossEntropy(0.0), rules, 16, 1, engine)).unwrap()
 }

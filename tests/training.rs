@@ -10,7 +10,7 @@ mod tolerance;
 use plusminus::Error;
 use plusminus::data::{Batch, Data, InMemory, Loader, digits};
 use plusminus::nn::{ModelSpec, PixelScale, Tensor, Weights};
-use plusminus::optim::{Adam, CascadedEma, Schedule};
+use plusminus::optim::{Adam, CEMA, Schedule};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
 use plusminus::train::{Event, Interval, Loss, Rules, Run, Session, Settings, TrainConfig, Trainer};
@@ -53,8 +53,8 @@ fn assert_same_bits(what: &str, got: &Weights, expected: &Weights) {
 
 fn rules() -> Rules {
     Rules {
-        binary: Box::new(CascadedEma::new(1e-3, 0.1, Schedule::Linear).unwrap()),
-        float: Box::new(Adam::new(1e-3, Schedule::Constant).unwrap()),
+        binary: Box::new(CEMA.with([("alpha", 1e-3), ("gamma", 0.1)]).unwrap()),
+        float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
     }
 }
 
@@ -131,7 +131,7 @@ fn xor_is_learned() {
             hidden: Some(vec![64]),
             batch_size: Some(40),
             epochs: Some(60),
-            alpha: Some(1e-2),
+            alpha: Some(1e-2.into()),
             ..Settings::default()
         });
         let mut trainer = trainer(config, xor(), engine);

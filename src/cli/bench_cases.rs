@@ -1,7 +1,7 @@
 //! Kernels to measure: operands, how to record one call, and the plain definition that its answer is checked against.
 
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
-use crate::optim::CascadedEma;
+use crate::optim::CEMA;
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, PANEL, Stream, words_of};
 
@@ -117,15 +117,15 @@ fn cascade(size: usize) -> Case {
     let weights = size * size;
     let (g, m, h) = (floats(weights, "g"), floats(weights, "m"), floats(weights, "h"));
     let (alpha, gamma) = (0.25_f32, 0.5_f32);
-    let operands = vec![g.clone(), m.clone(), h.clone(), vec![0; size * words_of(size)], vec![0]];
-    let record = move |recording: &mut Recording| CascadedEma::dispatch(recording, IDS, [size; 2], 0, 0);
+    let operands = vec![g.clone(), vec![0; size * words_of(size)], vec![0], m.clone(), h.clone()];
+    let record = move |recording: &mut Recording| CEMA.dispatch(recording, &IDS, [size; 2], 0, 0);
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
             let [g, m, h] = [&g, &m, &h].map(|v| f32::from_bits(v[r * size + c]));
             let m = m + gamma * (g - m);
             let h = h + alpha * (m - h);
-            let bit = words[3][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
-            compare((r, c), f64::from(f32::from_bits(words[2][r * size + c])), f64::from(h), 1e-6)?;
+            let bit = words[1][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
+            compare((r, c), f64::from(f32::from_bits(words[4][r * size + c])), f64::from(h), 1e-6)?;
             compare((r, c), f64::from(bit), f64::from(u8::from(h < 0.0)), if h.abs() < 1e-6 { 1.0 } else { 0.0 })
         })
     };

@@ -27,6 +27,10 @@ pub enum Init {
     Signs,
     /// Uniform floats in +-bound, by the stream of the parameter's name.
     Uniform(f32),
+    /// The factor times the sign (as drawn, or loaded) of the parameter that a state `PARAMETER.STATE` is named after.
+    Along(f32),
+    /// The same times a number drawn from [0, 1), by the stream of the state's name.
+    Spread(f32),
     /// The same float everywhere.
     Fill(f32),
     /// The same word everywhere.

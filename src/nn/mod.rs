@@ -15,5 +15,5 @@ pub use dense::Dense;
 pub use layer::{Builder, Cost, Layer, Mode};
 pub use model::{Model, PixelScale, Summary, SummaryRow};
 pub use quantizer::Quantizer;
-pub use weights::{Tensor, Weights};
+pub use weights::{Tensor, Weights, owner};
 pub use zoo::{MODELS, ModelSpec};

@@ -22,6 +22,11 @@ pub enum Tensor {
     },
 }
 
+/// The parameter that a state is named after: `dense1.weight` of `dense1.weight.h`.
+pub fn owner(state: &str) -> &str {
+    state.rsplit_once('.').map_or(state, |(parameter, _)| parameter)
+}
+
 /// Named tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
@@ -37,12 +42,37 @@ impl Tensor {
             Init::Signs => BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, &info.name)).panels().to_vec(),
             Init::Words(word) => vec![word; ty.words()],
             Init::Fill(value) => vec![value.to_bits(); ty.words()],
+            Init::Along(_) | Init::Spread(_) => {
+                let parameter = owner(&info.name);
+                let signs = BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, parameter));
+                Self::along(info, init, seed, &signs).expect("made for this type")
+            }
             Init::Uniform(bound) => {
                 let stream = Stream::new(seed, &info.name);
                 let data = (0..ty.elements() as u64).map(|i| bound * (2.0 * stream.unit(i) - 1.0)).collect();
                 Self::Floats { shape: ty.shape.clone(), data }.to_words(ty).expect("made for this type")
             }
         }
+    }
+
+    /// First content of a state that starts along the signs of its parameter; `None` where it does not, or the shapes differ.
+    pub fn along(info: &ValueInfo, init: Init, seed: u64, signs: &BitMatrix) -> Option<Vec<u32>> {
+        let stream = Stream::new(seed, &info.name);
+        let size = |i: usize| match init {
+            Init::Along(factor) => Some(factor),
+            Init::Spread(bound) => Some(bound * stream.unit(i as u64)),
+            _ => None,
+        };
+        let (rows, columns) = (info.ty.rows(), info.ty.columns());
+        if (signs.rows(), signs.columns()) != (rows, columns) {
+            return None;
+        }
+        let value = |i: usize| {
+            let sign = if signs.is_positive(i / columns, i % columns) { 1.0 } else { -1.0 };
+            Some(sign * size(i)?)
+        };
+        let data = (0..rows * columns).map(value).collect::<Option<Vec<f32>>>()?;
+        Self::Floats { shape: info.ty.shape.clone(), data }.to_words(&info.ty)
     }
 
     /// From the words of a device's tensor.

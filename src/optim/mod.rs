@@ -1,7 +1,12 @@
 //! Optimizers: filters whose sign is the weight, and the usual rules for float parameters.
 
 mod adam;
+mod binary;
+mod bop;
+mod diode;
 mod filter;
+mod knob;
+mod latent;
 mod optimizer;
 mod roll_call;
 mod schedule;
@@ -9,9 +14,14 @@ mod sgd;
 mod spec;
 
 pub use adam::{Adam, AdamUpdate};
-pub use filter::{CascadedEma, Ema, Filter};
+pub use binary::{BinaryOptimizer, BinaryRule, BinaryUpdate, Start, in_order, sweep};
+pub use bop::{BOP, BOP2};
+pub use diode::RULE as DIODE;
+pub use filter::{CEMA, EMA};
+pub use knob::{Knob, KnobSpec, Range};
+pub use latent::{LATENT_ADAM, LATENT_SGD, SIGNUM};
 pub use optimizer::{Knobs, Optimizer, Slot};
 pub use roll_call::KERNELS;
 pub use schedule::Schedule;
 pub use sgd::{Sgd, SgdUpdate};
-pub use spec::{BINARY_RULES, BinaryRule, FLOAT_RULES, FloatRule};
+pub use spec::{BINARY_RULES, FLOAT_RULES, FloatRule};

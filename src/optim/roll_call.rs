@@ -1,7 +1,18 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
-use super::{adam, filter, sgd};
+use super::{adam, bop, diode, filter, latent, sgd};
 use crate::runtime::Kernel;
 
 /// Every kernel of `shaders/optim/`.
-pub static KERNELS: &[&Kernel] = &[&adam::ADAM, &filter::CASCADE, &filter::EMA, &sgd::SGD];
+pub static KERNELS: &[&Kernel] = &[
+    &adam::ADAM,
+    &bop::FIRST,
+    &bop::SECOND,
+    &filter::CASCADE,
+    &filter::AVERAGE,
+    &diode::DIODE,
+    &latent::ADAM,
+    &latent::SGD,
+    &latent::SIGN,
+    &sgd::SGD,
+];

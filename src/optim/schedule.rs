@@ -1,40 +1,212 @@
-//! Knobs as pure functions of the step.
+//! Schedules: a knob's value as a pure function of the step, in one line of text.
 
 use crate::error::{Error, Result};
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
-/// How a knob moves from its value at the first step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Schedule {
-    /// Stays.
-    Constant,
-    /// value * (1 - step / total): reaches 0 after the last step.
-    Linear,
-    /// value * (1 + cos(pi step / total)) / 2: reaches 0 after the last step.
-    Cosine,
+/// How a knob moves from its value at the first step: pieces that follow each other, each from where the one before it ended.
+///
+/// As text, pieces are joined by commas; `END` is a value of the knob (0 where it is left out), `@LENGTH` a number of steps or a share
+/// of the run such as `@20%`, which all pieces but the last need (the last takes what is left):
+///
+/// | text | from v, after t of n steps |
+/// |---|---|
+/// | `constant` | v |
+/// | `linear:END` | END + (v - END) (1 - t / n) |
+/// | `cosine:END` | END + (v - END) (1 + cos(pi t / n)) / 2 |
+/// | `exponential:END` | v (END / v)^(t / n), END above 0 |
+/// | `step:FACTOR:LENGTH` | v FACTOR^k after k times LENGTH |
+/// | `warmup:LENGTH` | v (t + 1) / n, so the first step is not lost; only at the beginning |
+///
+/// `linear`, `cosine:1e-5`, `warmup:500,cosine`, `constant@50%,linear`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Schedule(Vec<Piece>);
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Piece {
+    shape: Shape,
+    length: Option<Length>,
 }
 
-impl Schedule {
-    /// Every schedule by name.
-    pub const NAMES: [(&'static str, Self); 3] =
-        [("constant", Self::Constant), ("linear", Self::Linear), ("cosine", Self::Cosine)];
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Shape {
+    Constant,
+    Linear(f32),
+    Cosine(f32),
+    Exponential(f32),
+    Step(f32, Length),
+    WarmUp,
+}
 
-    /// The schedule of that name.
-    pub fn named(name: &str) -> Result<Self> {
-        let found = Self::NAMES.iter().find(|(n, _)| *n == name).map(|(_, s)| *s);
-        found.ok_or_else(|| Error::setting("schedule", Self::NAMES.map(|(n, _)| n).join(", "), name))
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Length {
+    Steps(u64),
+    Percent(f32),
+}
+
+/// What the error says of an unknown schedule.
+const NAMES: &str =
+    "constant, linear[:END], cosine[:END], exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, or several with commas";
+
+impl Schedule {
+    /// Stays.
+    pub fn constant() -> Self {
+        Self::of(Shape::Constant)
+    }
+
+    /// To 0 after the last step, in a straight line.
+    pub fn linear() -> Self {
+        Self::of(Shape::Linear(0.0))
+    }
+
+    /// To 0 after the last step, along half a cosine.
+    pub fn cosine() -> Self {
+        Self::of(Shape::Cosine(0.0))
+    }
+
+    fn of(shape: Shape) -> Self {
+        Self(vec![Piece { shape, length: None }])
     }
 
     /// The knob at step `step` (from 0) of `total`, where it starts at `value`.
-    pub fn at(self, value: f32, step: u64, total: u64) -> f32 {
-        let share = if total == 0 { 0.0 } else { step as f64 / total as f64 };
-        let factor = match self {
-            Self::Constant => 1.0,
-            Self::Linear => 1.0 - share,
-            Self::Cosine => 0.5 * (1.0 + (std::f64::consts::PI * share).cos()),
+    pub fn at(&self, value: f32, step: u64, total: u64) -> f32 {
+        let (mut from, mut start) = (f64::from(value), 0);
+        for (i, piece) in self.0.iter().enumerate() {
+            let left = total.saturating_sub(start);
+            let length = piece.length.map_or(left, |length| length.of(total));
+            let step = step - start;
+            if step < length || i + 1 == self.0.len() {
+                return piece.shape.at(from, step.min(length), length, total) as f32;
+            }
+            from = piece.shape.at(from, length, length, total);
+            start += length;
+        }
+        from as f32
+    }
+
+    /// The values that pieces end at, where they name one.
+    pub(super) fn ends(&self) -> impl Iterator<Item = f32> {
+        self.0.iter().filter_map(|piece| match piece.shape {
+            Shape::Linear(end) | Shape::Cosine(end) | Shape::Exponential(end) => Some(end),
+            Shape::Constant | Shape::Step(..) | Shape::WarmUp => None,
+        })
+    }
+}
+
+impl Shape {
+    /// After `t` of `length` steps, from `from`.
+    fn at(self, from: f64, t: u64, length: u64, total: u64) -> f64 {
+        let share = if length == 0 { 0.0 } else { t as f64 / length as f64 };
+        let toward = |end: f32, left: f64| f64::from(end) + (from - f64::from(end)) * left;
+        match self {
+            Self::Constant => from,
+            Self::Linear(end) => toward(end, 1.0 - share),
+            Self::Cosine(end) => toward(end, 0.5 * (1.0 + (std::f64::consts::PI * share).cos())),
+            Self::Exponential(end) => from * (f64::from(end) / from).powf(share),
+            Self::Step(factor, every) => from * f64::from(factor).powf((t / every.of(total).max(1)) as f64),
+            Self::WarmUp => from * ((t + 1) as f64 / length.max(1) as f64).min(1.0),
+        }
+    }
+}
+
+impl Length {
+    fn of(self, total: u64) -> u64 {
+        match self {
+            Self::Steps(steps) => steps,
+            Self::Percent(percent) => (f64::from(percent) / 100.0 * total as f64).round() as u64,
+        }
+    }
+}
+
+impl FromStr for Length {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::setting("schedule", "a LENGTH of at least 1 step, or a share of the run such as 20%", text);
+        let length = match text.strip_suffix('%') {
+            Some(percent) => Self::Percent(percent.parse().map_err(|_| wrong())?),
+            None => Self::Steps(text.parse().map_err(|_| wrong())?),
         };
-        (f64::from(value) * factor) as f32
+        let fine = match length {
+            Self::Steps(steps) => steps > 0,
+            Self::Percent(percent) => percent > 0.0 && percent <= 100.0,
+        };
+        if fine { Ok(length) } else { Err(wrong()) }
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let pieces = text.split(',').map(|piece| piece.trim().parse()).collect::<Result<Vec<Piece>>>()?;
+        let last = pieces.len() - 1;
+        if pieces[..last].iter().any(|piece| piece.length.is_none()) {
+            return Err(Error::setting("schedule", "a length behind every piece but the last, as in linear@500", text));
+        }
+        if pieces[1..].iter().any(|piece| piece.shape == Shape::WarmUp) {
+            return Err(Error::setting("schedule", "warmup only at the beginning", text));
+        }
+        Ok(Self(pieces))
+    }
+}
+
+impl FromStr for Piece {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong = || Error::setting("schedule", NAMES, text);
+        let (shape, length) = match text.split_once('@') {
+            Some((shape, length)) => (shape, Some(length.parse()?)),
+            None => (text, None),
+        };
+        let number = |text: &str| text.parse().ok().filter(|n: &f32| n.is_finite() && *n >= 0.0).ok_or_else(wrong);
+        let parts: Vec<&str> = shape.split(':').collect();
+        let shape = match parts[..] {
+            ["constant"] => Shape::Constant,
+            ["linear"] => Shape::Linear(0.0),
+            ["linear", end] => Shape::Linear(number(end)?),
+            ["cosine"] => Shape::Cosine(0.0),
+            ["cosine", end] => Shape::Cosine(number(end)?),
+            ["exponential", end] if number(end)? > 0.0 => Shape::Exponential(number(end)?),
+            ["step", factor, every] => Shape::Step(number(factor)?, every.parse()?),
+            ["warmup", length] => return Ok(Self { shape: Shape::WarmUp, length: Some(length.parse()?) }),
+            _ => return Err(wrong()),
+        };
+        Ok(Self { shape, length })
+    }
+}
+
+impl fmt::Display for Length {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Steps(steps) => write!(f, "{steps}"),
+            Self::Percent(percent) => write!(f, "{percent}%"),
+        }
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Piece { shape, length }) in self.0.iter().enumerate() {
+            f.write_str(if i == 0 { "" } else { "," })?;
+            let to = |end: &f32| if *end == 0.0 { String::new() } else { format!(":{end}") };
+            match shape {
+                Shape::Constant => f.write_str("constant")?,
+                Shape::Linear(end) => write!(f, "linear{}", to(end))?,
+                Shape::Cosine(end) => write!(f, "cosine{}", to(end))?,
+                Shape::Exponential(end) => write!(f, "exponential:{end}")?,
+                Shape::Step(factor, every) => write!(f, "step:{factor}:{every}")?,
+                Shape::WarmUp => f.write_str("warmup")?,
+            }
+            match (shape, length) {
+                (Shape::WarmUp, Some(length)) => write!(f, ":{length}")?,
+                (_, Some(length)) => write!(f, "@{length}")?,
+                (_, None) => {}
+            }
+        }
+        Ok(())
     }
 }
 
@@ -42,13 +214,67 @@ impl Schedule {
 mod tests {
     use super::*;
 
+    fn schedule(text: &str) -> Schedule {
+        text.parse().expect(text)
+    }
+
+    /// Every form, its value at the first step, half-way, and its end, of a knob that starts at 0.5 in a run of 100 steps.
+    const FORMS: [(&str, [f32; 3]); 12] = [
+        ("constant", [0.5, 0.5, 0.5]),
+        ("linear", [0.5, 0.25, 0.0]),
+        ("linear:0.1", [0.5, 0.3, 0.1]),
+        ("cosine", [0.5, 0.25, 0.0]),
+        ("cosine:0.1", [0.5, 0.3, 0.1]),
+        ("exponential:0.005", [0.5, 0.05, 0.005]),
+        ("step:0.5:40", [0.5, 0.25, 0.125]),
+        ("step:0.1:50%", [0.5, 0.05, 0.005]),
+        ("warmup:10", [0.05, 0.5, 0.5]),
+        ("warmup:10%,linear", [0.05, 0.5 * 50.0 / 90.0, 0.0]),
+        ("constant@50%,cosine:0.1", [0.5, 0.5, 0.1]),
+        ("linear:0.3@20,constant@30,exponential:0.03", [0.5, 0.3, 0.03]),
+    ];
+
     #[test]
-    fn ends() {
-        assert_eq!(Schedule::Constant.at(0.5, 10, 10), 0.5);
-        for schedule in [Schedule::Linear, Schedule::Cosine] {
-            assert_eq!(schedule.at(0.5, 0, 10), 0.5);
-            assert!((schedule.at(0.5, 5, 10) - 0.25).abs() < 1e-7);
-            assert!(schedule.at(0.5, 10, 10).abs() < 1e-7);
+    fn every_schedule_reaches_its_end() {
+        for (text, expected) in FORMS {
+            let schedule = schedule(text);
+            for (step, expected) in [0, 50, 100].into_iter().zip(expected) {
+                let got = schedule.at(0.5, step, 100);
+                assert!((got - expected).abs() < 1e-6, "{text}: step {step}: expected {expected}, got {got}");
+            }
+            assert_eq!(schedule.at(0.5, 100, 100), schedule.at(0.5, 1000, 100), "{text}: it stays at its end");
+            assert!(schedule.at(0.5, 0, 0).is_finite(), "{text}: a run of no steps");
+        }
+    }
+
+    #[test]
+    fn text_comes_back() {
+        for (text, _) in FORMS {
+            assert_eq!(schedule(text).to_string(), text);
+        }
+        assert_eq!(schedule("linear:0@9, constant@3").to_string(), "linear@9,constant@3");
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, word) in [
+            ("", "constant"),
+            ("nope", "nope"),
+            ("linear:x", "linear:x"),
+            ("linear:-1", "linear:-1"),
+            ("exponential", "exponential"),
+            ("exponential:0", "exponential:0"),
+            ("step:0.1", "step:0.1"),
+            ("warmup", "warmup"),
+            ("warmup:0", "at least 1"),
+            ("warmup:x", "LENGTH"),
+            ("linear@120%", "120%"),
+            ("linear,cosine", "linear@500"),
+            ("linear@5,warmup:3", "beginning"),
+            ("linear@5,", "constant"),
+        ] {
+            let error = text.parse::<Schedule>().expect_err(text).to_string();
+            assert!(error.contains(word) && error.contains("schedule"), "`{text}`: expected `{word}` in: {error}");
         }
     }
 }

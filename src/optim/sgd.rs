@@ -18,7 +18,7 @@ kernel!(
 const CHUNK: usize = 4096;
 
 /// v = momentum v + (g + decay p), p -= rate v, as PyTorch without dampening.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Sgd {
     /// Learning rate.
     pub rate: f32,
@@ -50,7 +50,7 @@ impl Optimizer for Sgd {
     }
 
     fn knobs(&self, step: u64, total: u64) -> Knobs {
-        [self.schedule.at(self.rate, step, total), self.momentum, self.decay, 0.0]
+        [[self.schedule.at(self.rate, step, total), self.momentum, self.decay, 0.0], [0.0; 4]]
     }
 
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {

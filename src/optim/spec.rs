@@ -1,25 +1,23 @@
 //! The roll-call: rules by name.
 
 use super::adam::Adam;
-use super::filter::{CascadedEma, Ema};
+use super::binary::BinaryRule;
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::sgd::Sgd;
+use super::{bop, diode, filter, latent};
 use crate::error::{Error, Result};
 
-/// A rule for binary weights, made from alpha, gamma and alpha's schedule.
-#[derive(Clone, Copy)]
-pub struct BinaryRule {
-    /// Name in flags and files.
-    pub name: &'static str,
-    /// Makes it; refuses knobs outside their range.
-    pub make: fn(f32, f32, Schedule) -> Result<Box<dyn Optimizer>>,
-}
-
 /// Every rule for binary weights.
-pub static BINARY_RULES: [BinaryRule; 2] = [
-    BinaryRule { name: "cema", make: |alpha, gamma, schedule| Ok(Box::new(CascadedEma::new(alpha, gamma, schedule)?)) },
-    BinaryRule { name: "ema", make: |alpha, _, schedule| Ok(Box::new(Ema::new(alpha, schedule)?)) },
+pub static BINARY_RULES: [&BinaryRule; 8] = [
+    &filter::CEMA,
+    &filter::EMA,
+    &bop::BOP,
+    &bop::BOP2,
+    &diode::RULE,
+    &latent::SIGNUM,
+    &latent::LATENT_SGD,
+    &latent::LATENT_ADAM,
 ];
 
 /// A rule for float parameters, made from its rate and the rate's schedule.
@@ -41,7 +39,7 @@ impl BinaryRule {
     /// The rule of that name.
     pub fn named(name: &str) -> Result<&'static Self> {
         let names = BINARY_RULES.map(|r| r.name).join(", ");
-        BINARY_RULES.iter().find(|r| r.name == name).ok_or_else(|| Error::setting("optimizer", names, name))
+        BINARY_RULES.into_iter().find(|r| r.name == name).ok_or_else(|| Error::setting("optimizer", names, name))
     }
 }
 
@@ -50,5 +48,24 @@ impl FloatRule {
     pub fn named(name: &str) -> Result<&'static Self> {
         let names = FLOAT_RULES.map(|r| r.name).join(", ");
         FLOAT_RULES.iter().find(|r| r.name == name).ok_or_else(|| Error::setting("float-optimizer", names, name))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_in_range_and_strangers_are_named() {
+        for rule in BINARY_RULES {
+            let made = rule.with::<f32>([]).expect("defaults");
+            assert_eq!(made.settings().count(), rule.knobs.len());
+            let error = rule.with([("volume", 11.0)]).expect_err("no such knob").to_string();
+            assert!(
+                error.contains(rule.name) && error.contains("volume") && error.contains(rule.knobs[0].name),
+                "{error}"
+            );
+        }
+        assert!(BinaryRule::named("sgd").is_err_and(|e| e.is_usage() && e.to_string().contains("latent-sgd")));
     }
 }

@@ -4,8 +4,10 @@ use super::session::{Loss, Rules};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{ModelSpec, PixelScale};
-use crate::optim::{BinaryRule, FloatRule, Schedule};
-use serde::{Deserialize, Serialize};
+use crate::optim::{BinaryRule, FloatRule, Knob};
+use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Names of the losses.
@@ -46,16 +48,51 @@ pub struct Settings {
     /// Passes over the data [default: 6; on digits 30]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub epochs: Option<u32>,
-    /// Rule of the binary weights: cema, ema [default: cema]
+    /// Rule of the binary weights: cema, ema, bop, bop2, diode, signum, latent-sgd, latent-adam [default: cema]. A KNOB below is
+    /// NUMBER or NUMBER,SCHEDULE; one that the rule does not have is refused
     #[cfg_attr(feature = "cli", arg(long, value_parser = parse_optimizer))]
     pub optimizer: Option<OptimizerConfig>,
-    /// Rate of the filter whose sign is the weight, in (0, 1] [default: 1e-3]
-    #[cfg_attr(feature = "cli", arg(long))]
-    pub alpha: Option<f32>,
-    /// Rate of the first of the cascaded filters, in (0, 1] [default: 0.1]
-    #[cfg_attr(feature = "cli", arg(long))]
-    pub gamma: Option<f32>,
-    /// How alpha moves: constant, linear, cosine (both to 0) [default: linear]
+    /// Rate of the filter whose sign is the weight, in (0, 1] [default: 1e-3,linear]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub alpha: Option<Knob>,
+    /// Rate of the average before it, in (0, 1]; cema, diode [default: 0.1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub gamma: Option<Knob>,
+    /// Rate of the average square, in (0, 1]; bop2 [default: 1e-2]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub sigma: Option<Knob>,
+    /// What the average must exceed to flip a weight; bop, bop2
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub threshold: Option<Knob>,
+    /// Start: states are -hold times the weight; filters [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub hold: Option<Knob>,
+    /// Learning rate of latent weights; signum, latent-sgd, latent-adam
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub lr: Option<Knob>,
+    /// Momentum of latent weights, in [0, 1); signum, latent-sgd [default: 0.9]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub momentum: Option<Knob>,
+    /// Decay of the first moment, in [0, 1); latent-adam [default: 0.9]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub beta1: Option<Knob>,
+    /// Decay of the second moment, in [0, 1); latent-adam [default: 0.999]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub beta2: Option<Knob>,
+    /// Weight decay of latent weights [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub weight_decay: Option<Knob>,
+    /// Latent weights stay in +-clip, or off [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub clip: Option<Knob>,
+    /// Latent weights start between 0 and init, with the weight's sign
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub init: Option<Knob>,
+    /// Start of a filter's states: zero (the first gradient decides every weight), hold (against the first gradients) [default: zero]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "START"))]
+    pub start: Option<String>,
+    /// How alpha moves, unless `--alpha NUMBER,SCHEDULE` says it: constant, linear[:END], cosine[:END], exponential:END,
+    /// step:FACTOR:LENGTH, warmup:LENGTH, joined by commas as in warmup:500,cosine or constant@50%,linear [default: linear]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
     pub alpha_schedule: Option<String>,
     /// Rule of the float parameters: adam, sgd [default: adam]
@@ -64,7 +101,7 @@ pub struct Settings {
     /// Learning rate of the float parameters [default: 1e-3]
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
     pub float_rate: Option<f32>,
-    /// How the float rate moves: constant, linear, cosine [default: constant]
+    /// How the float rate moves, as --alpha-schedule [default: constant]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
     pub float_schedule: Option<String>,
     /// Seed of everything that is random [default: 1]
@@ -79,7 +116,7 @@ pub struct Settings {
 }
 
 /// A rule: its name, or a table with its knobs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum OptimizerConfig {
     /// Knobs at their defaults, or beside it.
@@ -88,7 +125,7 @@ pub enum OptimizerConfig {
     Table(OptimizerTable),
 }
 
-/// `{ name, knobs = { alpha, gamma, schedule } }`.
+/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... } }`; knobs that are left out take their defaults.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerTable {
@@ -96,19 +133,32 @@ pub struct OptimizerTable {
     pub name: String,
     /// Its knobs.
     #[serde(default)]
-    pub knobs: OptimizerKnobs,
+    pub knobs: BTreeMap<String, Knob>,
 }
 
-/// Knobs of a rule; what is left out takes its default.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OptimizerKnobs {
-    /// Rate of the filter whose sign is the weight.
-    pub alpha: Option<f32>,
-    /// Rate of the first of the cascaded filters.
-    pub gamma: Option<f32>,
-    /// How alpha moves.
-    pub schedule: Option<String>,
+/// By hand, since an untagged enum forgets what was wrong inside the table.
+impl<'de> Deserialize<'de> for OptimizerConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(OptimizerVisitor)
+    }
+}
+
+struct OptimizerVisitor;
+
+impl<'de> Visitor<'de> for OptimizerVisitor {
+    type Value = OptimizerConfig;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the name of an optimizer, or a table { name, knobs }")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<OptimizerConfig, E> {
+        Ok(OptimizerConfig::Name(name.to_string()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<OptimizerConfig, A::Error> {
+        OptimizerTable::deserialize(MapAccessDeserializer::new(map)).map(OptimizerConfig::Table)
+    }
 }
 
 #[cfg(feature = "cli")]
@@ -143,6 +193,17 @@ impl Settings {
             optimizer: self.optimizer.or(other.optimizer),
             alpha: self.alpha.or(other.alpha),
             gamma: self.gamma.or(other.gamma),
+            sigma: self.sigma.or(other.sigma),
+            threshold: self.threshold.or(other.threshold),
+            hold: self.hold.or(other.hold),
+            lr: self.lr.or(other.lr),
+            momentum: self.momentum.or(other.momentum),
+            beta1: self.beta1.or(other.beta1),
+            beta2: self.beta2.or(other.beta2),
+            weight_decay: self.weight_decay.or(other.weight_decay),
+            clip: self.clip.or(other.clip),
+            init: self.init.or(other.init),
+            start: self.start.or(other.start),
             alpha_schedule: self.alpha_schedule.or(other.alpha_schedule),
             float_optimizer: self.float_optimizer.or(other.float_optimizer),
             float_rate: self.float_rate.or(other.float_rate),
@@ -153,20 +214,54 @@ impl Settings {
         }
     }
 
+    /// The knobs that are set beside the optimizer's table.
+    fn knobs(&self) -> impl Iterator<Item = (&'static str, &Knob)> {
+        let all = [
+            ("alpha", &self.alpha),
+            ("gamma", &self.gamma),
+            ("sigma", &self.sigma),
+            ("threshold", &self.threshold),
+            ("hold", &self.hold),
+            ("lr", &self.lr),
+            ("momentum", &self.momentum),
+            ("beta1", &self.beta1),
+            ("beta2", &self.beta2),
+            ("weight-decay", &self.weight_decay),
+            ("clip", &self.clip),
+            ("init", &self.init),
+        ];
+        all.into_iter().filter_map(|(name, knob)| Some((name, knob.as_ref()?)))
+    }
+
+    /// The rule with all of its knobs: those beside the table win over those in it.
+    fn optimizer_table(&self) -> Result<OptimizerTable> {
+        let (name, mut knobs) = match &self.optimizer {
+            None => ("cema".to_string(), BTreeMap::new()),
+            Some(OptimizerConfig::Name(name)) => (name.clone(), BTreeMap::new()),
+            Some(OptimizerConfig::Table(table)) => (table.name.clone(), table.knobs.clone()),
+        };
+        let rule = BinaryRule::named(&name)?;
+        knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
+        match self.start.as_deref() {
+            None => {}
+            Some("zero") => drop(knobs.insert("hold".into(), 0.0.into())),
+            Some("hold") => drop(knobs.entry("hold".into()).or_insert(rule.hold.into())),
+            Some(other) => return Err(Error::setting("start", "zero, hold", other)),
+        }
+        if let Some(schedule) = &self.alpha_schedule {
+            let default = rule.knobs.iter().find(|spec| spec.name == "alpha").map_or(0.0, |spec| spec.default);
+            knobs.entry("alpha".into()).or_insert(default.into()).schedule = Some(schedule.parse()?);
+        }
+        let made = rule.make(&knobs)?;
+        let knobs = made.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
+        Ok(OptimizerTable { name, knobs })
+    }
+
     /// Defaults filled in, ranges checked.
     pub fn resolve(self) -> Result<TrainConfig> {
+        let optimizer = self.optimizer_table()?;
         let dataset = self.dataset.unwrap_or_else(|| "digits".into());
         let digits = dataset == "digits";
-        let (name, knobs) = match self.optimizer {
-            None => ("cema".to_string(), OptimizerKnobs::default()),
-            Some(OptimizerConfig::Name(name)) => (name, OptimizerKnobs::default()),
-            Some(OptimizerConfig::Table(table)) => (table.name, table.knobs),
-        };
-        let knobs = OptimizerKnobs {
-            alpha: Some(self.alpha.or(knobs.alpha).unwrap_or(1e-3)),
-            gamma: Some(self.gamma.or(knobs.gamma).unwrap_or(0.1)),
-            schedule: Some(self.alpha_schedule.or(knobs.schedule).unwrap_or_else(|| "linear".into())),
-        };
         let hidden = self.hidden.unwrap_or_else(|| if digits { vec![512; 2] } else { vec![4096; 3] });
         let config = TrainConfig {
             dataset,
@@ -179,7 +274,7 @@ impl Settings {
             label_smoothing: self.label_smoothing.unwrap_or(0.0),
             batch_size: self.batch_size.unwrap_or(100),
             epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
-            optimizer: OptimizerTable { name, knobs },
+            optimizer,
             float_optimizer: self.float_optimizer.unwrap_or_else(|| "adam".into()),
             float_rate: self.float_rate.unwrap_or(1e-3),
             float_schedule: self.float_schedule.unwrap_or_else(|| "constant".into()),
@@ -285,12 +380,8 @@ impl TrainConfig {
 
     /// The rules.
     pub fn rules(&self) -> Result<Rules> {
-        let knobs = &self.optimizer.knobs;
-        let (alpha, gamma) = (knobs.alpha.unwrap_or(1e-3), knobs.gamma.unwrap_or(0.1));
-        let schedule = Schedule::named(knobs.schedule.as_deref().unwrap_or("linear"))?;
-        let binary = (BinaryRule::named(&self.optimizer.name)?.make)(alpha, gamma, schedule)?;
-        let float =
-            (FloatRule::named(&self.float_optimizer)?.make)(self.float_rate, Schedule::named(&self.float_schedule)?)?;
+        let binary = Box::new(BinaryRule::named(&self.optimizer.name)?.make(&self.optimizer.knobs)?);
+        let float = (FloatRule::named(&self.float_optimizer)?.make)(self.float_rate, self.float_schedule.parse()?)?;
         Ok(Rules { binary, float })
     }
 
@@ -306,24 +397,36 @@ mod tests {
 
     #[test]
     fn a_resolved_configuration_is_a_settings_file() {
-        let config = Settings { alpha: Some(0.01), ..Settings::default() }.resolve().expect("in range");
+        let config = Settings { alpha: Some(0.01.into()), ..Settings::default() }.resolve().expect("in range");
         let again: Settings = toml::from_str(&config.to_toml()).expect("it is TOML");
         assert_eq!(again.resolve().expect("in range"), config);
     }
 
     #[test]
     fn flags_win() {
-        let file = Settings { alpha: Some(0.1), epochs: Some(2), ..Settings::default() };
-        let both = Settings { alpha: Some(0.2), ..Settings::default() }.over(file);
-        assert_eq!((both.alpha, both.epochs), (Some(0.2), Some(2)));
+        let file = Settings { alpha: Some(0.1.into()), epochs: Some(2), ..Settings::default() };
+        let both = Settings { alpha: Some(0.2.into()), ..Settings::default() }.over(file);
+        assert_eq!((both.alpha, both.epochs), (Some(0.2.into()), Some(2)));
+    }
+
+    #[test]
+    fn a_rule_s_table_has_all_of_its_knobs_and_no_other() {
+        let settings = Settings { optimizer: Some(OptimizerConfig::Name("diode".into())), ..Settings::default() };
+        let start = Settings { start: Some("hold".into()), ..settings.clone() };
+        let table = start.resolve().expect("in range").optimizer;
+        assert_eq!(table.knobs.keys().collect::<Vec<_>>(), ["alpha", "gamma", "hold"]);
+        assert_eq!((table.knobs["hold"].value, &*table.knobs["alpha"].to_string()), (5e-3, "0.001,linear"));
+        let stranger = Settings { lr: Some(0.1.into()), ..settings };
+        let error = stranger.resolve().expect_err("diode has no lr").to_string();
+        assert!(error.contains("diode") && error.contains("gamma") && error.contains("lr = 0.1"), "{error}");
     }
 
     #[test]
     fn ranges_are_checked() {
         for wrong in [
-            Settings { alpha: Some(0.0), ..Settings::default() },
-            Settings { gamma: Some(1.5), ..Settings::default() },
-            Settings { alpha: Some(f32::NAN), ..Settings::default() },
+            Settings { alpha: Some(0.0.into()), ..Settings::default() },
+            Settings { gamma: Some(1.5.into()), ..Settings::default() },
+            Settings { alpha: Some(f32::NAN.into()), ..Settings::default() },
             Settings { hidden: Some(vec![0]), ..Settings::default() },
             Settings { model: Some("perceptron".into()), ..Settings::default() },
             Settings { surrogate: Some("stair".into()), ..Settings::default() },

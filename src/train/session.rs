@@ -4,7 +4,7 @@ use super::metrics::{Counters, Interval};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, plan};
-use crate::nn::{Mode, Model, Tensor, Weights};
+use crate::nn::{Mode, Model, Tensor, Weights, owner};
 use crate::ops::{MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::{Optimizer, Slot};
 use crate::runtime::{BufferId, Download, Engine, StepParams};
@@ -29,9 +29,9 @@ pub struct Rules {
     pub float: Box<dyn Optimizer>,
 }
 
-/// Which vec4 of a step's knobs belongs to which rule.
+/// The first of the two vec4 of a step's knobs that belong to each rule.
 const BINARY_KNOB: usize = 0;
-const FLOAT_KNOB: usize = 1;
+const FLOAT_KNOB: usize = 2;
 
 /// Steps whose losses the device keeps before they are read back.
 const RING: usize = 64;
@@ -41,7 +41,7 @@ pub struct Session {
     engine: Box<dyn Engine>,
     plan: Plan,
     rules: Option<Rules>,
-    seed: u32,
+    seed: u64,
     batch: usize,
     /// Binary parameters by name and size, in the order of the flip counters.
     binary: Vec<(String, u64)>,
@@ -118,17 +118,7 @@ impl Session {
         }
         let (classes, layers) = (model.outputs(), binary.len());
         let (train_counters, eval_counters) = (Counters::new(classes + layers.max(1)), Counters::new(classes));
-        Ok(Self {
-            engine,
-            plan,
-            rules,
-            seed: seed as u32,
-            batch,
-            binary,
-            train_counters,
-            eval_counters,
-            pending: (0, 0),
-        })
+        Ok(Self { engine, plan, rules, seed, batch, binary, train_counters, eval_counters, pending: (0, 0) })
     }
 
     /// Bytes of tensor memory that training would take, without a device.
@@ -171,13 +161,13 @@ impl Session {
         assert!((self.pending.0 as usize) < RING, "the ring of losses is full: read back first");
         let mut values = StepParams {
             step: step as u32,
-            seed: self.seed,
+            seed: self.seed as u32,
             valid_rows: batch.valid,
             loss_slot: self.pending.0 as u32,
             ..StepParams::default()
         };
-        values.knobs[BINARY_KNOB] = rules.binary.knobs(step, total);
-        values.knobs[FLOAT_KNOB] = rules.float.knobs(step, total);
+        values.knobs[BINARY_KNOB..][..2].copy_from_slice(&rules.binary.knobs(step, total));
+        values.knobs[FLOAT_KNOB..][..2].copy_from_slice(&rules.float.knobs(step, total));
         let recording = self.plan.recording("train").expect("compiled with rules");
         let inputs = self.inputs(batch);
         self.engine.play(recording, &inputs, &values).await?;
@@ -233,8 +223,12 @@ impl Session {
                 weights.clear();
             }
             let Some(batch) = batch else { break };
-            let values =
-                StepParams { seed: self.seed, valid_rows: batch.valid, loss_slot: slots, ..StepParams::default() };
+            let values = StepParams {
+                seed: self.seed as u32,
+                valid_rows: batch.valid,
+                loss_slot: slots,
+                ..StepParams::default()
+            };
             let inputs = self.inputs(&batch);
             self.engine.play(recording, &inputs, &values).await?;
             batch.labels[..batch.valid as usize].iter().for_each(|&l| evaluation.samples[l as usize] += 1);
@@ -266,7 +260,7 @@ impl Session {
         Ok(weights)
     }
 
-    /// Overwrites every parameter of the model.
+    /// Overwrites every parameter of the model; optimizer states that start along a parameter's signs start anew.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         for (id, info) in self.plan.named.values().filter(|(_, info)| Weights::holds(info)) {
             let found = weights.tensors.get(&info.name);
@@ -275,6 +269,13 @@ impl Session {
             let words =
                 words.ok_or_else(|| Error::shape(format!("weights `{}`", info.name), info.ty.to_string(), got()))?;
             self.engine.upload(*id, &words)?;
+        }
+        for (id, info) in self.plan.named.values() {
+            let ValueKind::State(init) = info.kind else { continue };
+            let Some(Tensor::Bits(signs)) = weights.tensors.get(owner(&info.name)) else { continue };
+            if let Some(words) = Tensor::along(info, init, self.seed, signs) {
+                self.engine.upload(*id, &words)?;
+            }
         }
         Ok(())
     }

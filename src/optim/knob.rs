@@ -1,0 +1,208 @@
+//! A knob: a number with a schedule, its text, and the table that says what a rule's knobs are.
+
+use super::schedule::Schedule;
+use crate::error::{Error, Result};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
+use std::fmt;
+use std::str::FromStr;
+
+/// A knob as it is set: `1e-3`, `1e-3,linear`, `0.1,warmup:500,cosine`, `off`. In a file a number, or such a text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Knob {
+    /// Its value at the first step.
+    pub value: f32,
+    /// How it moves; `None` is the knob's own default.
+    pub schedule: Option<Schedule>,
+}
+
+impl Knob {
+    /// A number that moves by a schedule.
+    pub fn new(value: f32, schedule: Schedule) -> Self {
+        Self { value, schedule: Some(schedule) }
+    }
+
+    /// At step `step` (from 0) of `total`.
+    pub fn at(&self, step: u64, total: u64) -> f32 {
+        self.schedule.as_ref().map_or(self.value, |schedule| schedule.at(self.value, step, total))
+    }
+}
+
+impl From<f32> for Knob {
+    fn from(value: f32) -> Self {
+        Self { value, schedule: None }
+    }
+}
+
+impl FromStr for Knob {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let (number, schedule) = match text.split_once(',') {
+            Some((number, schedule)) => (number, Some(schedule.parse()?)),
+            None => (text, None),
+        };
+        let value = if number == "off" { Ok(f32::INFINITY) } else { number.trim().parse() };
+        let value = value.map_err(|_| Error::setting("knob", "NUMBER or NUMBER,SCHEDULE", text))?;
+        Ok(Self { value, schedule })
+    }
+}
+
+impl fmt::Display for Knob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value {
+            f32::INFINITY => f.write_str("off")?,
+            value => write!(f, "{value}")?,
+        }
+        self.schedule.as_ref().map_or(Ok(()), |schedule| write!(f, ",{schedule}"))
+    }
+}
+
+impl Serialize for Knob {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let text = self.to_string();
+        // The shortest decimal that reads back as this f32, not the f64 nearest to it.
+        match text.parse::<f64>() {
+            Ok(number) => serializer.serialize_f64(number),
+            Err(_) => serializer.serialize_str(&text),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Knob {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(KnobVisitor)
+    }
+}
+
+struct KnobVisitor;
+
+impl Visitor<'_> for KnobVisitor {
+    type Value = Knob;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, or a text NUMBER,SCHEDULE")
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, number: i64) -> std::result::Result<Knob, E> {
+        Ok((number as f32).into())
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, number: u64) -> std::result::Result<Knob, E> {
+        Ok((number as f32).into())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, number: f64) -> std::result::Result<Knob, E> {
+        Ok((number as f32).into())
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Knob, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+/// Which numbers a knob may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Range {
+    /// (0, 1\]: the rate of a moving average.
+    Rate,
+    /// [0, 1): momentum.
+    Share,
+    /// Above 0.
+    Positive,
+    /// 0 or above.
+    NotNegative,
+    /// Above 0, or off.
+    Limit,
+}
+
+impl Range {
+    /// Whether the number is in it. (A not-a-number is in none.)
+    pub fn holds(self, value: f32) -> bool {
+        match self {
+            Self::Rate => value > 0.0 && value <= 1.0,
+            Self::Share => (0.0..1.0).contains(&value),
+            Self::Positive => value > 0.0 && value.is_finite(),
+            Self::NotNegative => value >= 0.0 && value.is_finite(),
+            Self::Limit => value > 0.0,
+        }
+    }
+
+    /// In words.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Rate => "a number in (0, 1]",
+            Self::Share => "a number in [0, 1)",
+            Self::Positive => "a positive number",
+            Self::NotNegative => "0 or a positive number",
+            Self::Limit => "a positive number or off",
+        }
+    }
+}
+
+/// What a rule says of one of its knobs.
+#[derive(Clone, Copy, Debug)]
+pub struct KnobSpec {
+    /// Name in flags and files.
+    pub name: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+    /// What it may be.
+    pub range: Range,
+    /// Where it starts unless it is set.
+    pub default: f32,
+    /// How it moves unless that is set: a schedule's text.
+    pub schedule: &'static str,
+}
+
+impl KnobSpec {
+    /// A knob that stays where it is.
+    pub const fn new(name: &'static str, doc: &'static str, range: Range, default: f32) -> Self {
+        Self { name, doc, range, default, schedule: "constant" }
+    }
+
+    /// The same, falling to 0 in a straight line by default.
+    pub const fn falling(self) -> Self {
+        Self { schedule: "linear", ..self }
+    }
+
+    /// The knob as it is set, or the default; checked, and with its schedule. A schedule may end at 0 whatever the range.
+    pub fn resolve(&self, set: Option<&Knob>) -> Result<Knob> {
+        let knob = set.cloned().unwrap_or_else(|| self.default.into());
+        let wrong = |got: &dyn fmt::Display| Error::setting(self.name, self.range.describe(), got);
+        if !self.range.holds(knob.value) {
+            return Err(wrong(&knob.value));
+        }
+        let schedule = knob.schedule.unwrap_or_else(|| self.schedule.parse().expect("defaults are schedules"));
+        if schedule.ends().any(|end| end != 0.0 && !self.range.holds(end)) {
+            return Err(wrong(&schedule));
+        }
+        Ok(Knob::new(knob.value, schedule))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_comes_back() {
+        for text in ["0.001", "off", "0.5,linear", "0.1,warmup:5,cosine:0.00001"] {
+            assert_eq!(text.parse::<Knob>().expect(text).to_string(), text);
+        }
+        for (text, word) in [("x", "NUMBER"), ("", "NUMBER"), ("1,nope", "schedule"), ("linear", "NUMBER")] {
+            let error = text.parse::<Knob>().expect_err(text).to_string();
+            assert!(error.contains(word), "`{text}`: {error}");
+        }
+    }
+
+    #[test]
+    fn ranges_hold_ends_too() {
+        let rate = KnobSpec::new("alpha", "", Range::Rate, 0.5).falling();
+        let of = |text: &str| rate.resolve(Some(&text.parse().expect(text)));
+        assert_eq!(of("0.25").expect("in range"), Knob::new(0.25, Schedule::linear()));
+        assert_eq!(of("0.25,constant").expect("in range"), Knob::new(0.25, Schedule::constant()));
+        for wrong in ["0", "1.5", "nan", "off", "0.5,linear:2"] {
+            assert!(of(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
+        }
+    }
+}

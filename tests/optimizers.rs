@@ -1,0 +1,204 @@
+//! One suite over the roll-call of rules for binary weights: what every one of them keeps, whatever it does with the gradient.
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+
+mod support;
+#[path = "support/update.rs"]
+mod update;
+
+use plusminus::data::{Data, InMemory, digits};
+use plusminus::nn::Tensor;
+use plusminus::optim::{BINARY_RULES, BinaryRule, Optimizer};
+use plusminus::runtime::{CpuEngine, Engine};
+use plusminus::tensor::Stream;
+use plusminus::train::{OptimizerConfig, Settings, Trainer};
+use pollster::block_on;
+use std::sync::Arc;
+use update::Update;
+
+/// Neither is a multiple of 32.
+const SHAPE: [usize; 2] = [45, 70];
+
+fn defaults(rule: &'static BinaryRule) -> plusminus::optim::BinaryOptimizer {
+    rule.with::<f32>([]).unwrap()
+}
+
+/// Gradients in +-scale that pull weights their own way, as padded rows.
+fn gradients(update: &Update, step: u64, scale: f32) -> Vec<u32> {
+    let stream = Stream::new(step, "gradients");
+    update.padded(|i| scale * (2.0 * stream.unit(i as u64) - 1.0 + 0.3 * ((i % 5) as f32 - 2.0)))
+}
+
+#[test]
+fn zero_gradients_flip_nothing_from_a_fresh_state() {
+    for rule in BINARY_RULES {
+        for (name, engine) in support::engines() {
+            let mut update = Update::new(defaults(rule), SHAPE, engine);
+            let (before, zeros) = (update.signs(), update.padded(|_| 0.0));
+            (0..20).for_each(|step| update.step(&zeros, step, 20));
+            assert_eq!(update.words("flips"), [0, 0], "{name}: {}: flips of no gradient", rule.name);
+            assert_eq!(update.signs(), before, "{name}: {}: weights after no gradient", rule.name);
+        }
+    }
+}
+
+#[test]
+fn gradients_of_any_size_do_the_same_where_the_rule_says_so() {
+    for rule in BINARY_RULES {
+        let run = |scale: f32| {
+            let mut update = Update::new(defaults(rule), SHAPE, Box::new(CpuEngine::new(None).unwrap()));
+            let mut all = Vec::new();
+            for step in 0..60 {
+                let words = gradients(&update, step, 1e-3 * scale);
+                update.step(&words, step, 60);
+                all.push(update.signs());
+            }
+            all
+        };
+        // Powers of two, so that no rounding differs.
+        let one = run(1.0);
+        let same = [2.0_f32.powi(-20), 2.0_f32.powi(10)].into_iter().all(|scale| run(scale) == one);
+        assert_eq!(same, rule.is_scale_invariant, "{}: same weights whatever the scale of the gradients", rule.name);
+    }
+}
+
+#[test]
+fn engines_agree() {
+    for rule in BINARY_RULES {
+        let mut runs: Vec<(String, Update)> = support::engines()
+            .into_iter()
+            .map(|(name, engine)| (name, Update::new(defaults(rule), SHAPE, engine)))
+            .collect();
+        let (mut differ, mut compared) = (0, 0);
+        for step in 0..100 {
+            let words = gradients(&runs[0].1, step, 1e-3);
+            runs.iter_mut().for_each(|(_, update)| update.step(&words, step, 100));
+            let signs: Vec<_> = runs.iter_mut().map(|(_, update)| update.signs()).collect();
+            for other in &signs[1..] {
+                let pairs = signs[0].panels().iter().zip(other.panels());
+                differ += pairs.map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
+                compared += (SHAPE[0] * SHAPE[1]) as u32;
+            }
+        }
+        let flips: Vec<u32> = runs.iter_mut().map(|(_, update)| update.words("flips")[1]).collect();
+        println!("{}: {differ} of {compared} signs differ between engines, flips {flips:?}", rule.name);
+        assert!(flips[0] > 200, "{}: expected weights that flip, got {flips:?}", rule.name);
+        // Adapters may fuse multiplications and additions: a state next to a decision may fall on the other side.
+        assert!(u64::from(differ) * 20_000 <= u64::from(compared), "{}: {differ} of {compared} signs", rule.name);
+    }
+}
+
+#[test]
+fn memory_is_as_declared() {
+    for rule in BINARY_RULES {
+        let update = Update::new(defaults(rule), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+        let states = update.states();
+        assert_eq!(states.len(), rule.states.len(), "{}: states", rule.name);
+        let elements: usize = states.iter().map(|info| info.ty.elements()).sum();
+        let declared = defaults(rule).state_bytes();
+        assert_eq!(4 * elements, declared * SHAPE[0] * SHAPE[1], "{}: bytes of state", rule.name);
+        println!("{}: {declared} bytes and a bit for each weight", rule.name);
+    }
+}
+
+/// A run that is written down and taken up again in another engine goes on as if nothing had happened.
+#[test]
+fn states_survive_a_round_trip() {
+    for rule in BINARY_RULES {
+        for (name, engine) in support::engines() {
+            let mut one = Update::new(defaults(rule), SHAPE, engine);
+            let step = |update: &mut Update, step| {
+                let words = gradients(update, step, 1e-3);
+                update.step(&words, step, 40);
+            };
+            (0..20).for_each(|at| step(&mut one, at));
+            let (_, engine) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+            let mut two = Update::new(defaults(rule), SHAPE, engine);
+            let tensors: Vec<String> = one.states().iter().map(|info| info.name.clone()).collect();
+            for tensor in tensors.iter().map(String::as_str).chain(["w"]) {
+                // As a file holds them: without padding.
+                let info = one.info(tensor);
+                let kept = Tensor::from_words(&info.ty, &one.words(tensor)).unwrap();
+                two.upload(tensor, &kept.to_words(&info.ty).unwrap());
+            }
+            for at in 20..40 {
+                step(&mut one, at);
+                step(&mut two, at);
+            }
+            for tensor in tensors.iter().map(String::as_str).chain(["w"]) {
+                assert!(one.words(tensor) == two.words(tensor), "{name}: {}: `{tensor}` after a round trip", rule.name);
+            }
+        }
+    }
+}
+
+/// A held start is along the weights, a latent one has their signs, and the bits follow the latent weights from the first step.
+#[test]
+fn starts_are_along_the_weights() {
+    for rule in BINARY_RULES.into_iter().filter(|rule| rule.hold > 0.0) {
+        let held = rule.with([("hold", 0.25)]).unwrap();
+        let mut update = Update::new(held, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+        let signs = update.signs();
+        let state = rule.states.iter().rfind(|(_, start)| *start == plusminus::optim::Start::Hold).unwrap().0;
+        let floats = update.floats(&format!("w.{state}"));
+        let along =
+            |(i, v): (usize, &f32)| *v == if signs.is_positive(i / SHAPE[1], i % SHAPE[1]) { -0.25 } else { 0.25 };
+        assert!(floats.iter().enumerate().all(along), "{}: {state} = -hold w", rule.name);
+        let words = gradients(&update, 0, 1e-3);
+        update.step(&words, 0, 10);
+        assert_eq!(update.words("flips")[1], 0, "{}: a strong hold lets the first gradient flip nothing", rule.name);
+    }
+    for rule in BINARY_RULES.into_iter().filter(|rule| rule.states[0].0 == "x") {
+        let mut update = Update::new(defaults(rule), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+        let (signs, floats) = (update.signs(), update.floats("w.x"));
+        let same = |(i, v): (usize, &f32)| *v == 0.0 || signs.is_positive(i / SHAPE[1], i % SHAPE[1]) == (*v > 0.0);
+        assert!(floats.iter().enumerate().all(same), "{}: latent weights have the weights' signs", rule.name);
+    }
+}
+
+fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engine>) -> (f64, f64) {
+    let optimizer = Some(OptimizerConfig::Name(rule.name.into()));
+    let config = Settings { optimizer, ..settings }.resolve().unwrap();
+    let model = config.model_for(&data).build().unwrap();
+    let mut trainer = block_on(Trainer::with(config, data, model, (engine, "a test".into()), None)).unwrap();
+    let outcome = block_on(trainer.fit(|_| {})).unwrap();
+    (outcome.test_accuracy, outcome.seconds)
+}
+
+/// Two pixels of 0 or 1; the label is whether they differ.
+fn xor() -> Data {
+    let all = |copies: usize| {
+        let mut part = InMemory::default();
+        for i in 0..4 * copies {
+            let pixels = [(i & 1) as u8, (i >> 1 & 1) as u8];
+            part.pixels.extend(pixels);
+            part.labels.push(u32::from(pixels[0] != pixels[1]));
+        }
+        Arc::new(part)
+    };
+    let classes = vec!["same".into(), "other".into()];
+    Data { name: "xor".into(), shape: [1, 2, 1], pixel_max: 1, classes, train: all(50), test: all(1) }
+}
+
+#[test]
+fn xor_is_learned_with_every_rule_s_defaults() {
+    for rule in BINARY_RULES {
+        for (name, engine) in support::engines() {
+            let settings =
+                Settings { hidden: Some(vec![64]), batch_size: Some(40), epochs: Some(60), ..Settings::default() };
+            let (accuracy, _) = train(rule, settings, xor(), engine);
+            assert_eq!(accuracy, 1.0, "{name}: {}: accuracy on xor", rule.name);
+        }
+    }
+}
+
+#[test]
+fn digits_are_learned_with_every_rule_s_defaults() {
+    for rule in BINARY_RULES {
+        let engine = Box::new(CpuEngine::new(None).unwrap());
+        let settings = Settings { epochs: Some(10), ..Settings::default() };
+        let (accuracy, seconds) = train(rule, settings, digits(), engine);
+        println!("{}: {:.2} % of the digits after 10 epochs, {seconds:.1} s", rule.name, 100.0 * accuracy);
+        assert!(accuracy >= 0.95, "{}: digits after 10 epochs: expected at least 95 %, got {accuracy}", rule.name);
+    }
+}

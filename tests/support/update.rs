@@ -1,0 +1,97 @@
+//! A rule's update of one weight matrix, alone on an engine.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use plusminus::graph::{Graph, Init, Plan, Role, ValueInfo, ValueKind, plan};
+use plusminus::nn::Tensor;
+use plusminus::optim::{BinaryOptimizer, Optimizer, Slot};
+use plusminus::runtime::{Engine, StepParams};
+use plusminus::tensor::{BitMatrix, DType, Layout, PANEL, TensorType, words_of};
+use pollster::block_on;
+use std::sync::Arc;
+
+/// Which numbers of the step are the rule's; fresh states stand in words of another number.
+const KNOB: usize = 3;
+
+/// The weight is `w`, its gradient `g`, its states `w.NAME`, and the second of the counters `flips` is its own.
+pub struct Update {
+    plan: Plan,
+    engine: Box<dyn Engine>,
+    /// The rule.
+    pub rule: BinaryOptimizer,
+    ty: TensorType,
+}
+
+impl Update {
+    /// Drawn weights, fresh states.
+    pub fn new(rule: BinaryOptimizer, [rows, columns]: [usize; 2], mut engine: Box<dyn Engine>) -> Self {
+        let mut graph = Graph::new();
+        let ty = TensorType::new(DType::F32, Layout::Rows, &[rows, columns]);
+        let parameter = graph.parameter("w", TensorType::bits(rows, columns), Role::Binary, Init::Signs);
+        let gradient = graph.input("g", ty.clone());
+        let flips = graph.state("flips", TensorType::plain(DType::U32, &[2]), Init::Words(0));
+        rule.update(&mut graph, Slot { parameter, gradient, knob: KNOB as u32, flips: Some((flips, 1)) }).unwrap();
+        let mut plan = plan(&[("update", &graph)]);
+        plan.program.poison = Some(0x7fc0_0000);
+        block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
+        for (id, info) in plan.named.values() {
+            let init = match info.kind {
+                ValueKind::Parameter(parameter) => parameter.init,
+                ValueKind::State(init) => init,
+                ValueKind::Input | ValueKind::Temporary => continue,
+            };
+            engine.upload(*id, &Tensor::initial(info, init, 5)).unwrap();
+        }
+        Self { plan, engine, rule, ty }
+    }
+
+    /// One step, by the rule's schedules.
+    pub fn step(&mut self, gradient: &[u32], step: u64, total: u64) {
+        let mut values = StepParams { step: step as u32, valid_rows: 1, ..StepParams::default() };
+        values.knobs[KNOB..][..2].copy_from_slice(&self.rule.knobs(step, total));
+        block_on(self.engine.play(0, &[(self.plan.id("g"), gradient)], &values)).unwrap();
+    }
+
+    /// Words of a tensor with the weight's shape, element by element.
+    pub fn padded(&self, value: impl Fn(usize) -> f32) -> Vec<u32> {
+        let (columns, pitch) = (self.ty.columns(), words_of(self.ty.columns()) * PANEL);
+        let mut words = vec![0; self.ty.rows() * pitch];
+        (0..self.ty.elements()).for_each(|i| words[i / columns * pitch + i % columns] = value(i).to_bits());
+        words
+    }
+
+    /// A tensor as it is.
+    pub fn words(&mut self, name: &str) -> Vec<u32> {
+        let download = self.engine.download(&[self.plan.id(name)]).unwrap();
+        block_on(download).unwrap().remove(0)
+    }
+
+    /// Overwrites a tensor.
+    pub fn upload(&mut self, name: &str, words: &[u32]) {
+        self.engine.upload(self.plan.id(name), words).unwrap();
+    }
+
+    /// Elements of a float tensor, without padding.
+    pub fn floats(&mut self, name: &str) -> Vec<f32> {
+        let words = self.words(name);
+        match Tensor::from_words(&self.info(name).ty, &words) {
+            Some(Tensor::Floats { data, .. }) => data,
+            other => panic!("`{name}`: expected floats, got {other:?}"),
+        }
+    }
+
+    /// The weights.
+    pub fn signs(&mut self) -> BitMatrix {
+        let words = self.words("w");
+        BitMatrix::from_panels(self.ty.rows(), self.ty.columns(), words).expect("tails stay 0")
+    }
+
+    /// Name and type of a tensor.
+    pub fn info(&self, name: &str) -> ValueInfo {
+        self.plan.named[name].1.clone()
+    }
+
+    /// The rule's states.
+    pub fn states(&self) -> Vec<ValueInfo> {
+        self.plan.named.values().map(|(_, info)| info.clone()).filter(|info| info.name.starts_with("w.")).collect()
+    }
+}

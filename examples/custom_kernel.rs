@@ -36,7 +36,7 @@ struct Softsign {
 
 fn twin(task: &mut Task<'_>) {
     let (first, [backward, ..]) = (task.index() * CHUNK, *task.params::<[u32; 4]>());
-    let (x, dy, out) = (&task.read::<f32>(0)[first..], &task.read::<f32>(1)[first..], task.write::<f32>(2).slice());
+    let (x, dy, out) = (&task.read::<f32>(0)[first..], &task.read::<f32>(1)[first..], task.write::<f32>(2));
     for ((out, x), dy) in out.iter_mut().zip(x).zip(dy) {
         let d = 1.0 + x.abs();
         *out = if backward == 1 { dy / (d * d) } else { x / d };

@@ -135,7 +135,7 @@ impl CpuEngine {
                 pointer: self.memory[info.slot].pointer.cast(),
                 words: info.words,
                 access: binding.access,
-                split: output.split,
+                chunk: output.chunk,
             }
         };
         dispatch.buffers.iter().zip(bindings).map(slot).collect()
@@ -177,7 +177,7 @@ fn available_bytes() -> Option<u64> {
 fn run_tasks(dispatch: &Dispatch, slots: &[Slot], step: &StepParams) {
     let tasks = dispatch.tasks;
     let run = |index: usize| {
-        let mut task = Task { index, tasks, slots, params: &dispatch.params, step, taken: 0 };
+        let mut task = Task { index, slots, params: &dispatch.params, step, taken: 0 };
         (dispatch.kernel.twin)(&mut task);
     };
     #[cfg(not(target_arch = "wasm32"))]

@@ -143,17 +143,16 @@ impl Program {
                 assert!(written.insert(info.slot), "{place}: `{}` is written through two bindings", info.name);
             }
             if binding.access == Access::Write {
-                let split =
-                    output.split.unwrap_or_else(|| panic!("{place}: `{}` has no split over tasks", binding.name));
-                let (outer, all) = (split.outer, dispatch.tasks * split.inner);
-                let fits = if outer == 1 {
-                    all >= info.words && all - info.words < split.inner
-                } else {
-                    outer * all == info.words
-                };
+                let chunk =
+                    output.chunk.unwrap_or_else(|| panic!("{place}: `{}` is not shared over tasks", binding.name));
+                let all = dispatch
+                    .tasks
+                    .checked_mul(chunk)
+                    .unwrap_or_else(|| panic!("{place}: {} tasks of {chunk}", dispatch.tasks));
+                let fits = all >= info.words && all - info.words < chunk;
                 assert!(
                     fits,
-                    "{place}: {} tasks of {split:?} do not make `{}` of {} words",
+                    "{place}: {} tasks of {chunk} words do not make `{}` of {}",
                     dispatch.tasks, info.name, info.words
                 );
             }

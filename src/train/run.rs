@@ -22,9 +22,10 @@ impl Run {
         if folder.join("config.toml").exists() || folder.join("model.safetensors").exists() {
             return Err(Error::setting("run", "a folder without a run", folder.display()));
         }
+        let toml = config.to_toml()?;
         std::fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
         let run = Self { folder: folder.to_path_buf(), lines: String::new() };
-        run.write("config.toml", config.to_toml().as_bytes())?;
+        run.write("config.toml", toml.as_bytes())?;
         Ok(run)
     }
 

@@ -56,7 +56,7 @@ pub enum Error {
     },
     /// A tensor is larger than the device can bind or allocate.
     #[error(
-        "{device}: tensor `{tensor}` of {bytes} bytes exceeds the {limit_name} of {limit} bytes; use a smaller batch or network, or --device cpu"
+        "{device}: tensor `{tensor}` of {bytes} bytes exceeds the {limit_name} of {limit} bytes: use a smaller batch or network"
     )]
     TooLarge {
         /// Name of the device.

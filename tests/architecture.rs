@@ -67,7 +67,7 @@ fn imports_go_down() {
         for (line, code) in code(&text) {
             for (at, _) in code.match_indices("crate::") {
                 let before = code[..at].chars().next_back();
-                if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') && !code[..at].ends_with('$') {
+                if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
                     continue;
                 }
                 let name: String = code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();

@@ -104,6 +104,8 @@ fn train_eval_and_train_again_from_the_saved_config() {
     refused(&["train", "--run", &one], 2, &["run", "without a run"]);
     assert!(model(&one) == model(&two), "an existing run is not touched");
 
+    // Weights that were given are held: a tiny alpha turns hardly any.
+    let four = path(folder.path(), "four");
     let from = run(&[
         "train",
         "--json",
@@ -111,12 +113,15 @@ fn train_eval_and_train_again_from_the_saved_config() {
         "1",
         "--hidden",
         "64",
+        "--alpha",
+        "1e-7",
         "--init-from",
         &one,
         "--run",
-        &path(folder.path(), "four"),
+        &four,
     ]);
-    assert_eq!(from.status.code(), Some(0), "{from:?}");
+    let continued = lines(&from).last().unwrap()["test_accuracy"].as_f64().unwrap();
+    assert!(continued > done["test_accuracy"].as_f64().unwrap() - 0.03, "{continued} after {done}");
     let other =
         ["train", "--epochs", "1", "--hidden", "32", "--init-from", &one, "--run", &path(folder.path(), "five")];
     refused(&other, 1, &["dense1.weight", "32", "64"]);
@@ -228,6 +233,12 @@ fn flags_that_are_wrong() {
         (vec!["train", "--dataset", "mnist"], vec!["data-dir", "mnist"]),
         (vec!["train", "--batch-size", "1438"], vec!["batch-size", "1437", "1438"]),
         (vec!["train", "--batch-size", "0"], vec!["batch-size"]),
+        (vec!["train", "--batch-size", "1"], vec!["batch-size", "at least 2"]),
+        (
+            vec!["train", "--loss", "squared-hinge", "--label-smoothing", "0.1"],
+            vec!["label-smoothing", "squared-hinge"],
+        ),
+        (vec!["train", "--optimizer", "ema", "--gamma", "0.3"], vec!["ema", "gamma"]),
         (vec!["train", "--hidden", "0"], vec!["hidden", "[0]"]),
         (vec!["train", "--hidden", "64,0"], vec!["hidden", "[64, 0]"]),
         (vec!["train", "--hidden", "99999999999"], vec!["hidden", "1048576"]),
@@ -396,6 +407,35 @@ fn an_interrupted_run_is_saved() {
     assert_eq!((&done["event"], &done["interrupted"]), (&"done".into(), &true.into()));
     let eval = lines(&run(&["eval", &run_folder, "--json"]));
     assert_eq!(eval[0]["test_accuracy"], done["test_accuracy"], "what was saved is what was judged");
+}
+
+#[test]
+#[cfg(unix)]
+fn a_run_whose_reader_goes_is_saved() {
+    let folder = folder();
+    let run_folder = path(folder.path(), "run");
+    let mut child = plusminus(&["train", "--json", "--epochs", "100000", "--hidden", "64", "--run", &run_folder])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    // One line is read, then the pipe is closed, as `| head -1` does.
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(Path::new(&run_folder).join("model.safetensors").exists());
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_stdout_is_told_and_the_run_is_saved() {
+    let folder = folder();
+    let run_folder = path(folder.path(), "run");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output =
+        plusminus(&["train", "--epochs", "2", "--hidden", "64", "--run", &run_folder]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said(&output)[0].contains("writing to stdout"), "{output:?}");
 }
 
 /// A tmpfs of 256 kB, unmounted at the end; `None` where that is not allowed.

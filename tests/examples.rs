@@ -2,10 +2,13 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
 
-use plusminus::Error;
-use plusminus::runtime::{Access, CustomKernel, Kernel};
+mod support;
+
+use plusminus::runtime::{Access, BufferId, BufferInfo, CustomKernel, Grid, Kernel, Program, Recording, StepParams};
+use plusminus::{Error, block_on};
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 
 /// Runs an example; gives its last line. `cargo test` builds all of them beside the program.
 fn example(name: &str, args: &[&str]) -> String {
@@ -28,6 +31,55 @@ fn an_operation_of_ones_own_trains_on_the_processor() {
     let last = example("custom_kernel", &["cpu"]);
     let accuracy: f64 = last.trim_start_matches("test accuracy ").trim_end_matches(" %").parse().unwrap();
     assert!(accuracy > 97.0, "{last}");
+}
+
+#[test]
+#[cfg(feature = "gpu")]
+fn an_operation_of_ones_own_trains_on_an_adapter() {
+    if support::gpu().is_none() {
+        return; // It has said so.
+    }
+    let last = example("custom_kernel", &[&support::test_device()]);
+    let accuracy: f64 = last.trim_start_matches("test accuracy ").trim_end_matches(" %").parse().unwrap();
+    assert!(accuracy > 97.0, "{last}");
+}
+
+/// Two kernels of one label are two kernels.
+#[test]
+fn kernels_are_told_apart_by_more_than_their_label() {
+    let bindings: &[(&str, Access)] = &[("x", Access::Read), ("y", Access::Write)];
+    for (name, mut engine) in support::engines() {
+        for factor in [2.0_f32, 3.0] {
+            let source = GOOD.replace("2.0", &format!("{factor:.1}"));
+            let custom = CustomKernel {
+                label: "twice",
+                source: &source,
+                imports: &[],
+                entry: "twice",
+                bindings,
+                cover: [64, 1, 1],
+            };
+            let kernel = Kernel::new(&custom, move |task| {
+                let (x, y) = (task.read::<f32>(0), task.write::<f32>(1));
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = factor * x);
+            });
+            let mut recording = Recording::new("test");
+            let buffers = vec![BufferId(0).into(), BufferId(1).chunks(4)];
+            recording.dispatch_raw(kernel.unwrap(), Vec::new(), buffers, Grid::Linear(4), 1);
+            let tensor = |slot| BufferInfo { name: format!("tensor {slot}"), words: 4, slot };
+            let program = Program {
+                buffers: vec![tensor(0), tensor(1)],
+                slots: vec![4, 4],
+                recordings: vec![recording],
+                poison: Some(u32::MAX),
+            };
+            block_on(engine.load(Arc::new(program))).unwrap();
+            engine.upload(BufferId(0), &[1.0_f32.to_bits(); 4]).unwrap();
+            block_on(engine.play(0, &[], &StepParams::default())).unwrap();
+            let words = block_on(engine.download(&[BufferId(1)]).unwrap()).unwrap();
+            assert_eq!(words[0], [factor.to_bits(); 4], "{name}");
+        }
+    }
 }
 
 #[test]

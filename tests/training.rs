@@ -271,6 +271,18 @@ fn the_first_loss_that_is_no_number_is_named() {
             }
             assert_eq!(interval(&mut session).unwrap_err(), 5, "{name}: first step after norm2.scale became {poison}");
         }
+        // Both losses; a maximum with 0 would hide it in the second.
+        for loss in ["cross-entropy", "squared-hinge"] {
+            let (_, engine) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+            let loss = Some(loss.to_string());
+            let config = config(Settings { hidden: Some(vec![40]), epochs: Some(1), loss, ..Settings::default() });
+            let mut trainer = trainer(config, digits(), engine);
+            let mut weights = block_on(trainer.weights()).unwrap();
+            let Some(Tensor::Floats { data, .. }) = weights.tensors.get_mut("norm2.bias") else { panic!("no bias") };
+            data[3] = f32::NAN;
+            trainer.set_weights(&weights).unwrap();
+            assert!(matches!(block_on(trainer.fit(|_| ())), Err(Error::Diverged { step: 0, epoch: 1 })), "{name}");
+        }
         let config = config(Settings { hidden: Some(vec![40]), epochs: Some(3), ..Settings::default() });
         let mut trainer = trainer(config, digits(), engine);
         let mut weights = block_on(trainer.weights()).unwrap();
@@ -325,4 +337,51 @@ fn digits_reach_97_percent() {
     let outcome = block_on(trainer.fit(|_| {})).unwrap();
     println!("digits: {:.2} % in {:.1} s", 100.0 * outcome.test_accuracy, outcome.seconds);
     assert!(outcome.test_accuracy >= 0.97, "digits after 30 epochs: expected at least 97 %, got {outcome:?}");
+}
+
+/// A data set with fewer pixels than it promises.
+struct Broken;
+
+impl plusminus::data::Dataset for Broken {
+    fn len(&self) -> usize {
+        100
+    }
+
+    fn image(&self, index: usize, out: &mut [u8]) {
+        assert!(index < 50, "image {index} is missing");
+        out.fill(index as u8);
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        (index % 10) as u32
+    }
+}
+
+#[test]
+#[should_panic(expected = "is missing")]
+fn a_data_set_that_panics_is_no_end_of_an_epoch() {
+    let broken = std::sync::Arc::new(Broken);
+    let loader = plusminus::data::Loader::new(broken, 10, 4);
+    assert_eq!(loader.epoch(None).count(), 10);
+}
+
+#[test]
+fn a_batch_that_the_plan_was_not_made_for_is_refused() {
+    for (name, engine) in support::engines() {
+        let config = config(Settings { hidden: Some(vec![32]), batch_size: Some(32), ..Settings::default() });
+        let model = config.model_for(&digits()).build().unwrap();
+        let session = Session::new(&model, config.loss().unwrap(), Some(config.rules().unwrap()), 32, 1, engine);
+        let mut session = block_on(session).unwrap();
+        let good = plusminus::data::Batch { pixels: vec![0; 32 * 16], labels: vec![0; 32], valid: 32 };
+        for (wrong, words) in [
+            (plusminus::data::Batch { valid: 33, ..good.clone() }, "1 to 32 rows"),
+            (plusminus::data::Batch { valid: 0, ..good.clone() }, "1 to 32 rows"),
+            (plusminus::data::Batch { labels: vec![10; 32], ..good.clone() }, "labels below 10, got label 10 of row 0"),
+            (plusminus::data::Batch { labels: vec![0; 31], ..good.clone() }, "32 labels"),
+        ] {
+            let error = block_on(session.train(&wrong, 0, 1)).unwrap_err().to_string();
+            assert!(error.contains(words), "{name}: expected `{words}` in: {error}");
+        }
+        block_on(session.train(&good, 0, 1)).unwrap();
+    }
 }

@@ -60,7 +60,7 @@ fn sum_stripes(value: vec2<f32>, lane: u32, stripe: u32) -> vec2<f32> {
 
 @compute @workgroup_size(LANES, STRIPES)
 fn batch_norm_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let valid = step.valid_rows;
+    let valid = loop_bound(step.valid_rows, arrayLength(&y));
     let first = group.x * params.rows * 32u + local.x;
     let n = f32(valid);
     var sum = 0.0;
@@ -104,7 +104,7 @@ fn batch_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
 
 @compute @workgroup_size(LANES, STRIPES)
 fn batch_norm_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let valid = step.valid_rows;
+    let valid = loop_bound(step.valid_rows, arrayLength(&y));
     let first = group.x * params.rows * 32u + local.x;
     let channel = group.x * 32u + local.x;
     let inside = channel < params.columns;
@@ -122,8 +122,9 @@ fn batch_norm_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
         dscale[channel] = sums.y;
     }
     let gain = scale[c] * rstd;
+    let rows = loop_bound(params.rows, arrayLength(&y));
     let means = sums / f32(valid);
-    for (var row = local.y; row < params.rows; row += STRIPES) {
+    for (var row = local.y; row < rows; row += STRIPES) {
         let i = first + row * 32u;
         let normalised = (load(i) - middle) * rstd;
         let value = gain * (dz[i] - means.x - normalised * means.y);

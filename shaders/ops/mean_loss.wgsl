@@ -1,6 +1,6 @@
 // mean_loss: the mean of the rows' losses goes into the ring of losses, at this step's slot; the first step whose loss is not
 // finite is kept in `failed` (0xffffffff: none), by an integer minimum on the step's number.
-// import: bits, step
+// import: bits, index, step
 
 struct Params {
     rows: u32,
@@ -23,7 +23,8 @@ var<workgroup> sh_sums: array<f32, THREADS>;
 @compute @workgroup_size(THREADS)
 fn mean_loss(@builtin(local_invocation_index) local: u32) {
     var sum = 0.0;
-    for (var row = local; row < params.rows; row += THREADS) {
+    let rows = loop_bound(params.rows, arrayLength(&loss));
+    for (var row = local; row < rows; row += THREADS) {
         sum += loss[row];
     }
     sh_sums[local] = sum;

@@ -6,13 +6,7 @@
 //! erred, and the only way to an [`Isa`] is `select`, which lists what this processor can run. So no safe caller can
 //! cause undefined behaviour.
 
-/// Channels (columns, or rows of a bit matrix) in one panel; also the bits of a word.
-pub const PANEL: usize = 32;
-
-/// Words that hold `k` bits: `ceil(k / 32)`.
-pub const fn words(k: usize) -> usize {
-    k.div_ceil(PANEL)
-}
+pub use crate::tensor::{PANEL, words_of as words};
 
 /// The word whose lowest `columns` bits are 1: the valid lanes of a panel. `columns` is 0 to 32.
 pub const fn panel_mask(columns: usize) -> u32 {

@@ -1,17 +1,32 @@
 //! Lines on stdout, and what the terminal shows of training.
 
 use crate::runtime::Profile;
-use crate::train::Event;
+use crate::train::{Event, StopHandle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
+use std::cell::RefCell;
 use std::io::{IsTerminal, Write};
 
-/// One line on stdout. When the reader has gone (`| head`) the program ends quietly.
+/// One line on stdout. When the reader has gone (`| head`) the program ends quietly, on any other failure with a line that says why.
 pub fn line(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
-        std::process::exit(0);
+    if let Err(error) = try_line(text) {
+        std::process::exit(told(&error));
     }
+}
+
+fn try_line(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
+}
+
+/// Exit code after a failed write to stdout.
+fn told(error: &std::io::Error) -> i32 {
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        return 0;
+    }
+    note(&format!("plusminus: writing to stdout: {error}"));
+    1
 }
 
 /// One JSON object on stdout.
@@ -47,18 +62,36 @@ pub fn bytes(number: u64) -> String {
 pub struct Reporter {
     json: bool,
     bar: ProgressBar,
+    stop: StopHandle,
+    failed: RefCell<Option<std::io::Error>>,
 }
 
 impl Reporter {
-    /// A reporter; the bar is on stderr.
-    pub fn new(json: bool, quiet: bool) -> Self {
+    /// A reporter; the bar is on stderr. When stdout cannot be written any more it stops training, so that the run is saved.
+    pub fn new(json: bool, quiet: bool, stop: StopHandle) -> Self {
         let hidden = quiet || !std::io::stderr().is_terminal();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
         let bar = ProgressBar::with_draw_target(Some(0), target);
         let style =
             ProgressStyle::with_template("{prefix:>11} [{bar:32}] {pos}/{len} steps").expect("a valid template");
         bar.set_style(style.progress_chars("=> "));
-        Self { json, bar }
+        Self { json, bar, stop, failed: RefCell::new(None) }
+    }
+
+    /// Ends the program where stdout could not be written.
+    pub fn end(&self) {
+        if let Some(error) = self.failed.take() {
+            std::process::exit(told(&error));
+        }
+    }
+
+    fn line(&self, text: &str) {
+        if self.failed.borrow().is_none()
+            && let Err(error) = try_line(text)
+        {
+            self.stop.stop();
+            self.failed.replace(Some(error));
+        }
     }
 
     /// Shows one.
@@ -83,28 +116,28 @@ impl Reporter {
 
     fn print(&self, event: &Event) {
         if self.json {
-            return json(event);
+            return self.line(&serde_json::to_string(event).expect("plain values"));
         }
         match event {
             Event::Start { device, why, dataset, train_images, test_images, bytes_peak, .. } => {
-                line(&format!("device   {device}; {why}"));
-                line(&format!(
+                self.line(&format!("device   {device}; {why}"));
+                self.line(&format!(
                     "data     {dataset}: {} images to train on, {} to test",
                     thousands(*train_images as u64),
                     thousands(*test_images as u64)
                 ));
-                line(&format!("memory   {} of tensors, all there will be", bytes(*bytes_peak)));
+                self.line(&format!("memory   {} of tensors, all there will be", bytes(*bytes_peak)));
             }
-            Event::Epoch { epoch, train_loss, test_accuracy, flip_ratio, images_per_second, .. } => line(&format!(
+            Event::Epoch { epoch, train_loss, test_accuracy, flip_ratio, images_per_second, .. } => self.line(&format!(
                 "epoch {epoch:>3}   loss {train_loss:.4}   test accuracy {:.2} %   flips {flip_ratio:.1e}   {} images/s",
                 100.0 * test_accuracy,
                 thousands(*images_per_second as u64)
             )),
             Event::Done { test_accuracy, seconds, run, interrupted } => {
                 let how = if *interrupted { "stopped after the current step" } else { "done" };
-                line(&format!("{how}: test accuracy {:.2} % in {seconds:.1} s", 100.0 * test_accuracy));
+                self.line(&format!("{how}: test accuracy {:.2} % in {seconds:.1} s", 100.0 * test_accuracy));
                 if let Some(run) = run {
-                    line(&format!("saved    {}", run.display()));
+                    self.line(&format!("saved    {}", run.display()));
                 }
             }
             Event::Step { .. } => {}

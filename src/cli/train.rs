@@ -9,7 +9,11 @@ use std::path::Path;
 
 /// Trains and saves.
 pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
-    let config = settings(args.config.as_deref(), args.settings, common)?.resolve()?;
+    let mut settings = settings(args.config.as_deref(), args.settings, common)?;
+    if args.init_from.is_some() {
+        settings = settings.holding_weights()?;
+    }
+    let config = settings.resolve()?;
     let folder = args.run.unwrap_or_else(|| Run::free_name(&config));
     let init = args.init_from.as_deref().map(Run::load).transpose()?;
     let mut trainer = Trainer::new(config, Some(&folder)).await?;
@@ -21,8 +25,9 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     }
     stop_on_interrupt(&trainer.stop_handle());
     trainer.session().engine().set_profiling(args.profile);
-    let reporter = Reporter::new(common.json, common.quiet);
+    let reporter = Reporter::new(common.json, common.quiet, trainer.stop_handle());
     trainer.fit(|event| reporter.show(event)).await?;
+    reporter.end();
     if args.profile {
         let profile = trainer.session().engine().profile().await?;
         show_profile(&profile, common.json);

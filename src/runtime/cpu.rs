@@ -105,7 +105,7 @@ impl CpuEngine {
     fn allocate(&mut self, program: &Program) -> Result<()> {
         self.memory.clear();
         if let Some(available) = available_bytes().filter(|&bytes| program.bytes() > bytes) {
-            let (tensor, bytes) = ("all tensors together".into(), program.bytes());
+            let (tensor, bytes) = ("all of them".into(), program.bytes());
             return Err(Error::TooLarge {
                 device: "cpu".into(),
                 tensor,

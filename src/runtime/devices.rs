@@ -25,7 +25,8 @@ pub async fn open(wanted: &str, threads: Option<usize>) -> Result<(Box<dyn Engin
         let of_kind = |kind: &str| found.iter().position(|info| info.kind == kind);
         return match (of_kind("discrete gpu").or(of_kind("integrated gpu")).or(of_kind("gpu")), found.len()) {
             (Some(at), _) => Ok((adapter(at).await?, format!("auto: the first {}", found[at].kind))),
-            (None, 0) => cpu("auto: no GPU found"),
+            (None, 0) if cfg!(feature = "gpu") => cpu("auto: no GPU found"),
+            (None, 0) => cpu("auto: built without the feature gpu"),
             (None, _) => cpu("auto: no GPU but software adapters, which are taken only by name"),
         };
     }

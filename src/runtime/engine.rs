@@ -45,8 +45,8 @@ pub struct Stats {
 /// Results on their way back from the device: one list of words a tensor asked for.
 pub type Download = LocalBoxFuture<'static, Result<Vec<Vec<u32>>>>;
 
-/// Plays recordings. Calls take effect in the order in which they are made. Nothing here blocks: natively a caller waits with
-/// `pollster::block_on`, a browser awaits.
+/// Plays recordings. Calls take effect in the order in which they are made. Natively the futures wait for the device inside
+/// `poll`, so give them a thread of their own (`block_on`); in a browser they give way.
 pub trait Engine {
     /// Which device this is.
     fn device(&self) -> &DeviceInfo;

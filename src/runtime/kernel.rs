@@ -90,8 +90,8 @@ pub struct CustomKernel<'a> {
 }
 
 impl Kernel {
-    /// A kernel from outside the crate, with its twin. The source is checked by naga where there is one (not in a browser, whose own
-    /// compiler checks it later): it must parse, have the entry point, and bind what is declared. Kernels live as long as the program.
+    /// A kernel from outside the crate, with its twin. The source is checked by naga where there is one: with the feature `gpu`, but not in a
+    /// browser, whose own compiler checks it later. It must parse, have the entry point, and bind what is declared. Kernels live as long as the program.
     pub fn new(custom: &CustomKernel<'_>, twin: impl Fn(&mut Task<'_>) + Sync + 'static) -> Result<&'static Self> {
         let wrong = |message: String| Error::Kernel { kernel: custom.label.into(), message };
         let mut source = custom.source.to_string();
@@ -103,8 +103,12 @@ impl Kernel {
             })?;
             source = format!("{source}\n{text}");
         }
+        let told = (source.contains("@group(1) @binding(0)"), source.contains("@group(1) @binding(1)"));
         #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
-        super::gpu::check_source(&source, custom.entry, custom.bindings).map_err(wrong)?;
+        let told = {
+            let _ = told;
+            super::gpu::check_source(&source, custom.entry, custom.bindings).map_err(wrong)?
+        };
         let name = |text: &str| Cow::Owned(text.to_string());
         let binding = |(i, (label, access)): (usize, &(&str, Access))| Binding {
             index: i as u32,
@@ -113,8 +117,8 @@ impl Kernel {
         };
         let interface = Interface {
             label: String::leak(custom.label.to_string()),
-            params: source.contains("@group(1) @binding(0)"),
-            step: source.contains("@group(1) @binding(1)"),
+            params: told.0,
+            step: told.1,
             bindings: custom.bindings.iter().enumerate().map(binding).collect(),
         };
         let variant = Variant {

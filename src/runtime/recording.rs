@@ -132,6 +132,11 @@ impl Program {
         let place = format!("{recording}: {} of `{}`", interface.label, dispatch.scope);
         assert_eq!(dispatch.buffers.len(), interface.bindings.len(), "{place}: tensors bound");
         assert_eq!(!dispatch.params.is_empty(), interface.params, "{place}: parameters");
+        assert!(
+            dispatch.params.len() <= 64,
+            "{place}: {} words of parameters, expected at most 64",
+            dispatch.params.len()
+        );
         assert!(dispatch.tasks > 0, "{place}: no task");
         let (mut read, mut written) = (HashSet::new(), HashSet::new());
         for (output, binding) in dispatch.buffers.iter().zip(interface.bindings.iter()) {

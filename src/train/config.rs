@@ -257,6 +257,20 @@ impl Settings {
         Ok(OptimizerTable { name, knobs })
     }
 
+    /// For a start from given weights: where nothing is said about the start of a filter it holds them, since states that start at 0
+    /// let the first gradient decide every weight.
+    pub fn holding_weights(mut self) -> Result<Self> {
+        let table = self.optimizer_table()?;
+        let is_open = self.start.is_none() && table.knobs.get("hold").is_some_and(|hold| hold.value == 0.0);
+        if is_open && BinaryRule::named(&table.name)?.hold != 0.0 {
+            self.start = Some("hold".into());
+            if let Some(OptimizerConfig::Table(table)) = &mut self.optimizer {
+                table.knobs.remove("hold");
+            }
+        }
+        Ok(self)
+    }
+
     /// Defaults filled in, ranges checked.
     pub fn resolve(self) -> Result<TrainConfig> {
         let optimizer = self.optimizer_table()?;
@@ -337,6 +351,10 @@ impl TrainConfig {
         }
         if self.batch_size < 2 {
             return Err(Error::setting("batch-size", "at least 2, for the statistics of batch norm", self.batch_size));
+        }
+        if self.label_smoothing != 0.0 && self.loss != "cross-entropy" {
+            let got = format!("{} with {}", self.label_smoothing, self.loss);
+            return Err(Error::setting("label-smoothing", "0, or the loss cross-entropy", got));
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::setting("label-smoothing", "a share in [0, 1)", self.label_smoothing));

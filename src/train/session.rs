@@ -339,6 +339,11 @@ fn compile(
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
+    for (rule, role) in rules.into_iter().flat_map(|r| [(&r.binary, Role::Binary), (&r.float, Role::Float)]) {
+        if rule.role() != role {
+            return Err(Error::setting("rules", format!("a rule for {role:?} parameters"), rule.name()));
+        }
+    }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, Mode::Eval, batch)?;
     let Some(rules) = rules else { return Ok((plan(&[("eval", &eval)]), Vec::new())) };

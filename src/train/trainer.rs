@@ -4,7 +4,7 @@ use super::config::TrainConfig;
 use super::event::{Event, StopHandle};
 use super::metrics::Interval;
 use super::run::Run;
-use super::session::{Evaluation, ReadBack, Session};
+use super::session::{Evaluation, ReadBack, Rules, Session};
 use crate::data::{Data, Loader};
 use crate::error::{Error, Result};
 use crate::nn::{Model, Weights};
@@ -50,6 +50,19 @@ impl Trainer {
         config: TrainConfig,
         data: Data,
         model: Model,
+        device: (Box<dyn Engine>, String),
+        run: Option<&Path>,
+    ) -> Result<Self> {
+        let rules = config.rules()?;
+        Self::with_rules(config, data, model, rules, device, run).await
+    }
+
+    /// The same with optimizers of your own, too; those of the configuration are not used.
+    pub async fn with_rules(
+        config: TrainConfig,
+        data: Data,
+        model: Model,
+        rules: Rules,
         (engine, why): (Box<dyn Engine>, String),
         run: Option<&Path>,
     ) -> Result<Self> {
@@ -66,8 +79,7 @@ impl Trainer {
             ));
         }
         let device = engine.device().clone();
-        let session =
-            Session::new(&model, config.loss()?, Some(config.rules()?), config.batch_size, config.seed, engine).await?;
+        let session = Session::new(&model, config.loss()?, Some(rules), config.batch_size, config.seed, engine).await?;
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default() })

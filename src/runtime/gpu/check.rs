@@ -4,8 +4,12 @@
 use super::super::kernel::Access;
 use wgpu::naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
 
-/// Checks a kernel from outside the crate: it parses, and its entry point binds what is declared. The message has the excerpt.
-pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> std::result::Result<(), String> {
+/// Checks a kernel from outside the crate: it parses, and its entry point binds what is declared. Tells whether it has parameters, and the step's values. The message has the excerpt.
+pub fn check_source(
+    source: &str,
+    entry: &str,
+    bindings: &[(&str, Access)],
+) -> std::result::Result<(bool, bool), String> {
     let module = wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let mut validator = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty());
     validator.validate(&module).map_err(|e| e.emit_to_string(source))?;
@@ -29,5 +33,14 @@ pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> s
     found.sort_by_key(|(index, ..)| *index);
     let declared: Vec<_> =
         bindings.iter().enumerate().map(|(i, (name, access))| (i as u32, name.to_string(), *access)).collect();
-    if found == declared { Ok(()) } else { Err(format!("expected the bindings {declared:?}, got {found:?}")) }
+    if found != declared {
+        return Err(format!("expected the bindings {declared:?}, got {found:?}"));
+    }
+    let uniform = |number: u32| {
+        module
+            .global_variables
+            .iter()
+            .any(|(_, g)| g.binding.as_ref().is_some_and(|b| (b.group, b.binding) == (1, number)))
+    };
+    Ok((uniform(0), uniform(1)))
 }

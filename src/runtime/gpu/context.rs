@@ -53,8 +53,11 @@ pub struct Context {
     pub queue: wgpu::Queue,
     pub stats: Stats,
     /// What the device said when nobody listened: errors outside scopes, and its loss.
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Trouble,
 }
+
+/// The first thing that went wrong, and whether the device is lost.
+type Trouble = Arc<Mutex<Option<(bool, String)>>>;
 
 impl Context {
     /// Opens adapter `number` of the machine with the widest limits it has.
@@ -72,15 +75,15 @@ impl Context {
         };
         let failed = |message: String| Error::Device { device: info.name.clone(), doing: "opening".into(), message };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;
-        let trouble = Arc::new(Mutex::new(None));
+        let trouble = Trouble::default();
         let (on_error, on_loss) = (trouble.clone(), trouble.clone());
-        let keep = |kept: &Mutex<Option<String>>, message: String| {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(message);
+        let keep = |kept: &Trouble, is_lost: bool, message: String| {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((is_lost, message));
         };
-        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep(&on_error, error.to_string())));
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep(&on_error, false, error.to_string())));
         device.set_device_lost_callback(move |reason, message| {
             if reason != wgpu::DeviceLostReason::Destroyed {
-                keep(&on_loss, format!("device lost: {message}"));
+                keep(&on_loss, true, message);
             }
         });
         log::info!("opened {info}");
@@ -96,7 +99,8 @@ impl Context {
     pub fn trouble(&self, doing: &'static str) -> Result<()> {
         let kept = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match kept {
-            Some(message) => Err(lost(&self.info.name, doing, message)),
+            Some((true, message)) => Err(lost(&self.info.name, doing, message)),
+            Some((false, message)) => Err(self.failed(doing, message)),
             None => Ok(()),
         }
     }
@@ -126,7 +130,7 @@ impl Context {
     }
 
     /// Copies bytes into a buffer, through a mapped buffer of their own; outside steps.
-    pub fn copy_in(&mut self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    pub fn copy_in(&mut self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("upload"),
             size: bytes.len() as u64,
@@ -134,11 +138,14 @@ impl Context {
             mapped_at_creation: true,
         });
         self.stats.allocations += 1;
-        staging.get_mapped_range_mut(..).expect("it was made mapped").copy_from_slice(bytes);
+        let view = staging.get_mapped_range_mut(..);
+        view.map_err(|e| self.failed(format!("uploading {} bytes", bytes.len()), e.to_string()))?
+            .copy_from_slice(bytes);
         staging.unmap();
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&staging, 0, buffer, 0, bytes.len() as u64);
         self.submit(encoder);
+        Ok(())
     }
 
     /// Submits one encoder.

@@ -85,12 +85,13 @@ impl GpuEngine {
         self.recordings.clear();
         self.slots.clear();
         self.uploads = UploadRing::default();
+        self.submits = 1;
         self.program = program.clone();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         for (slot, &words) in program.slots.iter().enumerate() {
             let buffer = self.cx.buffer(program.largest_in(slot), 4 * words as u64, usage).await?;
             if let Some(word) = program.poison {
-                self.cx.copy_in(&buffer, bytemuck::cast_slice(&vec![word; words]));
+                self.cx.copy_in(&buffer, bytemuck::cast_slice(&vec![word; words]))?;
             }
             self.slots.push(buffer);
         }
@@ -117,7 +118,7 @@ impl GpuEngine {
         }
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let buffer = self.cx.buffer("parameters", bytes.len() as u64, usage).await?;
-        self.cx.copy_in(&buffer, &bytes);
+        self.cx.copy_in(&buffer, &bytes)?;
         Ok(buffer)
     }
 
@@ -200,7 +201,7 @@ impl GpuEngine {
             }
         }
         let submission = self.cx.submit(encoder);
-        self.uploads.submitted(piece, submission);
+        self.uploads.submitted(&self.cx, piece, submission);
         if let Some(timing) = &mut self.timing {
             let stamps = self.read_backs.copy_out(&mut self.cx, &[timing.piece(dispatches.len())])?.await?;
             timing.add(dispatches, &stamps[0]);
@@ -221,7 +222,7 @@ impl Engine for GpuEngine {
     fn upload(&mut self, buffer: BufferId, words: &[u32]) -> Result<()> {
         let info = self.program.buffer(buffer);
         assert_eq!(words.len(), info.words, "upload of `{}`", info.name);
-        self.cx.copy_in(&self.slots[info.slot], bytemuck::cast_slice(words));
+        self.cx.copy_in(&self.slots[info.slot], bytemuck::cast_slice(words))?;
         self.cx.trouble("uploading")
     }
 

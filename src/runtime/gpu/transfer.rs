@@ -22,6 +22,8 @@ pub struct UploadRing {
 struct Staging {
     buffer: wgpu::Buffer,
     mapped: Option<Mapped>,
+    /// Called when everything of its step is done, which may be several submits.
+    done: Option<oneshot::Receiver<()>>,
     submission: Option<wgpu::SubmissionIndex>,
     submitted: Instant,
 }
@@ -52,13 +54,16 @@ impl UploadRing {
         Ok((at, earlier))
     }
 
-    /// The copies were submitted: the buffer is mapped again when they are done.
-    pub fn submitted(&mut self, at: usize, submission: wgpu::SubmissionIndex) {
+    /// The whole step was submitted, last as `submission`: the buffer is mapped and used again when it is done.
+    pub fn submitted(&mut self, cx: &Context, at: usize, submission: wgpu::SubmissionIndex) {
         let (send, receive) = oneshot::channel();
         // Whoever waited may be gone; the buffer goes with it.
         self.pieces[at].buffer.map_async(wgpu::MapMode::Write, .., move |result| drop(send.send(result)));
+        let (all, done) = oneshot::channel();
+        cx.queue.on_submitted_work_done(move || all.send(()).unwrap_or_default());
         let piece = &mut self.pieces[at];
-        (piece.mapped, piece.submission, piece.submitted) = (Some(receive), Some(submission), Instant::now());
+        (piece.mapped, piece.done) = (Some(receive), Some(done));
+        (piece.submission, piece.submitted) = (Some(submission), Instant::now());
     }
 
     /// The next buffer, mapped and large enough.
@@ -69,7 +74,7 @@ impl UploadRing {
         if self.pieces.get(at).is_none_or(|s| s.buffer.size() < bytes) {
             let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
             let buffer = cx.buffer("staging", bytes, usage).await?;
-            let fresh = Staging { buffer, mapped: None, submission: None, submitted: Instant::now() };
+            let fresh = Staging { buffer, mapped: None, done: None, submission: None, submitted: Instant::now() };
             if at < self.pieces.len() {
                 self.pieces[at] = fresh
             } else {
@@ -78,19 +83,17 @@ impl UploadRing {
             return Ok((at, None));
         }
         let mut earlier = None;
-        if let Some(mut mapped) = self.pieces[at].mapped.take() {
+        let piece = &mut self.pieces[at];
+        if let (Some(mapped), Some(mut done)) = (piece.mapped.take(), piece.done.take()) {
             let failed = |message: String| lost(&cx.info.name, DOING, message);
             look(&cx.device);
-            let result = match mapped.try_recv().map_err(|e| failed(e.to_string()))? {
-                Some(done) => done,
-                None => {
-                    wait(&cx.device, &cx.info.name, self.pieces[at].submission.clone(), DOING)?;
-                    // Two steps are in flight: each took about half of the time from its submission to its end.
-                    earlier = Some(self.pieces[at].submitted.elapsed() / IN_FLIGHT as u32);
-                    mapped.await.map_err(|e| failed(e.to_string()))?
-                }
-            };
-            result.map_err(|e| failed(e.to_string()))?;
+            if done.try_recv().map_err(|e| failed(e.to_string()))?.is_none() {
+                wait(&cx.device, &cx.info.name, piece.submission.clone(), DOING)?;
+                done.await.map_err(|e| failed(e.to_string()))?;
+                // Two steps are in flight: each took about half of the time from its submission to its end.
+                earlier = Some(piece.submitted.elapsed() / IN_FLIGHT as u32);
+            }
+            mapped.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
         }
         Ok((at, earlier))
     }

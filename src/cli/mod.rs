@@ -9,6 +9,7 @@ mod output;
 mod program;
 mod summary;
 mod train;
+mod translate;
 
 pub use args::Cli;
 pub use program::main;

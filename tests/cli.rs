@@ -221,6 +221,49 @@ fn a_sweep_goes_on_where_it_stopped_and_is_drawn() {
 }
 
 #[test]
+fn translate_goes_both_ways() {
+    let sgd = ["translate", "--lr", "0.1", "--momentum", "0.9", "--weight-decay", "1e-4", "--json"];
+    let one = &lines(&run(&[&sgd[..], &["--steps-per-epoch", "100"]].concat()))[0];
+    let number = |object: &Value, key: &str| object[key].as_f64().unwrap_or_else(|| panic!("{key} in {object}"));
+    let (alpha, gamma) = (number(one, "alpha"), number(one, "gamma"));
+    assert!((alpha / 1.0e-4 - 1.0).abs() < 2e-3 && (gamma / 0.0999 - 1.0).abs() < 1e-3, "{one}");
+    assert!(
+        (number(one, "flip_ratio_noise") / ((1e-5_f64 / 1.9 * 2.0).sqrt() / std::f64::consts::PI) - 1.0).abs() < 1e-3
+    );
+    assert!((number(one, "corner") / (alpha / 2.0 / std::f64::consts::PI) - 1.0).abs() < 1e-2, "{one}");
+    assert!(one["poles_real"] == true && (one["poles"][0][0].as_f64().unwrap() - 1.0 + alpha).abs() < 1e-12, "{one}");
+    let steps = one["time_constants"][0].as_f64().unwrap();
+    assert!(
+        (steps * alpha - 1.0).abs() < 1e-3
+            && (one["time_constants_epochs"][0].as_f64().unwrap() * 100.0 / steps - 1.0).abs() < 1e-9,
+        "{one}"
+    );
+    let (alpha, gamma) = (alpha.to_string(), gamma.to_string());
+    let two = &lines(&run(&["translate", "--alpha", &alpha, "--gamma", &gamma, "--lr", "0.1", "--json"]))[0];
+    assert!(
+        (number(two, "momentum") - 0.9).abs() < 1e-9 && (number(two, "weight_decay") / 1e-4 - 1.0).abs() < 1e-9,
+        "{two}"
+    );
+    let ringing = &lines(&run(&["translate", "--lr", "1", "--momentum", "0.9", "--weight-decay", "0.1", "--json"]))[0];
+    assert!(ringing["alpha"].is_null() && ringing["gamma"].is_null() && ringing["poles"][0][1] != 0.0, "{ringing}");
+    let never = &lines(&run(&["translate", "--lr", "1", "--json"]))[0];
+    assert!(never["time_constants"][0].is_null() && never["corner"].is_null() && never["alpha"] == 0.0, "{never}");
+    let text = String::from_utf8(run(&sgd[..7]).stdout).unwrap();
+    assert!(["alpha", "poles", "time constants", "flip"].iter().all(|word| text.contains(word)), "{text}");
+    for (args, words) in [
+        (vec!["translate"], vec!["lr", "alpha"]),
+        (vec!["translate", "--gamma", "0.1"], vec!["alpha"]),
+        (vec!["translate", "--alpha", "0.1", "--momentum", "0.9"], vec!["either"]),
+        (vec!["translate", "--alpha", "2"], vec!["alpha", "(0, 1]", "2"]),
+        (vec!["translate", "--lr", "0.1", "--momentum", "1"], vec!["momentum", "[0, 1)", "1"]),
+        (vec!["translate", "--lr", "100", "--weight-decay", "1"], vec!["without end", "100"]),
+        (vec!["translate", "--lr", "1", "--steps-per-epoch", "0"], vec!["steps-per-epoch", "0"]),
+    ] {
+        refused(&args, 2, &words);
+    }
+}
+
+#[test]
 fn flags_that_are_wrong() {
     for (args, words) in [
         (vec!["--nope"], vec!["--nope"]),
@@ -278,6 +321,7 @@ fn flags_that_are_wrong() {
         (vec!["sweep", "--grid", "alpha=1e-3", "--seeds", "0"], vec!["seeds"]),
         (vec!["summary", "--input", "28"], vec!["input", "28"]),
         (vec!["bench", "kernels", "--size", "33"], vec!["size", "33"]),
+        (vec!["bench", "kernels", "--size", "100000"], vec!["size", "8192"]),
         (vec!["bench", "kernels", "--only", "nope"], vec!["only", "xnor_matmul", "nope"]),
     ] {
         refused(&args, 2, &words);

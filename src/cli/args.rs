@@ -51,6 +51,8 @@ pub enum Command {
     Sweep(Box<SweepArgs>),
     /// Curves of runs, in the terminal and as SVG
     Plot(PlotArgs),
+    /// What SGD's settings mean as a filter on the gradient; with --alpha and --gamma, the reverse
+    Translate(TranslateArgs),
     /// Devices that `--device` takes
     Devices,
     /// Measure kernels or a training step; every answer is checked first
@@ -164,6 +166,29 @@ impl ModelArgs {
         };
         spec.build()
     }
+}
+
+/// Arguments of `translate`.
+#[derive(Args, Debug)]
+pub struct TranslateArgs {
+    /// Learning rate of the latent weights
+    #[arg(long)]
+    pub lr: Option<f64>,
+    /// Momentum, as PyTorch means it without dampening [default: 0]
+    #[arg(long)]
+    pub momentum: Option<f64>,
+    /// Weight decay, added to the gradient [default: 0]
+    #[arg(long)]
+    pub weight_decay: Option<f64>,
+    /// Rate of the filter whose sign is the weight: translates back
+    #[arg(long)]
+    pub alpha: Option<f64>,
+    /// Rate of the average before it [default: 1]
+    #[arg(long)]
+    pub gamma: Option<f64>,
+    /// Also gives time constants in epochs
+    #[arg(long, value_name = "N")]
+    pub steps_per_epoch: Option<f64>,
 }
 
 /// Arguments of `bench`.

@@ -11,6 +11,9 @@ use crate::train::{Session, Settings};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Largest products that are measured: a minute each on a slow device.
+const MOST: usize = 8192;
+
 /// Measures.
 pub async fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     match &args.what {
@@ -24,8 +27,8 @@ async fn open(common: &Common) -> Result<Box<dyn Engine>> {
 }
 
 async fn kernels(size: usize, only: Option<&str>, common: &Common) -> Result<()> {
-    if size == 0 || !size.is_multiple_of(32) {
-        return Err(Error::setting("size", "a multiple of 32", size));
+    if !(32..=MOST).contains(&size) || !size.is_multiple_of(32) {
+        return Err(Error::setting("size", format!("a multiple of 32, at most {MOST}"), size));
     }
     let chosen: Vec<Case> =
         cases(size).into_iter().filter(|case| only.is_none_or(|text| case.name.contains(text))).collect();

@@ -12,6 +12,7 @@ mod program;
 mod summary;
 mod sweep;
 mod train;
+mod translate;
 
 pub use args::Cli;
 pub use program::main;

@@ -12,6 +12,7 @@ mod roll_call;
 mod schedule;
 mod sgd;
 mod spec;
+mod translate;
 
 pub use adam::{Adam, AdamUpdate};
 pub use binary::{BinaryOptimizer, BinaryRule, BinaryUpdate, Start, in_order, sweep};
@@ -25,3 +26,4 @@ pub use roll_call::KERNELS;
 pub use schedule::Schedule;
 pub use sgd::{Sgd, SgdUpdate};
 pub use spec::{BINARY_RULES, FLOAT_RULES, FloatRule};
+pub use translate::{LatentSgd, Response};

@@ -1,12 +1,12 @@
 //! One set of names for flags, files and defaults.
 
+use super::optimizer_config::{OptimizerConfig, OptimizerTable};
 use super::session::{Loss, Rules};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{ModelSpec, PixelScale};
 use crate::optim::{BinaryRule, FloatRule, Knob};
-use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -50,7 +50,7 @@ pub struct Settings {
     pub epochs: Option<u32>,
     /// Rule of the binary weights: cema, ema, bop, bop2, diode, signum, latent-sgd, latent-adam [default: cema]. A KNOB below is
     /// NUMBER or NUMBER,SCHEDULE; one that the rule does not have is refused
-    #[cfg_attr(feature = "cli", arg(long, value_parser = parse_optimizer))]
+    #[cfg_attr(feature = "cli", arg(long, value_parser = OptimizerConfig::parse))]
     pub optimizer: Option<OptimizerConfig>,
     /// Rate of the filter whose sign is the weight, in (0, 1] [default: 1e-3,linear]
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
@@ -91,7 +91,7 @@ pub struct Settings {
     /// Start of a filter's states: zero (the first gradient decides every weight), hold (against the first gradients) [default: zero]
     #[cfg_attr(feature = "cli", arg(long, value_name = "START"))]
     pub start: Option<String>,
-    /// How alpha moves, unless `--alpha NUMBER,SCHEDULE` says it: constant, linear[:END], cosine[:END], exponential:END,
+    /// How alpha moves, unless `--alpha NUMBER,SCHEDULE` says it: constant, linear, linear:END, cosine, cosine:END, exponential:END,
     /// step:FACTOR:LENGTH, warmup:LENGTH, joined by commas as in warmup:500,cosine or constant@50%,linear [default: linear]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
     pub alpha_schedule: Option<String>,
@@ -113,57 +113,6 @@ pub struct Settings {
     /// Threads of the processor's engine [default: all cores]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub threads: Option<usize>,
-}
-
-/// A rule: its name, or a table with its knobs.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum OptimizerConfig {
-    /// Knobs at their defaults, or beside it.
-    Name(String),
-    /// As a resolved configuration has it.
-    Table(OptimizerTable),
-}
-
-/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... } }`; knobs that are left out take their defaults.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OptimizerTable {
-    /// Rule.
-    pub name: String,
-    /// Its knobs.
-    #[serde(default)]
-    pub knobs: BTreeMap<String, Knob>,
-}
-
-/// By hand, since an untagged enum forgets what was wrong inside the table.
-impl<'de> Deserialize<'de> for OptimizerConfig {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
-        deserializer.deserialize_any(OptimizerVisitor)
-    }
-}
-
-struct OptimizerVisitor;
-
-impl<'de> Visitor<'de> for OptimizerVisitor {
-    type Value = OptimizerConfig;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the name of an optimizer, or a table { name, knobs }")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<OptimizerConfig, E> {
-        Ok(OptimizerConfig::Name(name.to_string()))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<OptimizerConfig, A::Error> {
-        OptimizerTable::deserialize(MapAccessDeserializer::new(map)).map(OptimizerConfig::Table)
-    }
-}
-
-#[cfg(feature = "cli")]
-fn parse_optimizer(name: &str) -> std::result::Result<OptimizerConfig, String> {
-    Ok(OptimizerConfig::Name(name.to_string()))
 }
 
 impl Settings {

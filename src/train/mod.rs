@@ -3,14 +3,16 @@
 mod config;
 mod event;
 mod metrics;
+mod optimizer_config;
 mod run;
 mod session;
 mod sweep;
 mod trainer;
 
-pub use config::{LOSSES, OptimizerConfig, Settings, TrainConfig};
+pub use config::{LOSSES, Settings, TrainConfig};
 pub use event::{Event, StopHandle};
 pub use metrics::Interval;
+pub use optimizer_config::{OptimizerConfig, OptimizerTable};
 pub use run::Run;
 pub use session::{Evaluation, Loss, Rules, Session};
 pub use sweep::{Axis, Cell, Place, Sweep};

@@ -1,0 +1,100 @@
+//! `plusminus translate`.
+
+use super::args::{Common, TranslateArgs};
+use super::output::{json, line};
+use crate::error::{Error, Result};
+use crate::optim::{LatentSgd, Response};
+
+/// Says what SGD's settings mean as a filter, or which settings a filter is.
+pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
+    let (response, sgd) = match (args.alpha, args.gamma) {
+        (None, None) => {
+            let sgd = args.sgd()?;
+            (sgd.response()?, Some(sgd))
+        }
+        (Some(alpha), gamma) => {
+            if args.momentum.is_some() || args.weight_decay.is_some() {
+                return Err(Error::setting(
+                    "translate",
+                    "either a filter (--alpha --gamma [--lr]) or SGD's settings",
+                    "both",
+                ));
+            }
+            let response = Response::cascade(alpha, gamma.unwrap_or(1.0))?;
+            (response, args.lr.map(|rate| response.latent_sgd(rate)).transpose()?)
+        }
+        (None, Some(_)) => return Err(Error::setting("alpha", "a number in (0, 1] beside --gamma", "none")),
+    };
+    if args.steps_per_epoch.is_some_and(|steps| !(steps > 0.0 && steps.is_finite())) {
+        return Err(Error::setting("steps-per-epoch", "a positive number", args.steps_per_epoch.unwrap_or_default()));
+    }
+    if common.json {
+        json(&object(&response, sgd, args.steps_per_epoch));
+    } else {
+        print(&response, sgd, args.steps_per_epoch);
+    }
+    Ok(())
+}
+
+impl TranslateArgs {
+    fn sgd(&self) -> Result<LatentSgd> {
+        let rate = self.lr.ok_or_else(|| Error::setting("lr", "a learning rate, or --alpha and --gamma", "none"))?;
+        let momentum = self.momentum.unwrap_or(0.0);
+        Ok(LatentSgd { rate, momentum, decay: self.weight_decay.unwrap_or(0.0) })
+    }
+}
+
+/// What is infinite is null.
+fn object(response: &Response, sgd: Option<LatentSgd>, steps_per_epoch: Option<f64>) -> serde_json::Value {
+    let finite = |value: f64| value.is_finite().then_some(value);
+    let rates = response.rates();
+    let mut object = serde_json::json!({
+        "alpha": rates.map(|r| r[0]),
+        "gamma": rates.map(|r| r[1]),
+        "flip_ratio_noise": response.noise_flips(),
+        "poles": response.poles(),
+        "poles_real": rates.is_some(),
+        "time_constants": response.time_constants().map(finite),
+        "corner": response.corner(),
+    });
+    if let Some(steps) = steps_per_epoch {
+        object["time_constants_epochs"] = response.time_constants().map(|t| finite(t / steps)).to_vec().into();
+    }
+    let [momentum, gain] = response.momentum_and_gain();
+    (object["momentum"], object["lr_times_weight_decay"]) = (momentum.into(), gain.into());
+    if let Some(LatentSgd { rate, decay, .. }) = sgd {
+        (object["lr"], object["weight_decay"]) = (rate.into(), decay.into());
+    }
+    object
+}
+
+fn print(response: &Response, sgd: Option<LatentSgd>, steps_per_epoch: Option<f64>) {
+    let [momentum, gain] = response.momentum_and_gain();
+    match sgd {
+        Some(LatentSgd { rate, momentum, decay }) => {
+            line(&format!("latent SGD     lr {rate}, momentum {momentum}, weight decay {decay:.6e}"));
+        }
+        None => line(&format!(
+            "latent SGD     momentum {momentum}, lr * weight decay {gain:.6e}; init / lr is what else matters"
+        )),
+    }
+    match response.rates() {
+        Some([alpha, gamma]) => line(&format!("filter         alpha {alpha:.6e}, gamma {gamma:.6e}")),
+        None => line("filter         complex poles: it rings, and is no cascade of two moving averages"),
+    }
+    let poles = response.poles().map(|[re, im]| if im == 0.0 { format!("{re}") } else { format!("{re} {im:+}i") });
+    line(&format!("poles          {}", poles.join(", ")));
+    let constants = response.time_constants().map(|steps| match steps_per_epoch {
+        _ if steps.is_infinite() => "never forgets".to_string(),
+        Some(epoch) => format!("{steps:.1} steps = {:.3} epochs", steps / epoch),
+        None => format!("{steps:.1} steps"),
+    });
+    line(&format!("time constants {}", constants.join(", ")));
+    match response.corner() {
+        Some(corner) => {
+            line(&format!("corner (-3 dB) {corner:.3e} cycles a step, a period of {:.0} steps", 1.0 / corner))
+        }
+        None => line("corner (-3 dB) none"),
+    }
+    line(&format!("on pure noise  {:.4} % of the weights flip at a step", 100.0 * response.noise_flips()));
+}

@@ -1,0 +1,192 @@
+//! Rules that are one filter under several names, flip for flip through the f32 kernels: latent SGD is `ema` and `cema`, Signum is `diode`,
+//! Bop without a threshold is `ema`; and what learning rate, initial weights and clipping change, and what they do not.
+//! (`algebra.rs` holds the same equations in f64, and the kernels to them.)
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+
+mod support;
+#[path = "support/update.rs"]
+mod update;
+
+use plusminus::optim::{
+    BOP, BinaryOptimizer, BinaryRule, CEMA, DIODE, EMA, Knob, LATENT_ADAM, LATENT_SGD, LatentSgd, SIGNUM, Schedule,
+};
+use plusminus::tensor::{BitMatrix, Stream};
+use update::Update;
+
+/// Neither is a multiple of 32.
+const SHAPE: [usize; 2] = [37, 61];
+const WEIGHTS: usize = SHAPE[0] * SHAPE[1];
+const STEPS: u64 = 1500;
+
+/// Gradients that pull each weight its own way, less than they shake it, and turn around half-way.
+fn gradient(weight: usize, step: u64) -> f32 {
+    let stream = Stream::new(step, "gradients");
+    let pull = if (step < STEPS / 2) == weight.is_multiple_of(2) { 0.05 } else { -0.05 };
+    1e-3 * (2.0 * stream.unit(weight as u64) - 1.0 + pull * (weight % 5) as f32)
+}
+
+fn with(rule: &'static BinaryRule, knobs: &[(&'static str, f32)]) -> BinaryOptimizer {
+    // All constant: what these rules let fall by default is set beside, where a test wants it.
+    rule.with(knobs.iter().map(|&(name, value)| (name, Knob::new(value, Schedule::constant())))).unwrap()
+}
+
+fn falling(
+    rule: &'static BinaryRule,
+    name: &'static str,
+    value: f32,
+    knobs: &[(&'static str, f32)],
+) -> BinaryOptimizer {
+    let others = knobs.iter().map(|&(name, value)| (name, Knob::from(value)));
+    rule.with(others.chain([(name, Knob::new(value, Schedule::linear()))])).unwrap()
+}
+
+/// Two rules on the same gradients. `start` is the factor from the first rule's latent weight `w.x` to the states of the second. Signs may
+/// differ only where the second's last state is below 1e-5 of its root mean square: where rounding decides.
+fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Option<f32>) {
+    for number in 0..support::engines().len() {
+        let mut two = rules.clone().map(|rule| {
+            let (_, engine) = support::engines().swap_remove(number);
+            Update::new(rule, SHAPE, engine)
+        });
+        let device = &support::engines()[number].0;
+        let states = two[1].states();
+        let last = states.last().unwrap().name.clone();
+        if let Some(factor) = start {
+            let latent = two[0].floats("w.x");
+            let along = two[1].padded(|i| factor * latent[i]);
+            // Diode's first average starts at 0, as Signum's does.
+            let held = states.iter().filter(|state| what.contains("momentum") || state.name == last);
+            held.for_each(|state| two[1].upload(&state.name, &along));
+        }
+        let (mut differ, mut largest) = (0, 0.0_f32);
+        for step in 0..STEPS {
+            let words = two[0].padded(|i| gradient(i, step));
+            two.iter_mut().for_each(|update| update.step(&words, step, STEPS));
+            let [one, other] = two.each_mut().map(|update| update.signs());
+            if one == other {
+                continue;
+            }
+            let state = two[1].floats(&last);
+            let limit = 1e-5 * (state.iter().map(|v| v * v).sum::<f32>() / WEIGHTS as f32).sqrt();
+            for (i, v) in state.iter().enumerate() {
+                let at = |signs: &BitMatrix| signs.is_positive(i / SHAPE[1], i % SHAPE[1]);
+                if at(&one) != at(&other) {
+                    differ += 1;
+                    largest = largest.max(v.abs() / limit);
+                    assert!(v.abs() < limit, "{device}: {what}: step {step}, weight {i}: state {v:e}, limit {limit:e}");
+                }
+            }
+        }
+        let flips = two.each_mut().map(|update| update.words("flips")[1]);
+        assert!(flips[0] > WEIGHTS as u32 / 2, "{device}: {what}: expected weights that flip, got {flips:?}");
+        println!(
+            "{device}: {what}: {differ} of {} signs differ ({:.1e}), the largest state at {:.0} % of 1e-5 rms; flips {flips:?}",
+            WEIGHTS as u64 * STEPS,
+            f64::from(differ) / (WEIGHTS as u64 * STEPS) as f64,
+            100.0 * largest
+        );
+    }
+}
+
+/// Alpha = rate * decay, exactly even where the rate falls: its schedule is alpha's schedule.
+#[test]
+fn latent_sgd_with_decay_is_ema() {
+    let (rate, decay) = (0.5, 8e-3);
+    let knobs = [("momentum", 0.0), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.02)];
+    let constant = with(&LATENT_SGD, &[&[("lr", rate)], &knobs[..]].concat());
+    beside("latent-sgd with decay = ema", [constant, with(&EMA, &[("alpha", rate * decay)])], Some(-decay));
+    let both = [falling(&LATENT_SGD, "lr", rate, &knobs), falling(&EMA, "alpha", rate * decay, &[])];
+    beside("latent-sgd with decay, falling rate = ema, falling alpha", both, Some(-decay));
+}
+
+/// Alpha and gamma as `translate` gives them.
+#[test]
+fn latent_sgd_with_momentum_and_decay_is_cema() {
+    for (rate, momentum, decay) in [(0.125_f32, 0.875_f32, 0.015625_f32), (0.5, 0.5, 0.03125)] {
+        let sgd = LatentSgd { rate: rate.into(), momentum: momentum.into(), decay: decay.into() };
+        let [alpha, gamma] = sgd.response().unwrap().rates().unwrap().map(|rate| rate as f32);
+        let knobs =
+            [("lr", rate), ("momentum", momentum), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.01)];
+        let what = format!("latent-sgd with decay and momentum {momentum} = cema, alpha {alpha:.5}, gamma {gamma:.4}");
+        beside(&what, [with(&LATENT_SGD, &knobs), with(&CEMA, &[("alpha", alpha), ("gamma", gamma)])], Some(-decay));
+    }
+}
+
+#[test]
+fn signum_with_decay_is_diode() {
+    let (rate, decay) = (0.0625, 0.0625);
+    let knobs = [("lr", rate), ("momentum", 0.75), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.5)];
+    let diode = with(&DIODE, &[("alpha", rate * decay), ("gamma", 0.25)]);
+    beside("signum with decay = diode", [with(&SIGNUM, &knobs), diode], Some(-decay));
+}
+
+#[test]
+fn bop_without_threshold_is_cema_with_gamma_1_and_ema() {
+    let bop = || with(&BOP, &[("alpha", 4e-3), ("threshold", 0.0)]);
+    beside("bop with threshold 0 = ema", [bop(), with(&EMA, &[("alpha", 4e-3)])], None);
+    beside("bop with threshold 0 = cema with gamma 1", [bop(), with(&CEMA, &[("alpha", 4e-3), ("gamma", 1.0)])], None);
+}
+
+/// The weights after every step, and the final latent weights.
+fn run(
+    rule: BinaryOptimizer,
+    number: usize,
+    gradient: impl Fn(usize, u64) -> f32,
+    steps: u64,
+) -> (Vec<BitMatrix>, Vec<f32>) {
+    let (_, engine) = support::engines().swap_remove(number);
+    let mut update = Update::new(rule, SHAPE, engine);
+    let mut signs = Vec::new();
+    for step in 0..steps {
+        let words = update.padded(|i| gradient(i, step));
+        update.step(&words, step, steps);
+        signs.push(update.signs());
+    }
+    (signs, update.floats("w.x"))
+}
+
+/// Latent weights have no size of their own: learning rate and initial weights (and the clip with them) times 128 is the same run, bit for
+/// bit; with decay, the decay is divided, for it is lr * decay that counts. One without the other is another run.
+#[test]
+fn scaling_the_rate_and_the_initial_weights_together_changes_nothing() {
+    for number in 0..support::engines().len() {
+        let sgd = |rate: f32, init: f32, decay: f32, clip: f32| {
+            let knobs = [("lr", rate), ("init", init), ("weight-decay", decay), ("clip", clip), ("momentum", 0.75)];
+            run(with(&LATENT_SGD, &knobs), number, gradient, 300).0
+        };
+        let off = f32::INFINITY;
+        assert!(sgd(0.5, 0.01, 0.0, off) == sgd(64.0, 1.28, 0.0, off), "rate and initial weights");
+        assert!(sgd(0.5, 0.01, 0.03125, off) == sgd(64.0, 1.28, 0.03125 / 128.0, off), "and decay");
+        assert!(sgd(0.5, 0.01, 0.0, 0.0078125) == sgd(64.0, 1.28, 0.0, 1.0), "and clip");
+        assert!(sgd(0.5, 0.01, 0.0, off) != sgd(64.0, 0.01, 0.0, off), "the rate alone");
+        assert!(sgd(0.5, 0.01, 0.0, off) != sgd(0.5, 1.28, 0.0, off), "the initial weights alone");
+    }
+}
+
+/// A clip that no latent weight meets changes no bit. One that is met bounds how long a weight remembers: after gradients that pushed for 200
+/// steps turn around, unclipped weights flip back only when as many steps have pushed the other way, clipped ones after clip / (lr |g|).
+#[test]
+fn clipping_bounds_the_memory_and_nothing_else() {
+    for number in 0..support::engines().len() {
+        for rule in [&SIGNUM, &LATENT_SGD, &LATENT_ADAM] {
+            let of =
+                |clip: f32| run(with(rule, &[("lr", 0.01), ("clip", clip), ("init", 0.01)]), number, gradient, 100);
+            let (off, wide, tight) = (of(f32::INFINITY), of(50.0), of(1e-4));
+            assert!(off == wide, "{}: a clip that is never met", rule.name);
+            assert!(tight.1.iter().all(|x| x.abs() <= 1e-4), "{}: the clip holds", rule.name);
+            assert!(tight.0 != off.0, "{}: a clip that is met", rule.name);
+        }
+        let turning = |_: usize, step: u64| if step < 200 { 1.0 } else { -1.0 };
+        let back = |clip: f32| {
+            let knobs = [("lr", 0.01), ("momentum", 0.0), ("clip", clip), ("init", 1e-6)];
+            let signs = run(with(&LATENT_SGD, &knobs), number, turning, 450).0;
+            (200..450).find(|&step| signs[step].is_positive(3, 4)).expect("the weight flips back") - 200
+        };
+        let [off, clipped] = [back(f32::INFINITY), back(0.1)];
+        println!(
+            "turned around after 200 steps, a weight flips back after {off} steps unclipped, {clipped} clipped at 0.1"
+        );
+        assert!((195..=205).contains(&off) && (8..=12).contains(&clipped), "{off}, {clipped}");
+    }
+}

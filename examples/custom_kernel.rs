@@ -4,11 +4,12 @@
 //! that device (`-- llvmpipe`).
 
 use plusminus::graph::{Backward, Bound, Op, Value};
-use plusminus::nn::{BatchNorm, Builder, Cost, Dense, Layer, Model, PixelScale, Quantizer};
+use plusminus::nn::{Apply, BatchNorm, Dense, Model, PixelScale, Quantizer};
 use plusminus::runtime::{Access, CustomKernel, Grid, Kernel, Recording, Task};
 use plusminus::tensor::TensorType;
 use plusminus::train::{Settings, Trainer};
 use plusminus::{Result, data, runtime};
+use std::sync::Arc;
 
 const SOURCE: &str = "
 @group(0) @binding(0) var<storage, read> x: array<f32>;
@@ -35,7 +36,7 @@ struct Softsign {
 
 fn twin(task: &mut Task<'_>) {
     let (first, [backward, ..]) = (task.index() * CHUNK, *task.params::<[u32; 4]>());
-    let (x, dy, out) = (&task.read::<f32>(0)[first..], &task.read::<f32>(1)[first..], task.write::<f32>(2).slice());
+    let (x, dy, out) = (&task.read::<f32>(0)[first..], &task.read::<f32>(1)[first..], task.write::<f32>(2));
     for ((out, x), dy) in out.iter_mut().zip(x).zip(dy) {
         let d = 1.0 + x.abs();
         *out = if backward == 1 { dy / (d * d) } else { x / d };
@@ -63,21 +64,6 @@ impl Op for Softsign {
     }
 }
 
-impl Layer for Softsign {
-    fn kind(&self) -> &'static str {
-        "softsign"
-    }
-    fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
-        builder.graph.push1(*self, &[x], &[])
-    }
-    fn features(&self, input: usize) -> usize {
-        input
-    }
-    fn cost(&self, _input: usize) -> Cost {
-        Cost::default()
-    }
-}
-
 fn main() -> Result<()> {
     let bindings = &[("x", Access::Read), ("dy", Access::Read), ("out", Access::Write)];
     let custom = CustomKernel {
@@ -93,7 +79,7 @@ fn main() -> Result<()> {
     let model = Model::new("softsign", data.shape, PixelScale::to_unit(data.pixel_max))
         .with(Dense { units: 256, input: Quantizer::Float, weight: signs })
         .with(BatchNorm)
-        .with(softsign)
+        .with(Apply(Arc::new(softsign)))
         .with(Dense { units: 10, input: signs, weight: signs })
         .with(BatchNorm);
     let device = std::env::args().nth(1).unwrap_or_else(|| "auto".into());

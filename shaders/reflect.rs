@@ -194,7 +194,7 @@ fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
     for Binding { name, access, element, .. } in bindings {
         let (rust, buffer) = match *access {
             "Read" => (format!("&'a [{element}]"), "k::BufferId"),
-            "Write" => (format!("k::Tile<'a, {element}>"), "k::Output"),
+            "Write" => (format!("&'a mut [{element}]"), "k::Output"),
             _ => ("&'a [std::sync::atomic::AtomicU32]".to_string(), "k::BufferId"),
         };
         let (getter, convert) = match *access {

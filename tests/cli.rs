@@ -207,6 +207,58 @@ fn translate_goes_both_ways() {
 }
 
 #[test]
+fn a_sweep_goes_on_where_it_stopped_and_is_drawn() {
+    let folder = folder();
+    let sweep = path(folder.path(), "sweep");
+    let common = ["--hidden", "32", "--epochs", "1", "--device", "cpu", "--json", "--run", &sweep];
+    let sweep_of =
+        |grid: &[&str]| run(&[&["sweep", "--seeds", "2", "--grid", "alpha=1e-3,1e-2"], grid, &common[..]].concat());
+    let first = lines(&sweep_of(&["--grid", "float-rate=1e-3"]));
+    assert_eq!(first.len(), 4 + 2 + 1, "cells, places, done: {first:?}");
+    // One more value: what is there is kept, the diverging place is recorded, and the sweep goes on.
+    let second = lines(&sweep_of(&["--grid", "float-rate=1e-3,1e38"]));
+    let is_new = |line: &&Value| line["event"] == "cell" && line["new"] == true;
+    assert_eq!(second.iter().filter(is_new).count(), 4);
+    assert_eq!(
+        second.iter().filter(|line| line["cell"]["failed"].as_str().is_some_and(|f| f.contains("step"))).count(),
+        4
+    );
+    let best = &second.last().unwrap()["best"];
+    assert!(
+        best["test_accuracy"].as_f64().unwrap() > 0.5 && best["values"][1] == "1e-3" && best["runs"] == 2,
+        "{best}"
+    );
+    let csv = fs::read_to_string(Path::new(&sweep).join("results.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 9, "{csv}");
+    let map = fs::read_to_string(Path::new(&sweep).join("heat-map.svg")).unwrap();
+    assert!(map.contains("<svg") && map.contains("1e-2") && map.contains("diverged"));
+    let other = ["sweep", "--grid", "gamma=0.1", "--run", &sweep];
+    refused(&other, 2, &["run", "gamma", "alpha"]);
+    let again = [
+        &["sweep", "--seeds", "2", "--grid", "alpha=1e-3,1e-2", "--grid", "float-rate=1e-3", "--batch-size", "50"],
+        &common[..],
+    ];
+    refused(&again.concat(), 2, &["other settings"]);
+
+    let place = Path::new(&sweep).join("alpha=1e-3,float-rate=1e-3");
+    let (one, two) = (path(&place, "seed-1"), path(&place, "seed-2"));
+    let picture = path(folder.path(), "curves.svg");
+    let plotted = run(&["plot", &one, &two, "--out", &picture]);
+    let text = String::from_utf8(plotted.stdout).unwrap();
+    assert!(text.contains("training loss") && text.contains("flip ratio"), "{text}");
+    assert!(fs::read_to_string(&picture).unwrap().contains("test accuracy"));
+    assert_eq!(lines(&run(&["plot", &one, "--json"]))[0]["picture"], path(Path::new(&one), "curves.svg"));
+    let data = path(folder.path(), "");
+    small_mnist(folder.path());
+    let mnist = path(folder.path(), "mnist");
+    let output =
+        run(&["train", "--dataset", "mnist", "--data-dir", &data, "--hidden", "8", "--epochs", "1", "--run", &mnist]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    refused(&["plot", &one, &mnist], 2, &["same data"]);
+    refused(&["plot", &path(folder.path(), "none")], 1, &["metrics.jsonl"]);
+}
+
+#[test]
 fn flags_that_are_wrong() {
     for (args, words) in [
         (vec!["--nope"], vec!["--nope"]),
@@ -221,6 +273,10 @@ fn flags_that_are_wrong() {
         (vec!["train", "--batch-size", "0"], vec!["batch-size"]),
         (vec!["train", "--hidden", "0"], vec!["hidden", "[0]"]),
         (vec!["train", "--hidden", "64,0"], vec!["hidden", "[64, 0]"]),
+        (vec!["train", "--hidden", "99999999999"], vec!["hidden", "1048576"]),
+        (vec!["summary", "--input", "99999x99999x1"], vec!["input", "99999x99999x1"]),
+        (vec!["summary", "--classes", "1"], vec!["classes", "2 to"]),
+        (vec!["summary", "--batch-size", "0"], vec!["batch-size"]),
         (vec!["train", "--alpha", "0"], vec!["alpha", "(0, 1]", "0"]),
         (vec!["train", "--alpha", "1.5"], vec!["alpha", "(0, 1]", "1.5"]),
         (vec!["train", "--alpha", "nan"], vec!["alpha", "(0, 1]", "NaN"]),
@@ -243,14 +299,40 @@ fn flags_that_are_wrong() {
         (vec!["train", "--optimizer", "bop", "--threshold=-1"], vec!["threshold", "0 or a positive", "-1"]),
         (vec!["train", "--optimizer", "signum", "--momentum", "1"], vec!["momentum", "[0, 1)"]),
         (vec!["train", "--label-smoothing", "1"], vec!["label-smoothing", "1"]),
-        (vec!["--threads", "0"], vec!["threads"]),
+        (vec!["--threads", "0", "--device", "cpu"], vec!["threads", "1 to"]),
+        (vec!["--threads", "100000", "--device", "cpu"], vec!["threads", "1 to"]),
         (vec!["eval"], vec!["<RUN>"]),
+        (vec!["plot"], vec!["<RUN>"]),
+        (vec!["sweep"], vec!["grid", "none"]),
+        (vec!["sweep", "--grid", "alpha"], vec!["grid", "NAME=VALUE", "alpha"]),
+        (vec!["sweep", "--grid", "alfa=1"], vec!["grid", "alfa"]),
+        (vec!["sweep", "--grid", "alpha=1e-3,2"], vec!["alpha", "(0, 1]", "2"]),
+        (vec!["sweep", "--grid", "alpha=1e-3", "--seeds", "0"], vec!["seeds"]),
         (vec!["summary", "--input", "28"], vec!["input", "28"]),
         (vec!["bench", "kernels", "--size", "33"], vec!["size", "33"]),
         (vec!["bench", "kernels", "--only", "nope"], vec!["only", "xnor_matmul", "nope"]),
     ] {
         refused(&args, 2, &words);
     }
+}
+
+#[test]
+fn networks_that_do_not_fit() {
+    let folder = folder();
+    let run = path(folder.path(), "run");
+    // 2 x 256 GiB of filter states on the processor; 2 x 400 MiB on an adapter that binds 128 MiB.
+    refused(&["train", "--device", "cpu", "--hidden", "262144,262144", "--run", &run], 1, &["cpu", "memory available"]);
+    if String::from_utf8(run_devices()).unwrap().contains("llvmpipe") {
+        let args = ["train", "--device", "llvmpipe", "--hidden", "10240,10240", "--run", &run];
+        refused(&args, 1, &["llvmpipe", "dense2", "419430400", "binding limit", "134217728"]);
+    } else {
+        println!("skipped on a GPU: no adapter `llvmpipe`");
+    }
+    assert!(!Path::new(&run).exists());
+}
+
+fn run_devices() -> Vec<u8> {
+    run(&["devices", "--json"]).stdout
 }
 
 #[test]

@@ -402,7 +402,7 @@ fn batch_norm_cases() -> Vec<Case> {
         let variance = Matrix::from_fn(1, n, |_, c| deviation(c) / count);
         let (old_mean, old_variance) =
             (Matrix::reals(1, n, 1.0, "rm"), Matrix::from_fn(1, n, |_, c| 1.0 + c as f64 * 0.25));
-        let share = f64::from(MOMENTUM);
+        let share = if valid > 1 { f64::from(MOMENTUM) } else { 0.0 };
         let running = |old: f64, now: f64| old + share * (now - old);
         let name = |op: &str| format!("{op} {m} x {n}, {valid} valid, integer {integer}");
         cases.push(

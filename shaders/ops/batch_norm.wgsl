@@ -1,5 +1,5 @@
 // batch_norm: z = (y - mean) / sqrt(variance + epsilon) * scale + bias, by channel (Ioffe and Szegedy 2015, algorithm 1).
-// Statistics are taken over the rows that hold samples; running = running + momentum * (batch - running), variance unbiased there.
+// Statistics are taken over the rows that hold samples; where there are at least two, running = running + momentum * (batch - running), variance unbiased there.
 // backward: dz over rows gives  dbias = sum dz,  dscale = sum dz * n,  dy = scale * rstd * (dz - dbias / N - n * dscale / N),
 // where n = (y - mean) * rstd and N is the number of rows that hold samples.
 // import: index, step
@@ -79,8 +79,10 @@ fn batch_norm_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local
         mean[channel] = center_of;
         variance[channel] = deviation / n;
         let unbiased = deviation / max(n - 1.0, 1.0);
-        running_mean[channel] += params.momentum * (center_of - running_mean[channel]);
-        running_variance[channel] += params.momentum * (unbiased - running_variance[channel]);
+        // One row has no variance: the running statistics wait.
+        let momentum = select(0.0, params.momentum, valid > 1u);
+        running_mean[channel] += momentum * (center_of - running_mean[channel]);
+        running_variance[channel] += momentum * (unbiased - running_variance[channel]);
     }
 }
 

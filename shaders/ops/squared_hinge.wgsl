@@ -1,7 +1,7 @@
 // squared_hinge: loss[r] = mean_c max(0, 1 - t[c] z[r][c])^2 with targets t = +1 at the label, -1 elsewhere
 // (Courbariaux et al. 2016, section 2.1); dz = -2 t max(0, 1 - t z) / (classes * samples in the batch). Rows without a sample have
-// loss and gradient 0. `correct` counts as softmax_cross_entropy does.
-// import: index, step
+// loss and gradient 0; a logit that is no number makes the loss none, though a maximum with 0 would hide it. `correct` counts as softmax_cross_entropy does.
+// import: bits, index, step
 
 struct Params {
     rows: u32,
@@ -37,7 +37,7 @@ fn squared_hinge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroup
     for (var c = 0u; c < classes; c++) {
         let value = z[panel_index(params.rows, row, c)];
         let slack = max(0.0, 1.0 - select(-value, value, c == labels[row]));
-        sum += slack * slack;
+        sum += select(value, slack * slack, is_finite(value));
         if (value > z[panel_index(params.rows, row, best)]) {
             best = c;
         }

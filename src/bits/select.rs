@@ -21,7 +21,7 @@ pub fn all() -> Vec<&'static Isa> {
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vpopcntdq");
         if avx2 && avx512 {
-            all.push(&super::avx512::ISA);
+            all.push(if super::avx512::is_split() { &super::avx512::SPLIT } else { &super::avx512::ISA });
         }
         if avx2 {
             all.push(&super::avx2::ISA);

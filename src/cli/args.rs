@@ -49,6 +49,10 @@ pub enum Command {
     Summary(ModelArgs),
     /// What SGD's settings mean as a filter on the gradient; with --alpha and --gamma, the reverse
     Translate(TranslateArgs),
+    /// Train over a grid of settings and several seeds; goes on where it stopped
+    Sweep(Box<SweepArgs>),
+    /// Curves of runs, in the terminal and as SVG
+    Plot(PlotArgs),
     /// Devices that `--device` takes
     Devices,
     /// Measure kernels or a training step; every answer is checked first
@@ -75,6 +79,37 @@ pub struct TrainArgs {
     pub settings: Settings,
 }
 
+/// Arguments of `sweep`.
+#[derive(Args, Debug)]
+pub struct SweepArgs {
+    /// Values of a setting, by its name in files: `--grid alpha=1e-4,1e-3`; several make a grid
+    #[arg(long, value_name = "NAME=VALUE,...")]
+    pub grid: Vec<String>,
+    /// Runs of each place of the grid, with seeds from --seed on
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub seeds: u64,
+    /// TOML file with settings by the names of the flags; flags win
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder for the runs, results.json, results.csv and, with two settings, heat-map.svg
+    #[arg(long, value_name = "DIR", default_value = "runs/sweep")]
+    pub run: PathBuf,
+    /// Settings.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// Arguments of `plot`.
+#[derive(Args, Debug)]
+pub struct PlotArgs {
+    /// Folders of runs on the same data
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The picture [default: curves.svg in the first run's folder]
+    #[arg(long, value_name = "FILE.svg")]
+    pub out: Option<PathBuf>,
+}
+
 /// Arguments of `eval`.
 #[derive(Args, Debug)]
 pub struct EvalArgs {
@@ -84,6 +119,9 @@ pub struct EvalArgs {
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }
+
+/// Largest batch that is not bounded by a data set.
+const MOST_ROWS: usize = 1 << 20;
 
 /// Which network, and for which batch.
 #[derive(Args, Clone, Debug)]
@@ -115,8 +153,8 @@ impl ModelArgs {
         let [height, width, channels] = extents[..] else {
             return Err(Error::setting("input", "HEIGHTxWIDTHxCHANNELS", &self.input));
         };
-        if self.batch_size == 0 {
-            return Err(Error::setting("batch-size", "at least 1", 0));
+        if !(1..=MOST_ROWS).contains(&self.batch_size) {
+            return Err(Error::setting("batch-size", format!("1 to {MOST_ROWS}"), self.batch_size));
         }
         let spec = ModelSpec {
             model: self.model.clone(),

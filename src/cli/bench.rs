@@ -78,9 +78,12 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
     (0..calls).for_each(|_| (case.record)(&mut recording));
     let info =
         |(i, words): (usize, &Vec<u32>)| BufferInfo { name: format!("operand {i}"), words: words.len(), slot: i };
+    // One word more, read back to know that the device is done.
+    let (done, word) = (BufferId(case.operands.len() as u32), vec![0]);
+    let tensors = || case.operands.iter().chain([&word]);
     let program = Program {
-        buffers: case.operands.iter().enumerate().map(info).collect(),
-        slots: case.operands.iter().map(Vec::len).collect(),
+        buffers: tensors().enumerate().map(info).collect(),
+        slots: tensors().map(Vec::len).collect(),
         recordings: vec![recording],
         poison: None,
     };
@@ -101,12 +104,10 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         })?;
     }
     let mut times = Vec::new();
-    // A small tensor is read back to know that the device is done.
-    let smallest = (0..case.operands.len()).min_by_key(|&i| case.operands[i].len()).map_or(0, |i| i as u32);
     for _ in 0..runs {
         let start = Instant::now();
         engine.play(0, &[], &step).await?;
-        engine.download(&[BufferId(smallest)])?.await?;
+        engine.download(&[done])?.await?;
         times.push(start.elapsed().as_secs_f64() / calls as f64);
     }
     Ok(times)

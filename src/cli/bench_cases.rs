@@ -170,7 +170,7 @@ fn same_bytes(size: usize) -> Case {
         cover: [256, 1, 1],
     };
     let twin = move |task: &mut Task<'_>| {
-        let (m, h) = (task.write::<f32>(1).slice(), task.write::<f32>(2).slice());
+        let (m, h) = (task.write::<f32>(1), task.write::<f32>(2));
         let g = &task.read::<f32>(0)[task.index() * chunk..];
         for ((m, h), g) in m.iter_mut().zip(h).zip(g) {
             *m += 0.5 * (g - *m);

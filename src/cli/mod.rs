@@ -6,8 +6,11 @@ mod bench_cases;
 mod devices;
 mod eval;
 mod output;
+mod picture;
+mod plot;
 mod program;
 mod summary;
+mod sweep;
 mod train;
 mod translate;
 

@@ -4,16 +4,12 @@ use super::args::{Common, TrainArgs};
 use super::output::{Reporter, note, show_profile};
 use super::summary;
 use crate::error::Result;
-use crate::train::{Run, Settings, Trainer};
+use crate::train::{Run, Settings, StopHandle, Trainer};
+use std::path::Path;
 
 /// Trains and saves.
 pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
-    let file = match &args.config {
-        Some(path) => Settings::read(path)?,
-        None => Settings::default(),
-    };
-    let flags = Settings { device: common.device.clone(), threads: common.threads, seed: common.seed, ..args.settings };
-    let config = flags.over(file).resolve()?;
+    let config = settings(args.config.as_deref(), args.settings, common)?.resolve()?;
     let folder = args.run.unwrap_or_else(|| Run::free_name(&config));
     let init = args.init_from.as_deref().map(Run::load).transpose()?;
     let mut trainer = Trainer::new(config, Some(&folder)).await?;
@@ -23,17 +19,7 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     if !common.json && !common.quiet {
         summary::print(&trainer.model().summary());
     }
-    let stop = trainer.stop_handle();
-    let handler = ctrlc::set_handler(move || {
-        if stop.is_stopped() {
-            std::process::exit(130); // Asked twice: at once.
-        }
-        note("stopping after the current step; once more to end at once");
-        stop.stop();
-    });
-    if let Err(error) = handler {
-        log::warn!("Ctrl-C will end the program at once: {error}");
-    }
+    stop_on_interrupt(&trainer.stop_handle());
     trainer.session().engine().set_profiling(args.profile);
     let reporter = Reporter::new(common.json, common.quiet);
     trainer.fit(|event| reporter.show(event)).await?;
@@ -42,4 +28,26 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
         show_profile(&profile, common.json);
     }
     Ok(())
+}
+
+/// Flags over the file over the defaults.
+pub fn settings(file: Option<&Path>, flags: Settings, common: &Common) -> Result<Settings> {
+    let file = file.map_or(Ok(Settings::default()), Settings::read)?;
+    let flags = Settings { device: common.device.clone(), threads: common.threads, seed: common.seed, ..flags };
+    Ok(flags.over(file))
+}
+
+/// Ctrl-C ends training after the current step; asked twice, the program at once.
+pub fn stop_on_interrupt(stop: &StopHandle) {
+    let stop = stop.clone();
+    let handler = ctrlc::set_handler(move || {
+        if stop.is_stopped() {
+            std::process::exit(130);
+        }
+        note("stopping after the current step; once more to end at once");
+        stop.stop();
+    });
+    if let Err(error) = handler {
+        log::warn!("Ctrl-C will end the program at once: {error}");
+    }
 }

@@ -62,6 +62,7 @@ impl Loader {
 pub struct Batches {
     full: std::sync::mpsc::Receiver<Batch>,
     empty: std::sync::mpsc::Sender<Batch>,
+    filler: Option<std::thread::JoinHandle<()>>,
 }
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -73,7 +74,7 @@ impl Batches {
         use std::sync::mpsc;
         let (send, full) = mpsc::sync_channel(Self::AHEAD);
         let (empty, used) = mpsc::channel::<Batch>();
-        std::thread::spawn(move || {
+        let filler = std::thread::spawn(move || {
             for samples in order.chunks(loader.batch) {
                 let mut batch = used.try_recv().unwrap_or_default();
                 loader.fill(samples, &mut batch);
@@ -82,7 +83,7 @@ impl Batches {
                 }
             }
         });
-        Self { full, empty }
+        Self { full, empty, filler: Some(filler) }
     }
 
     /// Takes a batch back to fill it again.
@@ -97,7 +98,13 @@ impl Iterator for Batches {
     type Item = Batch;
 
     fn next(&mut self) -> Option<Batch> {
-        self.full.recv().ok()
+        let batch = self.full.recv().ok();
+        // The end of the epoch, or of a data set that panicked: that is not the end of an epoch.
+        if let (None, Some(Err(panic))) = (&batch, self.filler.take_if(|_| batch.is_none()).map(|filler| filler.join()))
+        {
+            std::panic::resume_unwind(panic);
+        }
+        batch
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::layer::{Builder, Cost, Layer};
 use super::quantizer::Quantizer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Init, Role, Value};
 use crate::ops::{FloatByBits, Matmul, Sign, XnorMatmul};
 use crate::tensor::{DType, Layout, TensorType};
@@ -29,6 +29,9 @@ impl Layer for Dense {
 
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
         let inputs = builder.graph.ty(x).columns();
+        if self.units == 0 {
+            return Err(Error::shape(format!("layer `{}`", builder.name), "at least 1 unit", 0));
+        }
         let x = match self.input {
             Quantizer::Float => x,
             Quantizer::Sign(surrogate) => builder.graph.push(Arc::new(Sign { surrogate }), &[x], &[])?[0],

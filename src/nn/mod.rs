@@ -1,5 +1,6 @@
 //! Layers, models made of them, and their weights by name.
 
+mod apply;
 mod batch_norm;
 mod dense;
 mod layer;
@@ -8,6 +9,7 @@ mod quantizer;
 mod weights;
 mod zoo;
 
+pub use apply::Apply;
 pub use batch_norm::BatchNorm;
 pub use dense::Dense;
 pub use layer::{Builder, Cost, Layer, Mode};

@@ -5,10 +5,14 @@ use super::dense::Dense;
 use super::model::{Model, PixelScale};
 use super::quantizer::Quantizer;
 use crate::error::{Error, Result};
-use crate::ops::Surrogate;
+use crate::ops::{MAX_CHANNELS, Surrogate};
 
 /// Names of the zoo.
 pub const MODELS: [&str; 1] = ["mlp"];
+
+/// Most units of a layer, pixels of an image, and classes: products of two such numbers still fit everything that counts them, and
+/// sums of so many signs are exact as floats.
+const MOST: usize = 1 << 20;
 
 /// What a model of the zoo is made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,15 +37,15 @@ impl ModelSpec {
         if !MODELS.contains(&self.model.as_str()) {
             return Err(Error::setting("model", MODELS.join(", "), &self.model));
         }
-        if self.input.contains(&0) {
-            return Err(Error::setting(
-                "input",
-                "HEIGHTxWIDTHxCHANNELS of at least 1 each",
-                format!("{:?}", self.input),
-            ));
+        let [height, width, channels] = self.input;
+        let pixels = height.checked_mul(width).and_then(|n| n.checked_mul(channels));
+        if pixels.is_none_or(|n| n == 0 || n > MOST) || channels > MAX_CHANNELS {
+            let expected =
+                format!("HEIGHTxWIDTHxCHANNELS of at least 1 each, at most {MAX_CHANNELS} channels and {MOST} numbers");
+            return Err(Error::setting("input", expected, format!("{height}x{width}x{channels}")));
         }
-        if self.classes < 2 {
-            return Err(Error::setting("classes", "at least 2", self.classes));
+        if !(2..=MOST).contains(&self.classes) {
+            return Err(Error::setting("classes", format!("2 to {MOST}"), self.classes));
         }
         self.mlp()
     }
@@ -53,8 +57,12 @@ impl ModelSpec {
         let mut model = Model::new("mlp", self.input, self.pixels);
         let mut input = Quantizer::Float;
         for &units in self.hidden.iter().chain([&self.classes]) {
-            if units == 0 {
-                return Err(Error::setting("hidden", "units of at least 1", format!("{:?}", self.hidden)));
+            if !(1..=MOST).contains(&units) {
+                return Err(Error::setting(
+                    "hidden",
+                    format!("layers of 1 to {MOST} units"),
+                    format!("{:?}", self.hidden),
+                ));
             }
             model.push(Dense { units, input, weight: sign }).push(BatchNorm);
             input = sign;

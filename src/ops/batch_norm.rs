@@ -185,13 +185,15 @@ fn statistics_twin(args: batch_norm_statistics::Args<'_>) {
     let rows = panel(args.y, args.params, args.index).take(valid);
     let mean = sum(rows.clone()).map(|s| s / n);
     let deviation = sum(rows.map(|row| std::array::from_fn(|l| (row[l] - mean[l]) * (row[l] - mean[l]))));
-    let (running_mean, running_variance) = (args.running_mean.slice(), args.running_variance.slice());
-    let (mean_out, variance_out) = (args.mean.slice(), args.variance.slice());
+    let (running_mean, running_variance) = (args.running_mean, args.running_variance);
+    let (mean_out, variance_out) = (args.mean, args.variance);
     for l in 0..mean_out.len() {
         mean_out[l] = mean[l];
         variance_out[l] = deviation[l] / n;
-        running_mean[l] += args.params.momentum * (mean[l] - running_mean[l]);
-        running_variance[l] += args.params.momentum * (deviation[l] / (n - 1.0).max(1.0) - running_variance[l]);
+        // One row has no variance: the running statistics wait.
+        let momentum = if valid > 1 { args.params.momentum } else { 0.0 };
+        running_mean[l] += momentum * (mean[l] - running_mean[l]);
+        running_variance[l] += momentum * (deviation[l] / (n - 1.0).max(1.0) - running_variance[l]);
     }
 }
 
@@ -199,7 +201,7 @@ fn apply_twin(args: batch_norm::Args<'_>) {
     let i = args.index;
     let (mean, scale, bias) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0), lanes(args.bias, i, 0.0));
     let rstd = lanes(args.spread, i, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
-    let (out, _) = args.z.slice().as_chunks_mut::<PANEL>();
+    let (out, _) = args.z.as_chunks_mut::<PANEL>();
     for (z, y) in out.iter_mut().zip(panel(args.y, args.params, i)) {
         *z = std::array::from_fn(|l| (y[l] - mean[l]) * rstd[l] * scale[l] + bias[l]);
     }
@@ -218,13 +220,13 @@ fn backward_twin(args: batch_norm_backward::Args<'_>) {
     let dscale = sum(products.map(|(dz, n)| std::array::from_fn(|l| dz[l] * n[l])));
     let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
     let (bias_mean, scale_mean) = (dbias.map(|s| s / valid as f32), dscale.map(|s| s / valid as f32));
-    let (out, _) = args.dy.slice().as_chunks_mut::<PANEL>();
+    let (out, _) = args.dy.as_chunks_mut::<PANEL>();
     for (row, ((dy, dz), n)) in out.iter_mut().zip(dz).zip(normalised).enumerate() {
         // Tail lanes have gain 0; a row without a sample gets no gradient.
         let keep = if row < valid { 1.0 } else { 0.0 };
         *dy = std::array::from_fn(|l| keep * gain[l] * (dz[l] - bias_mean[l] - n[l] * scale_mean[l]));
     }
-    let (dscale_out, dbias_out) = (args.dscale.slice(), args.dbias.slice());
+    let (dscale_out, dbias_out) = (args.dscale, args.dbias);
     dscale_out.copy_from_slice(&dscale[..dscale_out.len()]);
     dbias_out.copy_from_slice(&dbias[..dbias_out.len()]);
 }

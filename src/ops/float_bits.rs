@@ -151,7 +151,7 @@ fn twin(args: float_bits::Args<'_>) {
         columns: PANEL.min(columns as usize - args.index * PANEL),
         y_row: PANEL,
     };
-    bits::current().float_bits(&task, args.y.slice());
+    bits::current().float_bits(&task, args.y);
 }
 
 /// A task has one panel of 32 rows, all columns.
@@ -159,7 +159,7 @@ fn transposed_twin(args: float_bits_transposed::Args<'_>) {
     let Params { rows, columns, depth, words } = *args.params;
     let (words, depth, pitch) = (words as usize, depth as usize, words as usize * PANEL);
     let isa = bits::current();
-    let y = args.y.slice();
+    let y = args.y;
     for word in 0..words {
         let task = bits::FloatBits {
             x: &args.x[args.index * depth * PANEL..],

@@ -130,7 +130,7 @@ fn matmul_twin(args: matmul::Args<'_>) {
     let (rows, depth, pitch) = (rows as usize, depth as usize, pitch as usize);
     let first = args.index * PANEL;
     let here = PANEL.min(columns as usize - first);
-    let y = args.y.slice();
+    let y = args.y;
     y.fill(0.0);
     for k in 0..words_of(depth) {
         let terms = PANEL.min(depth - k * PANEL);
@@ -146,7 +146,7 @@ fn input_twin(args: matmul_input::Args<'_>) {
     let (rows, depth, pitch) = (rows as usize, depth as usize, pitch as usize);
     let first = args.index * PANEL;
     let here = PANEL.min(columns as usize - first);
-    let y = args.y.slice();
+    let y = args.y;
     y.fill(0.0);
     for k in 0..words_of(depth) {
         let terms = PANEL.min(depth - k * PANEL);
@@ -162,7 +162,7 @@ fn transposed_twin(args: matmul_transposed::Args<'_>) {
     let (columns, depth, pitch) = (columns as usize, depth as usize, pitch as usize);
     let here = PANEL.min(rows as usize - args.index * PANEL);
     let x = Matrix { data: &args.x[args.index * depth * PANEL..], row: 1, column: PANEL };
-    let y = args.y.slice();
+    let y = args.y;
     y.fill(0.0);
     for c in 0..words_of(columns) {
         let w = Matrix { data: &args.w[c * depth * PANEL..], row: PANEL, column: 1 };

@@ -42,7 +42,7 @@ fn twin(args: mean_loss::Args<'_>) {
     let loss = &args.loss[..args.params.rows as usize];
     let lanes = (0..LANES).map(|lane| loss.iter().skip(lane).step_by(LANES).sum::<f32>());
     let mean = lanes.sum::<f32>() / args.step.valid_rows as f32;
-    args.ring.slice()[args.step.loss_slot as usize] = mean;
+    args.ring[args.step.loss_slot as usize] = mean;
     if !mean.is_finite() {
         args.failed[0].fetch_min(args.step.step, Ordering::Relaxed);
     }

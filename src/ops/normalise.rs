@@ -70,7 +70,7 @@ fn twin(args: normalise::Args<'_>) {
     let width = PANEL.min(columns - first);
     let by_lane = |of: [f32; MAX_CHANNELS]| std::array::from_fn::<f32, PANEL, _>(|lane| of[(first + lane) % channels]);
     let (scale, shift) = (by_lane(scale), by_lane(shift));
-    for (row, x) in args.x.slice().chunks_exact_mut(PANEL).enumerate() {
+    for (row, x) in args.x.chunks_exact_mut(PANEL).enumerate() {
         let bytes = &pixels[row * columns + first..][..width];
         x[width..].fill(0.0);
         for (((x, &byte), scale), shift) in x.iter_mut().zip(bytes).zip(&scale).zip(&shift) {

@@ -187,7 +187,7 @@ fn row_panel(
 /// A task has one panel of 32 rows.
 fn sign_twin(args: sign::Args<'_>) {
     let isa = bits::current();
-    let y = args.y.slice();
+    let y = args.y;
     y.fill(0);
     for (from, to, columns) in row_panel(args.params, args.index) {
         isa.sign_pack(&args.x[from], columns, &mut y[to]);
@@ -196,7 +196,7 @@ fn sign_twin(args: sign::Args<'_>) {
 
 fn sign_mask_twin(args: sign_mask::Args<'_>) {
     let isa = bits::current();
-    let (y, mask) = (args.y.slice(), args.mask.slice());
+    let (y, mask) = (args.y, args.mask);
     y.fill(0);
     mask.fill(0);
     for (from, to, columns) in row_panel(args.params, args.index) {
@@ -220,7 +220,7 @@ fn sign_mask_backward_twin(args: sign_mask_backward::Args<'_>) {
     let (rows, words) = (args.params.rows as usize, words_of(args.params.columns as usize));
     let first = args.index * rows * PANEL;
     let dy = args.dy[first..].chunks_exact(PANEL);
-    for (row, (dx, dy)) in args.dx.slice().chunks_exact_mut(PANEL).zip(dy).enumerate() {
+    for (row, (dx, dy)) in args.dx.chunks_exact_mut(PANEL).zip(dy).enumerate() {
         let word = args.kept[((row / PANEL) * words + args.index) * PANEL + row % PANEL];
         for ((dx, dy), bit) in dx.iter_mut().zip(dy).zip(&BITS) {
             // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
@@ -233,7 +233,7 @@ fn sign_mask_backward_twin(args: sign_mask_backward::Args<'_>) {
 fn sign_backward_twin(args: sign_backward::Args<'_>) {
     let derivative = SURROGATES[args.params.surrogate as usize].derivative;
     let first = args.index * args.params.rows as usize * PANEL;
-    for ((dx, dy), x) in args.dx.slice().iter_mut().zip(&args.dy[first..]).zip(&args.x[first..]) {
+    for ((dx, dy), x) in args.dx.iter_mut().zip(&args.dy[first..]).zip(&args.x[first..]) {
         *dx = dy * derivative(*x);
     }
 }

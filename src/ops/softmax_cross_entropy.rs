@@ -102,7 +102,7 @@ fn normaliser(z: &[f32], rows: usize, row: usize, classes: usize) -> (f32, f32) 
 
 fn forward_twin(args: softmax_cross_entropy::Args<'_>) {
     let (rows, classes) = (args.params.rows as usize, args.params.classes as usize);
-    let loss = args.loss.slice();
+    let loss = args.loss;
     loss.fill(0.0);
     for (row, loss) in loss.iter_mut().enumerate().take(args.step.valid_rows as usize) {
         let (top, sum) = normaliser(args.z, rows, row, classes);
@@ -125,7 +125,7 @@ fn forward_twin(args: softmax_cross_entropy::Args<'_>) {
 fn backward_twin(args: softmax_cross_entropy_backward::Args<'_>) {
     let (rows, classes, valid) =
         (args.params.rows as usize, args.params.classes as usize, args.step.valid_rows as usize);
-    let dz = args.dz.slice();
+    let dz = args.dz;
     dz.fill(0.0);
     for row in 0..valid {
         let (top, sum) = normaliser(args.z, rows, row, classes);

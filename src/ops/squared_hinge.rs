@@ -71,14 +71,16 @@ impl Op for SquaredHingeBackward {
 
 fn forward_twin(args: squared_hinge::Args<'_>) {
     let (rows, classes) = (args.params.rows as usize, args.params.classes as usize);
-    let loss = args.loss.slice();
+    let loss = args.loss;
     loss.fill(0.0);
     for (row, loss) in loss.iter_mut().enumerate().take(args.step.valid_rows as usize) {
         let label = args.labels[row] as usize;
         let (mut sum, mut best) = (0.0, 0);
         for class in 0..classes {
             let z = args.z[at(rows, row, class)];
-            sum += (1.0 - if class == label { z } else { -z }).max(0.0).powi(2);
+            // A maximum with 0 hides what is no number.
+            let slack = (1.0 - if class == label { z } else { -z }).max(0.0);
+            sum += if z.is_finite() { slack * slack } else { z };
             if z > args.z[at(rows, row, best)] {
                 best = class;
             }
@@ -93,7 +95,7 @@ fn forward_twin(args: squared_hinge::Args<'_>) {
 fn backward_twin(args: squared_hinge_backward::Args<'_>) {
     let (rows, classes, valid) =
         (args.params.rows as usize, args.params.classes as usize, args.step.valid_rows as usize);
-    let dz = args.dz.slice();
+    let dz = args.dz;
     dz.fill(0.0);
     for row in 0..valid {
         for class in 0..classes {

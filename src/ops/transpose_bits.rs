@@ -50,7 +50,7 @@ fn twin(args: transpose_bits::Args<'_>) {
     let words = args.params.words as usize;
     let isa = bits::current();
     let (tiles, _) = args.x.as_chunks::<PANEL>();
-    let (out, _) = args.y.slice().as_chunks_mut::<PANEL>();
+    let (out, _) = args.y.as_chunks_mut::<PANEL>();
     for (row_panel, out) in out.iter_mut().enumerate() {
         isa.transpose32(&tiles[row_panel * words + args.index], out);
     }

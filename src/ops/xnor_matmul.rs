@@ -74,5 +74,5 @@ fn twin(args: xnor_matmul::Args<'_>) {
         row_begin: 0,
         row_end: rows as usize,
     };
-    bits::current().xnor(&task, args.y.slice());
+    bits::current().xnor(&task, args.y);
 }

@@ -103,9 +103,9 @@ impl Op for AdamUpdate {
 
 fn twin(args: adam::Args<'_>) {
     let [rate, correction, first, second] = args.step.knobs[args.params.knob as usize];
-    let states = args.m.slice().iter_mut().zip(args.v.slice());
+    let states = args.m.iter_mut().zip(args.v);
     let g = &args.g[args.index * CHUNK..];
-    for ((p, (m, v)), g) in args.p.slice().iter_mut().zip(states).zip(g) {
+    for ((p, (m, v)), g) in args.p.iter_mut().zip(states).zip(g) {
         *m += first * (g - *m);
         *v += second * (g * g - *v);
         *p -= rate * *m / (v.sqrt() * correction + args.params.epsilon);

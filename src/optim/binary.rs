@@ -216,8 +216,8 @@ pub fn sweep<const STATES: usize>(
 macro_rules! sweep_panel {
     ($args:ident, [$($state:ident),*], $rule:expr) => {{
         let first = $args.index * $crate::tensor::PANEL * $crate::tensor::PANEL * $args.params.words as usize;
-        let states = [$($args.$state.slice()),*];
-        let flips = super::binary::sweep(&$args.g[first..], $args.weight.slice(), states, $rule);
+        let states = [$($args.$state),*];
+        let flips = super::binary::sweep(&$args.g[first..], $args.weight, states, $rule);
         $args.flips[$args.params.layer as usize].fetch_add(flips, std::sync::atomic::Ordering::Relaxed);
     }};
 }

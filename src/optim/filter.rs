@@ -57,7 +57,7 @@ fn cascade_twin(args: cascade::Args<'_>) {
     let here = PANEL.min(rows as usize - args.index * PANEL);
     let pitch = words as usize * PANEL;
     let task = bits::Cascade { g: &args.g[args.index * PANEL * pitch..][..here * pitch], rows: here, alpha, gamma };
-    let flipped = bits::current().cascade(&task, args.m.slice(), args.h.slice(), args.weight.slice());
+    let flipped = bits::current().cascade(&task, args.m, args.h, args.weight);
     args.flips[layer as usize].fetch_add(flipped, Ordering::Relaxed);
 }
 

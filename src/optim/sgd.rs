@@ -93,7 +93,7 @@ impl Op for SgdUpdate {
 fn twin(args: sgd::Args<'_>) {
     let [rate, momentum, decay, _] = args.step.knobs[args.params.knob as usize];
     let g = &args.g[args.index * CHUNK..];
-    for ((p, v), g) in args.p.slice().iter_mut().zip(args.v.slice()).zip(g) {
+    for ((p, v), g) in args.p.iter_mut().zip(args.v).zip(g) {
         *v = momentum * *v + (g + decay * *p);
         *p -= rate * *v;
     }

@@ -13,6 +13,9 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use std::sync::Arc;
 use web_time::Instant;
 
+/// More threads than any machine has cores are a mistake.
+const MOST_THREADS: usize = 1024;
+
 /// A cache line, so that slots start on one.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
@@ -26,10 +29,13 @@ struct Memory {
 }
 
 impl Memory {
-    fn new(words: usize, fill: u32) -> Self {
-        let lines = words.div_ceil(16);
-        let pointer = Box::into_raw(vec![Line([fill; 16]); lines].into_boxed_slice()).cast();
-        Self { pointer, lines, words }
+    /// `None` where there is no memory left.
+    fn new(words: usize, fill: u32) -> Option<Self> {
+        let mut content = Vec::new();
+        content.try_reserve_exact(words.div_ceil(16)).ok()?;
+        content.resize(words.div_ceil(16), Line([fill; 16]));
+        let lines = content.len();
+        Some(Self { pointer: Box::into_raw(content.into_boxed_slice()).cast(), lines, words })
     }
 
     fn words(&self) -> &[u32] {
@@ -66,6 +72,9 @@ pub struct CpuEngine {
 impl CpuEngine {
     /// An engine on so many threads; `None` takes all cores.
     pub fn new(threads: Option<usize>) -> Result<Self> {
+        if let Some(threads) = threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
+            return Err(Error::setting("threads", format!("1 to {MOST_THREADS}"), threads));
+        }
         let isa = bits::active().map_err(|message| Error::Device {
             device: "cpu".into(),
             doing: "choosing the instruction set".into(),
@@ -92,6 +101,32 @@ impl CpuEngine {
         })
     }
 
+    /// Allocates every slot; refuses what this machine cannot hold, before it is touched.
+    fn allocate(&mut self, program: &Program) -> Result<()> {
+        self.memory.clear();
+        if let Some(available) = available_bytes().filter(|&bytes| program.bytes() > bytes) {
+            let (tensor, bytes) = ("all tensors together".into(), program.bytes());
+            return Err(Error::TooLarge {
+                device: "cpu".into(),
+                tensor,
+                bytes,
+                limit_name: "memory available",
+                limit: available,
+            });
+        }
+        for (slot, &words) in program.slots.iter().enumerate() {
+            let memory = Memory::new(words, program.poison.unwrap_or(0)).ok_or_else(|| Error::OutOfMemory {
+                device: "cpu".into(),
+                tensor: program.largest_in(slot).into(),
+                bytes: 4 * words as u64,
+                message: "the system gave none".into(),
+            })?;
+            self.memory.push(memory);
+            self.stats.allocations += 1;
+        }
+        Ok(())
+    }
+
     fn slots(&self, dispatch: &Dispatch) -> Vec<Slot> {
         let bindings = dispatch.kernel.interface.bindings.iter();
         let slot = |(output, binding): (&super::kernel::Output, &super::kernel::Binding)| {
@@ -100,7 +135,7 @@ impl CpuEngine {
                 pointer: self.memory[info.slot].pointer.cast(),
                 words: info.words,
                 access: binding.access,
-                split: output.split,
+                chunk: output.chunk,
             }
         };
         dispatch.buffers.iter().zip(bindings).map(slot).collect()
@@ -132,10 +167,17 @@ impl CpuEngine {
     }
 }
 
+/// What the system says it can still give; it would rather kill a program later than refuse it memory now.
+fn available_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
+}
+
 fn run_tasks(dispatch: &Dispatch, slots: &[Slot], step: &StepParams) {
     let tasks = dispatch.tasks;
     let run = |index: usize| {
-        let mut task = Task { index, tasks, slots, params: &dispatch.params, step, taken: 0 };
+        let mut task = Task { index, slots, params: &dispatch.params, step, taken: 0 };
         (dispatch.kernel.twin)(&mut task);
     };
     #[cfg(not(target_arch = "wasm32"))]
@@ -153,10 +195,10 @@ impl Engine for CpuEngine {
 
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>> {
         program.check();
-        let fill = program.poison.unwrap_or(0);
         self.bound.clear();
-        self.memory = program.slots.iter().map(|&words| Memory::new(words, fill)).collect();
-        self.stats.allocations += self.memory.len() as u64;
+        if let Err(error) = self.allocate(&program) {
+            return async { Err(error) }.boxed_local();
+        }
         self.program = program.clone();
         let bind =
             |recording: &super::recording::Recording| recording.dispatches.iter().map(|d| self.slots(d)).collect();

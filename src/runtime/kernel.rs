@@ -1,8 +1,8 @@
 //! A kernel: its interface as the shader states it, the shader in its variants, and its twin on the processor.
 
 use super::interface;
+pub use super::task::Task;
 use super::task::TaskFn;
-pub use super::task::{Task, Tile};
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 
@@ -69,6 +69,8 @@ pub struct Kernel {
     pub variants: &'static [&'static [Variant]],
     /// The same on the processor.
     pub twin: &'static TaskFn,
+    /// Whether it is one of ours; only those are compiled without bounds checks.
+    pub(crate) trusted: bool,
 }
 
 /// A kernel from outside the crate, before it is checked.
@@ -127,12 +129,18 @@ impl Kernel {
             interface,
             variants: Box::leak(Box::new([variants])),
             twin: Box::leak(Box::new(twin)),
+            trusted: false,
         })))
     }
 
     /// What profiles and errors call it.
     pub fn label(&self) -> &'static str {
         self.interface.label
+    }
+
+    /// Whether it is part of this crate, so that its shader may run without bounds checks.
+    pub fn is_trusted(&self) -> bool {
+        self.trusted
     }
 
     /// Every variant of every entry point.
@@ -147,40 +155,26 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
-/// The share of a written tensor that one task owns: seen as `[outer][tasks][inner]`, task `i` has `[..][i][..]`. With `outer` = 1
-/// that is one piece of `inner` words, and the last may be short.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Split {
-    /// Pieces of a task.
-    pub outer: usize,
-    /// Words of a piece.
-    pub inner: usize,
-}
-
 /// A tensor in a dispatch, and how its tasks share it if the kernel writes it.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     /// The tensor.
     pub id: BufferId,
-    /// `None` for what is read, and for atomics.
-    pub split: Option<Split>,
+    /// Words of it that a task writes: task `i` has those from `i * chunk` on, the last one what is left. `None` for what is read,
+    /// and for atomics.
+    pub chunk: Option<usize>,
 }
 
 impl From<BufferId> for Output {
     fn from(id: BufferId) -> Self {
-        Self { id, split: None }
+        Self { id, chunk: None }
     }
 }
 
 impl BufferId {
-    /// Task `i` writes words `i * inner ..` of this tensor.
-    pub fn chunks(self, inner: usize) -> Output {
-        self.strided(1, inner)
-    }
-
-    /// The tensor is `[outer][tasks][inner]` and a task writes its index of the middle axis.
-    pub fn strided(self, outer: usize, inner: usize) -> Output {
-        Output { id: self, split: Some(Split { outer, inner }) }
+    /// Task `i` writes words `i * chunk ..` of this tensor.
+    pub fn chunks(self, chunk: usize) -> Output {
+        Output { id: self, chunk: Some(chunk) }
     }
 }
 
@@ -203,6 +197,7 @@ macro_rules! kernel {
                 $crate::runtime::interface::$room::$file::$first::VARIANTS
                 $(, $crate::runtime::interface::$room::$file::$more::VARIANTS)*
             ],
+            trusted: true,
             twin: &|task: &mut $crate::runtime::kernel::Task<'_>| {
                 $twin($crate::runtime::interface::$room::$file::$first::Args::take(task))
             },

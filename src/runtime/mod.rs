@@ -18,8 +18,6 @@ pub use engine::{DeviceInfo, Download, Engine, Stats};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;
-pub use kernel::{
-    Access, Bind, Binding, BufferId, CustomKernel, Interface, Kernel, Output, Split, Task, Tile, Variant,
-};
+pub use kernel::{Access, Bind, Binding, BufferId, CustomKernel, Interface, Kernel, Output, Task, Variant};
 pub use profiler::{KernelTime, Profile};
 pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording};

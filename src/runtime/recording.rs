@@ -111,6 +111,12 @@ impl Program {
         &self.buffers[id.0 as usize]
     }
 
+    /// Name of the largest tensor of a slot, for errors.
+    pub fn largest_in(&self, slot: usize) -> &str {
+        let tensors = self.buffers.iter().filter(|b| b.slot == slot);
+        tensors.max_by_key(|b| b.words).map_or("unused", |b| &b.name)
+    }
+
     /// Asserts what both engines rely on: every dispatch binds what its kernel wants; memory that it writes is bound once (wgpu
     /// does not check this, browsers do); tasks' shares are disjoint and inside their tensors.
     pub fn check(&self) {
@@ -137,17 +143,16 @@ impl Program {
                 assert!(written.insert(info.slot), "{place}: `{}` is written through two bindings", info.name);
             }
             if binding.access == Access::Write {
-                let split =
-                    output.split.unwrap_or_else(|| panic!("{place}: `{}` has no split over tasks", binding.name));
-                let (outer, all) = (split.outer, dispatch.tasks * split.inner);
-                let fits = if outer == 1 {
-                    all >= info.words && all - info.words < split.inner
-                } else {
-                    outer * all == info.words
-                };
+                let chunk =
+                    output.chunk.unwrap_or_else(|| panic!("{place}: `{}` is not shared over tasks", binding.name));
+                let all = dispatch
+                    .tasks
+                    .checked_mul(chunk)
+                    .unwrap_or_else(|| panic!("{place}: {} tasks of {chunk}", dispatch.tasks));
+                let fits = all >= info.words && all - info.words < chunk;
                 assert!(
                     fits,
-                    "{place}: {} tasks of {split:?} do not make `{}` of {} words",
+                    "{place}: {} tasks of {chunk} words do not make `{}` of {}",
                     dispatch.tasks, info.name, info.words
                 );
             }

@@ -5,9 +5,9 @@
 #![allow(unsafe_code, reason = "disjoint tiles of one buffer go to several threads")]
 
 use super::interface::StepParams;
-use super::kernel::{Access, Split};
+use super::kernel::Access;
 use bytemuck::Pod;
-use std::{marker::PhantomData, sync::atomic::AtomicU32};
+use std::sync::atomic::AtomicU32;
 
 /// A twin, whatever it has captured.
 pub type TaskFn = dyn for<'a, 'b> Fn(&'a mut Task<'b>) + Sync;
@@ -18,7 +18,7 @@ pub(super) struct Slot {
     pub pointer: *mut u32,
     pub words: usize,
     pub access: Access,
-    pub split: Option<Split>,
+    pub chunk: Option<usize>,
 }
 
 // SAFETY: the engine owns the buffers for as long as the dispatch runs, and tasks touch disjoint shares of what is written.
@@ -29,7 +29,6 @@ unsafe impl Sync for Slot {}
 /// What one call of a twin gets.
 pub struct Task<'a> {
     pub(super) index: usize,
-    pub(super) tasks: usize,
     pub(super) slots: &'a [Slot],
     pub(super) params: &'a [u32],
     pub(super) step: &'a StepParams,
@@ -40,11 +39,6 @@ impl<'a> Task<'a> {
     /// Number of the task, from 0.
     pub fn index(&self) -> usize {
         self.index
-    }
-
-    /// Tasks of the dispatch.
-    pub fn tasks(&self) -> usize {
-        self.tasks
     }
 
     /// The dispatch's parameters.
@@ -74,48 +68,17 @@ impl<'a> Task<'a> {
     }
 
     /// This task's share of binding number `binding`. Each can be taken once.
-    pub fn write<T: Pod>(&mut self, binding: usize) -> Tile<'a, T> {
+    pub fn write<T: Pod>(&mut self, binding: usize) -> &'a mut [T] {
         const { assert!(size_of::<T>() == 4 && align_of::<T>() == 4) };
         let slot = self.slots[binding];
         assert_eq!(slot.access, Access::Write, "binding {binding} is not written");
         assert_eq!(self.taken & (1 << binding), 0, "binding {binding} was taken before");
         self.taken |= 1 << binding;
-        let Split { outer, inner } = slot.split.expect("checked when the program was loaded");
-        let start = self.index * inner;
+        let chunk = slot.chunk.expect("checked when the program was loaded");
+        let start = self.index * chunk;
         assert!(start < slot.words, "task {} of binding {binding} begins beyond the tensor", self.index);
-        let inner_here = if outer == 1 { inner.min(slot.words - start) } else { inner };
-        // SAFETY: start < words, and with outer > 1 the tensor has exactly outer * tasks * inner words (Program::check).
-        let pointer = unsafe { slot.pointer.add(start) }.cast::<T>();
-        Tile { pointer, outer, pitch: self.tasks * inner, inner: inner_here, owner: PhantomData }
-    }
-}
-
-/// A task's share of a tensor: `outer` pieces of `inner` elements.
-pub struct Tile<'a, T> {
-    pointer: *mut T,
-    outer: usize,
-    pitch: usize,
-    inner: usize,
-    owner: PhantomData<&'a mut [T]>,
-}
-
-impl<'a, T: Pod> Tile<'a, T> {
-    /// Pieces.
-    pub fn outer(&self) -> usize {
-        self.outer
-    }
-
-    /// Piece number `outer`.
-    pub fn piece(&mut self, outer: usize) -> &mut [T] {
-        assert!(outer < self.outer, "piece {outer} of {}", self.outer);
-        // SAFETY: pieces are disjoint, inside the tensor, and this tile is borrowed for as long as the slice lives.
-        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(outer * self.pitch), self.inner) }
-    }
-
-    /// The whole share, when it is one piece.
-    pub fn slice(self) -> &'a mut [T] {
-        assert_eq!(self.outer, 1, "the share has several pieces");
-        // SAFETY: the share belongs to this task alone, and the tile is used up.
-        unsafe { std::slice::from_raw_parts_mut(self.pointer, self.inner) }
+        let length = chunk.min(slot.words - start);
+        // SAFETY: start and length are inside the tensor, no other task has a share that overlaps, and this task takes its own once.
+        unsafe { std::slice::from_raw_parts_mut(slot.pointer.add(start).cast::<T>(), length) }
     }
 }

@@ -284,11 +284,8 @@ impl TrainConfig {
         if self.epochs == 0 {
             return Err(Error::setting("epochs", "at least 1", self.epochs));
         }
-        if self.batch_size == 0 {
-            return Err(Error::setting("batch-size", "at least 1", self.batch_size));
-        }
-        if self.threads == Some(0) {
-            return Err(Error::setting("threads", "at least 1", 0));
+        if self.batch_size < 2 {
+            return Err(Error::setting("batch-size", "at least 2, for the statistics of batch norm", self.batch_size));
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::setting("label-smoothing", "a share in [0, 1)", self.label_smoothing));
@@ -337,9 +334,11 @@ impl TrainConfig {
         Ok(Rules { binary, float })
     }
 
-    /// As TOML.
-    pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("plain values and tables")
+    /// As TOML; refuses a path that is no text.
+    pub fn to_toml(&self) -> Result<String> {
+        let wrong =
+            |e: toml::ser::Error| Error::setting("configuration", "settings that a text file can hold", e.to_string());
+        toml::to_string(self).map_err(wrong)
     }
 }
 
@@ -350,7 +349,7 @@ mod tests {
     #[test]
     fn a_resolved_configuration_is_a_settings_file() {
         let config = Settings { alpha: Some(0.01.into()), ..Settings::default() }.resolve().expect("in range");
-        let again: Settings = toml::from_str(&config.to_toml()).expect("it is TOML");
+        let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
         assert_eq!(again.resolve().expect("in range"), config);
     }
 

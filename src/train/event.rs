@@ -1,6 +1,6 @@
 //! What a trainer tells; it never prints.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::{
     Arc,
@@ -8,7 +8,7 @@ use std::sync::{
 };
 
 /// Something that happened. As JSON: `{"event":"epoch","epoch":1,...}`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// Everything is compiled and allocated; training begins.
@@ -73,7 +73,7 @@ pub enum Event {
         /// Where the run was saved.
         run: Option<PathBuf>,
         /// Whether it was stopped early.
-        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         interrupted: bool,
     },
 }

@@ -6,6 +6,7 @@ mod metrics;
 mod optimizer_config;
 mod run;
 mod session;
+mod sweep;
 mod trainer;
 
 pub use config::{LOSSES, Settings, TrainConfig};
@@ -14,4 +15,5 @@ pub use metrics::Interval;
 pub use optimizer_config::{OptimizerConfig, OptimizerTable};
 pub use run::Run;
 pub use session::{Evaluation, Loss, Rules, Session};
+pub use sweep::{Axis, Cell, Place, Sweep};
 pub use trainer::{Outcome, Trainer};

@@ -22,9 +22,10 @@ impl Run {
         if folder.join("config.toml").exists() || folder.join("model.safetensors").exists() {
             return Err(Error::setting("run", "a folder without a run", folder.display()));
         }
+        let toml = config.to_toml()?;
         std::fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
         let run = Self { folder: folder.to_path_buf(), lines: String::new() };
-        run.write("config.toml", config.to_toml().as_bytes())?;
+        run.write("config.toml", toml.as_bytes())?;
         Ok(run)
     }
 
@@ -71,6 +72,20 @@ impl Run {
         }
     }
 
+    /// What happened in a run, from its `metrics.jsonl`.
+    pub fn events(folder: &Path) -> Result<Vec<Event>> {
+        let path = folder.join("metrics.jsonl");
+        let text = std::fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
+        let event = |(number, line): (usize, &str)| {
+            serde_json::from_str(line).map_err(|e| Error::Format {
+                path: path.clone(),
+                expected: "an event a line".into(),
+                got: format!("line {}: {e}", number + 1),
+            })
+        };
+        text.lines().enumerate().map(event).collect()
+    }
+
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_whole(&self.folder.join(name), bytes)
     }
@@ -78,7 +93,7 @@ impl Run {
 
 /// Writes a file under another name in the same folder, then renames it: readers see the old file or the new one, never a part.
 #[cfg(not(target_arch = "wasm32"))]
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     use std::io::Write;
     let folder = path.parent().unwrap_or(Path::new("."));
     let write = || {
@@ -93,6 +108,6 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// There are no files in a browser.
 #[cfg(target_arch = "wasm32")]
-fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
+pub(super) fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
     Err(Error::file("writing", path)(std::io::ErrorKind::Unsupported.into()))
 }

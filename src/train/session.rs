@@ -79,9 +79,6 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        if batch == 0 {
-            return Err(Error::setting("batch-size", "at least 1", batch));
-        }
         let compiled = compile(model, loss, rules.as_ref(), batch, false)?;
         Self::load(model, compiled, rules, batch, seed, engine).await
     }
@@ -155,8 +152,30 @@ impl Session {
         [(self.plan.id("pixels"), &batch.pixels), (self.plan.id("labels"), &batch.labels)]
     }
 
+    /// Refuses a batch that the plan was not made for: sizes, rows, labels.
+    fn check(&self, batch: &Batch) -> Result<()> {
+        let classes = self.plan.named["eval.correct"].1.ty.elements();
+        let wrong = |expected: String, got: String| Err(Error::shape("batch", expected, got));
+        let sizes = (self.plan.named["pixels"].1.ty.words(), self.batch);
+        if (batch.pixels.len(), batch.labels.len()) != sizes {
+            let got = format!("{} and {}", batch.pixels.len(), batch.labels.len());
+            return wrong(format!("{} words of pixels and {} labels", sizes.0, sizes.1), got);
+        }
+        if batch.valid == 0 || batch.valid as usize > self.batch {
+            return wrong(format!("1 to {} rows with samples", self.batch), batch.valid.to_string());
+        }
+        match batch.labels.iter().position(|&label| label as usize >= classes) {
+            Some(row) => wrong(format!("labels below {classes}"), format!("label {} of row {row}", batch.labels[row])),
+            None => Ok(()),
+        }
+    }
+
     /// One training step, number `step` (from 0) of `total`.
+    ///
+    /// # Panics
+    /// Without rules, and where [`Session::is_read_back_due`] and nothing was read back.
     pub async fn train(&mut self, batch: &Batch, step: u64, total: u64) -> Result<()> {
+        self.check(batch)?;
         let rules = self.rules.as_ref().expect("a session made with rules");
         assert!((self.pending.0 as usize) < RING, "the ring of losses is full: read back first");
         let mut values = StepParams {
@@ -223,6 +242,7 @@ impl Session {
                 weights.clear();
             }
             let Some(batch) = batch else { break };
+            self.check(&batch)?;
             let values = StepParams {
                 seed: self.seed as u32,
                 valid_rows: batch.valid,
@@ -316,6 +336,9 @@ fn compile(
     batch: usize,
     keep_gradients: bool,
 ) -> Result<(Plan, Vec<(String, u64)>)> {
+    if batch == 0 {
+        return Err(Error::setting("batch-size", "at least 1", batch));
+    }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, Mode::Eval, batch)?;
     let Some(rules) = rules else { return Ok((plan(&[("eval", &eval)]), Vec::new())) };
@@ -331,8 +354,10 @@ fn compile(
     let flips = train.state("metrics.flips", TensorType::plain(DType::U32, &[binary.len().max(1)]), Init::Words(0));
     let mut layer = 0;
     for (parameter, role) in trained {
-        let Some(&gradient) = gradients.get(&parameter) else { continue };
         let name = train.info(parameter).name.clone();
+        let Some(&gradient) = gradients.get(&parameter) else {
+            return Err(Error::shape(format!("parameter `{name}`"), "a path to the loss", "none"));
+        };
         train.enter(name.split('.').next().unwrap_or_default());
         if keep_gradients {
             train.keep(gradient, &format!("{name}.grad"));

@@ -66,9 +66,10 @@ impl Trainer {
             ));
         }
         let device = engine.device().clone();
-        let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         let session =
             Session::new(&model, config.loss()?, Some(config.rules()?), config.batch_size, config.seed, engine).await?;
+        // Last, so that what fails before leaves no folder behind.
+        let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default() })
     }
 
@@ -100,6 +101,11 @@ impl Trainer {
     /// Ends training from elsewhere.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
+    }
+
+    /// Lets a handle made elsewhere end training.
+    pub fn set_stop_handle(&mut self, stop: StopHandle) {
+        self.stop = stop;
     }
 
     /// Starts from these weights instead of drawn ones.

@@ -175,3 +175,10 @@ pub fn wait(
     let _ = (device, name, submission, doing);
     Ok(())
 }
+
+/// Lets the device call back for what is done, without waiting.
+pub fn look(device: &wgpu::Device) {
+    if let Err(error) = device.poll(wgpu::PollType::Poll) {
+        log::debug!("poll: {error}");
+    }
+}

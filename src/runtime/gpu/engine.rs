@@ -13,7 +13,10 @@ use crate::error::Result;
 use futures::{FutureExt, future::LocalBoxFuture};
 use std::num::NonZeroU64;
 use std::sync::Arc;
+use web_time::Duration;
 
+/// A submit shall not take longer, or the system believes that the device hangs.
+const LONGEST_SUBMIT: Duration = Duration::from_millis(100);
 /// Uniform slices start at multiples of this, everywhere.
 const UNIFORM: u64 = 256;
 
@@ -28,6 +31,8 @@ pub struct GpuEngine {
     step: Option<wgpu::Buffer>,
     recordings: Vec<Vec<Prepared>>,
     timing: Option<Timing>,
+    /// Submits that a step is split into.
+    submits: usize,
 }
 
 /// A dispatch with everything made.
@@ -66,6 +71,7 @@ impl GpuEngine {
             step: None,
             recordings: Vec::new(),
             timing: None,
+            submits: 1,
         })
     }
 
@@ -82,9 +88,7 @@ impl GpuEngine {
         self.program = program.clone();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         for (slot, &words) in program.slots.iter().enumerate() {
-            let largest = program.buffers.iter().filter(|b| b.slot == slot).max_by_key(|b| b.words);
-            let name = largest.map_or("unused", |b| &b.name);
-            let buffer = self.cx.buffer(name, 4 * words as u64, usage).await?;
+            let buffer = self.cx.buffer(program.largest_in(slot), 4 * words as u64, usage).await?;
             if let Some(word) = program.poison {
                 self.cx.copy_in(&buffer, bytemuck::cast_slice(&vec![word; words]));
             }
@@ -170,12 +174,22 @@ impl GpuEngine {
             assert_eq!(words.len(), info.words, "upload of `{}`", info.name);
             pieces.push((bytemuck::cast_slice(words), &self.slots[info.slot]));
         }
-        let piece = self.uploads.write(&mut self.cx, &mut encoder, &pieces).await?;
+        let (piece, earlier) = self.uploads.write(&mut self.cx, &mut encoder, &pieces).await?;
         let dispatches = &self.recordings[recording];
+        if earlier.is_some_and(|time| time > LONGEST_SUBMIT * self.submits as u32) {
+            self.submits = (2 * self.submits).min(dispatches.len().max(1));
+            log::info!("{}: steps are split into {} submits now", self.cx.info.name, self.submits);
+        }
         match &self.timing {
             None => {
-                let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                dispatches.iter().for_each(|dispatch| dispatch.encode(&mut pass));
+                for (i, part) in dispatches.chunks(dispatches.len().div_ceil(self.submits).max(1)).enumerate() {
+                    if i > 0 {
+                        let fresh = self.cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                        self.cx.submit(std::mem::replace(&mut encoder, fresh));
+                    }
+                    let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+                    part.iter().for_each(|dispatch| dispatch.encode(&mut pass));
+                }
             }
             // While profiling, a pass a dispatch with timestamps at its boundaries: some devices have no others.
             Some(timing) => {

@@ -1,8 +1,5 @@
 //! Which variant of a kernel a dispatch takes, how many groups, and the pipelines, each made once.
-#![allow(
-    unsafe_code,
-    reason = "trusted shader modules: our kernels check their own bounds, and tests run them checked, too"
-)]
+#![allow(unsafe_code, reason = "trusted shader modules: kernels of this crate check their own bounds")]
 
 use super::super::kernel::{Access, Binding, Kernel, Variant};
 use super::super::recording::{Dispatch, Grid};
@@ -23,7 +20,8 @@ pub struct Pipeline {
 
 /// Pipelines by kernel, entry point and preset.
 pub struct Pipelines {
-    made: HashMap<(&'static str, String, &'static str), Pipeline>,
+    /// By kernel (its address: two of them may have one label), entry point and preset.
+    made: HashMap<(usize, String, &'static str), Pipeline>,
     software: bool,
     checked: bool,
     pub forced: Option<usize>,
@@ -36,28 +34,33 @@ impl Pipelines {
         Self { made: HashMap::new(), software, checked, forced: None }
     }
 
-    /// Software adapters take the first variant, which uses registers alone. Others take the largest tile that still gives every
-    /// core some groups, else the smallest.
+    /// Software adapters take the first variant, which uses registers alone. Others take an entry point made for GPUs, the last one, with
+    /// the largest tile that still gives every core some groups; else the smallest tile of any.
     pub fn choose(&self, dispatch: &Dispatch) -> &'static Variant {
         const ENOUGH_GROUPS: u64 = 64;
-        let mut variants: Vec<&'static Variant> = dispatch.kernel.all_variants().collect();
+        let variants: Vec<&'static Variant> = dispatch.kernel.all_variants().collect();
         if let Some(number) = self.forced {
             return variants[number % variants.len()];
         }
         if self.software || variants.len() == 1 {
             return variants[0];
         }
-        variants.sort_by_key(|v| std::cmp::Reverse(v.cover.iter().product::<u32>()));
+        let tile = |variant: &Variant| variant.cover.iter().product::<u32>();
         let groups = |variant: &Variant| match dispatch.grid {
             Grid::Linear(n) => n.div_ceil(u64::from(variant.cover[0])),
             Grid::Tiles(extent) => (0..3).map(|i| u64::from(extent[i].div_ceil(variant.cover[i]))).product(),
         };
-        variants.iter().find(|v| groups(v) >= ENOUGH_GROUPS).copied().unwrap_or(variants[variants.len() - 1])
+        let made_for_gpus = dispatch.kernel.variants.last().into_iter().flat_map(|entry| entry.iter());
+        let large =
+            made_for_gpus.filter(|variant| groups(variant) >= ENOUGH_GROUPS).max_by_key(|variant| tile(variant));
+        large
+            .or_else(|| dispatch.kernel.all_variants().min_by_key(|variant| tile(variant)))
+            .expect("a kernel has a variant")
     }
 
     /// The pipeline of a variant, made at its first use.
     pub async fn get(&mut self, cx: &mut Context, kernel: &'static Kernel, variant: &Variant) -> Result<Pipeline> {
-        let key = (kernel.label(), variant.entry.to_string(), variant.preset);
+        let key = (std::ptr::from_ref(kernel).addr(), variant.entry.to_string(), variant.preset);
         if let Some(made) = self.made.get(&key) {
             return Ok(made.clone());
         }
@@ -66,10 +69,10 @@ impl Pipelines {
             label: Some(kernel.label()),
             source: wgpu::ShaderSource::Wgsl(variant.source.as_ref().into()),
         };
-        let module = if self.checked {
+        let module = if self.checked || !kernel.is_trusted() {
             cx.device.create_shader_module(descriptor)
         } else {
-            // SAFETY: our kernels guard every index, loops end, and divisors are not 0; tests run all of them checked as well.
+            // SAFETY: a kernel of this crate guards every index, its loops end, its divisors are not 0; CI runs all of them checked, too.
             unsafe { cx.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
         let buffer = |binding, ty| wgpu::BindGroupLayoutEntry {

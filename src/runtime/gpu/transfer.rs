@@ -1,10 +1,11 @@
 //! Uploads of a step through a ring of mapped buffers, and read-backs through a pool.
 
 use super::super::engine::Download;
-use super::context::{Context, lost, wait};
+use super::context::{Context, look, lost, wait};
 use crate::error::Result;
 use futures::{FutureExt, channel::oneshot};
 use std::sync::{Arc, Mutex, PoisonError};
+use web_time::{Duration, Instant};
 
 /// Steps in flight: uploads for the next one are written while one runs.
 const IN_FLIGHT: usize = 2;
@@ -22,18 +23,20 @@ struct Staging {
     buffer: wgpu::Buffer,
     mapped: Option<Mapped>,
     submission: Option<wgpu::SubmissionIndex>,
+    submitted: Instant,
 }
 
 impl UploadRing {
-    /// Writes bytes to the next buffer, and encodes their copies to where they belong; gives the buffer's number in the ring.
+    /// Writes bytes to the next buffer, and encodes their copies to where they belong. Gives the buffer's number in the ring and, if its
+    /// step before was waited for, about how long that step took.
     pub async fn write(
         &mut self,
         cx: &mut Context,
         encoder: &mut wgpu::CommandEncoder,
         pieces: &[(&[u8], &wgpu::Buffer)],
-    ) -> Result<usize> {
+    ) -> Result<(usize, Option<Duration>)> {
         let bytes: usize = pieces.iter().map(|(bytes, _)| bytes.len()).sum();
-        let at = self.take(cx, bytes as u64).await?;
+        let (at, earlier) = self.take(cx, bytes as u64).await?;
         let staging = &self.pieces[at].buffer;
         {
             let view = staging.get_mapped_range_mut(..bytes as u64);
@@ -46,7 +49,7 @@ impl UploadRing {
             }
         }
         staging.unmap();
-        Ok(at)
+        Ok((at, earlier))
     }
 
     /// The copies were submitted: the buffer is mapped again when they are done.
@@ -54,30 +57,42 @@ impl UploadRing {
         let (send, receive) = oneshot::channel();
         // Whoever waited may be gone; the buffer goes with it.
         self.pieces[at].buffer.map_async(wgpu::MapMode::Write, .., move |result| drop(send.send(result)));
-        (self.pieces[at].mapped, self.pieces[at].submission) = (Some(receive), Some(submission));
+        let piece = &mut self.pieces[at];
+        (piece.mapped, piece.submission, piece.submitted) = (Some(receive), Some(submission), Instant::now());
     }
 
     /// The next buffer, mapped and large enough.
-    async fn take(&mut self, cx: &mut Context, bytes: u64) -> Result<usize> {
+    async fn take(&mut self, cx: &mut Context, bytes: u64) -> Result<(usize, Option<Duration>)> {
         const DOING: &str = "playing a step";
         let at = self.next;
         self.next = (at + 1) % IN_FLIGHT;
         if self.pieces.get(at).is_none_or(|s| s.buffer.size() < bytes) {
             let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
-            let fresh = Staging { buffer: cx.buffer("staging", bytes, usage).await?, mapped: None, submission: None };
+            let buffer = cx.buffer("staging", bytes, usage).await?;
+            let fresh = Staging { buffer, mapped: None, submission: None, submitted: Instant::now() };
             if at < self.pieces.len() {
                 self.pieces[at] = fresh
             } else {
                 self.pieces.push(fresh)
             }
-            return Ok(at);
+            return Ok((at, None));
         }
-        if let Some(mapped) = self.pieces[at].mapped.take() {
-            wait(&cx.device, &cx.info.name, self.pieces[at].submission.clone(), DOING)?;
+        let mut earlier = None;
+        if let Some(mut mapped) = self.pieces[at].mapped.take() {
             let failed = |message: String| lost(&cx.info.name, DOING, message);
-            mapped.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+            look(&cx.device);
+            let result = match mapped.try_recv().map_err(|e| failed(e.to_string()))? {
+                Some(done) => done,
+                None => {
+                    wait(&cx.device, &cx.info.name, self.pieces[at].submission.clone(), DOING)?;
+                    // Two steps are in flight: each took about half of the time from its submission to its end.
+                    earlier = Some(self.pieces[at].submitted.elapsed() / IN_FLIGHT as u32);
+                    mapped.await.map_err(|e| failed(e.to_string()))?
+                }
+            };
+            result.map_err(|e| failed(e.to_string()))?;
         }
-        Ok(at)
+        Ok((at, earlier))
     }
 }
 

@@ -1,0 +1,104 @@
+//! `plusminus sweep`: the same training over a grid of settings and seeds.
+
+use super::args::{Common, SweepArgs};
+use super::output::{json, line};
+use super::picture::{HeatMap, draw_heat_map};
+use super::train::{settings, stop_on_interrupt};
+use crate::error::Result;
+use crate::train::{Axis, Cell, Place, StopHandle, Sweep};
+use comfy_table::{CellAlignment, Table};
+
+/// Runs the grid, prints a table, names the best place, draws a heat map where there are two axes.
+pub async fn run(args: SweepArgs, common: &Common) -> Result<()> {
+    let axes = args.grid.iter().map(|text| Axis::parse(text)).collect::<Result<Vec<_>>>()?;
+    let base = settings(args.config.as_deref(), args.settings, common)?;
+    let sweep = Sweep::new(&args.run, base, axes, args.seeds)?;
+    let stop = StopHandle::default();
+    stop_on_interrupt(&stop);
+    let mut number = 0;
+    let cells = sweep
+        .run(&stop, |cell, is_new| {
+            number += 1;
+            show(cell, is_new, number, &sweep, common);
+        })
+        .await?;
+    let places = sweep.summary(&cells);
+    let interrupted = cells.len() < sweep.runs();
+    let best = places
+        .iter()
+        .filter(|p| p.runs > 0)
+        .max_by(|a, b| a.test_accuracy.partial_cmp(&b.test_accuracy).expect("numbers"));
+    if let ([rows, columns], false) = (sweep.axes(), interrupted) {
+        draw_heat_map(&args.run.join("heat-map.svg"), &heat_map(rows, columns, &places))?;
+    }
+    if common.json {
+        places
+            .iter()
+            .for_each(|place| json(&serde_json::json!({ "event": "place", "axes": names(&sweep), "place": place })));
+        json(&serde_json::json!({ "event": "done", "best": best, "interrupted": interrupted, "run": args.run }));
+        return Ok(());
+    }
+    line(&table(&sweep, &places));
+    if let Some(best) = best {
+        let settings: Vec<String> = names(&sweep).iter().zip(&best.values).map(|(n, v)| format!("{n} {v}")).collect();
+        line(&format!("best     {}: {}", settings.join(", "), accuracy(best)));
+    }
+    if interrupted {
+        line(&format!("stopped after {} of {} runs; the same command goes on", cells.len(), sweep.runs()));
+    }
+    line(&format!("saved    {}", args.run.display()));
+    Ok(())
+}
+
+fn names(sweep: &Sweep) -> Vec<String> {
+    sweep.axes().iter().map(|axis| axis.name.clone()).collect()
+}
+
+fn show(cell: &Cell, is_new: bool, number: usize, sweep: &Sweep, common: &Common) {
+    if common.json {
+        return json(&serde_json::json!({ "event": "cell", "new": is_new, "cell": cell }));
+    }
+    if common.quiet {
+        return;
+    }
+    let settings: Vec<String> = names(sweep).iter().zip(&cell.values).map(|(n, v)| format!("{n} {v}")).collect();
+    let result = cell.test_accuracy.map_or("diverged".to_string(), |a| format!("test accuracy {:.2} %", 100.0 * a));
+    let note = if is_new { "" } else { " (from before)" };
+    line(&format!(
+        "{number:>4} of {}   {}, seed {}: {result} in {:.1} s{note}",
+        sweep.runs(),
+        settings.join(", "),
+        cell.seed,
+        cell.seconds
+    ));
+}
+
+fn accuracy(place: &Place) -> String {
+    place.test_accuracy.map_or("-".into(), |a| format!("{:.2} ± {:.2} %", 100.0 * a, 100.0 * place.standard_error))
+}
+
+fn table(sweep: &Sweep, places: &[Place]) -> String {
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    let fixed = ["test accuracy", "runs", "diverged", "flip ratio"].map(String::from);
+    table.set_header(names(sweep).into_iter().chain(fixed));
+    for place in places {
+        let flips = place.flip_ratio.map_or("-".into(), |f| format!("{f:.1e}"));
+        let numbers = [accuracy(place), place.runs.to_string(), place.diverged.to_string(), flips];
+        table.add_row(place.values.iter().cloned().chain(numbers));
+    }
+    for column in table.column_iter_mut() {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.to_string()
+}
+
+fn heat_map(rows: &Axis, columns: &Axis, places: &[Place]) -> HeatMap {
+    let note = |place: &Place| place.flip_ratio.map_or(String::new(), |f| format!("flips {f:.1e}"));
+    HeatMap {
+        title: "test accuracy".into(),
+        rows: (rows.name.clone(), rows.values.clone()),
+        columns: (columns.name.clone(), columns.values.clone()),
+        cells: places.iter().map(|place| (place.test_accuracy, note(place))).collect(),
+    }
+}

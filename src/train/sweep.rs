@@ -1,0 +1,309 @@
+//! A sweep: the same training over a grid of settings and several seeds, in order, going on where it stopped.
+
+use super::config::{Settings, TrainConfig};
+use super::event::{Event, StopHandle};
+use super::run::{Run, write_whole};
+use super::trainer::Trainer;
+use crate::error::{Error, Result};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// One axis of a grid: a setting by its name in files, and its values as they were written.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Axis {
+    /// `alpha`.
+    pub name: String,
+    /// `["1e-4", "1e-3"]`.
+    pub values: Vec<String>,
+}
+
+impl Axis {
+    /// From `alpha=1e-4,1e-3`.
+    pub fn parse(text: &str) -> Result<Self> {
+        let wrong = || Error::setting("grid", "NAME=VALUE,VALUE,...", format!("`{text}`"));
+        let (name, values) = text.split_once('=').ok_or_else(wrong)?;
+        let values: Vec<String> = values.split(',').map(|v| v.trim().to_string()).filter(|v| !v.is_empty()).collect();
+        let axis = Self { name: name.trim().to_string(), values };
+        if axis.name.is_empty() || axis.values.is_empty() {
+            return Err(wrong());
+        }
+        axis.values.iter().try_for_each(|value| setting(&axis.name, value).map(drop))?;
+        Ok(axis)
+    }
+}
+
+/// The one setting `name = value`; the value as TOML, or else as text.
+fn setting(name: &str, value: &str) -> Result<Settings> {
+    let parse = |value: &str| toml::from_str::<Settings>(&format!("{name} = {value}"));
+    parse(value).or_else(|_| parse(&format!("{value:?}"))).map_err(|e| {
+        let reason = e.message().lines().next().unwrap_or_default().to_string();
+        Error::setting(
+            "grid",
+            "a setting by its name in files, and values that it takes",
+            format!("`{name}={value}` ({reason})"),
+        )
+    })
+}
+
+/// How a run of a sweep ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cell {
+    /// Value of each axis.
+    pub values: Vec<String>,
+    /// Seed.
+    pub seed: u64,
+    /// Share of the test images that are right at the end; `None` when the run diverged.
+    pub test_accuracy: Option<f64>,
+    /// Share of the binary weights that flipped a step, mean of the last epoch.
+    pub flip_ratio: Option<f64>,
+    /// Seconds.
+    pub seconds: f64,
+    /// Why there is no accuracy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+}
+
+/// Means over the seeds of one place of the grid.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Place {
+    /// Value of each axis.
+    pub values: Vec<String>,
+    /// Runs that ended with an accuracy.
+    pub runs: usize,
+    /// Runs that diverged.
+    pub diverged: usize,
+    /// Mean test accuracy.
+    pub test_accuracy: Option<f64>,
+    /// Standard error of that mean; 0 for one run.
+    pub standard_error: f64,
+    /// Mean flip ratio of the last epoch.
+    pub flip_ratio: Option<f64>,
+}
+
+/// A grid of settings and seeds in a folder.
+pub struct Sweep {
+    folder: PathBuf,
+    base: Settings,
+    axes: Vec<Axis>,
+    seeds: u64,
+}
+
+impl Sweep {
+    /// A sweep of `base` over the axes with `seeds` seeds from the base's on. Every place of the grid is checked before the first run.
+    pub fn new(folder: &Path, base: Settings, axes: Vec<Axis>, seeds: u64) -> Result<Self> {
+        if axes.is_empty() {
+            return Err(Error::setting("grid", "at least one NAME=VALUE,VALUE,...", "none"));
+        }
+        if seeds == 0 {
+            return Err(Error::setting("seeds", "at least 1", 0));
+        }
+        if let Some(twice) = axes.iter().enumerate().find(|(i, axis)| axes[..*i].iter().any(|a| a.name == axis.name)) {
+            return Err(Error::setting("grid", "each setting once", format!("`{}` twice", twice.1.name)));
+        }
+        let sweep = Self { folder: folder.to_path_buf(), base, axes, seeds };
+        sweep.refuse_another()?;
+        for place in sweep.places() {
+            sweep.config(&place, 0)?;
+        }
+        Ok(sweep)
+    }
+
+    /// The folder may have results of these settings, with whatever values, and no others.
+    fn refuse_another(&self) -> Result<()> {
+        let Ok(text) = std::fs::read_to_string(self.folder.join("results.json")) else { return Ok(()) };
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let name = |axis: &serde_json::Value| axis["name"].as_str().unwrap_or_default().to_string();
+        let theirs: Vec<String> = json["axes"].as_array().into_iter().flatten().map(name).collect();
+        let ours: Vec<String> = self.axes.iter().map(|axis| axis.name.clone()).collect();
+        if theirs == ours {
+            return Ok(());
+        }
+        let expected = format!("a folder without a sweep over other settings than {}", ours.join(", "));
+        Err(Error::setting("run", expected, format!("{} with {}", self.folder.display(), theirs.join(", "))))
+    }
+
+    /// The axes.
+    pub fn axes(&self) -> &[Axis] {
+        &self.axes
+    }
+
+    /// Runs in all.
+    pub fn runs(&self) -> usize {
+        self.places().len() * self.seeds as usize
+    }
+
+    /// Every combination of values, the last axis fastest.
+    fn places(&self) -> Vec<Vec<String>> {
+        self.axes.iter().fold(vec![Vec::new()], |places, axis| {
+            let longer =
+                |place: Vec<String>| axis.values.iter().map(move |v| [place.clone(), vec![v.clone()]].concat());
+            places.into_iter().flat_map(longer).collect()
+        })
+    }
+
+    fn config(&self, place: &[String], seed: u64) -> Result<TrainConfig> {
+        let mut settings = self.base.clone();
+        for (axis, value) in self.axes.iter().zip(place) {
+            settings = setting(&axis.name, value)?.over(settings);
+        }
+        // A swept seed counts seeds from there.
+        settings.seed = Some(settings.seed.unwrap_or(1) + seed);
+        settings.resolve()
+    }
+
+    fn run_folder(&self, place: &[String], seed: u64) -> PathBuf {
+        let clean = |text: &str| text.replace(|c: char| !c.is_alphanumeric() && !"-.+".contains(c), "_");
+        let names = self.axes.iter().zip(place).map(|(axis, value)| format!("{}={}", axis.name, clean(value)));
+        self.folder.join(names.collect::<Vec<_>>().join(",")).join(format!("seed-{seed}"))
+    }
+
+    /// Runs what has not ended yet, and tells each run's end. A run that diverges is recorded, and the sweep goes on. Gives every cell
+    /// so far; fewer than [`Sweep::runs`] when it was stopped. `results.json` and `results.csv` are written after each run.
+    pub async fn run(&self, stop: &StopHandle, mut on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
+        let mut cells = Vec::new();
+        for place in self.places() {
+            for seed in 0..self.seeds {
+                if stop.is_stopped() {
+                    return Ok(cells);
+                }
+                let config = self.config(&place, seed)?;
+                let folder = self.run_folder(&place, config.seed);
+                let before = ended(&folder, &config, &place)?;
+                let is_new = before.is_none();
+                let cell = match before {
+                    Some(cell) => cell,
+                    None => match train(&config, &folder, &place, stop).await? {
+                        Some(cell) => cell,
+                        None => return Ok(cells),
+                    },
+                };
+                on_cell(&cell, is_new);
+                cells.push(cell);
+                self.write(&cells)?;
+            }
+        }
+        Ok(cells)
+    }
+
+    /// Means over seeds, in the order of the grid.
+    pub fn summary(&self, cells: &[Cell]) -> Vec<Place> {
+        let place = |values: Vec<String>| {
+            let of_place = || cells.iter().filter(|cell| cell.values == values);
+            let accuracies: Vec<f64> = of_place().filter_map(|cell| cell.test_accuracy).collect();
+            let flips: Vec<f64> = of_place().filter_map(|cell| cell.flip_ratio).collect();
+            let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
+            let n = accuracies.len() as f64;
+            let spread = mean(&accuracies).map_or(0.0, |m| accuracies.iter().map(|a| (a - m).powi(2)).sum::<f64>());
+            Place {
+                runs: accuracies.len(),
+                diverged: of_place().filter(|cell| cell.failed.is_some()).count(),
+                test_accuracy: mean(&accuracies),
+                standard_error: if n > 1.0 { (spread / (n - 1.0) / n).sqrt() } else { 0.0 },
+                flip_ratio: mean(&flips),
+                values,
+            }
+        };
+        self.places().into_iter().map(place).collect()
+    }
+
+    fn write(&self, cells: &[Cell]) -> Result<()> {
+        let names: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
+        let json = serde_json::json!({ "axes": self.axes, "cells": cells, "places": self.summary(cells) });
+        write_whole(&self.folder.join("results.json"), format!("{json:#}\n").as_bytes())?;
+        let mut csv = format!("{},seed,test_accuracy,flip_ratio,seconds,failed\n", names.join(","));
+        for cell in cells {
+            let number = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
+            let values: Vec<String> = cell.values.iter().map(|v| quoted(v)).collect();
+            let (accuracy, flips) = (number(cell.test_accuracy), number(cell.flip_ratio));
+            let failed = quoted(cell.failed.as_deref().unwrap_or_default());
+            csv += &format!("{},{},{accuracy},{flips},{},{failed}\n", values.join(","), cell.seed, cell.seconds);
+        }
+        write_whole(&self.folder.join("results.csv"), csv.as_bytes())
+    }
+}
+
+/// A cell of CSV.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+}
+
+const FAILED: &str = "failed.txt";
+
+/// The cell of a run that ended before, if its folder has one of the same configuration; what was cut off is cleared away.
+fn ended(folder: &Path, config: &TrainConfig, place: &[String]) -> Result<Option<Cell>> {
+    if !folder.exists() {
+        return Ok(None);
+    }
+    let saved = Settings::read(&folder.join("config.toml")).and_then(Settings::resolve);
+    if saved.as_ref().is_ok_and(|saved| saved != config) {
+        let expected = "a folder whose runs have the settings of this sweep";
+        return Err(Error::setting("run", expected, format!("other settings in {}", folder.display())));
+    }
+    let events = Run::events(folder).unwrap_or_default();
+    let failed = std::fs::read_to_string(folder.join(FAILED)).ok();
+    let done = matches!(events.last(), Some(Event::Done { interrupted: false, .. }));
+    if done || failed.is_some() {
+        return Ok(Some(cell(&events, config, place, failed)));
+    }
+    std::fs::remove_dir_all(folder).map_err(Error::file("clearing the unfinished run", folder))?;
+    Ok(None)
+}
+
+/// Trains one run; `None` when it was stopped.
+async fn train(config: &TrainConfig, folder: &Path, place: &[String], stop: &StopHandle) -> Result<Option<Cell>> {
+    let mut trainer = Trainer::new(config.clone(), Some(folder)).await?;
+    trainer.set_stop_handle(stop.clone());
+    let failed = match trainer.fit(|_| ()).await {
+        Ok(outcome) if outcome.interrupted => return Ok(None),
+        Ok(_) => None,
+        Err(error @ Error::Diverged { .. }) => {
+            let message = error.to_string();
+            write_whole(&folder.join(FAILED), message.as_bytes())?;
+            Some(message)
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Some(cell(&Run::events(folder)?, config, place, failed)))
+}
+
+fn cell(events: &[Event], config: &TrainConfig, place: &[String], failed: Option<String>) -> Cell {
+    let mut cell =
+        Cell { values: place.to_vec(), seed: config.seed, test_accuracy: None, flip_ratio: None, seconds: 0.0, failed };
+    for event in events {
+        match event {
+            Event::Epoch { flip_ratio, seconds, .. } => (cell.flip_ratio, cell.seconds) = (Some(*flip_ratio), *seconds),
+            Event::Done { test_accuracy, seconds, .. } => {
+                (cell.test_accuracy, cell.seconds) = (Some(*test_accuracy), *seconds)
+            }
+            _ => {}
+        }
+    }
+    cell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_are_checked() {
+        assert_eq!(Axis::parse("alpha=1e-4, 1e-3").unwrap().values, ["1e-4", "1e-3"]);
+        assert_eq!(Axis::parse("surrogate=clip,swish").unwrap().values, ["clip", "swish"]);
+        for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1"] {
+            assert!(Axis::parse(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_grid_has_every_combination_and_is_checked_before_it_runs() {
+        let axes = |texts: &[&str]| texts.iter().map(|t| Axis::parse(t).unwrap()).collect::<Vec<_>>();
+        let new = |texts: &[&str], seeds| Sweep::new(Path::new("nowhere"), Settings::default(), axes(texts), seeds);
+        let sweep = new(&["alpha=1e-3,1e-2", "gamma=0.1,0.2,0.3"], 2).unwrap();
+        assert_eq!(sweep.runs(), 12);
+        assert_eq!(sweep.places()[1], ["1e-3", "0.2"]);
+        assert!(new(&["alpha=1e-3,2"], 1).is_err_and(|e| e.to_string().contains("alpha")));
+        assert!(new(&["alpha=1e-3", "alpha=1e-2"], 1).is_err());
+        assert!(new(&[], 1).is_err());
+        assert!(new(&["alpha=1e-3"], 0).is_err());
+    }
+}

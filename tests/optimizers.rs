@@ -11,7 +11,7 @@ use plusminus::nn::Tensor;
 use plusminus::optim::{BINARY_RULES, BinaryRule, Optimizer};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
-use plusminus::train::{OptimizerConfig, Settings, Trainer};
+use plusminus::train::{OptimizerConfig, Session, Settings, Trainer};
 use pollster::block_on;
 use std::sync::Arc;
 use update::Update;
@@ -153,6 +153,31 @@ fn starts_are_along_the_weights() {
         let (signs, floats) = (update.signs(), update.floats("w.x"));
         let same = |(i, v): (usize, &f32)| *v == 0.0 || signs.is_positive(i / SHAPE[1], i % SHAPE[1]) == (*v > 0.0);
         assert!(floats.iter().enumerate().all(same), "{}: latent weights have the weights' signs", rule.name);
+    }
+}
+
+/// Weights that are loaded (`--init-from`) are where latent weights and held states begin: the first step does not bring the drawn ones back.
+#[test]
+fn states_follow_loaded_weights() {
+    for (rule, state, sign) in [("latent-adam", "x", 1.0), ("diode", "s", -1.0)] {
+        let start = (rule == "diode").then(|| "hold".to_string());
+        let optimizer = Some(OptimizerConfig::Name(rule.into()));
+        let config = Settings { optimizer, start, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
+        let model = config.model_for(&digits()).build().unwrap();
+        let session = |seed| {
+            let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
+            let (loss, rules) = (config.loss().unwrap(), Some(config.rules().unwrap()));
+            block_on(Session::new(&model, loss, rules, 32, seed, engine)).unwrap()
+        };
+        let weights = block_on(session(7).weights()).unwrap();
+        let mut session = session(8);
+        session.set_weights(&weights).unwrap();
+        let Tensor::Bits(signs) = &weights.tensors["dense1.weight"] else { panic!("no signs") };
+        let states = block_on(session.tensor(&format!("dense1.weight.{state}"))).unwrap();
+        let Tensor::Floats { shape, data } = states else { panic!("no floats") };
+        let along =
+            |(i, v): (usize, &f32)| *v == 0.0 || signs.is_positive(i / shape[1], i % shape[1]) == (sign * v > 0.0);
+        assert!(data.iter().enumerate().all(along), "{rule}: {state} along the loaded weights");
     }
 }
 

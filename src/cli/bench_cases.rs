@@ -1,7 +1,7 @@
 //! Kernels to measure: operands, how to record one call, and the plain definition that its answer is checked against.
 
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
-use crate::optim::CEMA;
+use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Knobs, Optimizer, Start};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, PANEL, Stream, words_of};
 
@@ -23,7 +23,7 @@ pub struct Case {
     /// First content of its tensors.
     pub operands: Vec<Vec<u32>>,
     /// Knobs of its rule.
-    pub knobs: [f32; 4],
+    pub knobs: Knobs,
     /// Records one call.
     pub record: Record,
     /// Compares all tensors after one call with the definition, at places spread over the answer.
@@ -32,7 +32,10 @@ pub struct Case {
 
 /// Every case, products of `size`^3 and filters of (4 `size`)^2 weights.
 pub fn cases(size: usize) -> Vec<Case> {
-    vec![xnor(size), float_bits(size), float_bits_transposed(size), cascade(4 * size), same_bytes(4 * size)]
+    let filters = [cascade(4 * size), same_bytes(4 * size)];
+    // The cascade is measured under the name of its kernel.
+    let others = BINARY_RULES.into_iter().filter(|rule| rule.name != CEMA.name).map(|other| rule(other, 4 * size));
+    [xnor(size), float_bits(size), float_bits_transposed(size)].into_iter().chain(filters).chain(others).collect()
 }
 
 const IDS: [BufferId; 5] = [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(4)];
@@ -70,7 +73,7 @@ fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f64) -> Resu
 
 fn product(name: &'static str, size: usize, operands: Vec<Vec<u32>>, record: Record, check: Check) -> Case {
     let work = 2.0 * (size as f64).powi(3);
-    Case { name, shape: [size; 3], work, is_product: true, operands, knobs: [0.0; 4], record, check }
+    Case { name, shape: [size; 3], work, is_product: true, operands, knobs: Knobs::default(), record, check }
 }
 
 fn xnor(size: usize) -> Case {
@@ -135,7 +138,41 @@ fn cascade(size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs: [alpha, gamma, 0.0, 0.0],
+        knobs: [[alpha, gamma, 0.0, 0.0], [0.0; 4]],
+        record: Box::new(record),
+        check: Box::new(check),
+    }
+}
+
+/// Any other rule at its defaults: the new bits must follow the state that decides.
+fn rule(rule: &'static BinaryRule, size: usize) -> Case {
+    let weights = size * size;
+    let is_square = |name: &str| name == "v";
+    let state = |(name, _): &(&'static str, Start)| {
+        let clear = if is_square(name) { 1 << 31 } else { 0 };
+        floats(weights, name).into_iter().map(|word| word & !clear).collect()
+    };
+    let first = [floats(weights, "g"), vec![0; size * words_of(size)], vec![0]];
+    let operands: Vec<Vec<u32>> = first.into_iter().chain(rule.states.iter().map(state)).collect();
+    let tensors: Vec<BufferId> = (0..operands.len() as u32).map(BufferId).collect();
+    let record = move |recording: &mut Recording| rule.dispatch(recording, &tensors, [size; 2], 0, 0);
+    let latent = rule.states.iter().position(|(_, start)| *start == Start::Latent);
+    let decides = latent.or(rule.states.iter().rposition(|(name, _)| !is_square(name))).expect("every rule has states");
+    let check = move |words: &[Vec<u32>]| {
+        places(size).try_for_each(|(r, c)| {
+            let state = f64::from(f32::from_bits(words[3 + decides][r * size + c]));
+            let bit = words[1][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
+            let expected = if latent.is_some() { state > 0.0 } else { state < 0.0 };
+            compare((r, c), f64::from(bit), f64::from(u8::from(expected)), if state.abs() < 1e-3 { 1.0 } else { 0.0 })
+        })
+    };
+    Case {
+        name: rule.name,
+        shape: [size, size, 1],
+        work: weights as f64,
+        is_product: false,
+        operands,
+        knobs: rule.with::<f32>([]).expect("defaults are in range").knobs(0, 1),
         record: Box::new(record),
         check: Box::new(check),
     }
@@ -197,7 +234,7 @@ fn same_bytes(size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs: [0.0; 4],
+        knobs: Knobs::default(),
         record,
         check,
     }

@@ -32,7 +32,8 @@ pub static RULE: BinaryRule = BinaryRule {
 
 /// -1, 0 or 1: unlike `f32::signum`, 0 of 0.
 pub(super) fn sign(value: f32) -> f32 {
-    f32::from(u8::from(value > 0.0)) - f32::from(u8::from(value < 0.0))
+    let above = if value > 0.0 { 1.0 } else { 0.0 };
+    if value < 0.0 { -1.0 } else { above }
 }
 
 fn diode_twin(args: diode::Args<'_>) {

@@ -107,11 +107,17 @@ fn adam_knobs(values: &[f32], step: u64) -> Knobs {
     [[first, second, 1.0 - beta1, 1.0 - beta2].map(|v| v as f32), [decay as f32, clip, EPSILON, 0.0]]
 }
 
+/// Within +-clip. Unlike `f32::clamp` it has no panic in it, which would keep the loop from becoming vector instructions.
+fn clipped(x: f32, clip: f32) -> f32 {
+    let below = if x > clip { clip } else { x };
+    if below < -clip { -clip } else { below }
+}
+
 fn signum_twin(args: signum::Args<'_>) {
     let [rate, share, decay, clip] = args.step.knobs[args.params.knob as usize];
     sweep_panel!(args, [x, m], |g, [x, m]| {
         let m = m + share * (g - m);
-        let x = (x - rate * (sign(m) + decay * x)).clamp(-clip, clip);
+        let x = clipped(x - rate * (sign(m) + decay * x), clip);
         ([x, m], -x)
     });
 }
@@ -120,7 +126,7 @@ fn sgd_twin(args: latent_sgd::Args<'_>) {
     let [rate, momentum, decay, clip] = args.step.knobs[args.params.knob as usize];
     sweep_panel!(args, [x, m], |g, [x, m]| {
         let m = momentum * m + (g + decay * x);
-        let x = (x - rate * m).clamp(-clip, clip);
+        let x = clipped(x - rate * m, clip);
         ([x, m], -x)
     });
 }
@@ -132,7 +138,7 @@ fn adam_twin(args: latent_adam::Args<'_>) {
         let d = g + decay * x;
         let m = m + first * (d - m);
         let v = v + second * (d * d - v);
-        let x = (x - rate * m / (v.sqrt() * correction + epsilon)).clamp(-clip, clip);
+        let x = clipped(x - rate * m / (v.sqrt() * correction + epsilon), clip);
         ([x, m, v], -x)
     });
 }

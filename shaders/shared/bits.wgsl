@@ -6,11 +6,6 @@ fn tail_mask(columns: u32, first: u32) -> u32 {
     return select((1u << (left & 31u)) - 1u, 0xffffffffu, left >= 32u);
 }
 
-// +1.0 where bit `at` of `word` is 1, else -1.0.
-fn sign_of(word: u32, at: u32) -> f32 {
-    return bitcast<f32>(0xbf800000u ^ (((word >> at) & 1u) << 31u));
-}
-
 // Not-a-number compares like any number under fast-math compilers: only the bits tell.
 fn is_finite(x: f32) -> bool {
     return (bitcast<u32>(x) & 0x7f800000u) != 0x7f800000u;

@@ -14,6 +14,6 @@ pub use event::{Event, StopHandle};
 pub use metrics::Interval;
 pub use optimizer_config::{OptimizerConfig, OptimizerTable};
 pub use run::Run;
-pub use session::{Evaluation, Loss, Rules, Session};
+pub use session::{Evaluation, Loss, ReadBack, Rules, Session};
 pub use sweep::{Axis, Cell, Place, Sweep};
 pub use trainer::{Outcome, Trainer};

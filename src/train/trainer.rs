@@ -23,6 +23,7 @@ pub struct Trainer {
     why: String,
     run: Option<Run>,
     stop: StopHandle,
+    has_trained: bool,
 }
 
 /// How training ended.
@@ -82,7 +83,7 @@ impl Trainer {
         let session = Session::new(&model, config.loss()?, Some(rules), config.batch_size, config.seed, engine).await?;
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
-        Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default() })
+        Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default(), has_trained: false })
     }
 
     /// The configuration.
@@ -132,7 +133,12 @@ impl Trainer {
 
     /// Trains for all epochs, telling `on_event` what happens. The run is saved after each epoch and at the end, also when it is
     /// stopped; a loss that is no number ends it with an error that names the step.
+    ///
+    /// Once: schedules and Adam's corrections count steps from the beginning. A second training is a new trainer with these weights.
     pub async fn fit(&mut self, mut on_event: impl FnMut(&Event)) -> Result<Outcome> {
+        if std::mem::replace(&mut self.has_trained, true) {
+            return Err(Error::setting("fit", "a trainer that has not trained yet", "one that has"));
+        }
         let start = Instant::now();
         let loader = self.loader();
         let begin = Event::Start {

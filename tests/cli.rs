@@ -273,6 +273,7 @@ fn flags_that_are_wrong() {
         (vec!["train", "--dataset", "nope"], vec!["dataset", "mnist", "nope"]),
         (vec!["train", "--device", "nope"], vec!["nope", "cpu"]),
         (vec!["train", "--device", "99"], vec!["99", "cpu"]),
+        (vec!["train", "--device", " "], vec!["device", "cpu"]),
         (vec!["train", "--dataset", "mnist"], vec!["data-dir", "mnist"]),
         (vec!["train", "--batch-size", "1438"], vec!["batch-size", "1437", "1438"]),
         (vec!["train", "--batch-size", "0"], vec!["batch-size"]),
@@ -321,7 +322,7 @@ fn flags_that_are_wrong() {
         (vec!["sweep", "--grid", "alpha=1e-3", "--seeds", "0"], vec!["seeds"]),
         (vec!["summary", "--input", "28"], vec!["input", "28"]),
         (vec!["bench", "kernels", "--size", "33"], vec!["size", "33"]),
-        (vec!["bench", "kernels", "--size", "100000"], vec!["size", "8192"]),
+        (vec!["bench", "kernels", "--size", "100000"], vec!["size", "2048"]),
         (vec!["bench", "kernels", "--only", "nope"], vec!["only", "xnor_matmul", "nope"]),
     ] {
         refused(&args, 2, &words);
@@ -451,6 +452,33 @@ fn an_interrupted_run_is_saved() {
     assert_eq!((&done["event"], &done["interrupted"]), (&"done".into(), &true.into()));
     let eval = lines(&run(&["eval", &run_folder, "--json"]));
     assert_eq!(eval[0]["test_accuracy"], done["test_accuracy"], "what was saved is what was judged");
+}
+
+#[test]
+fn runs_that_begin_at_once_do_not_mix() {
+    let folder = folder();
+    let start = |args: &[&str]| {
+        let args = [&["train", "--json", "--device", "cpu", "--epochs", "2", "--hidden", "32"], args].concat();
+        plusminus(&args).current_dir(folder.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let codes = |children: Vec<std::process::Child>| {
+        children.into_iter().map(|mut child| child.wait().unwrap().code()).filter(|code| *code == Some(0)).count()
+    };
+    assert_eq!(codes((0..4).map(|_| start(&["--run", "same"])).collect()), 1, "one of them has the folder");
+    assert_eq!(codes((0..4).map(|_| start(&[])).collect()), 4, "each finds a name of its own");
+    assert_eq!(fs::read_dir(folder.path().join("runs")).unwrap().count(), 4);
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_folder_that_is_no_text_is_a_folder() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = folder();
+    let name = folder.path().join(std::ffi::OsStr::from_bytes(&[0xff, 0xfd]));
+    let output =
+        plusminus(&["train", "--epochs", "1", "--hidden", "32", "--quiet", "--run"]).arg(&name).output().unwrap();
+    assert_eq!((output.status.code(), said(&output).len()), (Some(0), 0), "{output:?}");
+    assert!(name.join("model.safetensors").exists());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Trains binary neural networks on packed bits. Without a command: trains on the embedded digits
 #[derive(Debug, Parser)]
-#[command(name = "plusminus", version, args_conflicts_with_subcommands = false, disable_help_subcommand = true)]
+#[command(name = "plusminus", version)]
 pub struct Cli {
     /// What all commands share.
     #[command(flatten)]
@@ -24,7 +24,7 @@ pub struct Common {
     /// One JSON object a line on stdout; progress and logs on stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// No progress
+    /// Only the end: no table, no progress, no line an epoch
     #[arg(long, global = true)]
     pub quiet: bool,
     /// Device: auto, cpu, a number of `plusminus devices`, or part of a name [default: auto]

@@ -61,6 +61,7 @@ pub fn bytes(number: u64) -> String {
 /// Shows events: a progress bar where there is a terminal, a line an epoch, or JSON.
 pub struct Reporter {
     json: bool,
+    quiet: bool,
     bar: ProgressBar,
     stop: StopHandle,
     failed: RefCell<Option<std::io::Error>>,
@@ -75,7 +76,7 @@ impl Reporter {
         let style =
             ProgressStyle::with_template("{prefix:>11} [{bar:32}] {pos}/{len} steps").expect("a valid template");
         bar.set_style(style.progress_chars("=> "));
-        Self { json, bar, stop, failed: RefCell::new(None) }
+        Self { json, quiet, bar, stop, failed: RefCell::new(None) }
     }
 
     /// Ends the program where stdout could not be written.
@@ -115,6 +116,9 @@ impl Reporter {
     }
 
     fn print(&self, event: &Event) {
+        if self.quiet && !self.json && !matches!(event, Event::Done { .. }) {
+            return;
+        }
         if self.json {
             return self.line(&serde_json::to_string(event).expect("plain values"));
         }
@@ -137,7 +141,7 @@ impl Reporter {
                 let how = if *interrupted { "stopped after the current step" } else { "done" };
                 self.line(&format!("{how}: test accuracy {:.2} % in {seconds:.1} s", 100.0 * test_accuracy));
                 if let Some(run) = run {
-                    self.line(&format!("saved    {}", run.display()));
+                    self.line(&format!("saved    {run}"));
                 }
             }
             Event::Step { .. } => {}

@@ -14,9 +14,16 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
         settings = settings.holding_weights()?;
     }
     let config = settings.resolve()?;
-    let folder = args.run.unwrap_or_else(|| Run::free_name(&config));
     let init = args.init_from.as_deref().map(Run::load).transpose()?;
-    let mut trainer = Trainer::new(config, Some(&folder)).await?;
+    let folder = args.run.map_or_else(|| Run::reserve(&config), Ok)?;
+    let mut trainer = match Trainer::new(config, Some(&folder)).await {
+        Ok(trainer) => trainer,
+        Err(error) => {
+            // A folder that was reserved and stayed empty goes again; any other refuses to.
+            drop(std::fs::remove_dir(&folder));
+            return Err(error);
+        }
+    };
     if let Some((_, weights)) = init {
         trainer.set_weights(&weights)?;
     }

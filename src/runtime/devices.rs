@@ -30,7 +30,8 @@ pub async fn open(wanted: &str, threads: Option<usize>) -> Result<(Box<dyn Engin
             (None, _) => cpu("auto: no GPU but software adapters, which are taken only by name"),
         };
     }
-    let named = |info: &DeviceInfo| info.name.to_lowercase().contains(&wanted.to_lowercase());
+    let named =
+        |info: &DeviceInfo| !wanted.trim().is_empty() && info.name.to_lowercase().contains(&wanted.to_lowercase());
     let at = match wanted.parse::<usize>() {
         Ok(number) if number == found.len() => return cpu("asked for by number"),
         Ok(number) => Some(number).filter(|&n| n < found.len()),

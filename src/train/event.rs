@@ -1,7 +1,6 @@
 //! What a trainer tells; it never prints.
 
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -71,7 +70,7 @@ pub enum Event {
         /// Seconds since the start.
         seconds: f64,
         /// Where the run was saved.
-        run: Option<PathBuf>,
+        run: Option<String>,
         /// Whether it was stopped early.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         interrupted: bool,

@@ -24,15 +24,29 @@ impl Run {
         }
         let toml = config.to_toml()?;
         std::fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
-        let run = Self { folder: folder.to_path_buf(), lines: String::new() };
-        run.write("config.toml", toml.as_bytes())?;
-        Ok(run)
+        // Of several that begin at once one makes the file; for the others there is a run.
+        write_new(&folder.join("config.toml"), toml.as_bytes()).map_err(|error| match error {
+            Error::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Error::setting("run", "a folder without a run", folder.display())
+            }
+            other => other,
+        })?;
+        Ok(Self { folder: folder.to_path_buf(), lines: String::new() })
     }
 
-    /// `runs/DATASET-MODEL-N` with the first free number.
-    pub fn free_name(config: &TrainConfig) -> PathBuf {
-        let name = |n: u32| Path::new("runs").join(format!("{}-{}-{n}", config.dataset, config.model));
-        (1..).map(name).find(|path| !path.exists()).expect("numbers do not end")
+    /// Makes the empty folder `runs/DATASET-MODEL-N` with the first free number: nobody else gets this name.
+    pub fn reserve(config: &TrainConfig) -> Result<PathBuf> {
+        let runs = Path::new("runs");
+        std::fs::create_dir_all(runs).map_err(Error::file("making the folder", runs))?;
+        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.dataset, config.model));
+        for path in (1..).map(name) {
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(path),
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::file("making the folder", path)(error)),
+            }
+        }
+        unreachable!("numbers do not end")
     }
 
     /// Where it is.
@@ -94,20 +108,39 @@ impl Run {
 /// Writes a file under another name in the same folder, then renames it: readers see the old file or the new one, never a part.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    use std::io::Write;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(".writing-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
+    let write = || written(path, bytes)?.persist(path).map(drop).map_err(|e| e.error);
     write().map_err(Error::file("writing", path))
+}
+
+/// The same for a file that is not there yet; of several writers one succeeds.
+#[cfg(not(target_arch = "wasm32"))]
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || written(path, bytes)?.persist_noclobber(path).map(drop).map_err(|e| e.error);
+    write().map_err(Error::file("writing", path))
+}
+
+/// A file under another name beside `path`, whole and on the disk, with the rights that any new file has.
+#[cfg(not(target_arch = "wasm32"))]
+fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
+    use std::io::Write;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".writing-");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    Ok(file)
 }
 
 /// There are no files in a browser.
 #[cfg(target_arch = "wasm32")]
 pub(super) fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
     Err(Error::file("writing", path)(std::io::ErrorKind::Unsupported.into()))
+}
+
+/// There are no files in a browser.
+#[cfg(target_arch = "wasm32")]
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_whole(path, bytes)
 }

@@ -174,7 +174,7 @@ impl Trainer {
             seconds: start.elapsed().as_secs_f64(),
             interrupted,
         };
-        let run = self.run.as_ref().map(|run| run.folder().to_path_buf());
+        let run = self.run.as_ref().map(|run| run.folder().display().to_string());
         let done = Event::Done { test_accuracy: outcome.test_accuracy, seconds: outcome.seconds, run, interrupted };
         self.tell(done, &mut on_event)?;
         Ok(outcome)

@@ -3,7 +3,7 @@
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
 use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Knobs, Optimizer, Start};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
-use crate::tensor::{BitMatrix, PANEL, Stream, words_of};
+use crate::tensor::{BitMatrix, PANEL, Stream, number_at, words_of};
 
 /// Records one call.
 type Record = Box<dyn Fn(&mut Recording)>;
@@ -60,11 +60,6 @@ fn floats(count: usize, name: &str) -> Vec<u32> {
     (0..count as u64).map(|i| (2.0 * stream.unit(i) - 1.0).to_bits()).collect()
 }
 
-/// Index of (row, column) in panels of numbers.
-fn panel(rows: usize, row: usize, column: usize) -> usize {
-    ((column / PANEL) * rows + row) * PANEL + column % PANEL
-}
-
 /// (row, column) pairs spread over a square.
 fn places(size: usize) -> impl Iterator<Item = (usize, usize)> {
     let stream = Stream::new(2, "places");
@@ -94,7 +89,7 @@ fn xnor(size: usize) -> Case {
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
             let expected = (0..size).map(|k| sign(&a, r, k) * sign(&w, c, k)).sum();
-            compare((r, c), f64::from(words[2][panel(size, r, c)].cast_signed()), expected, 0.0)
+            compare((r, c), f64::from(words[2][number_at(size, r, c)].cast_signed()), expected, 0.0)
         })
     };
     product("xnor_matmul", size, operands, Box::new(record), Box::new(check))
@@ -106,8 +101,9 @@ fn float_bits(size: usize) -> Case {
     let record = move |recording: &mut Recording| FloatBits::dispatch(recording, [IDS[0], IDS[1], IDS[2]], [size; 3]);
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
-            let expected = (0..size).map(|k| f64::from(f32::from_bits(x[panel(size, r, k)])) * sign(&w, k, c)).sum();
-            compare((r, c), f64::from(f32::from_bits(words[2][panel(size, r, c)])), expected, 1e-6 * size as f64)
+            let expected =
+                (0..size).map(|k| f64::from(f32::from_bits(x[number_at(size, r, k)])) * sign(&w, k, c)).sum();
+            compare((r, c), f64::from(f32::from_bits(words[2][number_at(size, r, c)])), expected, 1e-6 * size as f64)
         })
     };
     product("float_bits", size, operands, Box::new(record), Box::new(check))
@@ -120,7 +116,8 @@ fn float_bits_transposed(size: usize) -> Case {
         move |recording: &mut Recording| FloatBitsTransposed::dispatch(recording, [IDS[0], IDS[1], IDS[2]], [size; 3]);
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
-            let expected = (0..size).map(|k| f64::from(f32::from_bits(x[panel(size, k, r)])) * sign(&a, k, c)).sum();
+            let expected =
+                (0..size).map(|k| f64::from(f32::from_bits(x[number_at(size, k, r)])) * sign(&a, k, c)).sum();
             compare((r, c), f64::from(f32::from_bits(words[2][r * size + c])), expected, 1e-6 * size as f64)
         })
     };

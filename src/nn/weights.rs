@@ -124,6 +124,13 @@ impl Weights {
         matches!(info.kind, ValueKind::Parameter(_))
     }
 
+    /// The first tensor with a number that is not finite.
+    pub fn not_finite(&self) -> Option<&str> {
+        let broken =
+            |tensor: &Tensor| matches!(tensor, Tensor::Floats { data, .. } if data.iter().any(|v| !v.is_finite()));
+        self.tensors.iter().find(|(_, tensor)| broken(tensor)).map(|(name, _)| name.as_str())
+    }
+
     /// A safetensors file. Signs are `[rows, words]` of u32. The one metadata entry, `plusminus`, is a JSON object of the notes and,
     /// as `NAME.columns`, the number of signs in a row: one entry, since a file's bytes shall depend on nothing but its content.
     pub fn to_bytes(&self, metadata: &[(&str, String)]) -> Result<Vec<u8>, String> {
@@ -198,6 +205,9 @@ mod tests {
         assert_eq!(notes["version"], "1");
         assert!(Weights::from_bytes(&bytes[..bytes.len() - 1]).is_err());
         assert!(Weights::from_bytes(b"not a safetensors file").is_err());
+        assert_eq!(again.not_finite(), None);
+        weights.tensors.insert("norm1.bias".into(), Tensor::Floats { shape: vec![2], data: vec![0.0, f32::NAN] });
+        assert_eq!(weights.not_finite(), Some("norm1.bias"));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::runtime::interface::ops::softmax_cross_entropy::{
     Params, softmax_cross_entropy, softmax_cross_entropy_backward,
 };
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{DType, PANEL, TensorType};
+use crate::tensor::{DType, TensorType, number_at};
 use std::sync::atomic::Ordering;
 
 kernel!(
@@ -84,18 +84,13 @@ impl Op for SoftmaxCrossEntropyBackward {
     }
 }
 
-/// Index of element (row, column) in panels.
-pub(super) fn at(rows: usize, row: usize, column: usize) -> usize {
-    ((column / PANEL) * rows + row) * PANEL + column % PANEL
-}
-
 fn target(params: &Params, class: usize, label: usize) -> f32 {
     params.smoothing / params.classes as f32 + if class == label { 1.0 - params.smoothing } else { 0.0 }
 }
 
 /// max z and sum of exp(z - max) of a row.
 fn normaliser(z: &[f32], rows: usize, row: usize, classes: usize) -> (f32, f32) {
-    let logits = || (0..classes).map(|c| z[at(rows, row, c)]);
+    let logits = || (0..classes).map(|c| z[number_at(rows, row, c)]);
     let top = logits().fold(f32::NEG_INFINITY, f32::max);
     (top, logits().map(|z| (z - top).exp()).sum())
 }
@@ -109,9 +104,9 @@ fn forward_twin(args: softmax_cross_entropy::Args<'_>) {
         let label = args.labels[row] as usize;
         let (mut expected, mut best) = (0.0, 0);
         for class in 0..classes {
-            let z = args.z[at(rows, row, class)];
+            let z = args.z[number_at(rows, row, class)];
             expected += target(args.params, class, label) * (z - top);
-            if z > args.z[at(rows, row, best)] {
+            if z > args.z[number_at(rows, row, best)] {
                 best = class;
             }
         }
@@ -131,7 +126,7 @@ fn backward_twin(args: softmax_cross_entropy_backward::Args<'_>) {
         let (top, sum) = normaliser(args.z, rows, row, classes);
         let label = args.labels[row] as usize;
         for class in 0..classes {
-            let i = at(rows, row, class);
+            let i = number_at(rows, row, class);
             dz[i] = ((args.z[i] - top).exp() / sum - target(args.params, class, label)) / valid as f32;
         }
     }

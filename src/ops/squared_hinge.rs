@@ -1,11 +1,11 @@
 //! Squared hinge loss on +-1 targets, the loss of the first binary networks.
 
-use super::softmax_cross_entropy::{at, check_logits};
+use super::softmax_cross_entropy::check_logits;
 use crate::error::Result;
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::runtime::interface::ops::squared_hinge::{Params, squared_hinge, squared_hinge_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::TensorType;
+use crate::tensor::{TensorType, number_at};
 use std::sync::atomic::Ordering;
 
 kernel!(
@@ -77,11 +77,11 @@ fn forward_twin(args: squared_hinge::Args<'_>) {
         let label = args.labels[row] as usize;
         let (mut sum, mut best) = (0.0, 0);
         for class in 0..classes {
-            let z = args.z[at(rows, row, class)];
+            let z = args.z[number_at(rows, row, class)];
             // A maximum with 0 hides what is no number.
             let slack = (1.0 - if class == label { z } else { -z }).max(0.0);
             sum += if z.is_finite() { slack * slack } else { z };
-            if z > args.z[at(rows, row, best)] {
+            if z > args.z[number_at(rows, row, best)] {
                 best = class;
             }
         }
@@ -99,7 +99,7 @@ fn backward_twin(args: squared_hinge_backward::Args<'_>) {
     dz.fill(0.0);
     for row in 0..valid {
         for class in 0..classes {
-            let i = at(rows, row, class);
+            let i = number_at(rows, row, class);
             let sign = if class == args.labels[row] as usize { 1.0 } else { -1.0 };
             dz[i] = -2.0 * sign * (1.0 - sign * args.z[i]).max(0.0) / (classes as f32 * valid as f32);
         }

@@ -11,6 +11,11 @@ pub const fn words_of(columns: usize) -> usize {
     columns.div_ceil(PANEL)
 }
 
+/// Where element (row, column) of a matrix of numbers with so many rows lies in panels `[columns/32][rows][32]`.
+pub const fn number_at(rows: usize, row: usize, column: usize) -> usize {
+    ((column / PANEL) * rows + row) * PANEL + column % PANEL
+}
+
 /// A matrix of signs in panels `[rows/32][words][32]`: sign (r, c) is bit `c % 32` of word `((r/32) * words + c/32) * 32 + r % 32`,
 /// 1 for +1 and 0 for -1. Tail bits and tail rows are 0.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,6 @@ mod bits;
 mod random;
 mod shape;
 
-pub use bits::{BitMatrix, PANEL, words_of};
+pub use bits::{BitMatrix, PANEL, number_at, words_of};
 pub use random::{Stream, shuffled};
 pub use shape::{DType, Layout, TensorType};

@@ -80,6 +80,9 @@ impl Run {
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let wrong = |expected: &str, got: String| Error::Format { path: path.clone(), expected: expected.into(), got };
         let (weights, notes) = Weights::from_bytes(&bytes).map_err(|got| wrong("the weights of a run", got))?;
+        if let Some(name) = weights.not_finite() {
+            return Err(wrong("finite numbers", format!("`{name}` with one that is not")));
+        }
         match notes.get("version").map(String::as_str) {
             Some(VERSION) => Ok((settings, weights)),
             other => Err(wrong("version 1 in the metadata", format!("{other:?}"))),

@@ -88,12 +88,20 @@ struct Binding {
     name: String,
     access: &'static str,
     element: &'static str,
+    /// Whether a task has a piece of each part of it.
+    pieces: bool,
 }
 
 fn entry(room: &str, file: &str, index: usize, texts: &[(String, String, Parsed)]) -> Result<String, String> {
     let (_, _, first) = &texts[0];
     let name = &first.module.entry_points[index].name;
-    let bindings = tensor_bindings(first, index)?;
+    let mut bindings = tensor_bindings(first, index)?;
+    let text = &texts[0].1;
+    let lines = text.lines().filter_map(|line| line.strip_prefix("// pieces:"));
+    let pieces: Vec<&str> = lines.flat_map(|names| names.split(',').map(str::trim)).collect();
+    for b in bindings.iter_mut().filter(|b| b.access == "Write") {
+        b.pieces = pieces.contains(&b.name.as_str());
+    }
     let uses = |group: u32, binding: u32| {
         let info = first.info.get_entry_point(index);
         let mut globals = first.module.global_variables.iter();
@@ -161,7 +169,7 @@ fn tensor_bindings(parsed: &Parsed, entry: usize) -> Result<Vec<Binding>, String
         } else {
             "Read"
         };
-        out.push(Binding { index: binding.binding, name: name.clone(), access, element });
+        out.push(Binding { index: binding.binding, name: name.clone(), access, element, pieces: false });
     }
     out.sort_by_key(|b| b.index);
     if out.len() > 8 {
@@ -191,13 +199,15 @@ fn cover(parsed: &Parsed, entry: &str) -> Result<Option<[u32; 3]>, String> {
 /// `Args`, what a twin receives, and `Buffers`, what a dispatch names.
 fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
     let (mut args, mut take, mut buffers, mut list) = (String::new(), String::new(), String::new(), String::new());
-    for Binding { name, access, element, .. } in bindings {
+    for Binding { name, access, element, pieces, .. } in bindings {
         let (rust, buffer) = match *access {
+            "Write" if *pieces => (format!("k::Pieces<'a, {element}>"), "k::Output"),
             "Read" => (format!("&'a [{element}]"), "k::BufferId"),
             "Write" => (format!("&'a mut [{element}]"), "k::Output"),
             _ => ("&'a [std::sync::atomic::AtomicU32]".to_string(), "k::BufferId"),
         };
         let (getter, convert) = match *access {
+            "Write" if *pieces => ("pieces", ""),
             "Read" => ("read", ".into()"),
             "Write" => ("write", ""),
             _ => ("atomic", ".into()"),

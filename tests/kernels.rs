@@ -8,9 +8,11 @@ mod support;
 
 use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
-    Add, BatchNorm, BatchNormBackward, BatchNormStatistics, EPSILON, FloatBits, FloatBitsTransposed, MOMENTUM, Matmul,
-    MatmulInput, MatmulTransposed, MeanLoss, Normalise, SURROGATES, Sign, SignBackward, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, XnorMatmul,
+    Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
+    ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, EPSILON, FloatBits, FloatBitsTransposed, MOMENTUM, Matmul,
+    MatmulInput, MatmulTransposed, MeanLoss, Normalise, PadValue, SURROGATES, Sign, SignBackward, SoftmaxCrossEntropy,
+    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, UnpackSigns, Window, XnorMatmul,
+    weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -335,6 +337,195 @@ fn product_cases() -> Vec<Case> {
     cases
 }
 
+/// A convolution's geometry: batch, height, width, input channels, output channels, kernel, stride, dilation, padding, groups.
+struct Geometry {
+    image: [usize; 4],
+    shape: ConvShape,
+}
+
+fn geometries() -> Vec<Geometry> {
+    // Corners: 1x1 to 7x7, kernel as large as the image, strides that leave pixels over, gaps in words, groups, depthwise.
+    let rows: [[usize; 10]; 16] = [
+        [1, 1, 1, 1, 1, 1, 1, 1, 0, 1],
+        [2, 5, 5, 32, 32, 3, 1, 1, 1, 1],
+        [2, 7, 6, 33, 40, 3, 1, 1, 1, 1],
+        [3, 9, 8, 16, 10, 3, 2, 1, 1, 1],
+        [1, 11, 13, 64, 70, 3, 3, 1, 1, 1],
+        [2, 9, 10, 35, 32, 3, 1, 2, 2, 1],
+        [1, 8, 8, 3, 20, 7, 2, 1, 3, 1],
+        [2, 7, 7, 40, 33, 7, 1, 1, 0, 1],
+        [1, 6, 9, 64, 64, 5, 2, 2, 4, 2],
+        [2, 6, 6, 96, 128, 3, 1, 1, 1, 1],
+        [2, 6, 5, 64, 128, 3, 2, 1, 1, 2],
+        [2, 6, 5, 12, 18, 3, 1, 1, 1, 2],
+        [2, 6, 5, 40, 40, 3, 2, 1, 1, 40],
+        [1, 5, 6, 33, 66, 3, 1, 2, 2, 33],
+        [3, 4, 4, 100, 36, 1, 1, 1, 0, 1],
+        [1, 12, 40, 32, 64, 3, 1, 1, 1, 1],
+    ];
+    let of = |(i, [batch, height, width, inputs, channels, side, stride, dilation, padding, groups]): (
+        usize,
+        [usize; 10],
+    )| {
+        let kernel = if i % 4 == 3 { [side, (side + 1) / 2] } else { [side, side] };
+        let window = Window { kernel, stride, dilation, padding };
+        let pad = if i % 3 == 2 { PadValue::One } else { PadValue::Zero };
+        let both = [pad, if i % 2 == 0 { PadValue::One } else { PadValue::Zero }];
+        let shape = ConvShape { window, channels, groups, pad };
+        let image = [batch, height, width, inputs];
+        let shapes = if both[0] == both[1] { vec![shape] } else { both.map(|pad| ConvShape { pad, ..shape }).to_vec() };
+        shapes.into_iter().map(move |shape| Geometry { image, shape }).collect::<Vec<_>>()
+    };
+    rows.into_iter().enumerate().flat_map(of).collect()
+}
+
+impl Geometry {
+    fn out(&self) -> [usize; 2] {
+        self.shape.window.output("test", [self.image[1], self.image[2]]).unwrap()
+    }
+
+    /// Every term of the sum: output row, output channel, weight row (tap, output channel), input channel of the group, and input row,
+    /// which is `None` in the padding, and input channel.
+    fn terms(&self, mut each: impl FnMut([usize; 4], Option<usize>, usize)) {
+        let ([batch, height, width, inputs], Window { kernel, stride, dilation, padding }) =
+            (self.image, self.shape.window);
+        let (outputs, [out_height, out_width]) = (self.shape.channels, self.out());
+        let depth = inputs / self.shape.groups;
+        for b in 0..batch {
+            for (oy, ox) in (0..out_height).flat_map(|y| (0..out_width).map(move |x| (y, x))) {
+                for (ky, kx) in (0..kernel[0]).flat_map(|y| (0..kernel[1]).map(move |x| (y, x))) {
+                    let (y, x) = (oy * stride + ky * dilation, ox * stride + kx * dilation);
+                    let inside = (padding..padding + height).contains(&y) && (padding..padding + width).contains(&x);
+                    let source = inside.then(|| (b * height + y - padding) * width + x - padding);
+                    for (o, c) in (0..outputs).flat_map(|o| (0..depth).map(move |c| (o, c))) {
+                        let row = (b * out_height + oy) * out_width + ox;
+                        let group = o / (outputs / self.shape.groups);
+                        each([row, o, (ky * kernel[1] + kx) * outputs + o, c], source, group * depth + c);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the padding reads.
+    fn missing(&self) -> f64 {
+        if self.shape.pad == PadValue::One { 1.0 } else { 0.0 }
+    }
+
+    fn weight(&self, dtype: DType) -> TensorType {
+        weight_type(dtype, &self.shape, self.image[3])
+    }
+}
+
+/// y, dx, dw by the plainest loops.
+fn convolution(g: &Geometry, x: &Matrix, w: &Matrix, dy: &Matrix) -> [Matrix; 3] {
+    let zeros = |like: &Matrix| Matrix::from_fn(like.rows, like.columns, |_, _| 0.0);
+    let [mut y, mut dx, mut dw] = [zeros(dy), zeros(x), zeros(w)];
+    g.terms(|[row, o, tap, c], source, channel| {
+        let value = source.map_or(g.missing(), |p| x.at(p, channel));
+        y.data[row * dy.columns + o] += value * w.at(tap, c);
+        dw.data[tap * w.columns + c] += value * dy.at(row, o);
+        if let Some(p) = source {
+            dx.data[p * x.columns + channel] += w.at(tap, c) * dy.at(row, o);
+        }
+    });
+    [y, dx, dw]
+}
+
+fn conv_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for g in geometries() {
+        let ([batch, height, width, inputs], shape, [out_height, out_width]) = (g.image, g.shape, g.out());
+        let name = |op: &str, kind: &str| format!("{op} {:?} {shape:?}, {kind}", g.image);
+        let (pixels, out_pixels) = (batch * height * width, batch * out_height * out_width);
+        let weight = g.weight(DType::Bits);
+        let image = |dtype| TensorType::new(dtype, Layout::Panels, &g.image);
+        let out = TensorType::new(DType::F32, Layout::Panels, &[batch, out_height, out_width, shape.channels]);
+        let (a, w) = (Matrix::signs(pixels, inputs, "a"), Matrix::signs(weight.rows(), weight.columns(), "w"));
+        let terms = (weight.columns() * shape.window.taps()) as f64;
+        let aligned = shape.groups == 1 || (weight.columns() % 32 == 0 && (shape.channels / shape.groups) % 32 == 0);
+        let (taps, panels, gap) = (shape.window.taps(), words_of(shape.channels), words_of(weight.columns()) * PANEL);
+        // Outputs by rows, taps and gaps by columns.
+        let packed = Matrix::from_fn(shape.channels, taps * gap, |o, i| {
+            let (tap, c) = (i / gap, i % gap);
+            if c < weight.columns() { w.at(tap * shape.channels + o, c) } else { -1.0 }
+        });
+        let sums = Matrix::from_fn(panels * taps, PANEL, |i, lane| {
+            let (panel, tap) = (i / taps, i % taps);
+            let o = panel * PANEL + lane;
+            if o >= shape.channels {
+                return 0.0;
+            }
+            (0..weight.columns()).map(|c| w.at(tap * shape.channels + o, c)).sum()
+        });
+        let (packed_type, sums_type) =
+            (TensorType::bits(shape.channels, taps * gap), TensorType::plain(DType::I32, &[panels, taps, PANEL]));
+        if aligned {
+            cases.push(
+                Case::new(name("conv_weights", ""), ConvWeights(shape))
+                    .input(weight.clone(), &w)
+                    .expect(packed.clone(), Compare::Exact)
+                    .expect(sums.clone(), Compare::Exact),
+            );
+        }
+        for (kind, compare) in [("integers", Compare::Exact), ("reals", Compare::Float(4.0 * terms))] {
+            let make = |r, c, name: &str| {
+                if kind == "integers" { Matrix::integers(r, c, 8, name) } else { Matrix::reals(r, c, 1.0, name) }
+            };
+            let dy = make(out_pixels, shape.channels, "dy");
+            let weight_compare = if kind == "integers" { compare } else { Compare::Float(4.0 * out_pixels as f64) };
+            let input_compare =
+                if kind == "integers" { compare } else { Compare::Float(4.0 * (taps * shape.channels) as f64) };
+            let [y, dx, dw] = convolution(&g, &a, &w, &dy);
+            if aligned {
+                if kind == "integers" {
+                    cases.push(
+                        Case::new(name("conv_bits", kind), ConvBits(shape))
+                            .input(image(DType::Bits), &a)
+                            .input(weight.clone(), &w)
+                            .input(packed_type.clone(), &packed)
+                            .input(sums_type.clone(), &sums)
+                            .expect(y, Compare::Exact),
+                    );
+                }
+                cases.push(
+                    Case::new(name("conv_bits_input", kind), ConvBitsInput(shape, g.image))
+                        .input(out.clone(), &dy)
+                        .input(packed_type.clone(), &packed)
+                        .expect(dx, input_compare),
+                );
+                cases.push(
+                    Case::new(name("conv_bits_weight", kind), ConvBitsWeight(shape))
+                        .input(out.clone(), &dy)
+                        .input(image(DType::Bits), &a)
+                        .expect(dw, weight_compare),
+                );
+            }
+            let (x, w) = (make(pixels, inputs, "x"), make(weight.rows(), weight.columns(), "wf"));
+            let [y, dx, dw] = convolution(&g, &x, &w, &dy);
+            cases.push(
+                Case::new(name("conv_float", kind), ConvFloat(shape))
+                    .input(image(DType::F32), &x)
+                    .input(g.weight(DType::F32), &w)
+                    .expect(y, compare),
+            );
+            cases.push(
+                Case::new(name("conv_float_input", kind), ConvFloatInput(shape, g.image))
+                    .input(out.clone(), &dy)
+                    .input(g.weight(DType::F32), &w)
+                    .expect(dx, input_compare),
+            );
+            cases.push(
+                Case::new(name("conv_float_weight", kind), ConvFloatWeight(shape))
+                    .input(out.clone(), &dy)
+                    .input(image(DType::F32), &x)
+                    .expect(dw, weight_compare),
+            );
+        }
+    }
+    cases
+}
+
 fn elementwise_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for [m, n, _] in shapes() {
@@ -345,6 +536,14 @@ fn elementwise_cases() -> Vec<Case> {
             Case::new(name("add"), Add).input(panels(m, n), &a).input(panels(m, n), &b).expect(added, Compare::Exact),
         );
         cases.extend(sign_cases(m, n));
+        let bits = Matrix::signs(m, n, "bits");
+        for layout in [Layout::Panels, Layout::Rows] {
+            cases.push(
+                Case::new(name("unpack_signs"), UnpackSigns(layout))
+                    .input(TensorType::bits(m, n), &bits)
+                    .expect(bits.clone(), Compare::Exact),
+            );
+        }
         let channels = [1, 3].into_iter().find(|c| n % c == 0).unwrap_or(1);
         let (scale, shift) = ([0.5, 2.0, -0.25, 1.0], [-1.0, 0.0, 0.125, 3.0]);
         let bytes = Matrix::from_fn(m, n, |r, c| ((r * 31 + c * 7) % 256) as f64);
@@ -714,6 +913,11 @@ fn products() {
 }
 
 #[test]
+fn convolutions() {
+    check_all(&conv_cases());
+}
+
+#[test]
 fn elementwise() {
     check_all(&elementwise_cases());
 }
@@ -735,7 +939,8 @@ fn optimizers() {
 
 #[test]
 fn every_kernel_has_a_definition() {
-    let groups = [product_cases(), elementwise_cases(), batch_norm_cases(), loss_cases(), optimizer_cases()];
+    let groups =
+        [product_cases(), conv_cases(), elementwise_cases(), batch_norm_cases(), loss_cases(), optimizer_cases()];
     let mut tested = BTreeSet::new();
     for case in groups.iter().flatten() {
         tested.extend(case.program().0.recordings[0].dispatches.iter().map(|d| d.kernel.label()));

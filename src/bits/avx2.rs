@@ -233,7 +233,8 @@ unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
         for ((v, y), sum) in y.chunks_exact_mut(LANES).enumerate().zip(sums) {
             // SAFETY: y has 8 elements.
             unsafe {
-                let sum = if start == 0 { sum } else { _mm256_add_ps(_mm256_loadu_ps(y.as_ptr()), sum) };
+                let sum =
+                    if start == 0 && !task.accumulate { sum } else { _mm256_add_ps(_mm256_loadu_ps(y.as_ptr()), sum) };
                 let valid = _mm256_castsi256_ps(lanes_below(task.columns, v * LANES));
                 _mm256_storeu_ps(y.as_mut_ptr(), _mm256_and_ps(sum, valid));
             }

@@ -171,7 +171,8 @@ unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
         for (y, (sum, valid)) in y.chunks_exact_mut(16).zip(sums) {
             // SAFETY: y has 16 elements.
             unsafe {
-                let before = if start == 0 { _mm512_setzero_ps() } else { _mm512_loadu_ps(y.as_ptr()) };
+                let first = start == 0 && !task.accumulate;
+                let before = if first { _mm512_setzero_ps() } else { _mm512_loadu_ps(y.as_ptr()) };
                 _mm512_storeu_ps(y.as_mut_ptr(), _mm512_maskz_add_ps(valid, before, sum));
             }
         }

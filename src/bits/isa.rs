@@ -89,6 +89,8 @@ pub struct FloatBits<'a> {
     pub columns: usize,
     /// Step between rows of y, at least 32. Row i is `y[i * y_row ..][..32]`; what lies between rows is left alone.
     pub y_row: usize,
+    /// Whether the sum joins what y holds, instead of replacing it.
+    pub accumulate: bool,
 }
 
 impl FloatBits<'_> {
@@ -191,7 +193,9 @@ impl Isa {
     /// Where a slice is too short or a number is out of its range.
     pub fn float_bits(&self, task: &FloatBits, y: &mut [f32]) {
         task.check(y.len());
-        if task.inner == 0 {
+        if task.inner == 0 && task.accumulate {
+            // Nothing joins.
+        } else if task.inner == 0 {
             (0..task.rows).for_each(|i| y[i * task.y_row..][..PANEL].fill(0.0));
         } else if task.rows > 0 {
             // SAFETY: lengths are checked, inner and rows are at least 1; the processor has the instructions.

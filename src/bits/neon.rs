@@ -194,7 +194,7 @@ unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
                 let valid = lanes_below(task.columns, half + v * LANES);
                 // SAFETY: y has 4 elements.
                 unsafe {
-                    let sum = if start == 0 { sum } else { vaddq_f32(vld1q_f32(y.as_ptr()), sum) };
+                    let sum = if start == 0 && !task.accumulate { sum } else { vaddq_f32(vld1q_f32(y.as_ptr()), sum) };
                     let sum = vandq_u32(vreinterpretq_u32_f32(sum), valid);
                     vst1q_f32(y.as_mut_ptr(), vreinterpretq_f32_u32(sum));
                 }

@@ -88,7 +88,7 @@ fn float_bits(task: &FloatBits, y: &mut [f32]) {
                 (0..PANEL).for_each(|c| sums[c] += x * signs[c]);
             }
             let y = &mut y[i * task.y_row..][..PANEL];
-            if start == 0 {
+            if start == 0 && !task.accumulate {
                 y.copy_from_slice(&sums);
             } else {
                 y.iter_mut().zip(&sums).for_each(|(y, sum)| *y += sum);

@@ -118,7 +118,7 @@ impl Shape {
 
     fn task<'a>(&self, x: &'a [f32], bits: &'a [u32]) -> FloatBits<'a> {
         let Shape { rows, inner, columns, x: (x_block, x_inner, x_row), bits_block, y_row } = *self;
-        FloatBits { x, x_block, x_inner, x_row, bits, bits_block, inner, rows, columns, y_row }
+        FloatBits { x, x_block, x_inner, x_row, bits, bits_block, inner, rows, columns, y_row, accumulate: false }
     }
 
     /// Definition in f64: sums, and sums of magnitudes.

@@ -150,6 +150,7 @@ fn twin(args: float_bits::Args<'_>) {
         rows: rows as usize,
         columns: PANEL.min(columns as usize - args.index * PANEL),
         y_row: PANEL,
+        accumulate: false,
     };
     bits::current().float_bits(&task, args.y);
 }
@@ -172,6 +173,7 @@ fn transposed_twin(args: float_bits_transposed::Args<'_>) {
             rows: PANEL.min(rows as usize - args.index * PANEL),
             columns: PANEL.min(columns as usize - word * PANEL),
             y_row: pitch,
+            accumulate: false,
         };
         isa.float_bits(&task, &mut y[word * PANEL..]);
     }

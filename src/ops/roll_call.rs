@@ -1,8 +1,8 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
 use super::{
-    add, batch_norm, float_bits, matmul, mean_loss, normalise, sign, softmax_cross_entropy, squared_hinge,
-    transpose_bits, xnor_matmul,
+    add, batch_norm, conv_bits, conv_float, conv_weights, float_bits, matmul, mean_loss, normalise, sign,
+    softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs, xnor_matmul,
 };
 use crate::runtime::Kernel;
 
@@ -12,6 +12,13 @@ pub static KERNELS: &[&Kernel] = &[
     &batch_norm::STATISTICS,
     &batch_norm::APPLY,
     &batch_norm::BACKWARD,
+    &conv_bits::CONV_BITS,
+    &conv_bits::CONV_BITS_INPUT,
+    &conv_bits::CONV_BITS_WEIGHT,
+    &conv_float::CONV_FLOAT,
+    &conv_float::CONV_FLOAT_INPUT,
+    &conv_float::CONV_FLOAT_WEIGHT,
+    &conv_weights::CONV_WEIGHTS,
     &float_bits::FLOAT_BITS,
     &float_bits::FLOAT_BITS_TRANSPOSED,
     &matmul::MATMUL,
@@ -28,5 +35,7 @@ pub static KERNELS: &[&Kernel] = &[
     &squared_hinge::FORWARD,
     &squared_hinge::BACKWARD,
     &transpose_bits::TRANSPOSE_BITS,
+    &unpack_signs::UNPACK_SIGNS,
+    &unpack_signs::UNPACK_SIGNS_ROWS,
     &xnor_matmul::XNOR_MATMUL,
 ];

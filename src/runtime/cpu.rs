@@ -136,6 +136,7 @@ impl CpuEngine {
                 words: info.words,
                 access: binding.access,
                 chunk: output.chunk,
+                parts: output.parts,
             }
         };
         dispatch.buffers.iter().zip(bindings).map(slot).collect()

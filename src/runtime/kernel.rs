@@ -1,8 +1,8 @@
 //! A kernel: its interface as the shader states it, the shader in its variants, and its twin on the processor.
 
 use super::interface;
-pub use super::task::Task;
 use super::task::TaskFn;
+pub use super::task::{Pieces, Task};
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 
@@ -164,21 +164,29 @@ impl std::fmt::Debug for Kernel {
 pub struct Output {
     /// The tensor.
     pub id: BufferId,
-    /// Words of it that a task writes: task `i` has those from `i * chunk` on, the last one what is left. `None` for what is read,
-    /// and for atomics.
+    /// Words of it (of each of its parts) that a task writes: task `i` has those from `i * chunk` on, the last one what is left.
+    /// `None` for what is read, and for atomics.
     pub chunk: Option<usize>,
+    /// Equal parts of the tensor, in each of which a task has a piece.
+    pub parts: usize,
 }
 
 impl From<BufferId> for Output {
     fn from(id: BufferId) -> Self {
-        Self { id, chunk: None }
+        Self { id, chunk: None, parts: 1 }
     }
 }
 
 impl BufferId {
     /// Task `i` writes words `i * chunk ..` of this tensor.
     pub fn chunks(self, chunk: usize) -> Output {
-        Output { id: self, chunk: Some(chunk) }
+        Output { id: self, chunk: Some(chunk), parts: 1 }
+    }
+
+    /// The tensor is so many equal parts (the panels of a matrix of numbers); task `i` writes words `i * chunk ..` of each. The shader's
+    /// file names such a binding on a line `// pieces: NAME`, and the twin gets [`super::task::Pieces`] of it.
+    pub fn pieces(self, parts: usize, chunk: usize) -> Output {
+        Output { id: self, chunk: Some(chunk), parts }
     }
 }
 

@@ -10,6 +10,7 @@ pub mod kernel;
 pub mod product;
 mod profiler;
 mod recording;
+mod scratch;
 mod task;
 
 pub use cpu::CpuEngine;
@@ -21,3 +22,4 @@ pub use interface::StepParams;
 pub use kernel::{Access, Bind, Binding, BufferId, CustomKernel, Interface, Kernel, Output, Task, Variant};
 pub use profiler::{KernelTime, Profile};
 pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording};
+pub use scratch::with_scratch;

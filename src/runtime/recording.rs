@@ -154,11 +154,12 @@ impl Program {
                     .tasks
                     .checked_mul(chunk)
                     .unwrap_or_else(|| panic!("{place}: {} tasks of {chunk}", dispatch.tasks));
-                let fits = all >= info.words && all - info.words < chunk;
+                let part = info.words / output.parts;
+                let fits = part * output.parts == info.words && all >= part && all - part < chunk;
                 assert!(
                     fits,
-                    "{place}: {} tasks of {chunk} words do not make `{}` of {}",
-                    dispatch.tasks, info.name, info.words
+                    "{place}: {} tasks of {chunk} words do not make `{}` of {} in {} parts",
+                    dispatch.tasks, info.name, info.words, output.parts
                 );
             }
         }

@@ -7,6 +7,7 @@
 use super::interface::StepParams;
 use super::kernel::Access;
 use bytemuck::Pod;
+use std::marker::PhantomData;
 use std::sync::atomic::AtomicU32;
 
 /// A twin, whatever it has captured.
@@ -19,6 +20,7 @@ pub(super) struct Slot {
     pub words: usize,
     pub access: Access,
     pub chunk: Option<usize>,
+    pub parts: usize,
 }
 
 // SAFETY: the engine owns the buffers for as long as the dispatch runs, and tasks touch disjoint shares of what is written.
@@ -69,16 +71,53 @@ impl<'a> Task<'a> {
 
     /// This task's share of binding number `binding`. Each can be taken once.
     pub fn write<T: Pod>(&mut self, binding: usize) -> &'a mut [T] {
+        let pieces = self.pieces::<T>(binding);
+        assert_eq!(pieces.parts, 1, "binding {binding} is in parts");
+        // SAFETY: the one piece of this task, which owns it and takes it once.
+        unsafe { std::slice::from_raw_parts_mut(pieces.pointer.cast::<T>(), pieces.length) }
+    }
+
+    /// This task's pieces of binding number `binding`, one in each part. They can be taken once.
+    pub fn pieces<T: Pod>(&mut self, binding: usize) -> Pieces<'a, T> {
         const { assert!(size_of::<T>() == 4 && align_of::<T>() == 4) };
         let slot = self.slots[binding];
         assert_eq!(slot.access, Access::Write, "binding {binding} is not written");
         assert_eq!(self.taken & (1 << binding), 0, "binding {binding} was taken before");
         self.taken |= 1 << binding;
         let chunk = slot.chunk.expect("checked when the program was loaded");
-        let start = self.index * chunk;
-        assert!(start < slot.words, "task {} of binding {binding} begins beyond the tensor", self.index);
-        let length = chunk.min(slot.words - start);
-        // SAFETY: start and length are inside the tensor, no other task has a share that overlaps, and this task takes its own once.
-        unsafe { std::slice::from_raw_parts_mut(slot.pointer.add(start).cast::<T>(), length) }
+        let (start, part) = (self.index * chunk, slot.words / slot.parts);
+        assert!(start < part, "task {} of binding {binding} begins beyond the tensor", self.index);
+        let length = chunk.min(part - start);
+        // SAFETY: start is inside the tensor.
+        let pointer = unsafe { slot.pointer.add(start) };
+        Pieces { pointer, part, parts: slot.parts, length, of: PhantomData }
+    }
+}
+
+/// A task's share of a tensor in parts: the same stretch of each.
+pub struct Pieces<'a, T> {
+    pointer: *mut u32,
+    part: usize,
+    parts: usize,
+    length: usize,
+    of: PhantomData<&'a mut [T]>,
+}
+
+impl<T: Pod> Pieces<'_, T> {
+    /// Parts of the tensor.
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// Elements of a piece.
+    pub fn length(&self) -> usize {
+        self.length
+    }
+
+    /// The piece in part `part`.
+    pub fn piece(&mut self, part: usize) -> &mut [T] {
+        assert!(part < self.parts, "part {part} of {}", self.parts);
+        // SAFETY: every piece is inside its part, no other task has one that overlaps (Program::check), and self is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(part * self.part).cast::<T>(), self.length) }
     }
 }

@@ -1,0 +1,124 @@
+// Convolution of floats, and its two gradients; any groups, down to depthwise. Stems, shortcuts, layers with one binary operand (its
+// signs unpacked), and the float network that a binary one is compared with.
+// conv_float:        y(p, o) = sum over taps t and channels c of o's group of x(source(p, t), c) * w(t, o, c).
+// conv_float_input:  dx(p, c) = sum over t and o of c's group of dy(sink(p, t), o) * w(t, o, c).
+// conv_float_weight: dw(t, o, c) = sum over p of dy(p, o) * x(source(p, t), c).
+// import: conv, index
+// pieces: y, dx
+
+@group(0) @binding(0) var<storage, read> x: array<f32>;        // panels [in_channels/32][in pixels][32]
+@group(0) @binding(1) var<storage, read> w: array<f32>;        // rows [taps * out_channels][words * 32]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // panels [out_channels/32][out pixels][32]
+@group(0) @binding(3) var<storage, read> dy: array<f32>;       // as y
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>; // as x
+@group(0) @binding(5) var<storage, read_write> dw: array<f32>; // as w
+
+const COLUMNS: u32 = 32u;
+const ROWS: u32 = 2u;
+const COVER: vec3<u32> = vec3<u32>(COLUMNS, ROWS * 8u, 1u);
+const COVER_conv_float_weight: vec3<u32> = vec3<u32>(COLUMNS, ROWS, 1u);
+
+// An invocation has 8 pixels of one output channel, tail channels too (they are 0).
+@compute @workgroup_size(COLUMNS, ROWS)
+fn conv_float(@builtin(global_invocation_id) id: vec3<u32>) {
+    let channel = id.x;
+    let row = id.y * 8u;
+    let rows = params.batch * params.out_height * params.out_width;
+    if (row >= rows || channel >= (params.out_channels + 31u) / 32u * 32u) {
+        return;
+    }
+    let in_rows = params.batch * params.in_height * params.in_width;
+    let depth = loop_bound(params.in_channels / params.groups, arrayLength(&w));
+    let first_channel = channel / (params.out_channels / params.groups) * depth;
+    let tap_count = loop_bound(taps(), arrayLength(&w));
+    let missing = f32(params.pad_one);
+    var sums: array<f32, 8>;
+    if (channel < params.out_channels) {
+        for (var tap = 0u; tap < tap_count; tap++) {
+            var pixel: array<u32, 8>;
+            var keep: array<f32, 8>;
+            var gap: array<f32, 8>;
+            for (var r = 0u; r < 8u; r++) { // unroll
+                let p = source(min(row + r, rows - 1u), tap);
+                pixel[r] = select(p, 0u, p == ABSENT);
+                keep[r] = select(1.0, 0.0, p == ABSENT);
+                gap[r] = select(0.0, missing, p == ABSENT);
+            }
+            let at_w = (tap * params.out_channels + channel) * params.words * 32u;
+            for (var c = 0u; c < depth; c++) {
+                let weight = w[at_w + c];
+                for (var r = 0u; r < 8u; r++) { // unroll
+                    sums[r] += (keep[r] * x[panel_index(in_rows, pixel[r], first_channel + c)] + gap[r]) * weight;
+                }
+            }
+        }
+    }
+    for (var r = 0u; r < 8u; r++) { // unroll
+        if (row + r < rows) {
+            y[panel_index(rows, row + r, channel)] = sums[r];
+        }
+    }
+}
+
+// An invocation has 8 pixels of one input channel.
+@compute @workgroup_size(COLUMNS, ROWS)
+fn conv_float_input(@builtin(global_invocation_id) id: vec3<u32>) {
+    let channel = id.x;
+    let row = id.y * 8u;
+    let rows = params.batch * params.in_height * params.in_width;
+    if (row >= rows || channel >= (params.in_channels + 31u) / 32u * 32u) {
+        return;
+    }
+    let out_rows = params.batch * params.out_height * params.out_width;
+    let depth = params.in_channels / params.groups;
+    let outputs = loop_bound(params.out_channels / params.groups, arrayLength(&w));
+    let first = channel / depth * outputs;
+    let tap_count = loop_bound(taps(), arrayLength(&w));
+    var sums: array<f32, 8>;
+    if (channel < params.in_channels) {
+        for (var tap = 0u; tap < tap_count; tap++) {
+            var pixel: array<u32, 8>;
+            var keep: array<f32, 8>;
+            for (var r = 0u; r < 8u; r++) { // unroll
+                let p = sink(min(row + r, rows - 1u), tap);
+                pixel[r] = select(p, 0u, p == ABSENT);
+                keep[r] = select(1.0, 0.0, p == ABSENT);
+            }
+            for (var o = first; o < first + outputs; o++) {
+                let weight = w[(tap * params.out_channels + o) * params.words * 32u + channel % depth];
+                for (var r = 0u; r < 8u; r++) { // unroll
+                    sums[r] += keep[r] * dy[panel_index(out_rows, pixel[r], o)] * weight;
+                }
+            }
+        }
+    }
+    for (var r = 0u; r < 8u; r++) { // unroll
+        if (row + r < rows) {
+            dx[panel_index(rows, row + r, channel)] = sums[r];
+        }
+    }
+}
+
+// An invocation has one weight: x is the input channel of the group, tail lanes too, y the output channel, z the tap.
+@compute @workgroup_size(COLUMNS, ROWS)
+fn conv_float_weight(@builtin(global_invocation_id) id: vec3<u32>) {
+    let depth = params.in_channels / params.groups;
+    if (id.x >= params.words * 32u || id.y >= params.out_channels) {
+        return;
+    }
+    let in_rows = params.batch * params.in_height * params.in_width;
+    let out_rows = loop_bound(params.batch * params.out_height * params.out_width, arrayLength(&dy));
+    let channel = id.y / (params.out_channels / params.groups) * depth + id.x;
+    var sum = 0.0;
+    if (id.x < depth) {
+        for (var p = 0u; p < out_rows; p++) {
+            let pixel = source(p, id.z);
+            var value = f32(params.pad_one);
+            if (pixel != ABSENT) {
+                value = x[panel_index(in_rows, pixel, channel)];
+            }
+            sum += dy[panel_index(out_rows, p, id.y)] * value;
+        }
+    }
+    dw[(id.z * params.out_channels + id.y) * params.words * 32u + id.x] = sum;
+}

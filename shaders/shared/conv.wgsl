@@ -17,7 +17,7 @@ struct Params {
     padding: u32,       // on each side
     pad_one: u32,       // 1: padded taps are +1 in every channel; 0: they are absent
     words: u32,         // words that hold a group's input channels
-    pad: u32,
+    integer: u32,       // of a pooling: 1 where images are integers, products of bits
 }
 
 @group(1) @binding(0) var<uniform> params: Params;

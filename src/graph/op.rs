@@ -72,6 +72,11 @@ impl Backward<'_> {
         self.recall(value)
     }
 
+    /// Type of input `i` of the forward node; asking for it alone does not keep the input alive.
+    pub fn input_type(&self, i: usize) -> &TensorType {
+        self.graph.ty(self.graph.nodes()[self.node].inputs[i])
+    }
+
     /// Output `i` of the forward node.
     pub fn output(&self, i: usize) -> Value {
         self.graph.nodes()[self.node].outputs[i]

@@ -1,13 +1,21 @@
 //! Batch normalisation by channel, with the statistics of the batch in training and the running ones in evaluation.
 
+use super::reduce::{Blocks, Lanes, block, lanes, numbers, pixels, sum};
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::runtime::interface::ops::batch_norm::{Params, batch_norm, batch_norm_backward, batch_norm_statistics};
-use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{DType, PANEL, TensorType};
+use crate::runtime::interface::ops::batch_norm::{
+    Params, batch_norm, batch_norm_backward, batch_norm_gradients, batch_norm_partial, batch_norm_statistics,
+    batch_norm_sums,
+};
+use crate::runtime::{Grid, Recording, StepParams, kernel::kernel};
+use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
-    /// Mean and biased variance by channel; moves the running statistics.
+    /// Mean and sum of squared deviations of a block of rows.
+    PARTIAL = ops::batch_norm::{ batch_norm_partial }, twin = partial_twin
+);
+kernel!(
+    /// Mean and biased variance by channel, from those of the blocks; moves the running statistics.
     STATISTICS = ops::batch_norm::{ batch_norm_statistics }, twin = statistics_twin
 );
 kernel!(
@@ -15,7 +23,15 @@ kernel!(
     APPLY = ops::batch_norm::{ batch_norm }, twin = apply_twin
 );
 kernel!(
-    /// dy, dscale, dbias.
+    /// Sums of dz and dz * n over a block of rows.
+    SUMS = ops::batch_norm::{ batch_norm_sums }, twin = sums_twin
+);
+kernel!(
+    /// dscale, dbias from those of the blocks.
+    GRADIENTS = ops::batch_norm::{ batch_norm_gradients }, twin = gradients_twin
+);
+kernel!(
+    /// dy.
     BACKWARD = ops::batch_norm::{ batch_norm_backward }, twin = backward_twin
 );
 
@@ -25,19 +41,35 @@ pub const EPSILON: f32 = 1e-5;
 pub const MOMENTUM: f32 = 0.1;
 
 fn params(y: &TensorType) -> Params {
+    let blocks = Blocks::of(y);
     Params {
         rows: y.rows() as u32,
         columns: y.columns() as u32,
         integer: u32::from(y.dtype == DType::I32),
         epsilon: EPSILON,
         momentum: MOMENTUM,
-        pad0: 0,
-        pad1: 0,
-        pad2: 0,
+        pixels: pixels(y) as u32,
+        block: blocks.rows as u32,
+        blocks: blocks.count as u32,
     }
 }
 
-/// Input: y `[rows, channels]`, integers or floats in panels. Updates: running mean and variance. Outputs: mean and biased variance.
+/// Two numbers a channel and block.
+fn partial_type(y: &TensorType) -> TensorType {
+    TensorType::plain(DType::F32, &[words_of(y.columns()), Blocks::of(y).count, 2, PANEL])
+}
+
+fn block_grid(y: &TensorType) -> (Grid, usize) {
+    let (panels, blocks) = (words_of(y.columns()), Blocks::of(y).count);
+    (Grid::Tiles([panels as u32, blocks as u32, 1]), panels * blocks)
+}
+
+fn channel_grid(y: &TensorType) -> (Grid, usize) {
+    (Grid::Tiles([y.columns() as u32, 1, 1]), words_of(y.columns()))
+}
+
+/// Input: y `[rows, channels]`, integers or floats in panels. Updates: running mean and variance. Outputs: mean, biased variance, and
+/// those of blocks of rows.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormStatistics;
 
@@ -48,20 +80,23 @@ impl Op for BatchNormStatistics {
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let vector = TensorType::plain(DType::F32, &[inputs[0].columns()]);
-        Ok(vec![vector.clone(), vector])
+        Ok(vec![vector.clone(), vector, partial_type(inputs[0])])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (y, ty) = bound.inputs[0];
+        let ((grid, tasks), parts) = (block_grid(ty), bound.output(2));
+        let buffers = batch_norm_partial::Buffers { y, partial: parts.chunks(2 * PANEL) };
+        recording.dispatch(&PARTIAL, params(ty), buffers, grid, tasks);
+        let (grid, tasks) = channel_grid(ty);
         let buffers = batch_norm_statistics::Buffers {
-            y,
+            parts,
             mean: bound.output(0).chunks(PANEL),
             variance: bound.output(1).chunks(PANEL),
             running_mean: bound.update(0).chunks(PANEL),
             running_variance: bound.update(1).chunks(PANEL),
         };
-        let panels = ty.columns().div_ceil(PANEL);
-        recording.dispatch(&STATISTICS, params(ty), buffers, Grid::Tiles([panels as u32, 1, 1]), panels);
+        recording.dispatch(&STATISTICS, params(ty), buffers, grid, tasks);
     }
 
     /// The statistics' part of the gradient is in the backward of [`BatchNorm`].
@@ -85,20 +120,21 @@ impl Op for BatchNorm {
         if !matches!(y.dtype, DType::F32 | DType::I32) || vectors.iter().any(|v| v.elements() != y.columns()) {
             return Err(Error::shape("batch_norm", "numbers, and four vectors as long as a row", y));
         }
-        Ok(vec![TensorType::panels(DType::F32, y.rows(), y.columns())])
+        Ok(vec![TensorType { dtype: DType::F32, ..y.clone() }])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (y, ty) = bound.inputs[0];
+        let blocks = Blocks::of(ty);
         let buffers = batch_norm::Buffers {
             y,
             center: bound.input(1),
             spread: bound.input(2),
             scale: bound.input(3),
             bias: bound.input(4),
-            z: bound.output(0).chunks(ty.rows() * PANEL),
+            z: bound.output(0).pieces(words_of(ty.columns()), blocks.rows * PANEL),
         };
-        recording.dispatch(&APPLY, params(ty), buffers, Grid::Linear(ty.words() as u64), ty.columns().div_ceil(PANEL));
+        recording.dispatch(&APPLY, params(ty), buffers, Grid::Linear(ty.words() as u64), blocks.count);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -113,7 +149,7 @@ impl Op for BatchNorm {
     }
 }
 
-/// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale, dbias, through the batch's statistics.
+/// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale, dbias, through the batch's statistics; and the sums of blocks of rows.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormBackward;
 
@@ -124,109 +160,139 @@ impl Op for BatchNormBackward {
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let vector = TensorType::plain(DType::F32, &[inputs[0].columns()]);
-        Ok(vec![inputs[1].clone(), vector.clone(), vector])
+        Ok(vec![inputs[1].clone(), vector.clone(), vector, partial_type(inputs[0])])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (y, ty) = bound.inputs[0];
-        let buffers = batch_norm_backward::Buffers {
-            y,
-            dz: bound.input(1),
-            center: bound.input(2),
-            spread: bound.input(3),
-            scale: bound.input(4),
-            dy: bound.output(0).chunks(ty.rows() * PANEL),
-            dscale: bound.output(1).chunks(PANEL),
-            dbias: bound.output(2).chunks(PANEL),
-        };
-        let panels = ty.columns().div_ceil(PANEL);
-        recording.dispatch(&BACKWARD, params(ty), buffers, Grid::Tiles([panels as u32, 1, 1]), panels);
+        let [dz, center, spread, scale] = [1, 2, 3, 4].map(|i| bound.input(i));
+        let [dscale, dbias, parts] = [1, 2, 3].map(|i| bound.output(i));
+        let (grid, tasks) = block_grid(ty);
+        let buffers = batch_norm_sums::Buffers { y, partial: parts.chunks(2 * PANEL), center, spread, dz };
+        recording.dispatch(&SUMS, params(ty), buffers, grid, tasks);
+        let (grid, tasks) = channel_grid(ty);
+        let buffers = batch_norm_gradients::Buffers { parts, dscale: dscale.chunks(PANEL), dbias: dbias.chunks(PANEL) };
+        recording.dispatch(&GRADIENTS, params(ty), buffers, grid, tasks);
+        let blocks = Blocks::of(ty);
+        let dy = bound.output(0).pieces(words_of(ty.columns()), blocks.rows * PANEL);
+        let buffers =
+            batch_norm_backward::Buffers { y, center, spread, scale, dz, scale_sum: dscale, bias_sum: dbias, dy };
+        recording.dispatch(&BACKWARD, params(ty), buffers, Grid::Linear(ty.words() as u64), blocks.count);
     }
 }
 
-/// A number for each of the 32 channels of a panel.
-type Lanes = [f32; PANEL];
-
-/// The rows of panel `index` of y as floats.
-fn panel<'a>(y: &'a [u32], params: &Params, index: usize) -> impl Iterator<Item = Lanes> + Clone + 'a {
-    let length = params.rows as usize * PANEL;
-    let (rows, _) = y[index * length..][..length].as_chunks::<PANEL>();
-    let integer = params.integer != 0;
-    rows.iter()
-        .map(move |row| if integer { row.map(|word| word.cast_signed() as f32) } else { row.map(f32::from_bits) })
+/// Samples' rows.
+fn valid_rows(params: &Params, step: &StepParams) -> usize {
+    (step.valid_rows * params.pixels) as usize
 }
 
-/// A vector's lanes of panel `index`; beyond its end `fill`.
-fn lanes(vector: &[f32], index: usize, fill: f32) -> Lanes {
-    std::array::from_fn(|lane| vector.get(index * PANEL + lane).copied().unwrap_or(fill))
+/// Rows of a block that hold samples.
+fn rows_in(block: usize, params: &Params, step: &StepParams) -> usize {
+    let (end, rows) = (valid_rows(params, step), params.block as usize);
+    end.saturating_sub(block * rows).min(rows)
 }
 
-/// Rows that are summed before their sum joins the total: keeps the error of long sums small, and depends on the shape alone.
-const BLOCK: usize = 64;
-
-/// Sum by lane, in blocks.
-fn sum(rows: impl Iterator<Item = Lanes>) -> Lanes {
-    let (mut total, mut block) = ([0.0; PANEL], [0.0; PANEL]);
-    for (r, row) in rows.enumerate() {
-        (0..PANEL).for_each(|l| block[l] += row[l]);
-        if r % BLOCK == BLOCK - 1 {
-            (0..PANEL).for_each(|l| total[l] += block[l]);
-            block = [0.0; PANEL];
-        }
-    }
-    (0..PANEL).for_each(|l| total[l] += block[l]);
-    total
-}
-
-/// A task has one panel of 32 channels; so have the others.
-fn statistics_twin(args: batch_norm_statistics::Args<'_>) {
-    let valid = args.step.valid_rows as usize;
-    let n = valid as f32;
-    let rows = panel(args.y, args.params, args.index).take(valid);
-    let mean = sum(rows.clone()).map(|s| s / n);
+/// A task has one block of one panel.
+fn partial_twin(args: batch_norm_partial::Args<'_>) {
+    let blocks = args.params.blocks as usize;
+    let (panel, at) = (args.index / blocks, args.index % blocks);
+    let count = rows_in(at, args.params, args.step);
+    let rows =
+        numbers(block(args.y, args.params.rows, args.params.block, panel, at), args.params.integer != 0).take(count);
+    let mean = sum(rows.clone()).map(|s| s / count.max(1) as f32);
     let deviation = sum(rows.map(|row| std::array::from_fn(|l| (row[l] - mean[l]) * (row[l] - mean[l]))));
+    let (to_mean, to_deviation) = args.partial.split_at_mut(PANEL);
+    to_mean.copy_from_slice(&mean);
+    to_deviation.copy_from_slice(&deviation);
+}
+
+/// A task has one panel of 32 channels. Blocks are joined as in Chan, Golub, LeVeque 1979.
+fn statistics_twin(args: batch_norm_statistics::Args<'_>) {
+    let (blocks, n) = (args.params.blocks as usize, valid_rows(args.params, args.step) as f32);
+    let (parts, _) = args.parts[args.index * blocks * 2 * PANEL..][..blocks * 2 * PANEL].as_chunks::<PANEL>();
+    let parts = || parts.chunks_exact(2).enumerate().map(|(b, p)| (rows_in(b, args.params, args.step) as f32, p));
+    let (mut mean, mut deviation): (Lanes, Lanes) = ([0.0; PANEL], [0.0; PANEL]);
+    for (count, part) in parts() {
+        (0..PANEL).for_each(|l| mean[l] += part[0][l] * (count / n));
+    }
+    for (count, part) in parts() {
+        (0..PANEL).for_each(|l| deviation[l] += part[1][l] + (part[0][l] - mean[l]).powi(2) * count);
+    }
     let (running_mean, running_variance) = (args.running_mean, args.running_variance);
     let (mean_out, variance_out) = (args.mean, args.variance);
     for l in 0..mean_out.len() {
         mean_out[l] = mean[l];
         variance_out[l] = deviation[l] / n;
         // One row has no variance: the running statistics wait.
-        let momentum = if valid > 1 { args.params.momentum } else { 0.0 };
+        let momentum = if n > 1.0 { args.params.momentum } else { 0.0 };
         running_mean[l] += momentum * (mean[l] - running_mean[l]);
         running_variance[l] += momentum * (deviation[l] / (n - 1.0).max(1.0) - running_variance[l]);
     }
 }
 
-fn apply_twin(args: batch_norm::Args<'_>) {
-    let i = args.index;
-    let (mean, scale, bias) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0), lanes(args.bias, i, 0.0));
-    let rstd = lanes(args.spread, i, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
-    let (out, _) = args.z.as_chunks_mut::<PANEL>();
-    for (z, y) in out.iter_mut().zip(panel(args.y, args.params, i)) {
-        *z = std::array::from_fn(|l| (y[l] - mean[l]) * rstd[l] * scale[l] + bias[l]);
+/// A task has a block of rows; so have those that follow, but for the gradients.
+fn apply_twin(mut args: batch_norm::Args<'_>) {
+    for i in 0..args.z.parts() {
+        let (mean, scale, bias) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0), lanes(args.bias, i, 0.0));
+        let gain: Lanes = {
+            let rstd = lanes(args.spread, i, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
+            std::array::from_fn(|l| rstd[l] * scale[l])
+        };
+        let y = numbers(block(args.y, args.params.rows, args.params.block, i, args.index), args.params.integer != 0);
+        let (out, _) = args.z.piece(i).as_chunks_mut::<PANEL>();
+        for (z, y) in out.iter_mut().zip(y) {
+            *z = std::array::from_fn(|l| (y[l] - mean[l]) * gain[l] + bias[l]);
+        }
     }
 }
 
-fn backward_twin(args: batch_norm_backward::Args<'_>) {
-    let (i, valid) = (args.index, args.step.valid_rows as usize);
-    let (mean, scale) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0));
-    let rstd = lanes(args.spread, i, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
-    let length = args.params.rows as usize * PANEL;
-    let (dz, _) = args.dz[i * length..][..length].as_chunks::<PANEL>();
-    let normalised =
-        panel(args.y, args.params, i).map(|y| std::array::from_fn::<f32, PANEL, _>(|l| (y[l] - mean[l]) * rstd[l]));
-    let dbias = sum(dz.iter().take(valid).copied());
-    let products = dz.iter().zip(normalised.clone()).take(valid);
-    let dscale = sum(products.map(|(dz, n)| std::array::from_fn(|l| dz[l] * n[l])));
-    let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
-    let (bias_mean, scale_mean) = (dbias.map(|s| s / valid as f32), dscale.map(|s| s / valid as f32));
-    let (out, _) = args.dy.as_chunks_mut::<PANEL>();
-    for (row, ((dy, dz), n)) in out.iter_mut().zip(dz).zip(normalised).enumerate() {
-        // Tail lanes have gain 0; a row without a sample gets no gradient.
-        let keep = if row < valid { 1.0 } else { 0.0 };
-        *dy = std::array::from_fn(|l| keep * gain[l] * (dz[l] - bias_mean[l] - n[l] * scale_mean[l]));
+/// A task has one block of one panel.
+fn sums_twin(args: batch_norm_sums::Args<'_>) {
+    let blocks = args.params.blocks as usize;
+    let (panel, at) = (args.index / blocks, args.index % blocks);
+    let count = rows_in(at, args.params, args.step);
+    let mean = lanes(args.center, panel, 0.0);
+    let rstd = lanes(args.spread, panel, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
+    let (dz, _) = block(args.dz, args.params.rows, args.params.block, panel, at).as_chunks::<PANEL>();
+    let y = numbers(block(args.y, args.params.rows, args.params.block, panel, at), args.params.integer != 0);
+    let dbias = sum(dz.iter().take(count).copied());
+    let centered = dz.iter().zip(y).take(count);
+    let dscale = sum(centered.map(|(dz, y)| std::array::from_fn(|l| dz[l] * ((y[l] - mean[l]) * rstd[l]))));
+    let (to_bias, to_scale) = args.partial.split_at_mut(PANEL);
+    to_bias.copy_from_slice(&dbias);
+    to_scale.copy_from_slice(&dscale);
+}
+
+/// A task has one panel of 32 channels.
+fn gradients_twin(args: batch_norm_gradients::Args<'_>) {
+    let blocks = args.params.blocks as usize;
+    let (parts, _) = args.parts[args.index * blocks * 2 * PANEL..][..blocks * 2 * PANEL].as_chunks::<PANEL>();
+    let (dscale, dbias) = (args.dscale, args.dbias);
+    let total = |which: usize| sum(parts.iter().skip(which).step_by(2).copied());
+    dbias.copy_from_slice(&total(0)[..dbias.len()]);
+    dscale.copy_from_slice(&total(1)[..dscale.len()]);
+}
+
+fn backward_twin(mut args: batch_norm_backward::Args<'_>) {
+    let (valid, here) = (valid_rows(args.params, args.step), rows_in(args.index, args.params, args.step));
+    for i in 0..args.dy.parts() {
+        let (mean, scale) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0));
+        let rstd = lanes(args.spread, i, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
+        let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
+        let bias_mean = lanes(args.bias_sum, i, 0.0).map(|s| s / valid as f32);
+        let slope: Lanes = {
+            let scale_mean = lanes(args.scale_sum, i, 0.0).map(|s| s / valid as f32);
+            std::array::from_fn(|l| rstd[l] * scale_mean[l])
+        };
+        let (dz, _) = block(args.dz, args.params.rows, args.params.block, i, args.index).as_chunks::<PANEL>();
+        let y = numbers(block(args.y, args.params.rows, args.params.block, i, args.index), args.params.integer != 0);
+        let (out, _) = args.dy.piece(i).as_chunks_mut::<PANEL>();
+        let (samples, rest) = out.split_at_mut(here);
+        for (dy, (dz, y)) in samples.iter_mut().zip(dz.iter().zip(y)) {
+            // Tail lanes have gain 0.
+            *dy = std::array::from_fn(|l| gain[l] * (dz[l] - bias_mean[l] - (y[l] - mean[l]) * slope[l]));
+        }
+        // A row without a sample gets no gradient.
+        rest.fill([0.0; PANEL]);
     }
-    let (dscale_out, dbias_out) = (args.dscale, args.dbias);
-    dscale_out.copy_from_slice(&dscale[..dscale_out.len()]);
-    dbias_out.copy_from_slice(&dbias[..dbias_out.len()]);
 }

@@ -70,11 +70,10 @@ impl Op for ConvBits {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let Some(dy) = cx.grad(0) else { return Ok(vec![None; 4]) };
-        let (a, weight, packed) = (cx.input(0)?, cx.input(1)?, cx.input(2)?);
+        let (a, packed) = (cx.input(0)?, cx.input(2)?);
         let image = image_of("conv_bits", cx.ty(a))?;
         let da = if cx.needs(0) { Some(cx.push(ConvBitsInput(self.0, image), &[dy, packed])?[0]) } else { None };
         let dw = if cx.needs(1) { Some(cx.push(ConvBitsWeight(self.0), &[dy, a])?[0]) } else { None };
-        let _ = weight;
         Ok(vec![da, dw, None, None])
     }
 }
@@ -142,7 +141,7 @@ fn twin(mut args: conv_bits::Args<'_>) {
     let rows = args.y.length() / PANEL;
     // Each word of a patch may end in a gap, which the product counts as equal signs.
     let gap = (taps * words * PANEL - taps * depth) as i32;
-    let mut patches = Patches::new(g, first, rows);
+    let patches = Patches::new(g, first, rows);
     with_scratch(rows.div_ceil(PANEL) * panel_words, |scratch| {
         let mut filled = None;
         for panel in 0..args.y.parts() {
@@ -186,7 +185,7 @@ fn input_twin(mut args: conv_bits_input::Args<'_>) {
     let (taps, words) = (g.taps(), g.words as usize);
     let (first, rows) = (args.index * input_tile(&g), args.dx.length() / PANEL);
     let panels = words_of(g.out_channels as usize) / g.groups as usize;
-    let mut patches = Patches::new(&g, first, rows);
+    let patches = Patches::new(&g, first, rows);
     with_scratch(panels * taps * rows * PANEL, |scratch| {
         let scratch: &mut [f32] = bytemuck::cast_slice_mut(scratch);
         let mut filled = None;
@@ -231,7 +230,7 @@ fn weight_twin(args: conv_bits_weight::Args<'_>) {
     with_scratch(STRETCH * words, |scratch| {
         for start in (0..rows).step_by(STRETCH) {
             let count = STRETCH.min(rows - start);
-            let mut patches = Patches::new(&g, start, count);
+            let patches = Patches::new(&g, start, count);
             patches.bits(args.a, tap, group, scratch, words * PANEL);
             for (i, dw) in dw.chunks_mut(PANEL * pitch).enumerate() {
                 let here = dw.len() / pitch;

@@ -1,17 +1,23 @@
 //! Operations: each file holds one, with its shapes, its backward, and the twins of its kernels.
 
+mod activation;
 mod add;
 mod batch_norm;
+mod by_channel;
 mod conv_bits;
 mod conv_float;
 mod conv_weights;
+mod flatten;
 mod float_bits;
 mod geometry;
 mod matmul;
 mod mean_loss;
 mod normalise;
 mod patches;
+mod pool;
+mod reduce;
 mod roll_call;
+mod shift_channels;
 mod sign;
 mod softmax_cross_entropy;
 mod squared_hinge;
@@ -19,17 +25,22 @@ mod transpose_bits;
 mod unpack_signs;
 mod xnor_matmul;
 
+pub use activation::{Activation, ActivationBackward};
 pub use add::{Add, join};
 pub use batch_norm::{BatchNorm, BatchNormBackward, BatchNormStatistics, EPSILON, MOMENTUM};
+pub use by_channel::{ByChannel, ByChannelBackward, ChannelSums};
 pub use conv_bits::{ConvBits, ConvBitsInput, ConvBitsWeight};
 pub use conv_float::{ConvFloat, ConvFloatInput, ConvFloatWeight};
 pub use conv_weights::{ConvWeights, weight_type};
+pub use flatten::{Flatten, Unflatten};
 pub use float_bits::{FloatBits, FloatBitsTransposed, FloatByBits};
 pub use geometry::{ConvShape, Geometry, PadValue, Window, image_of};
 pub use matmul::{Matmul, MatmulInput, MatmulTransposed};
 pub use mean_loss::MeanLoss;
 pub use normalise::{MAX_CHANNELS, Normalise};
+pub use pool::{MaxPool, MaxPoolBackward, MeanPool, MeanPoolBackward};
 pub use roll_call::KERNELS;
+pub use shift_channels::ShiftChannels;
 pub use sign::{SURROGATES, Sign, SignBackward, Surrogate};
 pub use softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward};
 pub use squared_hinge::{SquaredHinge, SquaredHingeBackward};

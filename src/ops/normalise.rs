@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Bound, Op};
 use crate::runtime::interface::ops::normalise::{Params, normalise};
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{DType, PANEL, TensorType};
+use crate::tensor::{DType, Layout, PANEL, TensorType};
 
 kernel!(
     /// x = scale\[c\] * byte + shift\[c\].
@@ -14,7 +14,8 @@ kernel!(
 /// Channels that the kernel has scales for.
 pub const MAX_CHANNELS: usize = 4;
 
-/// x = scale\[c\] * byte + shift\[c\] for pixels `[rows, height * width * channels]`, channel last; gives panels.
+/// x = scale\[c\] * byte + shift\[c\] for pixels of any shape whose numbers are interleaved channels: rows of features
+/// `[batch, height * width * channels]`, or images `[batch, height, width, channels]`. Gives panels of the same shape.
 #[derive(Clone, Copy, Debug)]
 pub struct Normalise {
     /// By channel.
@@ -42,7 +43,7 @@ impl Op for Normalise {
                 format!("{pixels} of {}", self.channels),
             ));
         }
-        Ok(vec![TensorType::panels(DType::F32, pixels.rows(), pixels.columns())])
+        Ok(vec![TensorType::new(DType::F32, Layout::Panels, &pixels.shape)])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {

@@ -46,7 +46,7 @@ impl<'a> Patches<'a> {
     }
 
     /// Calls `each` with the number of every output pixel of the stretch and the input pixel that the tap reads.
-    fn sources(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
+    pub fn sources(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
         let g = self.g;
         let (down, across) = (tap as u32 / g.kernel_width * g.dilation, tap as u32 % g.kernel_width * g.dilation);
         let places = walk(self.first, [g.out_height, g.out_width]);
@@ -59,7 +59,7 @@ impl<'a> Patches<'a> {
     }
 
     /// The same for input pixels and the output pixel whose tap reads them.
-    fn sinks(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
+    pub fn sinks(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
         let g = self.g;
         let (down, across) = (tap as u32 / g.kernel_width * g.dilation, tap as u32 % g.kernel_width * g.dilation);
         let places = walk(self.first, [g.in_height, g.in_width]);
@@ -77,7 +77,7 @@ impl<'a> Patches<'a> {
 
     /// The words of one tap: word w of pixel i of block b (32 pixels) at `out[b * pitch + w * 32 + i]`. An absent tap has zeros, or ones
     /// where the padding is +1.
-    pub fn bits(&mut self, a: &[u32], tap: usize, group: usize, out: &mut [u32], pitch: usize) {
+    pub fn bits(&self, a: &[u32], tap: usize, group: usize, out: &mut [u32], pitch: usize) {
         let g = self.g;
         let (words, in_words) = (g.words as usize, words_of(g.in_channels as usize));
         let tail = |word: usize| match g.depth() - word * PANEL {
@@ -101,7 +101,7 @@ impl<'a> Patches<'a> {
     }
 
     /// Adds what absent taps, read as pixels of -1, took from products `y` `[rows][32]`: the sums of their signs, `[taps][32]`.
-    pub fn correct(&mut self, sums: &[i32], y: &mut [i32]) {
+    pub fn correct(&self, sums: &[i32], y: &mut [i32]) {
         for (tap, sums) in sums.chunks_exact(PANEL).enumerate() {
             if !self.can_be_absent(tap) {
                 continue;
@@ -125,7 +125,7 @@ impl<'a> Patches<'a> {
     }
 
     /// Sums by lane of the gradients `dy` `[rows][32]` of pixels whose tap is absent.
-    pub fn absent_sum(&mut self, tap: usize, dy: &[f32]) -> [f32; PANEL] {
+    pub fn absent_sum(&self, tap: usize, dy: &[f32]) -> [f32; PANEL] {
         let mut sum = [0.0; PANEL];
         if self.can_be_absent(tap) {
             self.sources(tap, |i, pixel| {
@@ -138,7 +138,7 @@ impl<'a> Patches<'a> {
     }
 
     /// Gradients that input pixels see, `[panel][tap][rows][32]` for some panels of output channels; absent ones are 0.
-    pub fn gradients(&mut self, dy: &[f32], panels: Range<usize>, out: &mut [f32]) {
+    pub fn gradients(&self, dy: &[f32], panels: Range<usize>, out: &mut [f32]) {
         let (taps, out_rows, rows) = (self.g.taps(), self.g.out_rows(), self.rows);
         for tap in 0..taps {
             self.sinks(tap, |i, pixel| {

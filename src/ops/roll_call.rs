@@ -1,17 +1,27 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
 use super::{
-    add, batch_norm, conv_bits, conv_float, conv_weights, float_bits, matmul, mean_loss, normalise, sign,
-    softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs, xnor_matmul,
+    activation, add, batch_norm, by_channel, conv_bits, conv_float, conv_weights, flatten, float_bits, matmul,
+    mean_loss, normalise, pool, shift_channels, sign, softmax_cross_entropy, squared_hinge, transpose_bits,
+    unpack_signs, xnor_matmul,
 };
 use crate::runtime::Kernel;
 
 /// Every kernel of `shaders/ops/`.
 pub static KERNELS: &[&Kernel] = &[
+    &activation::ACTIVATION,
+    &activation::ACTIVATION_BACKWARD,
     &add::ADD,
+    &batch_norm::PARTIAL,
     &batch_norm::STATISTICS,
     &batch_norm::APPLY,
+    &batch_norm::SUMS,
+    &batch_norm::GRADIENTS,
     &batch_norm::BACKWARD,
+    &by_channel::BY_CHANNEL,
+    &by_channel::BY_CHANNEL_BACKWARD,
+    &by_channel::CHANNEL_SUMS,
+    &by_channel::JOIN_SUMS,
     &conv_bits::CONV_BITS,
     &conv_bits::CONV_BITS_INPUT,
     &conv_bits::CONV_BITS_WEIGHT,
@@ -19,6 +29,8 @@ pub static KERNELS: &[&Kernel] = &[
     &conv_float::CONV_FLOAT_INPUT,
     &conv_float::CONV_FLOAT_WEIGHT,
     &conv_weights::CONV_WEIGHTS,
+    &flatten::FLATTEN,
+    &flatten::UNFLATTEN,
     &float_bits::FLOAT_BITS,
     &float_bits::FLOAT_BITS_TRANSPOSED,
     &matmul::MATMUL,
@@ -26,6 +38,11 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::MATMUL_TRANSPOSED,
     &mean_loss::MEAN_LOSS,
     &normalise::NORMALISE,
+    &pool::MAX_POOL,
+    &pool::MAX_POOL_BACKWARD,
+    &pool::MEAN_POOL,
+    &pool::MEAN_POOL_BACKWARD,
+    &shift_channels::SHIFT_CHANNELS,
     &sign::SIGN,
     &sign::SIGN_MASK,
     &sign::SIGN_MASK_BACKWARD,

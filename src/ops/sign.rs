@@ -123,7 +123,7 @@ impl Op for Sign {
         if x.dtype != DType::F32 {
             return Err(Error::shape("sign", "floats in panels", x));
         }
-        let bits = TensorType::bits(x.rows(), x.columns());
+        let bits = TensorType { dtype: DType::Bits, ..x.clone() };
         Ok(if self.surrogate.is_mask() { vec![bits.clone(), bits] } else { vec![bits] })
     }
 

@@ -1,0 +1,104 @@
+// Operations with one learned number v a channel (`kind` in Params; the table is in src/ops/by_channel.rs):
+// 0 bias: y = x + v; 1 scale: y = x * v; 2 prelu: y = x where x > 0, else x * v (He et al. 2015, section 2.1).
+// backward: dx = dy * dy/dx, and dv = sum over rows of dy * dy/dv, by blocks of rows first.
+// import: index, reduce
+// pieces: y, dx, partial
+
+struct Params {
+    rows: u32,
+    columns: u32,
+    kind: u32,
+    integer: u32, // 1: x holds the i32 of a product of bits
+    block: u32,   // rows of a block of partial sums
+    blocks: u32,
+    pad0: u32,
+    pad1: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;             // f32 or i32, [columns/32][rows][32]
+@group(0) @binding(1) var<storage, read> v: array<f32>;             // [columns]
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;       // as x
+@group(0) @binding(3) var<storage, read> dy: array<f32>;            // as x
+@group(0) @binding(4) var<storage, read_write> dx: array<f32>;      // as x
+@group(0) @binding(5) var<storage, read_write> partial: array<f32>; // [columns/32][blocks][32]
+@group(0) @binding(6) var<storage, read> parts: array<f32>;         // the same, where it is read
+@group(0) @binding(7) var<storage, read_write> dv: array<f32>;      // [columns]
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+const COVER_by_channel: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
+const COVER_by_channel_backward: vec3<u32> = vec3<u32>(1u, 1u, 1u);
+const COVER_channel_sums: vec3<u32> = vec3<u32>(1u, 1u, 1u);
+const COVER_join_sums: vec3<u32> = vec3<u32>(32u, 1u, 1u);
+
+fn load(i: u32) -> f32 {
+    return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
+}
+
+// An invocation has one element of the panels, tail lanes too (they are 0).
+@compute @workgroup_size(THREADS)
+fn by_channel(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&y)) {
+        return;
+    }
+    let channel = (i >> 5u) / params.rows * 32u + (i & 31u);
+    let value = load(i);
+    let by = v[min(channel, params.columns - 1u)];
+    var next = value + by;
+    if (params.kind != 0u) {
+        next = select(value * by, value, params.kind == 2u && value > 0.0);
+    }
+    y[i] = select(0.0, next, channel < params.columns);
+}
+
+// A workgroup has one block of one panel.
+@compute @workgroup_size(LANES, STRIPES)
+fn by_channel_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let rows = loop_bound(min(params.block, params.rows - group.y * params.block), arrayLength(&x));
+    let first = (group.x * params.rows + group.y * params.block) * 32u + local.x;
+    let channel = group.x * 32u + local.x;
+    let by = select(0.0, v[min(channel, params.columns - 1u)], channel < params.columns);
+    var sum = 0.0;
+    for (var row = local.y; row < rows; row += STRIPES) {
+        let i = first + row * 32u;
+        let value = load(i);
+        let passes = params.kind == 2u && value > 0.0;
+        dx[i] = select(dy[i] * by, dy[i], passes);
+        sum += select(dy[i] * value, 0.0, passes);
+    }
+    sum = sum_stripes(vec2<f32>(sum, 0.0), local.x, local.y).x;
+    if (local.y == 0u) {
+        partial[(group.x * params.blocks + group.y) * 32u + local.x] = sum;
+    }
+}
+
+// The bias's part: sums of dy alone.
+@compute @workgroup_size(LANES, STRIPES)
+fn channel_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let rows = loop_bound(min(params.block, params.rows - group.y * params.block), arrayLength(&dy));
+    let first = (group.x * params.rows + group.y * params.block) * 32u + local.x;
+    var sum = 0.0;
+    for (var row = local.y; row < rows; row += STRIPES) {
+        sum += dy[first + row * 32u];
+    }
+    sum = sum_stripes(vec2<f32>(sum, 0.0), local.x, local.y).x;
+    if (local.y == 0u) {
+        partial[(group.x * params.blocks + group.y) * 32u + local.x] = sum;
+    }
+}
+
+// An invocation has one channel.
+@compute @workgroup_size(32)
+fn join_sums(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x >= params.columns) {
+        return;
+    }
+    let blocks = loop_bound(params.blocks, arrayLength(&parts));
+    var sum = 0.0;
+    for (var block = 0u; block < blocks; block++) {
+        sum += parts[((id.x >> 5u) * blocks + block) * 32u + (id.x & 31u)];
+    }
+    dv[id.x] = sum;
+}

@@ -1,0 +1,50 @@
+// flatten: images to rows of features, y[b][p * channels + c] = x[b * pixels + p][c]; unflatten is its inverse, and its backward.
+// import: index
+// pieces: y
+
+struct Params {
+    samples: u32,
+    pixels: u32,   // of a sample
+    channels: u32,
+    pad: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;       // 32-bit numbers, panels
+@group(0) @binding(1) var<storage, read_write> y: array<u32>; // the same
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+
+// An invocation has one element of the panels, tail lanes too (they are 0).
+@compute @workgroup_size(THREADS)
+fn flatten(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&y)) {
+        return;
+    }
+    let sample = (i >> 5u) % params.samples;
+    let feature = (i >> 5u) / params.samples * 32u + (i & 31u);
+    var value = 0u;
+    if (feature < params.pixels * params.channels) {
+        let row = sample * params.pixels + feature / params.channels;
+        value = x[panel_index(params.samples * params.pixels, row, feature % params.channels)];
+    }
+    y[i] = value;
+}
+
+@compute @workgroup_size(THREADS)
+fn unflatten(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&y)) {
+        return;
+    }
+    let rows = params.samples * params.pixels;
+    let row = (i >> 5u) % rows;
+    let channel = (i >> 5u) / rows * 32u + (i & 31u);
+    var value = 0u;
+    if (channel < params.channels) {
+        value = x[panel_index(params.samples, row / params.pixels, row % params.pixels * params.channels + channel)];
+    }
+    y[i] = value;
+}

@@ -1,0 +1,119 @@
+// Pooling over windows of images, channel by channel.
+// max_pool:  y(p, c) = max over taps of x(source(p, t), c), and which tap it was, the first of equals.
+// mean_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap is 0, as PyTorch's default.
+// Their backward gives dy(p, c) to that tap, or a share to every tap.
+// import: conv, index
+// pieces: y, chosen, dx
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;             // f32 or i32, panels [channels/32][in pixels][32]
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;       // max: as x; mean: f32; panels
+@group(0) @binding(2) var<storage, read_write> chosen: array<u32>;  // bytes, [channels/32][out pixels][32], four to a word
+@group(0) @binding(3) var<storage, read> taken: array<u32>;         // chosen, where it is read
+@group(0) @binding(4) var<storage, read> dy: array<f32>;            // panels [channels/32][out pixels][32]
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // panels [channels/32][in pixels][32]
+
+const THREADS: u32 = 64u;
+const COVER_max_pool: vec3<u32> = vec3<u32>(THREADS * 4u, 1u, 1u);
+
+fn load(i: u32) -> f32 {
+    return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
+}
+
+fn in_rows() -> u32 {
+    return params.batch * params.in_height * params.in_width;
+}
+
+fn out_rows() -> u32 {
+    return params.batch * params.out_height * params.out_width;
+}
+
+// An invocation has four channels of an output pixel: one word of chosen taps.
+@compute @workgroup_size(THREADS)
+fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&chosen)) {
+        return;
+    }
+    let rows = out_rows();
+    let row = (i >> 3u) % rows;
+    let panel = (i >> 3u) / rows;
+    let tap_count = loop_bound(taps(), arrayLength(&x));
+    var best = vec4<u32>(ABSENT);
+    var which = vec4<u32>(0u);
+    for (var tap = 0u; tap < tap_count; tap++) {
+        let pixel = source(row, tap);
+        if (pixel != ABSENT) {
+            let at = (panel * in_rows() + pixel) * 32u + (i & 7u) * 4u;
+            for (var lane = 0u; lane < 4u; lane++) { // unroll
+                if (best[lane] == ABSENT || load(at + lane) > load(best[lane])) {
+                    best[lane] = at + lane;
+                    which[lane] = tap;
+                }
+            }
+        }
+    }
+    for (var lane = 0u; lane < 4u; lane++) { // unroll
+        y[i * 4u + lane] = x[best[lane]];
+    }
+    chosen[i] = which.x | (which.y << 8u) | (which.z << 16u) | (which.w << 24u);
+}
+
+// An invocation has one element; so in those that follow.
+@compute @workgroup_size(THREADS)
+fn max_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&dx)) {
+        return;
+    }
+    let row = (i >> 5u) % in_rows();
+    let panel = (i >> 5u) / in_rows();
+    let tap_count = loop_bound(taps(), arrayLength(&dx));
+    var sum = 0.0;
+    for (var tap = 0u; tap < tap_count; tap++) {
+        let pixel = sink(row, tap);
+        if (pixel != ABSENT) {
+            let at = (panel * out_rows() + pixel) * 32u + (i & 31u);
+            let which = (taken[at >> 2u] >> ((at & 3u) * 8u)) & 255u;
+            sum += select(0.0, dy[at], which == tap);
+        }
+    }
+    dx[i] = sum;
+}
+
+@compute @workgroup_size(THREADS)
+fn mean_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&y)) {
+        return;
+    }
+    let row = (i >> 5u) % out_rows();
+    let panel = (i >> 5u) / out_rows();
+    let tap_count = loop_bound(taps(), arrayLength(&x));
+    var sum = 0.0;
+    for (var tap = 0u; tap < tap_count; tap++) {
+        let pixel = source(row, tap);
+        if (pixel != ABSENT) {
+            sum += load((panel * in_rows() + pixel) * 32u + (i & 31u));
+        }
+    }
+    y[i] = bitcast<u32>(sum / f32(tap_count));
+}
+
+@compute @workgroup_size(THREADS)
+fn mean_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&dx)) {
+        return;
+    }
+    let row = (i >> 5u) % in_rows();
+    let panel = (i >> 5u) / in_rows();
+    let tap_count = loop_bound(taps(), arrayLength(&dx));
+    var sum = 0.0;
+    for (var tap = 0u; tap < tap_count; tap++) {
+        let pixel = sink(row, tap);
+        if (pixel != ABSENT) {
+            sum += dy[(panel * out_rows() + pixel) * 32u + (i & 31u)];
+        }
+    }
+    dx[i] = sum / f32(tap_count);
+}

@@ -1,0 +1,19 @@
+// Sums over the rows of a matrix in panels, in two steps that depend on the shape alone: a workgroup sums a block of rows of one panel to a
+// partial result `[panels][blocks][..][32]`, and another kernel joins the blocks in order. A workgroup is LANES channels by STRIPES rows.
+
+const LANES: u32 = 32u;
+const STRIPES: u32 = 8u;
+
+var<workgroup> sh_sums: array<vec2<f32>, 256>; // LANES * STRIPES
+
+// Sum over the stripes of a channel, in order.
+fn sum_stripes(value: vec2<f32>, lane: u32, stripe: u32) -> vec2<f32> {
+    workgroupBarrier();
+    sh_sums[stripe * LANES + lane] = value;
+    workgroupBarrier();
+    var sum = vec2<f32>(0.0);
+    for (var s = 0u; s < STRIPES; s++) { // unroll
+        sum += sh_sums[s * LANES + lane];
+    }
+    return sum;
+}

@@ -1,0 +1,261 @@
+//! Pooling over windows of images.
+
+use super::geometry::{ConvShape, Geometry, PadValue, Window, image_of};
+use super::patches::Patches;
+use crate::error::{Error, Result};
+use crate::graph::{Backward, Bound, Op, Value};
+use crate::runtime::interface::ops::pool::{max_pool, max_pool_backward, mean_pool, mean_pool_backward};
+use crate::runtime::{Grid, Recording, kernel::kernel};
+use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
+
+kernel!(
+    /// The largest of a window, and which it was.
+    MAX_POOL = ops::pool::{ max_pool }, twin = max_twin
+);
+kernel!(
+    /// dy to the tap that was the largest.
+    MAX_POOL_BACKWARD = ops::pool::{ max_pool_backward }, twin = max_backward_twin
+);
+kernel!(
+    /// The mean of a window.
+    MEAN_POOL = ops::pool::{ mean_pool }, twin = mean_twin
+);
+kernel!(
+    /// A share of dy to every tap.
+    MEAN_POOL_BACKWARD = ops::pool::{ mean_pool_backward }, twin = mean_backward_twin
+);
+
+/// Pixels of a task.
+const TILE: usize = 256;
+
+/// Most taps of a maximum: the chosen one is a byte.
+const MOST_TAPS: usize = 256;
+
+/// The geometry of a window on images; the same number of channels comes out.
+fn geometry(op: &str, window: Window, image: [usize; 4], dtype: DType) -> Result<Geometry> {
+    let shape = ConvShape { window, channels: image[3], groups: image[3].max(1), pad: PadValue::Zero };
+    let mut g = shape.on(op, image)?;
+    if window.padding * 2 > window.kernel[0].min(window.kernel[1]) {
+        return Err(Error::shape(op, "padding of at most half the kernel", window.padding));
+    }
+    g.integer = u32::from(dtype == DType::I32);
+    Ok(g)
+}
+
+fn pooled(g: &Geometry, dtype: DType) -> TensorType {
+    let image = [g.batch, g.out_height, g.out_width, g.out_channels].map(|v| v as usize);
+    TensorType::new(dtype, Layout::Panels, &image)
+}
+
+fn check(op: &'static str, x: &TensorType) -> Result<[usize; 4]> {
+    if !matches!(x.dtype, DType::F32 | DType::I32) {
+        return Err(Error::shape(op, "images of numbers", x));
+    }
+    image_of(op, x)
+}
+
+/// y = the largest of each window of an image, of integers or floats; a second output says which tap it was, the first of equals.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPool(pub Window);
+
+impl Op for MaxPool {
+    fn name(&self) -> &'static str {
+        "max_pool"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let x = inputs[0];
+        let g = geometry("max_pool", self.0, check("max_pool", x)?, x.dtype)?;
+        if g.taps() > MOST_TAPS {
+            return Err(Error::shape("max_pool", format!("a window of at most {MOST_TAPS} taps"), g.taps()));
+        }
+        let chosen = TensorType::plain(DType::U32, &[words_of(x.columns()), g.out_rows(), PANEL / 4]);
+        Ok(vec![pooled(&g, x.dtype), chosen])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let (x, ty) = bound.inputs[0];
+        let g = geometry("max_pool", self.0, image_of("", ty).expect("checked"), ty.dtype).expect("checked");
+        let panels = words_of(ty.columns());
+        let buffers = max_pool::Buffers {
+            x,
+            y: bound.output(0).pieces(panels, TILE * PANEL),
+            chosen: bound.output(1).pieces(panels, TILE * PANEL / 4),
+        };
+        let grid = Grid::Linear(bound.outputs[0].1.words() as u64);
+        recording.dispatch(&MAX_POOL, bytemuck::cast(g), buffers, grid, g.out_rows().div_ceil(TILE));
+    }
+
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let Some(dy) = cx.grad(0) else { return Ok(vec![None]) };
+        let image = image_of("max_pool", cx.input_type(0))?;
+        let chosen = cx.output(1);
+        Ok(vec![Some(cx.push(MaxPoolBackward(self.0, image), &[chosen, dy])?[0])])
+    }
+}
+
+/// Inputs: chosen taps, dy. Output: dx, of that image's shape.
+#[derive(Clone, Copy, Debug)]
+pub struct MaxPoolBackward(pub Window, pub [usize; 4]);
+
+impl Op for MaxPoolBackward {
+    fn name(&self) -> &'static str {
+        "max_pool_backward"
+    }
+
+    fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![TensorType::new(DType::F32, Layout::Panels, &self.1)])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let (dx, ty) = bound.outputs[0];
+        let g = geometry("max_pool", self.0, self.1, DType::F32).expect("checked");
+        let dx = dx.pieces(words_of(ty.columns()), TILE * PANEL);
+        let buffers = max_pool_backward::Buffers { taken: bound.input(0), dy: bound.input(1), dx };
+        let grid = Grid::Linear(ty.words() as u64);
+        recording.dispatch(&MAX_POOL_BACKWARD, bytemuck::cast(g), buffers, grid, g.in_rows().div_ceil(TILE));
+    }
+}
+
+/// y = the mean of each window of an image, padding counted as 0; floats. A kernel of 1 takes every `stride`-th pixel.
+#[derive(Clone, Copy, Debug)]
+pub struct MeanPool(pub Window);
+
+impl Op for MeanPool {
+    fn name(&self) -> &'static str {
+        "mean_pool"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let x = inputs[0];
+        Ok(vec![pooled(&geometry("mean_pool", self.0, check("mean_pool", x)?, x.dtype)?, DType::F32)])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let ((x, ty), (y, out)) = (bound.inputs[0], bound.outputs[0]);
+        let g = geometry("mean_pool", self.0, image_of("", ty).expect("checked"), ty.dtype).expect("checked");
+        let buffers = mean_pool::Buffers { x, y: y.pieces(words_of(ty.columns()), TILE * PANEL) };
+        let grid = Grid::Linear(out.words() as u64);
+        recording.dispatch(&MEAN_POOL, bytemuck::cast(g), buffers, grid, g.out_rows().div_ceil(TILE));
+    }
+
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let Some(dy) = cx.grad(0) else { return Ok(vec![None]) };
+        let image = image_of("mean_pool", cx.input_type(0))?;
+        Ok(vec![Some(cx.push(MeanPoolBackward(self.0, image), &[dy])?[0])])
+    }
+}
+
+/// Input: dy. Output: dx, of that image's shape.
+#[derive(Clone, Copy, Debug)]
+pub struct MeanPoolBackward(pub Window, pub [usize; 4]);
+
+impl Op for MeanPoolBackward {
+    fn name(&self) -> &'static str {
+        "mean_pool_backward"
+    }
+
+    fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![TensorType::new(DType::F32, Layout::Panels, &self.1)])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let (dx, ty) = bound.outputs[0];
+        let g = geometry("mean_pool", self.0, self.1, DType::F32).expect("checked");
+        let buffers =
+            mean_pool_backward::Buffers { dy: bound.input(0), dx: dx.pieces(words_of(ty.columns()), TILE * PANEL) };
+        let grid = Grid::Linear(ty.words() as u64);
+        recording.dispatch(&MEAN_POOL_BACKWARD, bytemuck::cast(g), buffers, grid, g.in_rows().div_ceil(TILE));
+    }
+}
+
+/// Row `row` of panel `panel`.
+fn row<T>(x: &[T], rows: usize, panel: usize, row: usize) -> &[T] {
+    &x[(panel * rows + row) * PANEL..][..PANEL]
+}
+
+/// A task has 256 pixels, all channels; so have the others.
+fn max_twin(mut args: max_pool::Args<'_>) {
+    let g: Geometry = bytemuck::cast(*args.params);
+    let patches = Patches::new(&g, args.index * TILE, args.y.length() / PANEL);
+    // The order of integers is that of floats that are not negative; the sign turns it round.
+    let key = |word: u32| if g.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
+    for panel in 0..args.y.parts() {
+        let (y, chosen) = (args.y.piece(panel), args.chosen.piece(panel));
+        let chosen: &mut [u8] = bytemuck::cast_slice_mut(chosen);
+        let mut met = [false; TILE];
+        for tap in 0..g.taps() {
+            patches.sources(tap, |i, pixel| {
+                let Some(pixel) = pixel else { return };
+                let x = row(args.x, g.in_rows(), panel, pixel);
+                let (y, chosen) = (&mut y[i * PANEL..][..PANEL], &mut chosen[i * PANEL..][..PANEL]);
+                if !std::mem::replace(&mut met[i], true) {
+                    y.copy_from_slice(x);
+                    chosen.fill(tap as u8);
+                    return;
+                }
+                for ((y, chosen), &x) in y.iter_mut().zip(chosen).zip(x) {
+                    let larger = key(x) > key(*y);
+                    *y = if larger { x } else { *y };
+                    *chosen = if larger { tap as u8 } else { *chosen };
+                }
+            });
+        }
+    }
+}
+
+fn max_backward_twin(mut args: max_pool_backward::Args<'_>) {
+    let g: Geometry = bytemuck::cast(*args.params);
+    let patches = Patches::new(&g, args.index * TILE, args.dx.length() / PANEL);
+    let taken: &[u8] = bytemuck::cast_slice(args.taken);
+    for panel in 0..args.dx.parts() {
+        let dx = args.dx.piece(panel);
+        dx.fill(0.0);
+        for tap in 0..g.taps() {
+            patches.sinks(tap, |i, pixel| {
+                let Some(pixel) = pixel else { return };
+                let of = (row(taken, g.out_rows(), panel, pixel), row(args.dy, g.out_rows(), panel, pixel));
+                for ((dx, &taken), dy) in dx[i * PANEL..][..PANEL].iter_mut().zip(of.0).zip(of.1) {
+                    *dx += if taken == tap as u8 { *dy } else { 0.0 };
+                }
+            });
+        }
+    }
+}
+
+fn mean_twin(mut args: mean_pool::Args<'_>) {
+    let g: Geometry = bytemuck::cast(*args.params);
+    let patches = Patches::new(&g, args.index * TILE, args.y.length() / PANEL);
+    let number = |word: u32| if g.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
+    let taps = g.taps() as f32;
+    for panel in 0..args.y.parts() {
+        let y: &mut [f32] = bytemuck::cast_slice_mut(args.y.piece(panel));
+        y.fill(0.0);
+        for tap in 0..g.taps() {
+            patches.sources(tap, |i, pixel| {
+                let Some(pixel) = pixel else { return };
+                let x = row(args.x, g.in_rows(), panel, pixel);
+                y[i * PANEL..][..PANEL].iter_mut().zip(x).for_each(|(y, &x)| *y += number(x));
+            });
+        }
+        y.iter_mut().for_each(|y| *y /= taps);
+    }
+}
+
+fn mean_backward_twin(mut args: mean_pool_backward::Args<'_>) {
+    let g: Geometry = bytemuck::cast(*args.params);
+    let patches = Patches::new(&g, args.index * TILE, args.dx.length() / PANEL);
+    let taps = g.taps() as f32;
+    for panel in 0..args.dx.parts() {
+        let dx = args.dx.piece(panel);
+        dx.fill(0.0);
+        for tap in 0..g.taps() {
+            patches.sinks(tap, |i, pixel| {
+                let Some(pixel) = pixel else { return };
+                let dy = row(args.dy, g.out_rows(), panel, pixel);
+                dx[i * PANEL..][..PANEL].iter_mut().zip(dy).for_each(|(dx, dy)| *dx += dy);
+            });
+        }
+        dx.iter_mut().for_each(|dx| *dx /= taps);
+    }
+}

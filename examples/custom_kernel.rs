@@ -78,10 +78,10 @@ fn main() -> Result<()> {
     let (data, signs) = (data::digits(), Quantizer::sign());
     let model = Model::new("softsign", data.shape, PixelScale::to_unit(data.pixel_max))
         .with(Dense { units: 256, input: Quantizer::Float, weight: signs })
-        .with(BatchNorm)
+        .with(BatchNorm::default())
         .with(Apply(Arc::new(softsign)))
         .with(Dense { units: 10, input: signs, weight: signs })
-        .with(BatchNorm);
+        .with(BatchNorm::default());
     let device = std::env::args().nth(1).unwrap_or_else(|| "auto".into());
     let accuracy = plusminus::block_on(async {
         let device = runtime::open(&device, None).await?;

@@ -23,9 +23,9 @@ fn main() -> Result<()> {
     let (signs, pixels) = (Quantizer::sign(), PixelScale::to_unit(255));
     let model = Model::new("xor", data.shape, pixels)
         .with(Dense { units: 64, input: Quantizer::Float, weight: signs })
-        .with(BatchNorm)
+        .with(BatchNorm::default())
         .with(Dense { units: 2, input: signs, weight: signs })
-        .with(BatchNorm);
+        .with(BatchNorm::default());
 
     let settings = Settings {
         epochs: Some(200),

@@ -20,7 +20,9 @@ fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
         hidden: hidden.to_vec(),
         input: [8, 8, 1],
         classes: 10,
-        surrogate: "clip".into(),
+        width: 1.0,
+        float: false,
+        surrogate: None,
         pixels: PixelScale::to_unit(16),
     };
     let rules = Rules {

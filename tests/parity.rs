@@ -77,12 +77,9 @@ fn states(i: usize) -> Vec<(String, String, Tolerance)> {
 
 fn session(engine: Box<dyn Engine>) -> Session {
     let spec = ModelSpec {
-        model: "mlp".into(),
         hidden: vec![33, 20],
-        input: [8, 8, 1],
-        classes: 10,
-        surrogate: "clip".into(),
         pixels: PixelScale::to_unit(16),
+        ..ModelSpec::new("mlp", [8, 8, 1], 10)
     };
     let model: Model = spec.build().unwrap();
     let rules = Rules {

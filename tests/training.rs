@@ -65,7 +65,9 @@ fn spec(hidden: &[usize]) -> ModelSpec {
         hidden: hidden.to_vec(),
         input: [8, 8, 1],
         classes: 10,
-        surrogate: "clip".into(),
+        width: 1.0,
+        float: false,
+        surrogate: None,
         pixels: PixelScale::to_unit(16),
     }
 }

@@ -1,7 +1,7 @@
 //! Arguments.
 
 use crate::error::{Error, Result};
-use crate::nn::{Model, ModelSpec, PixelScale};
+use crate::nn::{Model, ModelSpec};
 use crate::train::Settings;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -126,21 +126,27 @@ const MOST_ROWS: usize = 1 << 20;
 /// Which network, and for which batch.
 #[derive(Args, Clone, Debug)]
 pub struct ModelArgs {
-    /// Model: mlp
+    /// Model: mlp, binarynet, binarynet-bop, vgg-small, resnet20, birealnet20, resnet18, birealnet18, reactnet18, reactnet-a
     #[arg(long, default_value = "mlp")]
     pub model: String,
     /// Units of the hidden layers
     #[arg(long, value_delimiter = ',', value_name = "N,N,...", default_value = "4096,4096,4096")]
     pub hidden: Vec<usize>,
-    /// Images, HEIGHTxWIDTHxCHANNELS
-    #[arg(long, default_value = "28x28x1", value_name = "HxWxC")]
-    pub input: String,
-    /// Classes
-    #[arg(long, default_value_t = 10)]
-    pub classes: usize,
-    /// Stands in for the derivative of sign
-    #[arg(long, default_value = "clip")]
-    pub surrogate: String,
+    /// Factor of the channels of every layer of a network with convolutions
+    #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
+    pub width: f64,
+    /// The network with float weights and ReLU for sign
+    #[arg(long)]
+    pub float: bool,
+    /// Images, HEIGHTxWIDTHxCHANNELS [default: as published]
+    #[arg(long, value_name = "HxWxC")]
+    pub input: Option<String>,
+    /// Classes [default: as published]
+    #[arg(long)]
+    pub classes: Option<usize>,
+    /// Stands in for the derivative of sign [default: as published]
+    #[arg(long)]
+    pub surrogate: Option<String>,
     /// Samples of a batch
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub batch_size: usize,
@@ -149,21 +155,22 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// The model.
     pub fn build(&self) -> Result<Model> {
-        let extents: Vec<usize> = self.input.split('x').filter_map(|part| part.parse().ok()).collect();
-        let [height, width, channels] = extents[..] else {
-            return Err(Error::setting("input", "HEIGHTxWIDTHxCHANNELS", &self.input));
-        };
         if !(1..=MOST_ROWS).contains(&self.batch_size) {
             return Err(Error::setting("batch-size", format!("1 to {MOST_ROWS}"), self.batch_size));
         }
-        let spec = ModelSpec {
-            model: self.model.clone(),
-            hidden: self.hidden.clone(),
-            input: [height, width, channels],
-            classes: self.classes,
-            surrogate: self.surrogate.clone(),
-            pixels: PixelScale::to_unit(255),
-        };
+        let mut spec = ModelSpec::new(&self.model, [1, 1, 1], 2);
+        let zoo = spec.check()?;
+        (spec.input, spec.classes) = (zoo.input, self.classes.unwrap_or(zoo.classes));
+        if let Some(text) = &self.input {
+            let parts: Vec<Option<usize>> = text.split('x').map(|part| part.parse().ok()).collect();
+            let [Some(height), Some(width), Some(channels)] = parts[..] else {
+                return Err(Error::setting("input", "HEIGHTxWIDTHxCHANNELS", text));
+            };
+            spec.input = [height, width, channels];
+        }
+        spec.hidden.clone_from(&self.hidden);
+        spec.surrogate.clone_from(&self.surrogate);
+        (spec.width, spec.float) = (self.width, self.float);
         spec.build()
     }
 }

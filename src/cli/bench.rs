@@ -128,7 +128,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     let words = (args.batch_size * model.features()).div_ceil(4);
     let batch = Batch {
         pixels: (0..words as u64).map(|i| stream.word(i)).collect(),
-        labels: (0..args.batch_size as u64).map(|i| stream.below(i, args.classes as u32)).collect(),
+        labels: (0..args.batch_size as u64).map(|i| stream.below(i, model.outputs() as u32)).collect(),
         valid: args.batch_size as u32,
     };
     // One batch again and again: if the step is right, the loss falls.

@@ -3,7 +3,7 @@
 use super::args::{Common, ModelArgs};
 use super::output::{bytes, json, line, thousands};
 use crate::error::Result;
-use crate::nn::{Cost, Summary};
+use crate::nn::{Cost, Shape, Summary};
 use crate::train::Session;
 use comfy_table::{CellAlignment, Table};
 
@@ -15,8 +15,8 @@ pub fn run(args: &ModelArgs, common: &Common) -> Result<()> {
     let peak = Session::bytes_of(&model, config.loss()?, &config.rules()?, args.batch_size)?;
     if common.json {
         for row in &summary.rows {
-            let (layer, features, precision, cost) = (&row.layer, row.features, &row.precision, row.cost);
-            json(&with_cost(serde_json::json!({ "layer": layer, "features": features, "precision": precision }), cost));
+            let (layer, output, precision, cost) = (&row.layer, row.output, &row.precision, row.cost);
+            json(&with_cost(serde_json::json!({ "layer": layer, "output": output, "precision": precision }), cost));
         }
         json(&with_cost(
             serde_json::json!({ "model": model.name, "batch": args.batch_size, "bytes_peak": peak }),
@@ -34,7 +34,13 @@ fn with_cost(mut object: serde_json::Value, cost: Cost) -> serde_json::Value {
     object["weights_32bit"] = cost.weights_32bit.into();
     object["macs_1bit"] = cost.macs_1bit.into();
     object["macs_32bit"] = cost.macs_32bit.into();
+    object["saved_bits"] = cost.saved_bits.into();
     object
+}
+
+/// `32x32x128`, or `10` for a row of features.
+fn extents([height, width, channels]: Shape) -> String {
+    if height * width == 1 { channels.to_string() } else { format!("{height}x{width}x{channels}") }
 }
 
 /// The table, with totals.
@@ -50,6 +56,7 @@ pub fn print(summary: &Summary) {
         "size",
         "1-bit mult-adds",
         "32-bit",
+        "saved",
     ]);
     let size = |cost: &Cost| bytes(cost.weights_1bit.div_ceil(8) + 4 * cost.weights_32bit);
     let mut add = |name: &str, output: String, precision: &str, cost: &Cost| {
@@ -66,10 +73,11 @@ pub fn print(summary: &Summary) {
             size(cost),
             macs_1bit,
             macs_32bit,
+            bytes(cost.saved_bits.div_ceil(8)),
         ]);
     };
     for row in &summary.rows {
-        add(&row.layer, row.features.to_string(), &row.precision, &row.cost);
+        add(&row.layer, extents(row.output), &row.precision, &row.cost);
     }
     add("total", String::new(), "", &summary.total);
     for column in table.column_iter_mut().skip(3) {

@@ -1,11 +1,12 @@
 //! Any operation of one input and one output as a layer.
 
-use super::layer::{Builder, Cost, Layer};
+use super::layer::{Builder, Cost, Layer, Shape};
 use crate::error::Result;
 use crate::graph::{Op, Value};
+use crate::ops::ShiftChannels;
 use std::sync::Arc;
 
-/// y = op(x), where the output has as many features as the input: for operations of your own, and for those without parameters.
+/// y = op(x), where the output has the shape of the input: for operations of your own, and for those without parameters.
 #[derive(Clone, Debug)]
 pub struct Apply(pub Arc<dyn Op>);
 
@@ -18,11 +19,36 @@ impl Layer for Apply {
         Ok(builder.graph.push(self.0.clone(), &[x], &[])?[0])
     }
 
-    fn features(&self, input: usize) -> usize {
-        input
+    fn shape(&self, input: Shape) -> Result<Shape> {
+        Ok(input)
     }
 
-    fn cost(&self, _input: usize) -> Cost {
+    fn cost(&self, _input: Shape) -> Cost {
+        Cost::default()
+    }
+}
+
+/// Zeros around the channels, the same number on both sides (one more behind where it is odd): a shortcut to more channels without weights
+/// (He et al. 2016, section 4.2, option A).
+#[derive(Clone, Copy, Debug)]
+pub struct PadChannels(pub usize);
+
+impl Layer for PadChannels {
+    fn kind(&self) -> &'static str {
+        "pad"
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
+        let channels = builder.graph.ty(x).columns();
+        let offset = -((self.0.saturating_sub(channels) / 2) as isize);
+        builder.graph.push1(ShiftChannels { channels: self.0, offset }, &[x], &[])
+    }
+
+    fn shape(&self, [height, width, _]: Shape) -> Result<Shape> {
+        Ok([height, width, self.0])
+    }
+
+    fn cost(&self, _input: Shape) -> Cost {
         Cost::default()
     }
 }

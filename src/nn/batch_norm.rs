@@ -1,17 +1,26 @@
 //! Batch normalisation layer.
 
-use super::layer::{Builder, Cost, Layer, Mode};
+use super::layer::{Builder, Cost, Layer, Mode, Shape, features};
 use crate::error::Result;
 use crate::graph::{Init, Role, Value};
 use crate::ops;
 use crate::tensor::{DType, TensorType};
 use std::sync::Arc;
 
-/// z = (y - mean) / sqrt(variance + 1e-5) * scale + bias by feature (Ioffe and Szegedy 2015), as PyTorch: statistics of the batch in
+/// z = (y - mean) / sqrt(variance + 1e-5) * scale + bias by channel (Ioffe and Szegedy 2015), as PyTorch: statistics of the batch in
 /// training, running ones (momentum 0.1, unbiased variance) in evaluation. Parameters `scale`, `bias`, `running_mean`,
-/// `running_variance`, each `[features]`.
+/// `running_variance`, each `[channels]`.
 #[derive(Clone, Copy, Debug)]
-pub struct BatchNorm;
+pub struct BatchNorm {
+    /// Whether the scale is learned; else it stays 1. Before sign only its sign matters.
+    pub scale: bool,
+}
+
+impl Default for BatchNorm {
+    fn default() -> Self {
+        Self { scale: true }
+    }
+}
 
 impl Layer for BatchNorm {
     fn kind(&self) -> &'static str {
@@ -20,7 +29,8 @@ impl Layer for BatchNorm {
 
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
         let vector = TensorType::plain(DType::F32, &[builder.graph.ty(x).columns()]);
-        let scale = builder.parameter("scale", vector.clone(), Role::Float, Init::Fill(1.0));
+        let role = if self.scale { Role::Float } else { Role::Statistic };
+        let scale = builder.parameter("scale", vector.clone(), role, Init::Fill(1.0));
         let bias = builder.parameter("bias", vector.clone(), Role::Float, Init::Fill(0.0));
         let running_mean = builder.parameter("running_mean", vector.clone(), Role::Statistic, Init::Fill(0.0));
         let running_variance = builder.parameter("running_variance", vector, Role::Statistic, Init::Fill(1.0));
@@ -35,11 +45,16 @@ impl Layer for BatchNorm {
         builder.graph.push1(ops::BatchNorm, &[x, mean, variance, scale, bias], &[])
     }
 
-    fn features(&self, input: usize) -> usize {
-        input
+    fn shape(&self, input: Shape) -> Result<Shape> {
+        Ok(input)
     }
 
-    fn cost(&self, input: usize) -> Cost {
-        Cost { weights_32bit: 4 * input as u64, macs_32bit: input as u64, ..Cost::default() }
+    fn cost(&self, input: Shape) -> Cost {
+        Cost {
+            weights_32bit: 4 * input[2] as u64,
+            macs_32bit: features(input),
+            saved_bits: 32 * features(input),
+            ..Cost::default()
+        }
     }
 }

@@ -1,12 +1,11 @@
 //! Dense layer: y = q(x) wᵀ, with binary or float input and binary or float weights.
 
-use super::layer::{Builder, Cost, Layer};
+use super::layer::{Builder, Cost, Layer, Shape, features};
 use super::quantizer::Quantizer;
 use crate::error::{Error, Result};
 use crate::graph::{Init, Role, Value};
-use crate::ops::{FloatByBits, Matmul, Sign, XnorMatmul};
+use crate::ops::{FloatByBits, Matmul, UnpackSigns, XnorMatmul};
 use crate::tensor::{DType, Layout, TensorType};
-use std::sync::Arc;
 
 /// y\[r\]\[c\] = sum_k q(x\[r\]\[k\]) * w\[c\]\[k\], `[batch, inputs]` to `[batch, units]`; no bias, since batch norm follows.
 ///
@@ -28,41 +27,44 @@ impl Layer for Dense {
     }
 
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
-        let inputs = builder.graph.ty(x).columns();
+        let ty = builder.graph.ty(x);
         if self.units == 0 {
             return Err(Error::shape(format!("layer `{}`", builder.name), "at least 1 unit", 0));
         }
-        let x = match self.input {
-            Quantizer::Float => x,
-            Quantizer::Sign(surrogate) => builder.graph.push(Arc::new(Sign { surrogate }), &[x], &[])?[0],
-        };
+        if ty.shape.len() != 2 {
+            let expected = "rows of features (`Flatten` goes before)";
+            return Err(Error::shape(format!("layer `{}`", builder.name), expected, ty));
+        }
+        let inputs = ty.columns();
+        let x = builder.quantise(x, self.input)?;
         if self.weight.is_binary() {
             let ty = TensorType::bits(self.units, inputs);
             let weight = builder.parameter("weight", ty, Role::Binary, Init::Signs);
-            let product = if self.input.is_binary() {
-                builder.graph.push1(XnorMatmul, &[x, weight], &[])?
+            return if self.input.is_binary() {
+                builder.graph.push1(XnorMatmul, &[x, weight], &[])
             } else {
-                builder.graph.push1(FloatByBits, &[x, weight], &[])?
+                builder.graph.push1(FloatByBits, &[x, weight], &[])
             };
-            return Ok(product);
         }
         let ty = TensorType::new(DType::F32, Layout::Rows, &[self.units, inputs]);
         let weight = builder.parameter("weight", ty, Role::Float, Init::Uniform(1.0 / (inputs as f32).sqrt()));
+        let x = if self.input.is_binary() { builder.graph.push1(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
         builder.graph.push1(Matmul, &[x, weight], &[])
     }
 
-    fn features(&self, _input: usize) -> usize {
-        self.units
+    fn shape(&self, _input: Shape) -> Result<Shape> {
+        Ok([1, 1, self.units])
     }
 
-    fn cost(&self, input: usize) -> Cost {
-        let weights = (input * self.units) as u64;
+    fn cost(&self, input: Shape) -> Cost {
+        let weights = features(input) * self.units as u64;
         let (binary, both) = (self.weight.is_binary(), self.weight.is_binary() && self.input.is_binary());
         Cost {
             weights_1bit: if binary { weights } else { 0 },
             weights_32bit: if binary { 0 } else { weights },
             macs_1bit: if both { weights } else { 0 },
             macs_32bit: if both { 0 } else { weights },
+            saved_bits: features(input) * self.input.saved_bits(),
         }
     }
 

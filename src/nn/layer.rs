@@ -1,9 +1,12 @@
 //! The contract of a layer: adds its nodes to a graph, and tells what it costs.
 
+use super::quantizer::Quantizer;
 use crate::error::Result;
 use crate::graph::{Graph, Init, Role, Value};
+use crate::ops::{Activation, Sign};
 use crate::tensor::TensorType;
 use std::fmt;
+use std::sync::Arc;
 
 /// What a graph is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,9 @@ pub enum Mode {
     /// Running statistics.
     Eval,
 }
+
+/// Height, width and channels of one sample; a row of features is `[1, 1, features]`.
+pub type Shape = [usize; 3];
 
 /// A graph under construction, seen from one layer.
 pub struct Builder<'a> {
@@ -29,6 +35,15 @@ impl Builder<'_> {
     pub fn parameter(&mut self, name: &str, ty: TensorType, role: Role, init: Init) -> Value {
         self.graph.parameter(&format!("{}.{name}", self.name), ty, role, init)
     }
+
+    /// A layer's input as it sees it.
+    pub fn quantise(&mut self, x: Value, quantizer: Quantizer) -> Result<Value> {
+        match quantizer {
+            Quantizer::Float => Ok(x),
+            Quantizer::Relu => self.graph.push1(Activation::Relu, &[x], &[]),
+            Quantizer::Sign(surrogate) => Ok(self.graph.push(Arc::new(Sign { surrogate }), &[x], &[])?[0]),
+        }
+    }
 }
 
 /// What a layer holds and does for one sample.
@@ -42,6 +57,8 @@ pub struct Cost {
     pub macs_1bit: u64,
     /// Multiply-adds with a float operand.
     pub macs_32bit: u64,
+    /// Bits that are kept for the backward pass.
+    pub saved_bits: u64,
 }
 
 impl std::ops::AddAssign for Cost {
@@ -50,7 +67,13 @@ impl std::ops::AddAssign for Cost {
         self.weights_32bit += other.weights_32bit;
         self.macs_1bit += other.macs_1bit;
         self.macs_32bit += other.macs_32bit;
+        self.saved_bits += other.saved_bits;
     }
+}
+
+/// Features of a sample.
+pub fn features(shape: Shape) -> u64 {
+    shape.iter().map(|&extent| extent as u64).product()
 }
 
 /// A layer. Layers from outside the crate implement this and are pushed on a [`super::Model`].
@@ -58,17 +81,22 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// One word: `dense`. A model numbers its layers by kind.
     fn kind(&self) -> &'static str;
 
-    /// Adds the layer's nodes behind `x`, `[batch, features]`; gives its output.
+    /// Adds the layer's nodes behind `x`, `[batch, features]` or `[batch, height, width, channels]`; gives its output.
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value>;
 
-    /// Features of the output for features of the input.
-    fn features(&self, input: usize) -> usize;
+    /// Shape of the output for a shape of the input; an error says what does not fit.
+    fn shape(&self, input: Shape) -> Result<Shape>;
 
-    /// What it costs for so many input features.
-    fn cost(&self, input: usize) -> Cost;
+    /// What it costs for an input of a shape that fits.
+    fn cost(&self, input: Shape) -> Cost;
 
     /// How its input and weights are quantised, for the summary: `sign x sign`.
     fn precision(&self) -> String {
         "float".into()
+    }
+
+    /// Whether it sees images rather than rows of features: a model whose first layer does is fed images.
+    fn is_spatial(&self) -> bool {
+        false
     }
 }

@@ -2,18 +2,28 @@
 
 mod apply;
 mod batch_norm;
+mod by_channel;
+mod conv;
 mod dense;
 mod layer;
 mod model;
+mod pool;
 mod quantizer;
+mod sequence;
+mod spec;
 mod weights;
 mod zoo;
 
-pub use apply::Apply;
+pub use apply::{Apply, PadChannels};
 pub use batch_norm::BatchNorm;
+pub use by_channel::ByChannel;
+pub use conv::Conv;
 pub use dense::Dense;
-pub use layer::{Builder, Cost, Layer, Mode};
+pub use layer::{Builder, Cost, Layer, Mode, Shape};
 pub use model::{Model, PixelScale, Summary, SummaryRow};
+pub use pool::{Flatten, GlobalMean, MaxPool, MeanPool};
 pub use quantizer::Quantizer;
+pub use sequence::{Concat, Residual, Sequence};
+pub use spec::ModelSpec;
 pub use weights::{Tensor, Weights, owner};
-pub use zoo::{MODELS, ModelSpec};
+pub use zoo::{MODELS, ZooModel};

@@ -1,6 +1,7 @@
 //! A model: layers in order behind a stack of pixels, and its summary.
 
-use super::layer::{Builder, Cost, Layer, Mode};
+use super::layer::{Builder, Cost, Layer, Mode, Shape};
+use super::sequence::Sequence;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{MAX_CHANNELS, Normalise};
@@ -22,16 +23,16 @@ impl PixelScale {
     }
 }
 
-/// Layers in order. Each is named for its kind and its number among its kind: `dense1`, `norm1`, `dense2`.
+/// Layers in order, named as in a [`Sequence`].
 #[derive(Debug)]
 pub struct Model {
     /// Name in the zoo, or any.
     pub name: String,
     /// Height, width, channels.
-    pub input: [usize; 3],
+    pub input: Shape,
     /// How pixels become numbers.
     pub pixels: PixelScale,
-    layers: Vec<(String, Box<dyn Layer>)>,
+    layers: Sequence,
 }
 
 /// One line of a summary.
@@ -39,8 +40,8 @@ pub struct Model {
 pub struct SummaryRow {
     /// Name of the layer.
     pub layer: String,
-    /// Features of its output.
-    pub features: usize,
+    /// Shape of its output.
+    pub output: Shape,
     /// Input by weight.
     pub precision: String,
     /// What it costs.
@@ -58,14 +59,13 @@ pub struct Summary {
 
 impl Model {
     /// A model without layers.
-    pub fn new(name: impl Into<String>, input: [usize; 3], pixels: PixelScale) -> Self {
-        Self { name: name.into(), input, pixels, layers: Vec::new() }
+    pub fn new(name: impl Into<String>, input: Shape, pixels: PixelScale) -> Self {
+        Self { name: name.into(), input, pixels, layers: Sequence::new() }
     }
 
     /// Adds a layer.
     pub fn push(&mut self, layer: impl Layer + 'static) -> &mut Self {
-        let number = 1 + self.layers.iter().filter(|(_, l)| l.kind() == layer.kind()).count();
-        self.layers.push((format!("{}{number}", layer.kind()), Box::new(layer)));
+        self.layers.push(layer);
         self
     }
 
@@ -80,32 +80,42 @@ impl Model {
         self.input.iter().product()
     }
 
-    /// Features of the output: classes.
-    pub fn outputs(&self) -> usize {
-        self.layers.iter().fold(self.features(), |features, (_, layer)| layer.features(features))
+    /// Shape of the output of one sample; says which layer does not fit.
+    pub fn output(&self) -> Result<Shape> {
+        self.layers.shape(self.input)
     }
 
-    /// Adds the model's nodes behind an input `pixels` of bytes `[batch, features]`; gives the output `[batch, outputs]`.
+    /// Features of the output: classes. 0 where the layers do not fit.
+    pub fn outputs(&self) -> usize {
+        self.output().map_or(0, |shape| shape.iter().product())
+    }
+
+    /// Adds the model's nodes behind an input `pixels` of bytes; gives the output `[batch, outputs]`. Layers are named with `prefix`.
     pub fn build(&self, graph: &mut Graph, mode: Mode, batch: usize) -> Result<Value> {
-        let pixels = graph.input("pixels", TensorType::plain(DType::U8, &[batch, self.features()]));
-        graph.enter("input");
+        self.build_as(graph, mode, batch, "")
+    }
+
+    /// The same with a prefix before the names of all layers: several models in one graph.
+    pub fn build_as(&self, graph: &mut Graph, mode: Mode, batch: usize, prefix: &str) -> Result<Value> {
+        self.output()?;
+        let [height, width, channels] = self.input;
+        let images = self.layers.layers().next().is_some_and(|(_, layer)| layer.is_spatial());
+        let shape = if images { vec![batch, height, width, channels] } else { vec![batch, self.features()] };
+        let pixels = graph.input("pixels", TensorType::plain(DType::U8, &shape));
+        graph.enter(&format!("{prefix}input"));
         let PixelScale { scale, shift } = self.pixels;
-        let mut x = graph.push1(Normalise { scale, shift, channels: self.input[2] }, &[pixels], &[])?;
-        for (name, layer) in &self.layers {
-            graph.enter(name);
-            x = layer.build(&mut Builder { graph, mode, name }, x)?;
-        }
-        Ok(x)
+        let x = graph.push1(Normalise { scale, shift, channels }, &[pixels], &[])?;
+        self.layers.build(&mut Builder { graph, mode, name: prefix }, prefix, x)
     }
 
     /// Costs, layer by layer.
     pub fn summary(&self) -> Summary {
-        let (mut features, mut total, mut rows) = (self.features(), Cost::default(), Vec::new());
-        for (name, layer) in &self.layers {
-            let cost = layer.cost(features);
+        let (mut shape, mut total, mut rows) = (self.input, Cost::default(), Vec::new());
+        for (name, layer) in self.layers.layers() {
+            let cost = layer.cost(shape);
             total += cost;
-            features = layer.features(features);
-            rows.push(SummaryRow { layer: name.clone(), features, precision: layer.precision(), cost });
+            shape = layer.shape(shape).unwrap_or(shape);
+            rows.push(SummaryRow { layer: name.to_string(), output: shape, precision: layer.precision(), cost });
         }
         Summary { rows, total }
     }

@@ -7,6 +7,8 @@ use crate::ops::Surrogate;
 pub enum Quantizer {
     /// As it is.
     Float,
+    /// max(x, 0): what stands in for sign in the float network that a binary one is compared with. For inputs alone.
+    Relu,
     /// sign(x), and for inputs the surrogate of its derivative. Weights are binary from the start: their optimizer needs none.
     Sign(&'static Surrogate),
 }
@@ -22,8 +24,22 @@ impl Quantizer {
         matches!(self, Self::Sign(_))
     }
 
+    /// Bits that backward needs of each element of the input.
+    pub(super) fn saved_bits(self) -> u64 {
+        match self {
+            // The sign, and the mask of the clip surrogate.
+            Self::Sign(surrogate) if surrogate.name == "clip" => 2,
+            Self::Sign(_) => 33,
+            Self::Float | Self::Relu => 32,
+        }
+    }
+
     /// For summaries.
     pub fn name(self) -> &'static str {
-        if self.is_binary() { "sign" } else { "float" }
+        match self {
+            Self::Float => "float",
+            Self::Relu => "relu",
+            Self::Sign(_) => "sign",
+        }
     }
 }

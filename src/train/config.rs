@@ -4,7 +4,7 @@ use super::optimizer_config::{OptimizerConfig, OptimizerTable};
 use super::session::{Loss, Rules};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
-use crate::nn::{ModelSpec, PixelScale};
+use crate::nn::{MODELS, ModelSpec, PixelScale};
 use crate::optim::{BinaryRule, FloatRule, Knob};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,13 +27,19 @@ pub struct Settings {
     /// Train on so many images only, balanced over the classes
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub limit: Option<usize>,
-    /// Model: mlp [default: mlp]
+    /// Model: mlp, binarynet, binarynet-bop, vgg-small, resnet20, birealnet20, resnet18, birealnet18, reactnet18, reactnet-a [default: mlp]
     #[cfg_attr(feature = "cli", arg(long))]
     pub model: Option<String>,
     /// Units of the hidden layers [default: 4096,4096,4096; on digits 512,512]
     #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "N,N,..."))]
     pub hidden: Option<Vec<usize>>,
-    /// Stands in for the derivative of sign: identity, clip, polynomial, swish, tanh [default: clip]
+    /// Factor of the channels of every layer of a network with convolutions [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FACTOR"))]
+    pub width: Option<f64>,
+    /// The network with float weights and ReLU for sign: what the binary one is compared with
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true))]
+    pub float: Option<bool>,
+    /// Stands in for the derivative of sign: identity, clip, polynomial, swish, tanh [default: as published]
     #[cfg_attr(feature = "cli", arg(long))]
     pub surrogate: Option<String>,
     /// Loss: cross-entropy, squared-hinge [default: cross-entropy]
@@ -134,6 +140,8 @@ impl Settings {
             limit: self.limit.or(other.limit),
             model: self.model.or(other.model),
             hidden: self.hidden.or(other.hidden),
+            width: self.width.or(other.width),
+            float: self.float.or(other.float),
             surrogate: self.surrogate.or(other.surrogate),
             loss: self.loss.or(other.loss),
             label_smoothing: self.label_smoothing.or(other.label_smoothing),
@@ -226,13 +234,17 @@ impl Settings {
         let dataset = self.dataset.unwrap_or_else(|| "digits".into());
         let digits = dataset == "digits";
         let hidden = self.hidden.unwrap_or_else(|| if digits { vec![512; 2] } else { vec![4096; 3] });
+        let model = self.model.unwrap_or_else(|| "mlp".into());
+        let zoo = MODELS.iter().find(|zoo| zoo.name == model);
         let config = TrainConfig {
             dataset,
             data_dir: self.data_dir,
             limit: self.limit,
-            model: self.model.unwrap_or_else(|| "mlp".into()),
+            surrogate: self.surrogate.unwrap_or_else(|| zoo.map_or("clip", |zoo| zoo.surrogate).into()),
+            model,
             hidden,
-            surrogate: self.surrogate.unwrap_or_else(|| "clip".into()),
+            width: self.width.unwrap_or(1.0),
+            float: self.float.unwrap_or(false),
             loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
             label_smoothing: self.label_smoothing.unwrap_or(0.0),
             batch_size: self.batch_size.unwrap_or(100),
@@ -266,6 +278,10 @@ pub struct TrainConfig {
     pub model: String,
     /// Units of the hidden layers.
     pub hidden: Vec<usize>,
+    /// Factor of the channels of every layer.
+    pub width: f64,
+    /// Whether weights are floats and ReLU stands for sign.
+    pub float: bool,
     /// Stands in for the derivative of sign.
     pub surrogate: String,
     /// Loss.
@@ -310,7 +326,7 @@ impl TrainConfig {
         }
         self.loss()?;
         self.rules()?;
-        self.model_spec([1, 1, 1], 2, 1).build()?;
+        self.model_spec([1, 1, 1], 2, 1).check()?;
         Ok(())
     }
 
@@ -331,7 +347,9 @@ impl TrainConfig {
             hidden: self.hidden.clone(),
             input,
             classes,
-            surrogate: self.surrogate.clone(),
+            width: self.width,
+            float: self.float,
+            surrogate: Some(self.surrogate.clone()),
             pixels: PixelScale::to_unit(pixel_max),
         }
     }

@@ -1,0 +1,102 @@
+//! Convolution, with binary or float input and binary or float weights.
+
+use super::layer::{Builder, Cost, Layer, Shape, features};
+use super::quantizer::Quantizer;
+use crate::error::Result;
+use crate::graph::{Init, Role, Value};
+use crate::ops::image_of;
+use crate::ops::{ByChannel, ConvBits, ConvFloat, ConvShape, ConvWeights, PadValue, UnpackSigns, Window, weight_type};
+use crate::tensor::{DType, Layout, TensorType};
+use std::sync::Arc;
+
+/// y(p, o) = sum over taps t and channels c of q(x)(p + t, c) * w(t, o, c) on images; no bias, since batch norm follows.
+///
+/// The parameter `weight` is `[kernel height, kernel width, channels, input channels / groups]`: packed signs where it is binary (drawn at
+/// random, each sign with probability one half), else floats, uniform in +-1 / sqrt(inputs of an output) (PyTorch's default). Where both
+/// operands are signs the product is xor and popcount; where one is, or groups cut words of channels, signs are unpacked to floats.
+#[derive(Clone, Copy, Debug)]
+pub struct Conv {
+    /// Kernel, stride, dilation, padding; output channels, groups, and what padding reads.
+    pub geometry: ConvShape,
+    /// How it sees its input.
+    pub input: Quantizer,
+    /// How it sees its weights.
+    pub weight: Quantizer,
+    /// A learned scale for each output channel (parameter `scale`, from 1), as XNOR-Net has one; batch norm makes it superfluous.
+    pub scale: bool,
+}
+
+impl Conv {
+    /// One group, padding that is absent.
+    pub const fn new(channels: usize, window: Window, input: Quantizer, weight: Quantizer) -> Self {
+        let geometry = ConvShape { window, channels, groups: 1, pad: PadValue::Zero };
+        Self { geometry, input, weight, scale: false }
+    }
+
+    fn product(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
+        let image = image_of(&format!("layer `{}`", builder.name), builder.graph.ty(x))?;
+        let geometry = self.geometry.on(&format!("layer `{}`", builder.name), image)?;
+        let x = builder.quantise(x, self.input)?;
+        let dtype = if self.weight.is_binary() { DType::Bits } else { DType::F32 };
+        let ty = weight_type(dtype, &self.geometry, image[3]);
+        let inputs = (ty.columns() * self.geometry.window.taps()) as f32;
+        let (role, init) = match dtype {
+            DType::Bits => (Role::Binary, Init::Signs),
+            _ => (Role::Float, Init::Uniform(1.0 / inputs.sqrt())),
+        };
+        let weight = builder.parameter("weight", ty, role, init);
+        let graph = &mut *builder.graph;
+        if self.input.is_binary() && self.weight.is_binary() && geometry.is_aligned() {
+            let packed = graph.push(Arc::new(ConvWeights(self.geometry)), &[weight], &[])?;
+            return graph.push1(ConvBits(self.geometry), &[x, weight, packed[0], packed[1]], &[]);
+        }
+        let x = if self.input.is_binary() { graph.push1(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
+        let weight =
+            if self.weight.is_binary() { graph.push1(UnpackSigns(Layout::Rows), &[weight], &[])? } else { weight };
+        graph.push1(ConvFloat(self.geometry), &[x, weight], &[])
+    }
+}
+
+impl Layer for Conv {
+    fn kind(&self) -> &'static str {
+        "conv"
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
+        let y = self.product(builder, x)?;
+        if !self.scale {
+            return Ok(y);
+        }
+        let vector = TensorType::plain(DType::F32, &[self.geometry.channels]);
+        let scale = builder.parameter("scale", vector, Role::Float, Init::Fill(1.0));
+        builder.graph.push1(ByChannel::Scale, &[y, scale], &[])
+    }
+
+    fn shape(&self, [height, width, channels]: Shape) -> Result<Shape> {
+        let g = self.geometry.on("conv", [1, height, width, channels])?;
+        Ok([g.out_height as usize, g.out_width as usize, self.geometry.channels])
+    }
+
+    fn cost(&self, input: Shape) -> Cost {
+        let Ok(output) = self.shape(input) else { return Cost::default() };
+        let weights = (self.geometry.window.taps() * self.geometry.channels * input[2] / self.geometry.groups) as u64;
+        let macs = weights * (output[0] * output[1]) as u64;
+        let (binary, both) = (self.weight.is_binary(), self.weight.is_binary() && self.input.is_binary());
+        let scales = if self.scale { self.geometry.channels as u64 } else { 0 };
+        Cost {
+            weights_1bit: if binary { weights } else { 0 },
+            weights_32bit: if binary { 0 } else { weights } + scales,
+            macs_1bit: if both { macs } else { 0 },
+            macs_32bit: if both { 0 } else { macs },
+            saved_bits: features(input) * self.input.saved_bits(),
+        }
+    }
+
+    fn precision(&self) -> String {
+        format!("{} x {}", self.input.name(), self.weight.name())
+    }
+
+    fn is_spatial(&self) -> bool {
+        true
+    }
+}

@@ -1,0 +1,180 @@
+//! Layers in order, and branches that join again.
+
+use super::layer::{Builder, Cost, Layer, Shape};
+use crate::error::{Error, Result};
+use crate::graph::Value;
+use crate::ops::{Add, ShiftChannels};
+
+/// Layers in order. Each is named for its kind and its number among its kind: `dense1`, `norm1`, `dense2`. An empty one is the identity.
+#[derive(Debug, Default)]
+pub struct Sequence {
+    layers: Vec<(String, Box<dyn Layer>)>,
+}
+
+impl Sequence {
+    /// No layer yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a layer.
+    pub fn push(&mut self, layer: impl Layer + 'static) -> &mut Self {
+        let number = 1 + self.layers.iter().filter(|(_, l)| l.kind() == layer.kind()).count();
+        self.layers.push((format!("{}{number}", layer.kind()), Box::new(layer)));
+        self
+    }
+
+    /// The same, by value.
+    pub fn with(mut self, layer: impl Layer + 'static) -> Self {
+        self.push(layer);
+        self
+    }
+
+    /// The layers by name.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
+        self.layers.iter().map(|(name, layer)| (name.as_str(), layer.as_ref()))
+    }
+
+    /// Adds the nodes of all layers, named `prefix` and their own name.
+    pub fn build(&self, builder: &mut Builder<'_>, prefix: &str, x: Value) -> Result<Value> {
+        self.layers().try_fold(x, |x, (name, layer)| {
+            let name = format!("{prefix}{name}");
+            builder.graph.enter(&name);
+            layer.build(&mut Builder { graph: builder.graph, mode: builder.mode, name: &name }, x)
+        })
+    }
+
+    /// Shape of the output.
+    pub fn shape(&self, input: Shape) -> Result<Shape> {
+        self.layers().try_fold(input, |shape, (name, layer)| {
+            layer.shape(shape).map_err(|error| match error {
+                Error::Shape { op, expected, got } => {
+                    Error::Shape { op: format!("{op} of layer `{name}`"), expected, got }
+                }
+                other => other,
+            })
+        })
+    }
+
+    /// What all layers cost.
+    pub fn cost(&self, input: Shape) -> Cost {
+        let (mut total, mut shape) = (Cost::default(), input);
+        for (_, layer) in self.layers() {
+            total += layer.cost(shape);
+            shape = layer.shape(shape).unwrap_or(shape);
+        }
+        total
+    }
+
+    fn precision(&self) -> Option<String> {
+        self.layers().map(|(_, layer)| layer.precision()).find(|precision| precision != "float")
+    }
+
+    fn is_spatial(&self) -> bool {
+        self.layers().next().is_some_and(|(_, layer)| layer.is_spatial())
+    }
+}
+
+/// y = main(x) + shortcut(x) (He et al. 2016). Names of the layers inside: `residual1.conv1`, `residual1.shortcut.conv1`.
+#[derive(Debug, Default)]
+pub struct Residual {
+    /// The layers around which the shortcut goes.
+    pub main: Sequence,
+    /// The shortcut; empty, it is x itself.
+    pub shortcut: Sequence,
+}
+
+impl Layer for Residual {
+    fn kind(&self) -> &'static str {
+        "residual"
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
+        let name = builder.name.to_string();
+        let main = self.main.build(builder, &format!("{name}."), x)?;
+        let shortcut = self.shortcut.build(builder, &format!("{name}.shortcut."), x)?;
+        builder.graph.enter(&name);
+        builder.graph.push1(Add, &[main, shortcut], &[])
+    }
+
+    fn shape(&self, input: Shape) -> Result<Shape> {
+        let (main, shortcut) = (self.main.shape(input)?, self.shortcut.shape(input)?);
+        if main != shortcut {
+            return Err(Error::shape("residual", format!("a shortcut of {main:?}"), format!("{shortcut:?}")));
+        }
+        Ok(main)
+    }
+
+    fn cost(&self, input: Shape) -> Cost {
+        let mut cost = self.main.cost(input);
+        cost += self.shortcut.cost(input);
+        cost
+    }
+
+    fn precision(&self) -> String {
+        self.main.precision().unwrap_or_else(|| "float".into())
+    }
+
+    fn is_spatial(&self) -> bool {
+        self.main.is_spatial()
+    }
+}
+
+/// The outputs of several branches side by side, in their channels. Names of the layers inside: `concat1.1.conv1`.
+#[derive(Debug, Default)]
+pub struct Concat(pub Vec<Sequence>);
+
+impl Layer for Concat {
+    fn kind(&self) -> &'static str {
+        "concat"
+    }
+
+    fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
+        let name = builder.name.to_string();
+        let mut parts = Vec::new();
+        for (i, branch) in self.0.iter().enumerate() {
+            parts.push(branch.build(builder, &format!("{name}.{}.", i + 1), x)?);
+        }
+        builder.graph.enter(&name);
+        let channels = parts.iter().map(|&part| builder.graph.ty(part).columns()).sum();
+        let mut whole: Option<Value> = None;
+        let mut first = 0;
+        for part in parts {
+            let width = builder.graph.ty(part).columns();
+            let shift = ShiftChannels { channels, offset: -(first as isize) };
+            let moved = builder.graph.push1(shift, &[part], &[])?;
+            whole = Some(match whole {
+                Some(whole) => builder.graph.push1(Add, &[whole, moved], &[])?,
+                None => moved,
+            });
+            first += width;
+        }
+        whole.ok_or_else(|| Error::shape(format!("layer `{name}`"), "at least 1 branch", 0))
+    }
+
+    fn shape(&self, input: Shape) -> Result<Shape> {
+        let shapes = self.0.iter().map(|branch| branch.shape(input)).collect::<Result<Vec<Shape>>>()?;
+        let Some([height, width, _]) = shapes.first().copied() else {
+            return Err(Error::shape("concat", "at least 1 branch", 0));
+        };
+        if let Some(other) = shapes.iter().find(|shape| shape[..2] != [height, width]) {
+            return Err(Error::shape("concat", format!("branches of {height}x{width}"), format!("{other:?}")));
+        }
+        Ok([height, width, shapes.iter().map(|shape| shape[2]).sum()])
+    }
+
+    fn cost(&self, input: Shape) -> Cost {
+        self.0.iter().fold(Cost::default(), |mut total, branch| {
+            total += branch.cost(input);
+            total
+        })
+    }
+
+    fn precision(&self) -> String {
+        self.0.iter().find_map(Sequence::precision).unwrap_or_else(|| "float".into())
+    }
+
+    fn is_spatial(&self) -> bool {
+        self.0.first().is_some_and(Sequence::is_spatial)
+    }
+}

@@ -1,0 +1,97 @@
+//! The networks of the zoo: their exact number of binary weights, and that a step of each trains, on both engines.
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
+mod support;
+
+use plusminus::data::Batch;
+use plusminus::nn::{MODELS, ModelSpec};
+use plusminus::optim::{BinaryRule, FloatRule};
+use plusminus::runtime::{CpuEngine, Engine};
+use plusminus::tensor::Stream;
+use plusminus::train::{Loss, Rules, Session};
+
+fn rules() -> Rules {
+    Rules {
+        binary: Box::new(BinaryRule::named("cema").unwrap().with::<f32>([]).unwrap()),
+        float: (FloatRule::named("adam").unwrap().make)(1e-2, "constant".parse().unwrap()).unwrap(),
+    }
+}
+
+#[test]
+fn binary_weights_are_those_published() {
+    for zoo in &MODELS {
+        let spec = ModelSpec::new(zoo.name, zoo.input, zoo.classes);
+        let total = spec.build().unwrap().summary().total;
+        assert_eq!(total.weights_1bit, zoo.weights_1bit, "{}", zoo.name);
+        let float = ModelSpec { float: true, ..spec }.build().unwrap().summary().total;
+        assert_eq!((float.weights_1bit, float.macs_1bit), (0, 0), "{} of floats", zoo.name);
+        assert_eq!(float.weights_32bit, total.weights_32bit + total.weights_1bit, "{} of floats", zoo.name);
+    }
+    // Published beside them: the real 1x1 shortcuts of Bi-Real Net, and the stem and classifier of ReActNet-A.
+    let summary = |name: &str| ModelSpec::new(name, [224, 224, 3], 1000).build().unwrap().summary();
+    let rows = summary("reactnet-a").rows;
+    assert_eq!(rows[0].cost.weights_32bit, 864);
+    let classifier: u64 = rows[rows.len() - 2..].iter().map(|row| row.cost.weights_32bit).sum();
+    assert_eq!(classifier, 1_025_000);
+    let floats = |row: &plusminus::nn::SummaryRow| row.cost.weights_32bit;
+    let shortcuts: u64 = summary("birealnet18").rows.iter().filter(|r| r.layer.starts_with("residual")).map(floats).sum();
+    // Batch norm has four vectors: around every convolution, and behind every shortcut.
+    let norms: u64 = [64, 128, 256, 512].map(|c| 4 * 4 * c).iter().sum::<u64>() + 4 * (128 + 256 + 512);
+    assert_eq!(shortcuts - norms, 172_032);
+}
+
+/// One batch again and again: the loss falls, weights flip.
+fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
+    let model = spec.build().unwrap();
+    let batch = 8;
+    let mut session =
+        pollster::block_on(Session::new(&model, Loss::CrossEntropy(0.0), Some(rules()), batch, 1, engine)).unwrap();
+    let stream = Stream::new(3, "pixels");
+    let batch = Batch {
+        pixels: (0..(batch * model.features()).div_ceil(4) as u64).map(|i| stream.word(i)).collect(),
+        labels: (0..batch as u64).map(|i| stream.below(1000 + i, spec.classes as u32)).collect(),
+        valid: batch as u32,
+    };
+    let mut run = |first: u64, count: u64| {
+        for step in first..first + count {
+            pollster::block_on(session.train(&batch, step, 100)).unwrap();
+        }
+        let read_back = session.read_back().unwrap();
+        let interval = pollster::block_on(session.interval(read_back)).unwrap().expect("a finite loss");
+        assert!(interval.flips.iter().sum::<u64>() > 0 || spec.float, "{}: no weight flipped", spec.model);
+        interval.mean_loss()
+    };
+    (run(0, 1), run(1, steps))
+}
+
+fn small(name: &str, float: bool) -> ModelSpec {
+    let zoo = MODELS.iter().find(|zoo| zoo.name == name).unwrap();
+    // Shrunk as far as every layer still has something to do.
+    let input = if zoo.input[0] == 224 { [64, 64, 3] } else { zoo.input };
+    ModelSpec { hidden: vec![40, 33], width: 0.125, float, ..ModelSpec::new(name, input, 10) }
+}
+
+#[test]
+fn every_network_learns_a_batch() {
+    for zoo in &MODELS {
+        for float in [false, true] {
+            let (first, last) = learns(&small(zoo.name, float), Box::new(CpuEngine::new(Some(2)).unwrap()), 12);
+            println!("{} float {float}: {first:.3} to {last:.3}", zoo.name);
+            assert!(last < first, "{} float {float}: the loss went from {first} to {last}", zoo.name);
+        }
+    }
+}
+
+/// The engines take the same first step; one network with every kind of layer that the zoo has, one with pooling before batch norm.
+#[test]
+fn engines_agree_on_a_step() {
+    for name in ["binarynet", "resnet18", "reactnet-a"] {
+        let spec = small(name, false);
+        let Some(engine) = support::gpu() else { return };
+        let on_gpu = learns(&spec, Box::new(engine), 1);
+        let on_cpu = learns(&spec, Box::new(CpuEngine::new(Some(2)).unwrap()), 1);
+        println!("{name}: cpu {on_cpu:?}, gpu {on_gpu:?}");
+        assert!((on_gpu.0 - on_cpu.0).abs() < 1e-3 * on_cpu.0.abs(), "{name}: first losses {} and {}", on_cpu.0, on_gpu.0);
+    }
+}

@@ -10,10 +10,11 @@ use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
     Activation, ActivationBackward, Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
     ByChannelBackward, ChannelSums, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat, ConvFloatInput,
-    ConvFloatWeight, ConvShape, ConvWeights, EPSILON, Flatten, FloatBits, FloatBitsTransposed, MOMENTUM, Matmul,
-    MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, Normalise, PadValue,
-    SURROGATES, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
-    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
+    ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, EPSILON, Flatten, FloatBits,
+    FloatBitsTransposed, MOMENTUM, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward, MeanLoss, MeanPool,
+    MeanPoolBackward, Normalise, PadValue, SURROGATES, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
+    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
+    XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -906,6 +907,37 @@ fn loss_cases() -> Vec<Case> {
                 .input(panels(m, classes), &z)
                 .input(words(m), &labels)
                 .expect(dz, Compare::Float(4.0)),
+        );
+        let (weight, temperature) = (0.75, 2.0);
+        let taught = Matrix::reals(m, classes, 4.0, "t");
+        let soft = |z: &Matrix, r: usize, c: usize, heat: f64| {
+            (z.at(r, c) / heat).exp() / (0..classes).map(|c| (z.at(r, c) / heat).exp()).sum::<f64>()
+        };
+        let loss = Matrix::from_fn(1, m, |_, r| {
+            let by_label: f64 = (0..classes).map(|c| -target(r, c) * soft(&z, r, c, 1.0).ln()).sum();
+            let by_teacher: f64 =
+                (0..classes).map(|c| -soft(&taught, r, c, temperature) * soft(&z, r, c, temperature).ln()).sum();
+            let mixed = (1.0 - weight) * by_label + weight * temperature.powi(2) * by_teacher;
+            if r < valid { mixed } else { 0.0 }
+        });
+        let op = Distillation { smoothing, weight: weight as f32, temperature: temperature as f32 };
+        let inputs = |case: Case| {
+            case.valid(valid).input(panels(m, classes), &z).input(words(m), &labels).input(panels(m, classes), &taught)
+        };
+        cases.push(
+            inputs(Case::new(name("distillation"), op))
+                .update(words(classes), &before)
+                .expect(Matrix::from_fn(1, classes, |_, c| before.at(0, c) + hits(c)), Compare::Exact)
+                .expect(loss, Compare::Float(200.0 + 4.0 * classes as f64)),
+        );
+        let dz = Matrix::from_fn(m, classes, |r, c| {
+            let by_teacher = soft(&z, r, c, temperature) - soft(&taught, r, c, temperature);
+            let by_label = soft(&z, r, c, 1.0) - target(r, c);
+            share(r, (1.0 - weight) * by_label + weight * temperature * by_teacher)
+        });
+        cases.push(
+            inputs(Case::new(name("distillation_backward"), DistillationBackward(op)))
+                .expect(dz, Compare::Float(100.0)),
         );
         cases.extend(mean_loss_cases(m, valid));
     }

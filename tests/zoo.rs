@@ -35,7 +35,8 @@ fn binary_weights_are_those_published() {
     let classifier: u64 = rows[rows.len() - 2..].iter().map(|row| row.cost.weights_32bit).sum();
     assert_eq!(classifier, 1_025_000);
     let floats = |row: &plusminus::nn::SummaryRow| row.cost.weights_32bit;
-    let shortcuts: u64 = summary("birealnet18").rows.iter().filter(|r| r.layer.starts_with("residual")).map(floats).sum();
+    let shortcuts: u64 =
+        summary("birealnet18").rows.iter().filter(|r| r.layer.starts_with("residual")).map(floats).sum();
     // Batch norm has four vectors: around every convolution, and behind every shortcut.
     let norms: u64 = [64, 128, 256, 512].map(|c| 4 * 4 * c).iter().sum::<u64>() + 4 * (128 + 256 + 512);
     assert_eq!(shortcuts - norms, 172_032);
@@ -92,6 +93,11 @@ fn engines_agree_on_a_step() {
         let on_gpu = learns(&spec, Box::new(engine), 1);
         let on_cpu = learns(&spec, Box::new(CpuEngine::new(Some(2)).unwrap()), 1);
         println!("{name}: cpu {on_cpu:?}, gpu {on_gpu:?}");
-        assert!((on_gpu.0 - on_cpu.0).abs() < 1e-3 * on_cpu.0.abs(), "{name}: first losses {} and {}", on_cpu.0, on_gpu.0);
+        assert!(
+            (on_gpu.0 - on_cpu.0).abs() < 1e-3 * on_cpu.0.abs(),
+            "{name}: first losses {} and {}",
+            on_cpu.0,
+            on_gpu.0
+        );
     }
 }

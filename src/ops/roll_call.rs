@@ -1,8 +1,8 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
 use super::{
-    activation, add, batch_norm, by_channel, conv_bits, conv_float, conv_weights, flatten, float_bits, matmul,
-    mean_loss, normalise, pool, shift_channels, sign, softmax_cross_entropy, squared_hinge, transpose_bits,
+    activation, add, batch_norm, by_channel, conv_bits, conv_float, conv_weights, distillation, flatten, float_bits,
+    matmul, mean_loss, normalise, pool, shift_channels, sign, softmax_cross_entropy, squared_hinge, transpose_bits,
     unpack_signs, xnor_matmul,
 };
 use crate::runtime::Kernel;
@@ -29,6 +29,8 @@ pub static KERNELS: &[&Kernel] = &[
     &conv_float::CONV_FLOAT_INPUT,
     &conv_float::CONV_FLOAT_WEIGHT,
     &conv_weights::CONV_WEIGHTS,
+    &distillation::FORWARD,
+    &distillation::BACKWARD,
     &flatten::FLATTEN,
     &flatten::UNFLATTEN,
     &float_bits::FLOAT_BITS,

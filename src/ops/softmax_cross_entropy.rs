@@ -84,15 +84,16 @@ impl Op for SoftmaxCrossEntropyBackward {
     }
 }
 
-fn target(params: &Params, class: usize, label: usize) -> f32 {
-    params.smoothing / params.classes as f32 + if class == label { 1.0 - params.smoothing } else { 0.0 }
+/// What a class should have, of a smoothed label.
+pub(super) fn target(smoothing: f32, classes: usize, class: usize, label: usize) -> f32 {
+    smoothing / classes as f32 + if class == label { 1.0 - smoothing } else { 0.0 }
 }
 
-/// max z and sum of exp(z - max) of a row.
-fn normaliser(z: &[f32], rows: usize, row: usize, classes: usize) -> (f32, f32) {
+/// max z and sum of exp((z - max) / temperature) of a row.
+pub(super) fn normaliser(z: &[f32], rows: usize, row: usize, classes: usize, temperature: f32) -> (f32, f32) {
     let logits = || (0..classes).map(|c| z[number_at(rows, row, c)]);
     let top = logits().fold(f32::NEG_INFINITY, f32::max);
-    (top, logits().map(|z| (z - top).exp()).sum())
+    (top, logits().map(|z| ((z - top) / temperature).exp()).sum())
 }
 
 fn forward_twin(args: softmax_cross_entropy::Args<'_>) {
@@ -100,12 +101,12 @@ fn forward_twin(args: softmax_cross_entropy::Args<'_>) {
     let loss = args.loss;
     loss.fill(0.0);
     for (row, loss) in loss.iter_mut().enumerate().take(args.step.valid_rows as usize) {
-        let (top, sum) = normaliser(args.z, rows, row, classes);
+        let (top, sum) = normaliser(args.z, rows, row, classes, 1.0);
         let label = args.labels[row] as usize;
         let (mut expected, mut best) = (0.0, 0);
         for class in 0..classes {
             let z = args.z[number_at(rows, row, class)];
-            expected += target(args.params, class, label) * (z - top);
+            expected += target(args.params.smoothing, classes, class, label) * (z - top);
             if z > args.z[number_at(rows, row, best)] {
                 best = class;
             }
@@ -123,11 +124,12 @@ fn backward_twin(args: softmax_cross_entropy_backward::Args<'_>) {
     let dz = args.dz;
     dz.fill(0.0);
     for row in 0..valid {
-        let (top, sum) = normaliser(args.z, rows, row, classes);
+        let (top, sum) = normaliser(args.z, rows, row, classes, 1.0);
         let label = args.labels[row] as usize;
         for class in 0..classes {
             let i = number_at(rows, row, class);
-            dz[i] = ((args.z[i] - top).exp() / sum - target(args.params, class, label)) / valid as f32;
+            dz[i] =
+                ((args.z[i] - top).exp() / sum - target(args.params.smoothing, classes, class, label)) / valid as f32;
         }
     }
 }

@@ -1,0 +1,113 @@
+// distillation: the cross-entropy against labels (softmax_cross_entropy) mixed with that against a teacher's softmax at temperature T,
+// loss[r] = (1 - w) CE(z, labels) + w T^2 (-sum_c softmax(t / T)[c] log softmax(z / T)[c])   (Hinton et al. 2015, section 2),
+// dz = ((1 - w) (softmax(z) - target) + w T (softmax(z / T) - softmax(t / T))) / samples. With w 1 and T 1 it is ReActNet's loss.
+// import: index, step
+
+struct Params {
+    rows: u32,
+    classes: u32,
+    smoothing: f32,   // of the labels
+    weight: f32,      // w, the teacher's share
+    temperature: f32, // T
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+@group(0) @binding(0) var<storage, read> z: array<f32>;                     // logits, [classes/32][rows][32]
+@group(0) @binding(1) var<storage, read> teacher: array<f32>;               // the teacher's, as z
+@group(0) @binding(2) var<storage, read> labels: array<u32>;                // [rows]
+@group(0) @binding(3) var<storage, read_write> loss: array<f32>;            // [rows]
+@group(0) @binding(4) var<storage, read_write> correct: array<atomic<u32>>; // [classes]
+@group(0) @binding(5) var<storage, read_write> dz: array<f32>;              // as z
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+
+// Largest logit and the sum of exp((z - largest) / temperature), of the student or of the teacher.
+fn student_norm(row: u32, temperature: f32) -> vec2<f32> {
+    let classes = loop_bound(params.classes, arrayLength(&z));
+    var top = z[panel_index(params.rows, row, 0u)];
+    for (var c = 1u; c < classes; c++) {
+        top = max(top, z[panel_index(params.rows, row, c)]);
+    }
+    var sum = 0.0;
+    for (var c = 0u; c < classes; c++) {
+        sum += exp((z[panel_index(params.rows, row, c)] - top) / temperature);
+    }
+    return vec2<f32>(top, sum);
+}
+
+fn teacher_norm(row: u32) -> vec2<f32> {
+    let classes = loop_bound(params.classes, arrayLength(&teacher));
+    var top = teacher[panel_index(params.rows, row, 0u)];
+    for (var c = 1u; c < classes; c++) {
+        top = max(top, teacher[panel_index(params.rows, row, c)]);
+    }
+    var sum = 0.0;
+    for (var c = 0u; c < classes; c++) {
+        sum += exp((teacher[panel_index(params.rows, row, c)] - top) / params.temperature);
+    }
+    return vec2<f32>(top, sum);
+}
+
+fn target_of(c: u32, label: u32) -> f32 {
+    return params.smoothing / f32(params.classes) + select(0.0, 1.0 - params.smoothing, c == label);
+}
+
+// An invocation has one row.
+@compute @workgroup_size(THREADS)
+fn distillation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let row = linear_group(group, groups) * THREADS + local;
+    if (row >= params.rows) {
+        return;
+    }
+    if (row >= step.valid_rows) {
+        loss[row] = 0.0;
+        return;
+    }
+    let plain = student_norm(row, 1.0);
+    let warm = student_norm(row, params.temperature);
+    let taught = teacher_norm(row);
+    let label = labels[row];
+    let classes = loop_bound(params.classes, arrayLength(&z));
+    var by_label = 0.0;
+    var by_teacher = 0.0;
+    var best = 0u;
+    for (var c = 0u; c < classes; c++) {
+        let i = panel_index(params.rows, row, c);
+        by_label += target_of(c, label) * (z[i] - plain.x);
+        by_teacher += exp((teacher[i] - taught.x) / params.temperature) / taught.y * ((z[i] - warm.x) / params.temperature);
+        if (z[i] > z[panel_index(params.rows, row, best)]) {
+            best = c;
+        }
+    }
+    let squared = params.temperature * params.temperature;
+    loss[row] = (1.0 - params.weight) * (log(plain.y) - by_label) + params.weight * squared * (log(warm.y) - by_teacher);
+    if (best == label) {
+        atomicAdd(&correct[label], 1u);
+    }
+}
+
+// An invocation has one row, tail lanes too (they are 0).
+@compute @workgroup_size(THREADS)
+fn distillation_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let row = linear_group(group, groups) * THREADS + local;
+    if (row >= params.rows) {
+        return;
+    }
+    let plain = student_norm(row, 1.0);
+    let warm = student_norm(row, params.temperature);
+    let taught = teacher_norm(row);
+    let lanes = loop_bound((params.classes + 31u) / 32u * 32u, arrayLength(&z));
+    let inside = row < step.valid_rows;
+    for (var c = 0u; c < lanes; c++) {
+        let i = panel_index(params.rows, row, c);
+        let by_label = exp(z[i] - plain.x) / plain.y - target_of(c, labels[row]);
+        let student = exp((z[i] - warm.x) / params.temperature) / warm.y;
+        let by_teacher = student - exp((teacher[i] - taught.x) / params.temperature) / taught.y;
+        let value = (1.0 - params.weight) * by_label + params.weight * params.temperature * by_teacher;
+        dz[i] = select(0.0, value / f32(step.valid_rows), inside && c < params.classes);
+    }
+}

@@ -12,6 +12,7 @@ fn main() -> Result<()> {
     // The four cases, 25 times each. Dark is -1 for the network, bright is +1.
     let cases = [([0, 0], 0), ([0, 255], 1), ([255, 0], 1), ([255, 255], 0)].repeat(25);
     let samples = InMemory {
+        shape: [1, 2, 1],
         pixels: cases.iter().flat_map(|(pixels, _)| *pixels).collect(),
         labels: cases.iter().map(|(_, label)| *label).collect(),
     };

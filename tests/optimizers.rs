@@ -193,7 +193,7 @@ fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engi
 /// Two pixels of 0 or 1; the label is whether they differ.
 fn xor() -> Data {
     let all = |copies: usize| {
-        let mut part = InMemory::default();
+        let mut part = InMemory::new([1, 2, 1]);
         for i in 0..4 * copies {
             let pixels = [(i & 1) as u8, (i >> 1 & 1) as u8];
             part.pixels.extend(pixels);

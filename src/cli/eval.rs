@@ -19,7 +19,7 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let (engine, _) = runtime::open(&config.device, config.threads).await?;
     let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;
     session.set_weights(&weights)?;
-    let loader = Loader::new(data.test.clone(), config.batch_size, model.features());
+    let loader = Loader::new(data.test.clone(), config.batch_size);
     let evaluation = session.evaluate(loader.epoch(None)).await?;
     let share = |class: usize| evaluation.correct[class] as f64 / evaluation.samples[class].max(1) as f64;
     if common.json {

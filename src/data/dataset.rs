@@ -1,9 +1,13 @@
 //! The contract of a data set: so many images of bytes, each with a label.
 
+use crate::error::Result;
 use std::sync::Arc;
 
-/// Images and labels by index. What an image is (shape, range) stands in [`Data`].
+/// Images and labels by index.
 pub trait Dataset: Send + Sync {
+    /// Height, width, channels of every image.
+    fn shape(&self) -> [usize; 3];
+
     /// Samples.
     fn len(&self) -> usize;
 
@@ -12,29 +16,43 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// Writes image `index`: height x width x channels bytes, channel last.
-    fn image(&self, index: usize, out: &mut [u8]);
+    /// Writes image `index`: height x width x channels bytes, channel last. An error ends the training that asked.
+    fn image(&self, index: usize, out: &mut [u8]) -> Result<()>;
 
     /// Label of image `index`.
     fn label(&self, index: usize) -> u32;
 }
 
 /// Images in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct InMemory {
+    /// Height, width, channels.
+    pub shape: [usize; 3],
     /// Image after image.
     pub pixels: Vec<u8>,
     /// One an image.
     pub labels: Vec<u32>,
 }
 
+impl InMemory {
+    /// No images of a shape.
+    pub fn new(shape: [usize; 3]) -> Self {
+        Self { shape, pixels: Vec::new(), labels: Vec::new() }
+    }
+}
+
 impl Dataset for InMemory {
+    fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
     fn len(&self) -> usize {
         self.labels.len()
     }
 
-    fn image(&self, index: usize, out: &mut [u8]) {
+    fn image(&self, index: usize, out: &mut [u8]) -> Result<()> {
         out.copy_from_slice(&self.pixels[index * out.len()..][..out.len()]);
+        Ok(())
     }
 
     fn label(&self, index: usize) -> u32 {
@@ -61,12 +79,16 @@ impl Subset {
 }
 
 impl Dataset for Subset {
+    fn shape(&self) -> [usize; 3] {
+        self.of.shape()
+    }
+
     fn len(&self) -> usize {
         self.samples.len()
     }
 
-    fn image(&self, index: usize, out: &mut [u8]) {
-        self.of.image(self.samples[index], out);
+    fn image(&self, index: usize, out: &mut [u8]) -> Result<()> {
+        self.of.image(self.samples[index], out)
     }
 
     fn label(&self, index: usize) -> u32 {
@@ -111,12 +133,15 @@ mod tests {
 
     #[test]
     fn a_limit_is_balanced() {
-        let all: Arc<dyn Dataset> =
-            Arc::new(InMemory { pixels: (0..20).collect(), labels: [vec![0; 6], vec![1; 4]].concat() });
+        let all: Arc<dyn Dataset> = Arc::new(InMemory {
+            shape: [1, 2, 1],
+            pixels: (0..20).collect(),
+            labels: [vec![0; 6], vec![1; 4]].concat(),
+        });
         let some = Subset::balanced(all.clone(), 4, 2);
         assert_eq!((0..4).map(|i| some.label(i)).collect::<Vec<_>>(), [0, 1, 0, 1]);
         let mut image = [0; 2];
-        some.image(1, &mut image);
+        some.image(1, &mut image).unwrap();
         assert_eq!(image, [12, 13]);
         assert_eq!(Subset::balanced(all, 100, 2).len(), 10);
     }

@@ -21,7 +21,7 @@ pub fn digits() -> Data {
         .collect();
     let order = shuffled(rows.len(), Stream::new(0, "digits.split"));
     let split = |order: &[u32]| {
-        let mut part = InMemory::default();
+        let mut part = InMemory::new([8, 8, 1]);
         for &i in order {
             part.pixels.extend(&rows[i as usize][..64]);
             part.labels.push(u32::from(rows[i as usize][64]));

@@ -1,6 +1,7 @@
 //! Batches: shuffled by seed, the last one padded, made ahead of the engine on a thread of their own.
 
 use super::dataset::Dataset;
+use crate::error::Result;
 use crate::tensor::{Stream, shuffled};
 use std::sync::Arc;
 
@@ -24,8 +25,9 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// Batches of `batch` images of `pixels` bytes.
-    pub fn new(dataset: Arc<dyn Dataset>, batch: usize, pixels: usize) -> Self {
+    /// Batches of `batch` images.
+    pub fn new(dataset: Arc<dyn Dataset>, batch: usize) -> Self {
+        let pixels = dataset.shape().iter().product();
         Self { dataset, batch, pixels }
     }
 
@@ -43,7 +45,7 @@ impl Loader {
         Batches::start(self.clone(), order)
     }
 
-    fn fill(&self, samples: &[u32], batch: &mut Batch) {
+    fn fill(&self, samples: &[u32], batch: &mut Batch) -> Result<()> {
         batch.pixels.clear();
         batch.pixels.resize((self.batch * self.pixels).div_ceil(4), 0);
         batch.labels.clear();
@@ -51,16 +53,17 @@ impl Loader {
         batch.valid = samples.len() as u32;
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut batch.pixels);
         for (row, (&sample, out)) in samples.iter().zip(bytes.chunks_exact_mut(self.pixels)).enumerate() {
-            self.dataset.image(sample as usize, out);
+            self.dataset.image(sample as usize, out)?;
             batch.labels[row] = self.dataset.label(sample as usize);
         }
+        Ok(())
     }
 }
 
 /// Batches made ahead: one is filled while another is trained on. Used batches are handed back and filled again.
 #[cfg(not(target_arch = "wasm32"))]
 pub struct Batches {
-    full: std::sync::mpsc::Receiver<Batch>,
+    full: std::sync::mpsc::Receiver<Result<Batch>>,
     empty: std::sync::mpsc::Sender<Batch>,
     filler: Option<std::thread::JoinHandle<()>>,
 }
@@ -77,9 +80,10 @@ impl Batches {
         let filler = std::thread::spawn(move || {
             for samples in order.chunks(loader.batch) {
                 let mut batch = used.try_recv().unwrap_or_default();
-                loader.fill(samples, &mut batch);
-                if send.send(batch).is_err() {
-                    return; // Nobody listens any more.
+                let filled = loader.fill(samples, &mut batch);
+                let failed = filled.is_err();
+                if send.send(filled.map(|()| batch)).is_err() || failed {
+                    return; // Nobody listens any more, or nothing more can be told.
                 }
             }
         });
@@ -95,9 +99,9 @@ impl Batches {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Iterator for Batches {
-    type Item = Batch;
+    type Item = Result<Batch>;
 
-    fn next(&mut self) -> Option<Batch> {
+    fn next(&mut self) -> Option<Result<Batch>> {
         let batch = self.full.recv().ok();
         // The end of the epoch, or of a data set that panicked: that is not the end of an epoch.
         if let (None, Some(Err(panic))) = (&batch, self.filler.take_if(|_| batch.is_none()).map(|filler| filler.join()))
@@ -131,14 +135,13 @@ impl Batches {
 
 #[cfg(target_arch = "wasm32")]
 impl Iterator for Batches {
-    type Item = Batch;
+    type Item = Result<Batch>;
 
-    fn next(&mut self) -> Option<Batch> {
+    fn next(&mut self) -> Option<Result<Batch>> {
         let samples = self.order.chunks(self.loader.batch).nth(self.at)?;
         self.at += 1;
         let mut batch = self.spare.take().unwrap_or_default();
-        self.loader.fill(samples, &mut batch);
-        Some(batch)
+        Some(self.loader.fill(samples, &mut batch).map(|()| batch))
     }
 }
 
@@ -149,11 +152,11 @@ mod tests {
 
     #[test]
     fn an_epoch_has_every_sample_once_and_pads_the_last_batch() {
-        let data = InMemory { pixels: (0..30).collect(), labels: (0..10).collect() };
-        let loader = Loader::new(Arc::new(data), 4, 3);
+        let data = InMemory { shape: [1, 1, 3], pixels: (0..30).collect(), labels: (0..10).collect() };
+        let loader = Loader::new(Arc::new(data), 4);
         assert_eq!(loader.batches(), 3);
         let mut seen = Vec::new();
-        for batch in loader.epoch(Some(Stream::new(1, "order"))) {
+        for batch in loader.epoch(Some(Stream::new(1, "order"))).map(Result::unwrap) {
             let bytes: &[u8] = bytemuck::cast_slice(&batch.pixels);
             for row in 0..batch.valid as usize {
                 assert_eq!(u32::from(bytes[row * 3]), 3 * batch.labels[row]);

@@ -182,12 +182,12 @@ impl Trainer {
 
     /// The test images, as they are judged now.
     pub async fn evaluate(&mut self) -> Result<Evaluation> {
-        let loader = Loader::new(self.data.test.clone(), self.config.batch_size, self.model.features());
+        let loader = Loader::new(self.data.test.clone(), self.config.batch_size);
         self.session.evaluate(loader.epoch(None)).await
     }
 
     fn loader(&self) -> Loader {
-        Loader::new(self.data.train.clone(), self.config.batch_size, self.model.features())
+        Loader::new(self.data.train.clone(), self.config.batch_size)
     }
 
     /// One epoch and its seconds; `None` when it was stopped.
@@ -205,7 +205,7 @@ impl Trainer {
         let mut batches = loader.epoch(Some(order));
         let mut step = 0;
         while !self.stop.is_stopped() {
-            let Some(batch) = batches.next() else { break };
+            let Some(batch) = batches.next().transpose()? else { break };
             let number = u64::from(epoch - 1) * steps as u64 + step as u64;
             self.session.train(&batch, number, total).await?;
             batches.give_back(batch);

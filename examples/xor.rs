@@ -18,8 +18,7 @@ fn main() -> Result<()> {
     };
     let samples = Arc::new(samples);
     let classes = vec!["equal".into(), "different".into()];
-    let data =
-        Data { name: "xor".into(), shape: [1, 2, 1], pixel_max: 255, classes, train: samples.clone(), test: samples };
+    let data = Data::new("xor", 255, classes, samples.clone(), samples);
 
     let (signs, pixels) = (Quantizer::sign(), PixelScale::to_unit(255));
     let model = Model::new("xor", data.shape, pixels)

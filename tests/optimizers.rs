@@ -202,7 +202,7 @@ fn xor() -> Data {
         Arc::new(part)
     };
     let classes = vec!["same".into(), "other".into()];
-    Data { name: "xor".into(), shape: [1, 2, 1], pixel_max: 1, classes, train: all(50), test: all(1) }
+    Data::new("xor", 1, classes, all(50), all(1))
 }
 
 #[test]

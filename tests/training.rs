@@ -114,14 +114,7 @@ fn xor() -> Data {
         }
         Arc::new(part)
     };
-    Data {
-        name: "xor".into(),
-        shape: [1, 2, 1],
-        pixel_max: 1,
-        classes: vec!["same".into(), "other".into()],
-        train: all(50),
-        test: all(1),
-    }
+    Data::new("xor", 1, vec!["same".into(), "other".into()], all(50), all(1))
 }
 
 #[test]

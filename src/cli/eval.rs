@@ -14,12 +14,12 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let device = common.device.clone().or(Some("auto".into()));
     let moved = Settings { data_dir: args.data_dir.clone(), device, threads: common.threads, ..Settings::default() };
     let config = moved.over(settings).resolve()?;
-    let data = config.data().load()?;
+    let data = config.data.load()?;
     let model = config.model_for(&data).build()?;
     let (engine, _) = runtime::open(&config.device, config.threads).await?;
     let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;
     session.set_weights(&weights)?;
-    let loader = Loader::new(data.test.clone(), config.batch_size);
+    let loader = Loader::judging(&data, &data.test, config.batch_size).with_threads(config.threads);
     let evaluation = session.evaluate(loader.epoch(None)).await?;
     let share = |class: usize| evaluation.correct[class] as f64 / evaluation.samples[class].max(1) as f64;
     if common.json {

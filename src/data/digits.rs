@@ -28,14 +28,8 @@ pub fn digits() -> Data {
         }
         Arc::new(part)
     };
-    Data {
-        name: "digits".into(),
-        shape: [8, 8, 1],
-        pixel_max: 16,
-        classes: (0..10).map(|d| d.to_string()).collect(),
-        train: split(&order[TEST..]),
-        test: split(&order[..TEST]),
-    }
+    let classes = (0..10).map(|d| d.to_string()).collect();
+    Data::new("digits", 16, classes, split(&order[TEST..]), split(&order[..TEST]))
 }
 
 #[cfg(test)]

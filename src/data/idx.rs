@@ -11,15 +11,14 @@ const LABELS: u32 = 0x0801;
 pub fn mnist(name: &str, folder: &Path, classes: Vec<String>, published: &str) -> Result<Data> {
     let train = part(folder, "train", classes.len(), published)?;
     let test = part(folder, "t10k", classes.len(), published)?;
-    let shape = train.shape;
-    if shape != test.shape {
+    if train.shape != test.shape {
         return Err(Error::Format {
             path: folder.to_path_buf(),
-            expected: format!("test images of {} x {} pixels, as the training images", shape[0], shape[1]),
+            expected: format!("test images of {} x {} pixels, as the training images", train.shape[0], train.shape[1]),
             got: format!("{} x {}", test.shape[0], test.shape[1]),
         });
     }
-    Ok(Data { name: name.into(), shape, pixel_max: 255, classes, train: Arc::new(train), test: Arc::new(test) })
+    Ok(Data::new(name, 255, classes, Arc::new(train), Arc::new(test)))
 }
 
 /// Images and labels of `train` or `t10k`.

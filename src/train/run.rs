@@ -38,7 +38,7 @@ impl Run {
     pub fn reserve(config: &TrainConfig) -> Result<PathBuf> {
         let runs = Path::new("runs");
         std::fs::create_dir_all(runs).map_err(Error::file("making the folder", runs))?;
-        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.dataset, config.model));
+        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.data.dataset, config.model));
         for path in (1..).map(name) {
             match std::fs::create_dir(&path) {
                 Ok(()) => return Ok(path),

@@ -217,8 +217,13 @@ fn images_that_cannot_be_read_are_named_and_left_out() {
     assert_eq!(lines(&output)[0]["skipped"].as_array().unwrap().len(), 4, "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("skipped  4 images") && said.contains("7.jpg"), "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("         ")).count(), 4, "a line a file: {said}");
     let eval = lines(&run(&["eval", run_folder.to_str().unwrap(), "--json"]));
     assert!(eval[0]["per_class"]["dark"].is_number() && eval[0]["per_class"]["light"].is_number(), "{eval:?}");
+    for part in ["train", "test"] {
+        fs::rename(folder.path().join(part).join("dark"), folder.path().join(part).join("night")).unwrap();
+    }
+    refused(&["eval", run_folder.to_str().unwrap()], 2, &["data-dir", "dark, light", "light, night"]);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! `plusminus eval RUN`.
 
 use super::args::{Common, EvalArgs};
-use super::output::{json, line};
+use super::output::{json, line, note_skipped};
 use crate::data::Loader;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::runtime;
 use crate::train::{Run, Session, Settings};
 use std::collections::BTreeMap;
@@ -15,6 +15,12 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let moved = Settings { data_dir: args.data_dir.clone(), device, threads: common.threads, ..Settings::default() };
     let config = moved.over(settings).resolve()?;
     let data = config.data.load()?;
+    note_skipped(&data.skipped);
+    let classes = Run::classes(&args.run)?;
+    if classes != data.classes {
+        let expected = format!("data of the run's classes ({})", classes.join(", "));
+        return Err(Error::setting("data-dir", expected, data.classes.join(", ")));
+    }
     let model = config.model_for(&data).build()?;
     let (engine, _) = runtime::open(&config.device, config.threads).await?;
     let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;

@@ -174,7 +174,7 @@ impl Reporter {
 }
 
 /// Names the files that are left out, on stderr: their count first, then so many of them.
-fn note_skipped(skipped: &[String]) {
+pub fn note_skipped(skipped: &[String]) {
     const NAMED: usize = 10;
     if skipped.is_empty() {
         return;

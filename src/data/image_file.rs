@@ -52,7 +52,12 @@ pub(super) fn decode(path: &Path, channels: usize) -> Result<(Header, Vec<u8>), 
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|e| e.to_string())
+    std::fs::read(path).map_err(one_line)
+}
+
+/// Decoders' messages may have several.
+fn one_line(error: impl ToString) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// By what the file begins with, whatever its name says.
@@ -60,14 +65,14 @@ fn open(bytes: &[u8]) -> Result<(Header, Opened<'_>), String> {
     let (header, opened) = if bytes.starts_with(b"\x89PNG") {
         let mut decoder = png::Decoder::new(Cursor::new(bytes));
         decoder.set_transformations(Transformations::normalize_to_color8());
-        let reader = decoder.read_info().map_err(|e| e.to_string())?;
+        let reader = decoder.read_info().map_err(one_line)?;
         let info = reader.info();
         let is_colour = matches!(info.color_type, ColorType::Rgb | ColorType::Rgba | ColorType::Indexed);
         (Header { height: info.height as usize, width: info.width as usize, is_colour }, Opened::Png(Box::new(reader)))
     } else if bytes.starts_with(&[0xff, 0xd8]) {
         let options = DecoderOptions::default().set_strict_mode(true);
         let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-        decoder.decode_headers().map_err(|e| e.to_string())?;
+        decoder.decode_headers().map_err(one_line)?;
         let (width, height) = decoder.dimensions().ok_or("no dimensions")?;
         let is_colour = decoder.input_colorspace() != Some(ColorSpace::Luma);
         (Header { height, width, is_colour }, Opened::Jpeg(Box::new(decoder)))
@@ -82,8 +87,8 @@ fn open(bytes: &[u8]) -> Result<(Header, Opened<'_>), String> {
 
 fn png_pixels(mut reader: png::Reader<Cursor<&[u8]>>, channels: usize) -> Result<Vec<u8>, String> {
     let mut pixels = vec![0; reader.output_buffer_size().ok_or("too large")?];
-    let info = reader.next_frame(&mut pixels).map_err(|e| e.to_string())?;
-    reader.finish().map_err(|e| e.to_string())?;
+    let info = reader.next_frame(&mut pixels).map_err(one_line)?;
+    reader.finish().map_err(one_line)?;
     if info.bit_depth != BitDepth::Eight {
         return Err(format!("{:?} bits", info.bit_depth));
     }
@@ -97,7 +102,7 @@ fn jpeg_pixels(mut decoder: JpegDecoder<ZCursor<&[u8]>>, channels: usize) -> Res
     let (colours, samples) = if is_luma { (ColorSpace::Luma, 1) } else { (ColorSpace::RGB, 3) };
     let options = decoder.options().jpeg_set_out_colorspace(colours);
     decoder.set_options(options);
-    let pixels = decoder.decode().map_err(|e| e.to_string())?;
+    let pixels = decoder.decode().map_err(one_line)?;
     Ok(convert(&pixels, samples, channels))
 }
 

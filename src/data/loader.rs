@@ -231,6 +231,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn batches_that_are_given_back_are_filled_again() {
+        let data = InMemory { shape: [1, 1, 3], pixels: vec![0; 3000], labels: vec![0; 1000] };
+        let mut batches = Loader::new(Arc::new(data), 4).epoch(None);
+        let mut buffers = std::collections::BTreeSet::new();
+        while let Some(batch) = batches.next() {
+            let batch = batch.unwrap();
+            buffers.insert(batch.pixels.as_ptr() as usize);
+            batches.give_back(batch);
+        }
+        // Two wait, one is filled, one is used.
+        assert!(buffers.len() <= 4, "{} buffers for 250 batches", buffers.len());
+    }
+
+    #[test]
     fn an_epoch_has_every_sample_once_and_pads_the_last_batch() {
         let data = InMemory { shape: [1, 1, 3], pixels: (0..30).collect(), labels: (0..10).collect() };
         let loader = Loader::new(Arc::new(data), 4);

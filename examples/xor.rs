@@ -12,13 +12,13 @@ fn main() -> Result<()> {
     // The four cases, 25 times each. Dark is -1 for the network, bright is +1.
     let cases = [([0, 0], 0), ([0, 255], 1), ([255, 0], 1), ([255, 255], 0)].repeat(25);
     let samples = InMemory {
+        shape: [1, 2, 1],
         pixels: cases.iter().flat_map(|(pixels, _)| *pixels).collect(),
         labels: cases.iter().map(|(_, label)| *label).collect(),
     };
     let samples = Arc::new(samples);
     let classes = vec!["equal".into(), "different".into()];
-    let data =
-        Data { name: "xor".into(), shape: [1, 2, 1], pixel_max: 255, classes, train: samples.clone(), test: samples };
+    let data = Data::new("xor", 255, classes, samples.clone(), samples);
 
     let (signs, pixels) = (Quantizer::sign(), PixelScale::to_unit(255));
     let model = Model::new("xor", data.shape, pixels)

@@ -51,7 +51,7 @@
 //!
 //! # Cargo features
 //!
-//! `infer` (tensor and bits alone), `train` (the processor's engine), `gpu` (wgpu), `cli` (the program; default).
+//! `infer` (tensor and bits alone), `train` (the processor's engine), `gpu` (wgpu), `images` (folders of PNG and JPEG), `cli` (the program; default).
 #![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails panics"))]
 

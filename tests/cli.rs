@@ -2,44 +2,15 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
 
+#[path = "support/program.rs"]
+mod program;
+
+use program::{lines, plusminus, refused, run, said};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-
-fn plusminus(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plusminus"));
-    command.args(args).env("RUST_BACKTRACE", "0").env_remove("PLUSMINUS_ISA").stdin(Stdio::null());
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    plusminus(args).output().unwrap()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    let text = String::from_utf8(output.stdout.clone()).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
-}
-
-/// What the program itself said on stderr (graphics drivers speak there, too).
-fn said(output: &Output) -> Vec<String> {
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!text.contains("panicked"), "{text}");
-    text.lines().filter(|line| line.starts_with("plusminus: ")).map(String::from).collect()
-}
-
-/// The command fails with this code, and says one line that contains all of the words.
-fn refused(args: &[&str], code: i32, words: &[&str]) {
-    let output = run(args);
-    let said = said(&output);
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {said:?}");
-    assert_eq!(said.len(), 1, "{args:?}: {said:?}");
-    for word in words {
-        assert!(said[0].contains(word), "{args:?}: expected `{word}` in: {}", said[0]);
-    }
-}
+use std::process::{Command, Stdio};
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()

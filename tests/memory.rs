@@ -41,9 +41,10 @@ fn sum_of_losses(session: &mut Session) -> f64 {
 
 /// Batches of digits, over and over.
 fn batches(size: usize, count: usize) -> Vec<Batch> {
-    let loader = Loader::new(digits().train, size, 64);
+    let loader = Loader::new(digits().train, size);
     (0..)
         .flat_map(|epoch| loader.epoch(Some(Stream::new(epoch, "order"))))
+        .map(Result::unwrap)
         .filter(|b| b.valid as usize == size)
         .take(count)
         .collect()

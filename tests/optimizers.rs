@@ -193,7 +193,7 @@ fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engi
 /// Two pixels of 0 or 1; the label is whether they differ.
 fn xor() -> Data {
     let all = |copies: usize| {
-        let mut part = InMemory::default();
+        let mut part = InMemory::new([1, 2, 1]);
         for i in 0..4 * copies {
             let pixels = [(i & 1) as u8, (i >> 1 & 1) as u8];
             part.pixels.extend(pixels);
@@ -202,7 +202,7 @@ fn xor() -> Data {
         Arc::new(part)
     };
     let classes = vec!["same".into(), "other".into()];
-    Data { name: "xor".into(), shape: [1, 2, 1], pixel_max: 1, classes, train: all(50), test: all(1) }
+    Data::new("xor", 1, classes, all(50), all(1))
 }
 
 #[test]

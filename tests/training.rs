@@ -108,7 +108,7 @@ fn threads_change_no_bit() {
 /// Two pixels of 0 or 1; the label is whether they differ.
 fn xor() -> Data {
     let all = |copies: usize| {
-        let mut part = InMemory::default();
+        let mut part = InMemory::new([1, 2, 1]);
         for i in 0..4 * copies {
             let pixels = [(i & 1) as u8, (i >> 1 & 1) as u8];
             part.pixels.extend(pixels);
@@ -116,14 +116,7 @@ fn xor() -> Data {
         }
         Arc::new(part)
     };
-    Data {
-        name: "xor".into(),
-        shape: [1, 2, 1],
-        pixel_max: 1,
-        classes: vec!["same".into(), "other".into()],
-        train: all(50),
-        test: all(1),
-    }
+    Data::new("xor", 1, vec!["same".into(), "other".into()], all(50), all(1))
 }
 
 #[test]
@@ -172,7 +165,7 @@ fn a_saved_run_evaluates_as_before() {
         let (_, engine) = support::engines().into_iter().find(|(name, _)| *name == engine_name).unwrap();
         let model = spec(&[70]).build().unwrap();
         let mut session = block_on(Session::new(&model, config.loss().unwrap(), None, 64, 99, engine)).unwrap();
-        let test = || Loader::new(digits().test, 64, 64).epoch(None);
+        let test = || Loader::new(digits().test, 64).epoch(None);
         let drawn = block_on(session.evaluate(test())).unwrap();
         session.set_weights(&loaded).unwrap();
         let after = block_on(session.evaluate(test())).unwrap();
@@ -214,7 +207,7 @@ fn the_last_short_batch_counts_its_samples_alone() {
         let model = spec(&[70, 45]).build().unwrap();
         let mut whole = block_on(Session::new(&model, Loss::CrossEntropy(0.0), None, 360, 1, engine)).unwrap();
         whole.set_weights(&weights).unwrap();
-        let at_once = block_on(whole.evaluate(Loader::new(data.test.clone(), 360, 64).epoch(None))).unwrap();
+        let at_once = block_on(whole.evaluate(Loader::new(data.test.clone(), 360).epoch(None))).unwrap();
         assert_eq!(at_once.correct, evaluation.correct, "{engine_name}: correct images by class");
         let sum = tolerance::reduction(360, 4.0);
         tolerance::assert_close(&sum, &format!("{engine_name}: test loss"), &[evaluation.loss], &[at_once.loss]);
@@ -229,7 +222,7 @@ fn padding_changes_nothing() {
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
         let (mut padded, mut exact) = (session(&[70, 45], 64, engine), session(&[70, 45], 29, other));
         let samples = Arc::new(plusminus::data::Subset::balanced(data.train.clone(), 29, 10));
-        let batch = |size| Loader::new(samples.clone(), size, 64).epoch(None).next().unwrap();
+        let batch = |size| Loader::new(samples.clone(), size).epoch(None).next().unwrap().unwrap();
         let (with, without) = (batch(64), batch(29));
         assert_eq!((with.valid, without.valid, with.labels.len()), (29, 29, 64));
         block_on(padded.train(&with, 0, 10)).unwrap();
@@ -250,9 +243,10 @@ fn padding_changes_nothing() {
 
 /// Batches of digits, over and over.
 fn batches(size: usize, count: usize) -> Vec<Batch> {
-    let loader = Loader::new(digits().train, size, 64);
+    let loader = Loader::new(digits().train, size);
     (0..)
         .flat_map(|epoch| loader.epoch(Some(Stream::new(epoch, "order"))))
+        .map(Result::unwrap)
         .filter(|b| b.valid as usize == size)
         .take(count)
         .collect()
@@ -317,7 +311,7 @@ fn a_huge_rate_diverges() {
                 .unwrap();
         let order = Stream::new(config.seed, "order.1");
         let mut first = None;
-        for (step, batch) in Loader::new(digits().train, 100, 64).epoch(Some(order)).enumerate() {
+        for (step, batch) in Loader::new(digits().train, 100).epoch(Some(order)).map(Result::unwrap).enumerate() {
             block_on(session.train(&batch, step as u64, 30)).unwrap();
             if let Err(step) = interval(&mut session) {
                 first = Some(step);
@@ -345,13 +339,18 @@ fn digits_reach_97_percent() {
 struct Broken;
 
 impl plusminus::data::Dataset for Broken {
+    fn shape(&self) -> [usize; 3] {
+        [1, 1, 4]
+    }
+
     fn len(&self) -> usize {
         100
     }
 
-    fn image(&self, index: usize, out: &mut [u8]) {
+    fn image(&self, index: usize, out: &mut [u8]) -> plusminus::Result<()> {
         assert!(index < 50, "image {index} is missing");
         out.fill(index as u8);
+        Ok(())
     }
 
     fn label(&self, index: usize) -> u32 {
@@ -363,7 +362,7 @@ impl plusminus::data::Dataset for Broken {
 #[should_panic(expected = "is missing")]
 fn a_data_set_that_panics_is_no_end_of_an_epoch() {
     let broken = std::sync::Arc::new(Broken);
-    let loader = plusminus::data::Loader::new(broken, 10, 4);
+    let loader = plusminus::data::Loader::new(broken, 10);
     assert_eq!(loader.epoch(None).count(), 10);
 }
 

@@ -1,9 +1,9 @@
 //! `plusminus eval RUN`.
 
 use super::args::{Common, EvalArgs};
-use super::output::{json, line};
+use super::output::{json, line, note_skipped};
 use crate::data::Loader;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::runtime;
 use crate::train::{Run, Session, Settings};
 use std::collections::BTreeMap;
@@ -14,12 +14,18 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let device = common.device.clone().or(Some("auto".into()));
     let moved = Settings { data_dir: args.data_dir.clone(), device, threads: common.threads, ..Settings::default() };
     let config = moved.over(settings).resolve()?;
-    let data = config.data().load()?;
+    let data = config.data.load()?;
+    note_skipped(&data.skipped);
+    let classes = Run::classes(&args.run)?;
+    if classes != data.classes {
+        let expected = format!("data of the run's classes ({})", classes.join(", "));
+        return Err(Error::setting("data-dir", expected, data.classes.join(", ")));
+    }
     let model = config.model_for(&data).build()?;
     let (engine, _) = runtime::open(&config.device, config.threads).await?;
     let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;
     session.set_weights(&weights)?;
-    let loader = Loader::new(data.test.clone(), config.batch_size, model.features());
+    let loader = Loader::judging(&data, &data.test, config.batch_size).with_threads(config.threads);
     let evaluation = session.evaluate(loader.epoch(None)).await?;
     let share = |class: usize| evaluation.correct[class] as f64 / evaluation.samples[class].max(1) as f64;
     if common.json {

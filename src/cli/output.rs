@@ -108,7 +108,12 @@ impl Reporter {
                 return;
             }
             Event::Epoch { .. } | Event::Done { .. } => self.bar.suspend(|| self.print(event)),
-            Event::Start { .. } => self.print(event),
+            Event::Start { skipped, .. } => {
+                if !self.quiet {
+                    note_skipped(skipped);
+                }
+                self.print(event);
+            }
         }
         if matches!(event, Event::Done { .. }) {
             self.bar.finish_and_clear();
@@ -123,29 +128,61 @@ impl Reporter {
             return self.line(&serde_json::to_string(event).expect("plain values"));
         }
         match event {
-            Event::Start { device, why, dataset, train_images, test_images, bytes_peak, .. } => {
+            Event::Start { device, why, dataset, train_images, validation_images, test_images, bytes_peak, .. } => {
                 self.line(&format!("device   {device}; {why}"));
-                self.line(&format!(
-                    "data     {dataset}: {} images to train on, {} to test",
-                    thousands(*train_images as u64),
-                    thousands(*test_images as u64)
-                ));
+                let [train, validation, test] =
+                    [train_images, validation_images, test_images].map(|count| thousands(*count as u64));
+                let validation =
+                    if *validation_images > 0 { format!(", {validation} to validate") } else { String::new() };
+                self.line(&format!("data     {dataset}: {train} images to train on{validation}, {test} to test"));
                 self.line(&format!("memory   {} of tensors, all there will be", bytes(*bytes_peak)));
             }
-            Event::Epoch { epoch, train_loss, test_accuracy, flip_ratio, images_per_second, .. } => self.line(&format!(
-                "epoch {epoch:>3}   loss {train_loss:.4}   test accuracy {:.2} %   flips {flip_ratio:.1e}   {} images/s",
-                100.0 * test_accuracy,
-                thousands(*images_per_second as u64)
-            )),
-            Event::Done { test_accuracy, seconds, run, interrupted } => {
+            Event::Epoch {
+                epoch,
+                train_loss,
+                validation_accuracy,
+                test_accuracy,
+                flip_ratio,
+                images_per_second,
+                ..
+            } => {
+                let validation =
+                    validation_accuracy.map_or(String::new(), |share| format!("validation {:.2} %   ", 100.0 * share));
+                self.line(&format!(
+                    "epoch {epoch:>3}   loss {train_loss:.4}   {validation}test accuracy {:.2} %   flips {flip_ratio:.1e}   {} images/s",
+                    100.0 * test_accuracy,
+                    thousands(*images_per_second as u64)
+                ));
+            }
+            Event::Done { test_accuracy, best, seconds, run, interrupted } => {
                 let how = if *interrupted { "stopped after the current step" } else { "done" };
                 self.line(&format!("{how}: test accuracy {:.2} % in {seconds:.1} s", 100.0 * test_accuracy));
+                if let Some(best) = best {
+                    let (validation, test) = (100.0 * best.validation_accuracy, 100.0 * best.test_accuracy);
+                    self.line(&format!(
+                        "best     epoch {}: validation {validation:.2} %, test {test:.2} %",
+                        best.epoch
+                    ));
+                }
                 if let Some(run) = run {
                     self.line(&format!("saved    {run}"));
                 }
             }
             Event::Step { .. } => {}
         }
+    }
+}
+
+/// Names the files that are left out, on stderr: their count first, then so many of them.
+pub fn note_skipped(skipped: &[String]) {
+    const NAMED: usize = 10;
+    if skipped.is_empty() {
+        return;
+    }
+    note(&format!("skipped  {} images that cannot be read (--strict ends there)", thousands(skipped.len() as u64)));
+    skipped.iter().take(NAMED).for_each(|file| note(&format!("         {file}")));
+    if skipped.len() > NAMED {
+        note(&format!("         ... and {} more", skipped.len() - NAMED));
     }
 }
 

@@ -1,9 +1,15 @@
 //! The contract of a data set: so many images of bytes, each with a label.
 
+use super::augment::Augment;
+use super::normalisation::Normalisation;
+use crate::error::{Error, Result};
 use std::sync::Arc;
 
-/// Images and labels by index. What an image is (shape, range) stands in [`Data`].
+/// Images and labels by index.
 pub trait Dataset: Send + Sync {
+    /// Height, width, channels of every image.
+    fn shape(&self) -> [usize; 3];
+
     /// Samples.
     fn len(&self) -> usize;
 
@@ -12,65 +18,52 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// Writes image `index`: height x width x channels bytes, channel last.
-    fn image(&self, index: usize, out: &mut [u8]);
+    /// Writes image `index`: height x width x channels bytes, channel last. An error ends the training that asked.
+    fn image(&self, index: usize, out: &mut [u8]) -> Result<()>;
 
     /// Label of image `index`.
     fn label(&self, index: usize) -> u32;
+
+    /// Whether an image is read and decoded when it is asked for; then several threads ask.
+    fn is_decoded_late(&self) -> bool {
+        false
+    }
 }
 
 /// Images in memory.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct InMemory {
+    /// Height, width, channels.
+    pub shape: [usize; 3],
     /// Image after image.
     pub pixels: Vec<u8>,
     /// One an image.
     pub labels: Vec<u32>,
 }
 
+impl InMemory {
+    /// No images of a shape.
+    pub fn new(shape: [usize; 3]) -> Self {
+        Self { shape, pixels: Vec::new(), labels: Vec::new() }
+    }
+}
+
 impl Dataset for InMemory {
+    fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
     fn len(&self) -> usize {
         self.labels.len()
     }
 
-    fn image(&self, index: usize, out: &mut [u8]) {
+    fn image(&self, index: usize, out: &mut [u8]) -> Result<()> {
         out.copy_from_slice(&self.pixels[index * out.len()..][..out.len()]);
+        Ok(())
     }
 
     fn label(&self, index: usize) -> u32 {
         self.labels[index]
-    }
-}
-
-/// Some samples of another data set.
-pub struct Subset {
-    of: Arc<dyn Dataset>,
-    samples: Vec<usize>,
-}
-
-impl Subset {
-    /// At most `count` samples, balanced: round after round the next sample of each class, as long as they last.
-    pub fn balanced(of: Arc<dyn Dataset>, count: usize, classes: usize) -> Self {
-        let mut of_class = vec![Vec::new(); classes];
-        (0..of.len()).for_each(|i| of_class[of.label(i) as usize].push(i));
-        let rounds = of_class.iter().map(Vec::len).max().unwrap_or(0);
-        let order = (0..rounds).flat_map(|round| of_class.iter().filter_map(move |samples| samples.get(round)));
-        let samples = order.take(count).copied().collect();
-        Self { of, samples }
-    }
-}
-
-impl Dataset for Subset {
-    fn len(&self) -> usize {
-        self.samples.len()
-    }
-
-    fn image(&self, index: usize, out: &mut [u8]) {
-        self.of.image(self.samples[index], out);
-    }
-
-    fn label(&self, index: usize) -> u32 {
-        self.of.label(self.samples[index])
     }
 }
 
@@ -79,16 +72,61 @@ impl Dataset for Subset {
 pub struct Data {
     /// Its name.
     pub name: String,
-    /// Height, width, channels.
+    /// Height, width, channels of what a network sees. Images may be larger: it sees their centre, or what `augment` takes of them.
     pub shape: [usize; 3],
-    /// Largest byte of a pixel; pixels map to -1..=1.
+    /// Largest byte of a pixel.
     pub pixel_max: u8,
+    /// How bytes become numbers.
+    pub normalisation: Normalisation,
+    /// What training does to an image.
+    pub augment: Augment,
     /// Names of the classes, by label.
     pub classes: Vec<String>,
     /// What is trained on.
     pub train: Arc<dyn Dataset>,
-    /// What is never trained on.
+    /// What is never trained on, to choose epochs and settings by.
+    pub validation: Option<Arc<dyn Dataset>>,
+    /// What is never trained on, and nothing is chosen by.
     pub test: Arc<dyn Dataset>,
+    /// Files that could not be read, each with the reason.
+    pub skipped: Vec<String>,
+}
+
+impl Data {
+    /// Images as they are: pixels of 0 to `pixel_max` become -1 to 1, nothing is augmented, nothing is held back to validate.
+    pub fn new(
+        name: impl Into<String>,
+        pixel_max: u8,
+        classes: Vec<String>,
+        train: Arc<dyn Dataset>,
+        test: Arc<dyn Dataset>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            shape: train.shape(),
+            pixel_max,
+            normalisation: Normalisation::UNIT,
+            augment: Augment::default(),
+            classes,
+            train,
+            validation: None,
+            test,
+            skipped: Vec::new(),
+        }
+    }
+
+    /// Refuses what batches cannot be made of: images smaller than what the network sees, or of other channels.
+    pub fn check(&self) -> Result<()> {
+        let [height, width, channels] = self.shape;
+        for set in [Some(&self.train), self.validation.as_ref(), Some(&self.test)].into_iter().flatten() {
+            let [h, w, c] = set.shape();
+            if c != channels || h < height || w < width {
+                let expected = format!("images of at least {height}x{width} pixels and {channels} channels");
+                return Err(Error::shape(format!("data set `{}`", self.name), expected, format!("{h}x{w}x{c}")));
+            }
+        }
+        self.augment.check(self.shape[2])
+    }
 }
 
 impl std::fmt::Debug for Data {
@@ -102,22 +140,5 @@ impl std::fmt::Debug for Data {
             self.test.len(),
             self.classes.len()
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_is_balanced() {
-        let all: Arc<dyn Dataset> =
-            Arc::new(InMemory { pixels: (0..20).collect(), labels: [vec![0; 6], vec![1; 4]].concat() });
-        let some = Subset::balanced(all.clone(), 4, 2);
-        assert_eq!((0..4).map(|i| some.label(i)).collect::<Vec<_>>(), [0, 1, 0, 1]);
-        let mut image = [0; 2];
-        some.image(1, &mut image);
-        assert_eq!(image, [12, 13]);
-        assert_eq!(Subset::balanced(all, 100, 2).len(), 10);
     }
 }

@@ -21,21 +21,15 @@ pub fn digits() -> Data {
         .collect();
     let order = shuffled(rows.len(), Stream::new(0, "digits.split"));
     let split = |order: &[u32]| {
-        let mut part = InMemory::default();
+        let mut part = InMemory::new([8, 8, 1]);
         for &i in order {
             part.pixels.extend(&rows[i as usize][..64]);
             part.labels.push(u32::from(rows[i as usize][64]));
         }
         Arc::new(part)
     };
-    Data {
-        name: "digits".into(),
-        shape: [8, 8, 1],
-        pixel_max: 16,
-        classes: (0..10).map(|d| d.to_string()).collect(),
-        train: split(&order[TEST..]),
-        test: split(&order[..TEST]),
-    }
+    let classes = (0..10).map(|d| d.to_string()).collect();
+    Data::new("digits", 16, classes, split(&order[TEST..]), split(&order[..TEST]))
 }
 
 #[cfg(test)]

@@ -9,21 +9,20 @@ const LABELS: u32 = 0x0801;
 
 /// MNIST (LeCun, Cortes, Burges 1998) or a set in its format, from the four files in `folder`.
 pub fn mnist(name: &str, folder: &Path, classes: Vec<String>, published: &str) -> Result<Data> {
-    let (train, shape) = part(folder, "train", classes.len(), published)?;
-    let (test, test_shape) = part(folder, "t10k", classes.len(), published)?;
-    if shape != test_shape {
+    let train = part(folder, "train", classes.len(), published)?;
+    let test = part(folder, "t10k", classes.len(), published)?;
+    if train.shape != test.shape {
         return Err(Error::Format {
             path: folder.to_path_buf(),
-            expected: format!("test images of {} x {} pixels, as the training images", shape[0], shape[1]),
-            got: format!("{} x {}", test_shape[0], test_shape[1]),
+            expected: format!("test images of {} x {} pixels, as the training images", train.shape[0], train.shape[1]),
+            got: format!("{} x {}", test.shape[0], test.shape[1]),
         });
     }
-    let shape = [shape[0], shape[1], 1];
-    Ok(Data { name: name.into(), shape, pixel_max: 255, classes, train: Arc::new(train), test: Arc::new(test) })
+    Ok(Data::new(name, 255, classes, Arc::new(train), Arc::new(test)))
 }
 
 /// Images and labels of `train` or `t10k`.
-fn part(folder: &Path, part: &str, classes: usize, published: &str) -> Result<(InMemory, [usize; 2])> {
+fn part(folder: &Path, part: &str, classes: usize, published: &str) -> Result<InMemory> {
     let (image_path, image_bytes) = read(folder, &format!("{part}-images-idx3-ubyte"), published)?;
     let (label_path, label_bytes) = read(folder, &format!("{part}-labels-idx1-ubyte"), published)?;
     let (extents, pixels) = idx(&image_path, &image_bytes, IMAGES, 3)?;
@@ -44,7 +43,7 @@ fn part(folder: &Path, part: &str, classes: usize, published: &str) -> Result<(I
         return Err(Error::Format { path: label_path, expected, got });
     }
     let labels = labels.iter().map(|&l| u32::from(l)).collect();
-    Ok((InMemory { pixels: pixels.to_vec(), labels }, [extents[1], extents[2]]))
+    Ok(InMemory { shape: [extents[1], extents[2], 1], pixels: pixels.to_vec(), labels })
 }
 
 /// The file of that name or its gzipped form.

@@ -1,6 +1,8 @@
-//! Batches: shuffled by seed, the last one padded, made ahead of the engine on a thread of their own.
+//! Batches: shuffled by seed, augmented, the last one padded, made ahead of the engine on threads of their own.
 
-use super::dataset::Dataset;
+use super::augment::{Augment, Draws, View};
+use super::dataset::{Data, Dataset};
+use crate::error::Result;
 use crate::tensor::{Stream, shuffled};
 use std::sync::Arc;
 
@@ -20,13 +22,62 @@ pub struct Batch {
 pub struct Loader {
     dataset: Arc<dyn Dataset>,
     batch: usize,
-    pixels: usize,
+    view: View,
+    #[cfg(not(target_arch = "wasm32"))]
+    threads: Option<Arc<rayon::ThreadPool>>,
+}
+
+/// One pass over the data.
+struct Pass {
+    order: Vec<u32>,
+    /// Where random numbers come from, in training.
+    augment: Option<Stream>,
 }
 
 impl Loader {
-    /// Batches of `batch` images of `pixels` bytes.
-    pub fn new(dataset: Arc<dyn Dataset>, batch: usize, pixels: usize) -> Self {
-        Self { dataset, batch, pixels }
+    /// Batches of `batch` images as they are.
+    pub fn new(dataset: Arc<dyn Dataset>, batch: usize) -> Self {
+        let [height, width, _] = dataset.shape();
+        Self::seen(dataset, [height, width], Augment::default(), batch)
+    }
+
+    /// Batches to train on: augmented as the data set says.
+    pub fn training(data: &Data, batch: usize) -> Self {
+        Self::seen(data.train.clone(), [data.shape[0], data.shape[1]], data.augment, batch)
+    }
+
+    /// Batches of one of the data set's parts to judge by: the middle of each image.
+    pub fn judging(data: &Data, part: &Arc<dyn Dataset>, batch: usize) -> Self {
+        Self::seen(part.clone(), [data.shape[0], data.shape[1]], Augment::default(), batch)
+    }
+
+    fn seen(dataset: Arc<dyn Dataset>, to: [usize; 2], augment: Augment, batch: usize) -> Self {
+        let view = View::new(dataset.shape(), to, augment);
+        Self {
+            dataset,
+            batch,
+            view,
+            #[cfg(not(target_arch = "wasm32"))]
+            threads: None,
+        }
+    }
+
+    /// Lets so many threads (`None`: all cores) decode and augment the images of a batch, where there is anything to decode or to
+    /// augment. The batches are the same.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn with_threads(mut self, threads: Option<usize>) -> Self {
+        let threads = threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+        if threads > 1 && (self.dataset.is_decoded_late() || !self.view.is_whole()) {
+            // Where the system has no more threads, one does it.
+            self.threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok().map(Arc::new);
+        }
+        self
+    }
+
+    /// There are no threads in a browser.
+    #[cfg(target_arch = "wasm32")]
+    pub fn with_threads(self, _threads: Option<usize>) -> Self {
+        self
     }
 
     /// Batches of an epoch.
@@ -34,33 +85,63 @@ impl Loader {
         self.dataset.len().div_ceil(self.batch)
     }
 
-    /// One pass over the data: in random order under the stream, or in order.
+    /// One pass over the data: in random order under the stream, which augmentation draws from, too; or in order and as it is.
     pub fn epoch(&self, order: Option<Stream>) -> Batches {
-        let order = match order {
-            Some(stream) => shuffled(self.dataset.len(), stream),
-            None => (0..self.dataset.len() as u32).collect(),
+        let pass = Pass {
+            order: match order {
+                Some(stream) => shuffled(self.dataset.len(), stream),
+                None => (0..self.dataset.len() as u32).collect(),
+            },
+            augment: order.map(|stream| stream.named("augment")),
         };
-        Batches::start(self.clone(), order)
+        Batches::start(self.clone(), pass)
     }
 
-    fn fill(&self, samples: &[u32], batch: &mut Batch) {
+    /// Fills a batch; `stored` is memory for its images as they are stored.
+    fn fill(&self, samples: &[u32], augment: Option<Stream>, stored: &mut Vec<u8>, batch: &mut Batch) -> Result<()> {
+        let bytes = self.view.bytes();
         batch.pixels.clear();
-        batch.pixels.resize((self.batch * self.pixels).div_ceil(4), 0);
+        batch.pixels.resize((self.batch * bytes).div_ceil(4), 0);
         batch.labels.clear();
+        batch.labels.extend(samples.iter().map(|&sample| self.dataset.label(sample as usize)));
         batch.labels.resize(self.batch, 0);
         batch.valid = samples.len() as u32;
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut batch.pixels);
-        for (row, (&sample, out)) in samples.iter().zip(bytes.chunks_exact_mut(self.pixels)).enumerate() {
-            self.dataset.image(sample as usize, out);
-            batch.labels[row] = self.dataset.label(sample as usize);
+        let out: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut batch.pixels)[..samples.len() * bytes];
+        if self.view.is_whole() {
+            return self
+                .rows(samples, out.chunks_exact_mut(bytes), |sample, out| self.dataset.image(sample as usize, out));
         }
+        let whole = self.dataset.shape().iter().product();
+        stored.resize(self.batch * whole, 0);
+        let rows = stored.chunks_exact_mut(whole).zip(out.chunks_exact_mut(bytes));
+        self.rows(samples, rows, |sample, (stored, out)| {
+            self.dataset.image(sample as usize, stored)?;
+            self.view.write(stored, augment.map(|stream| Draws::new(stream, sample)), out);
+            Ok(())
+        })
+    }
+
+    /// Does something for each row of a batch, on the loader's threads where it has some.
+    fn rows<Row: Send>(
+        &self,
+        samples: &[u32],
+        rows: impl Iterator<Item = Row> + Send,
+        make: impl Fn(u32, Row) -> Result<()> + Sync,
+    ) -> Result<()> {
+        let mut rows = samples.iter().zip(rows);
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(threads) = &self.threads {
+            use rayon::prelude::*;
+            return threads.install(|| rows.par_bridge().try_for_each(|(&sample, row)| make(sample, row)));
+        }
+        rows.try_for_each(|(&sample, row)| make(sample, row))
     }
 }
 
 /// Batches made ahead: one is filled while another is trained on. Used batches are handed back and filled again.
 #[cfg(not(target_arch = "wasm32"))]
 pub struct Batches {
-    full: std::sync::mpsc::Receiver<Batch>,
+    full: std::sync::mpsc::Receiver<Result<Batch>>,
     empty: std::sync::mpsc::Sender<Batch>,
     filler: Option<std::thread::JoinHandle<()>>,
 }
@@ -70,16 +151,18 @@ impl Batches {
     /// Batches that wait.
     const AHEAD: usize = 2;
 
-    fn start(loader: Loader, order: Vec<u32>) -> Self {
+    fn start(loader: Loader, pass: Pass) -> Self {
         use std::sync::mpsc;
         let (send, full) = mpsc::sync_channel(Self::AHEAD);
         let (empty, used) = mpsc::channel::<Batch>();
         let filler = std::thread::spawn(move || {
-            for samples in order.chunks(loader.batch) {
+            let mut stored = Vec::new();
+            for samples in pass.order.chunks(loader.batch) {
                 let mut batch = used.try_recv().unwrap_or_default();
-                loader.fill(samples, &mut batch);
-                if send.send(batch).is_err() {
-                    return; // Nobody listens any more.
+                let filled = loader.fill(samples, pass.augment, &mut stored, &mut batch);
+                let failed = filled.is_err();
+                if send.send(filled.map(|()| batch)).is_err() || failed {
+                    return; // Nobody listens any more, or nothing more can be told.
                 }
             }
         });
@@ -95,9 +178,9 @@ impl Batches {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Iterator for Batches {
-    type Item = Batch;
+    type Item = Result<Batch>;
 
-    fn next(&mut self) -> Option<Batch> {
+    fn next(&mut self) -> Option<Result<Batch>> {
         let batch = self.full.recv().ok();
         // The end of the epoch, or of a data set that panicked: that is not the end of an epoch.
         if let (None, Some(Err(panic))) = (&batch, self.filler.take_if(|_| batch.is_none()).map(|filler| filler.join()))
@@ -112,15 +195,16 @@ impl Iterator for Batches {
 #[cfg(target_arch = "wasm32")]
 pub struct Batches {
     loader: Loader,
-    order: Vec<u32>,
+    pass: Pass,
     at: usize,
+    stored: Vec<u8>,
     spare: std::cell::Cell<Option<Batch>>,
 }
 
 #[cfg(target_arch = "wasm32")]
 impl Batches {
-    fn start(loader: Loader, order: Vec<u32>) -> Self {
-        Self { loader, order, at: 0, spare: std::cell::Cell::new(None) }
+    fn start(loader: Loader, pass: Pass) -> Self {
+        Self { loader, pass, at: 0, stored: Vec::new(), spare: std::cell::Cell::new(None) }
     }
 
     /// Takes a batch back to fill it again.
@@ -131,14 +215,13 @@ impl Batches {
 
 #[cfg(target_arch = "wasm32")]
 impl Iterator for Batches {
-    type Item = Batch;
+    type Item = Result<Batch>;
 
-    fn next(&mut self) -> Option<Batch> {
-        let samples = self.order.chunks(self.loader.batch).nth(self.at)?;
+    fn next(&mut self) -> Option<Result<Batch>> {
+        let samples = self.pass.order.chunks(self.loader.batch).nth(self.at)?;
         self.at += 1;
         let mut batch = self.spare.take().unwrap_or_default();
-        self.loader.fill(samples, &mut batch);
-        Some(batch)
+        Some(self.loader.fill(samples, self.pass.augment, &mut self.stored, &mut batch).map(|()| batch))
     }
 }
 
@@ -148,12 +231,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn batches_that_are_given_back_are_filled_again() {
+        let data = InMemory { shape: [1, 1, 3], pixels: vec![0; 3000], labels: vec![0; 1000] };
+        let mut batches = Loader::new(Arc::new(data), 4).epoch(None);
+        let mut buffers = std::collections::BTreeSet::new();
+        while let Some(batch) = batches.next() {
+            let batch = batch.unwrap();
+            buffers.insert(batch.pixels.as_ptr() as usize);
+            batches.give_back(batch);
+        }
+        // Two wait, one is filled, one is used.
+        assert!(buffers.len() <= 4, "{} buffers for 250 batches", buffers.len());
+    }
+
+    #[test]
     fn an_epoch_has_every_sample_once_and_pads_the_last_batch() {
-        let data = InMemory { pixels: (0..30).collect(), labels: (0..10).collect() };
-        let loader = Loader::new(Arc::new(data), 4, 3);
+        let data = InMemory { shape: [1, 1, 3], pixels: (0..30).collect(), labels: (0..10).collect() };
+        let loader = Loader::new(Arc::new(data), 4);
         assert_eq!(loader.batches(), 3);
         let mut seen = Vec::new();
-        for batch in loader.epoch(Some(Stream::new(1, "order"))) {
+        for batch in loader.epoch(Some(Stream::new(1, "order"))).map(Result::unwrap) {
             let bytes: &[u8] = bytemuck::cast_slice(&batch.pixels);
             for row in 0..batch.valid as usize {
                 assert_eq!(u32::from(bytes[row * 3]), 3 * batch.labels[row]);

@@ -1,13 +1,26 @@
 //! Data sets, and batches of them.
 
+mod augment;
+mod cifar;
 mod dataset;
 mod digits;
+#[cfg(all(feature = "images", not(target_arch = "wasm32")))]
+mod folder;
 mod idx;
+#[cfg(all(feature = "images", not(target_arch = "wasm32")))]
+mod image_file;
 mod loader;
+mod normalisation;
+mod resample;
 mod spec;
+mod subset;
 
-pub use dataset::{Data, Dataset, InMemory, Subset};
+pub use augment::{AUGMENTATIONS, Augment, Crop};
+pub use cifar::{CIFAR10, CIFAR100, Cifar};
+pub use dataset::{Data, Dataset, InMemory};
 pub use digits::digits;
 pub use idx::mnist;
 pub use loader::{Batch, Batches, Loader};
+pub use normalisation::Normalisation;
 pub use spec::{DATASETS, DataSpec};
+pub use subset::Subset;

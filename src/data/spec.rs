@@ -1,54 +1,183 @@
-//! The roll-call: data sets by name.
+//! The roll-call: data sets by name, and how much of them is used how.
 
-use super::dataset::{Data, Subset};
+use super::augment::Augment;
+use super::cifar::{CIFAR10, CIFAR100};
+use super::dataset::Data;
+use super::normalisation::{Normalisation, numbers};
+use super::subset::Subset;
 use super::{digits::digits, idx::mnist};
 use crate::error::{Error, Result};
-use std::path::PathBuf;
+use crate::tensor::Stream;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Names of the data sets.
-pub const DATASETS: [&str; 3] = ["digits", "mnist", "fashion-mnist"];
+pub const DATASETS: [&str; 7] = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "svhn-folder"];
 
-/// Which data set, and how much of it.
-#[derive(Clone, Debug, PartialEq)]
+/// Which data set, how much of it, and what training sees of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct DataSpec {
     /// Name.
     pub dataset: String,
     /// Where its files are.
-    pub folder: Option<PathBuf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
     /// At most so many training samples, balanced over the classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
+    /// Share of each class's training images that is held back to validate.
+    pub validation: f32,
+    /// Seed of the splits that a set does not bring along.
+    pub split_seed: u64,
+    /// Names of augmentations.
+    pub augment: Vec<String>,
+    /// HEIGHTxWIDTH that images of a folder are scaled to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<String>,
+    /// HEIGHTxWIDTH that a network sees of an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<String>,
+    /// Channels of a folder's images, 1 or 3.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channels: Option<usize>,
+    /// Means by channel, where they are not the data set's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean: Option<Vec<f32>>,
+    /// Standard deviations by channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub std: Option<Vec<f32>>,
+    /// Whether an image that cannot be read is an error.
+    pub strict: bool,
 }
 
 impl DataSpec {
+    /// Augmentations of a data set where nothing is said.
+    pub fn usual_augment(dataset: &str) -> &'static [&'static str] {
+        match dataset {
+            "cifar10" | "cifar100" => &["pad-crop", "flip"],
+            _ => &[],
+        }
+    }
+
+    fn is_folder(&self) -> bool {
+        ["folder", "svhn-folder"].contains(&&*self.dataset)
+    }
+
+    /// Refuses what no files could make right.
+    pub fn check(&self) -> Result<()> {
+        if !DATASETS.contains(&&*self.dataset) {
+            return Err(Error::setting("dataset", DATASETS.join(", "), &self.dataset));
+        }
+        if self.limit == Some(0) {
+            return Err(Error::setting("limit", "at least 1", 0));
+        }
+        if !(0.0..1.0).contains(&self.validation) {
+            return Err(Error::setting("validation", "a share in [0, 1)", self.validation));
+        }
+        if self.channels.is_some_and(|channels| ![1, 3].contains(&channels)) {
+            return Err(Error::setting("channels", "1 or 3", self.channels.unwrap_or_default()));
+        }
+        let of_folders =
+            [("image-size", self.image_size.is_some()), ("channels", self.channels.is_some()), ("strict", self.strict)];
+        if let Some((name, _)) = of_folders.into_iter().find(|(_, is_set)| *is_set && !self.is_folder()) {
+            return Err(Error::setting(name, "a data set of image files (folder, svhn-folder)", &self.dataset));
+        }
+        Augment::parse(&self.augment)?;
+        extents("image-size", self.image_size.as_deref())?;
+        extents("crop", self.crop.as_deref())?;
+        self.mean.as_deref().map_or(Ok(()), |mean| numbers("mean", mean))?;
+        self.std.as_deref().map_or(Ok(()), |std| numbers("std", std))
+    }
+
     /// Reads it.
     pub fn load(&self) -> Result<Data> {
+        self.check()?;
         let numbers = || (0..10).map(|d| d.to_string()).collect();
         let mut data = match self.dataset.as_str() {
             "digits" => digits(),
             "mnist" => {
                 let published = "published at yann.lecun.com/exdb/mnist";
-                mnist("mnist", self.folder()?, numbers(), published)?
+                mnist("mnist", self.files()?, numbers(), published)?
             }
             "fashion-mnist" => {
                 let names =
                     ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
                 let published = "published at github.com/zalandoresearch/fashion-mnist";
-                mnist("fashion-mnist", self.folder()?, names.map(String::from).to_vec(), published)?
+                mnist("fashion-mnist", self.files()?, names.map(String::from).to_vec(), published)?
             }
-            other => return Err(Error::setting("dataset", DATASETS.join(", "), other)),
+            "cifar10" => CIFAR10.load(self.files()?)?,
+            "cifar100" => CIFAR100.load(self.files()?)?,
+            "svhn-folder" => self.folder(Some([32, 32]), Normalisation::SVHN)?,
+            _ => self.folder(None, Normalisation::IMAGENET)?,
         };
-        if let Some(limit) = self.limit {
-            if limit == 0 {
-                return Err(Error::setting("limit", "at least 1", limit));
-            }
-            data.train = Arc::new(Subset::balanced(data.train, limit, data.classes.len()));
+        let classes = data.classes.len();
+        if self.validation > 0.0 {
+            let stream = Stream::new(self.split_seed, "validation.split");
+            let (kept, taken) = Subset::split(data.train, self.validation, classes, stream);
+            data.train = Arc::new(kept);
+            data.validation = Some(Arc::new(taken));
         }
+        if let Some(limit) = self.limit {
+            data.train = Arc::new(Subset::balanced(data.train, limit, classes));
+        }
+        if let Some([height, width]) = extents("crop", self.crop.as_deref())? {
+            let [h, w, channels] = data.shape;
+            if height > h || width > w {
+                return Err(Error::setting(
+                    "crop",
+                    format!("at most the images' {h}x{w}"),
+                    format!("{height}x{width}"),
+                ));
+            }
+            data.shape = [height, width, channels];
+        }
+        data.augment = Augment::parse(&self.augment)?;
+        data.augment.check(data.shape[2])?;
+        data.normalisation = data.normalisation.with(self.mean.as_deref(), self.std.as_deref());
+        data.normalisation.check(data.shape[2])?;
         Ok(data)
     }
 
-    fn folder(&self) -> Result<&std::path::Path> {
+    #[cfg(all(feature = "images", not(target_arch = "wasm32")))]
+    fn folder(&self, size: Option<[usize; 2]>, colours: Normalisation) -> Result<Data> {
+        use super::folder::{Folder, IN_MEMORY};
+        let folder = Folder {
+            root: self.files()?,
+            size: extents("image-size", self.image_size.as_deref())?.or(size),
+            channels: self.channels,
+            is_strict: self.strict,
+            split_seed: self.split_seed,
+            in_memory: IN_MEMORY,
+        };
+        let data = folder.load(&self.dataset)?;
+        let normalisation = if data.shape[2] == 3 { colours } else { Normalisation::UNIT };
+        Ok(Data { normalisation, ..data })
+    }
+
+    #[cfg(not(all(feature = "images", not(target_arch = "wasm32"))))]
+    fn folder(&self, _size: Option<[usize; 2]>, _colours: Normalisation) -> Result<Data> {
+        let expected = "a data set without image files, since this is built without the feature `images`";
+        Err(Error::setting("dataset", expected, &self.dataset))
+    }
+
+    fn files(&self) -> Result<&Path> {
         let missing = || Error::setting("data-dir", format!("the folder with the files of {}", self.dataset), "none");
-        self.folder.as_deref().ok_or_else(missing)
+        self.data_dir.as_deref().ok_or_else(missing)
+    }
+}
+
+/// Height and width from HEIGHTxWIDTH.
+fn extents(name: &str, text: Option<&str>) -> Result<Option<[usize; 2]>> {
+    /// Longest side; far more than any network takes.
+    const MOST: usize = 1 << 14;
+    let Some(text) = text else { return Ok(None) };
+    let sides: Option<Vec<usize>> = text.split('x').map(|side| side.parse().ok()).collect();
+    match sides.as_deref() {
+        Some(&[height, width]) if (1..=MOST).contains(&height) && (1..=MOST).contains(&width) => {
+            Ok(Some([height, width]))
+        }
+        _ => Err(Error::setting(name, format!("HEIGHTxWIDTH of 1 to {MOST} each"), format!("`{text}`"))),
     }
 }

@@ -2,6 +2,7 @@
 
 use super::layer::{Builder, Cost, Layer, Mode, Shape};
 use super::sequence::Sequence;
+use crate::data::Data;
 use crate::error::Result;
 use crate::graph::{Graph, Value};
 use crate::ops::{MAX_CHANNELS, Normalise};
@@ -20,6 +21,13 @@ impl PixelScale {
     /// Maps 0..=max to -1..=1, as Courbariaux et al. 2016.
     pub fn to_unit(max: u8) -> Self {
         Self { scale: [2.0 / f32::from(max); MAX_CHANNELS], shift: [-1.0; MAX_CHANNELS] }
+    }
+
+    /// Normalises as a data set says.
+    pub fn of(data: &Data) -> Self {
+        let channels: [(f32, f32); MAX_CHANNELS] = std::array::from_fn(|channel| data.normalisation.channel(channel));
+        let max = f32::from(data.pixel_max);
+        Self { scale: channels.map(|(_, std)| 1.0 / (max * std)), shift: channels.map(|(mean, std)| -mean / std) }
     }
 }
 

@@ -15,6 +15,11 @@ impl Stream {
         Self { key: mix(hash ^ mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))) }
     }
 
+    /// A stream under this one.
+    pub fn named(self, name: &str) -> Self {
+        Self::new(self.key, name)
+    }
+
     /// Number `index` of the stream, 32 uniform bits.
     pub fn word(self, index: u64) -> u32 {
         (mix(self.key.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 32) as u32
@@ -58,6 +63,7 @@ mod tests {
         assert!((mean - 0.5).abs() < 0.02, "mean {mean}");
         assert!((0..100).any(|i| a.word(i) != b.word(i)));
         assert!((0..100).any(|i| a.word(i) != Stream::new(2, "a").word(i)));
+        assert!((0..100).any(|i| a.word(i) != a.named("a").word(i)));
         assert!((0..1000).all(|i| a.below(i, 7) < 7));
     }
 

@@ -18,7 +18,7 @@ pub const LOSSES: [&str; 2] = ["cross-entropy", "squared-hinge"];
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Settings {
-    /// Data set: digits (embedded), mnist, fashion-mnist [default: digits]
+    /// Data set: digits (embedded), mnist, fashion-mnist, cifar10, cifar100, folder (of images), svhn-folder [default: digits]
     #[cfg_attr(feature = "cli", arg(long))]
     pub dataset: Option<String>,
     /// Folder with the data set's files
@@ -27,6 +27,34 @@ pub struct Settings {
     /// Train on so many images only, balanced over the classes
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub limit: Option<usize>,
+    /// Hold this share of each class's training images back, and report the accuracy on them, in [0, 1) [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    pub validation: Option<f32>,
+    /// Seed of the splits that a data set does not bring along: validation, a folder's test images [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub split_seed: Option<u64>,
+    /// What training does to images: none, or some of pad-crop, random-resized-crop, flip, lighting [default: none; on cifar
+    /// pad-crop,flip]
+    #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "NAME,..."))]
+    pub augment: Option<Vec<String>>,
+    /// Scale a folder's images to cover this, and cut the rest off [default: as they are; on svhn-folder 32x32]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HxW"))]
+    pub image_size: Option<String>,
+    /// Let the network see so much of an image: the middle, or what --augment takes [default: all of it]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "HxW"))]
+    pub crop: Option<String>,
+    /// Channels of a folder's images: 1 (grey), 3 (colour) [default: 3 where any image is in colour]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub channels: Option<usize>,
+    /// Normalise pixels by these means, of bytes as shares of the largest; one a channel or one for all [default: the data set's]
+    #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', allow_negative_numbers = true, value_name = "X,..."))]
+    pub mean: Option<Vec<f32>>,
+    /// Normalise pixels by these standard deviations [default: the data set's]
+    #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', allow_negative_numbers = true, value_name = "X,..."))]
+    pub std: Option<Vec<f32>>,
+    /// End at the first image that cannot be read, instead of leaving it out
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL"))]
+    pub strict: Option<bool>,
     /// Model: mlp, binarynet, binarynet-bop, vgg-small, resnet20, birealnet20, resnet18, birealnet18, reactnet18, reactnet-a [default: mlp]
     #[cfg_attr(feature = "cli", arg(long))]
     pub model: Option<String>,
@@ -138,6 +166,15 @@ impl Settings {
             dataset: self.dataset.or(other.dataset),
             data_dir: self.data_dir.or(other.data_dir),
             limit: self.limit.or(other.limit),
+            validation: self.validation.or(other.validation),
+            split_seed: self.split_seed.or(other.split_seed),
+            augment: self.augment.or(other.augment),
+            image_size: self.image_size.or(other.image_size),
+            crop: self.crop.or(other.crop),
+            channels: self.channels.or(other.channels),
+            mean: self.mean.or(other.mean),
+            std: self.std.or(other.std),
+            strict: self.strict.or(other.strict),
             model: self.model.or(other.model),
             hidden: self.hidden.or(other.hidden),
             width: self.width.or(other.width),
@@ -236,10 +273,23 @@ impl Settings {
         let hidden = self.hidden.unwrap_or_else(|| if digits { vec![512; 2] } else { vec![4096; 3] });
         let model = self.model.unwrap_or_else(|| "mlp".into());
         let zoo = MODELS.iter().find(|zoo| zoo.name == model);
-        let config = TrainConfig {
+        let usual = || DataSpec::usual_augment(&dataset).iter().map(|name| name.to_string()).collect();
+        let data = DataSpec {
+            augment: self.augment.unwrap_or_else(usual),
             dataset,
             data_dir: self.data_dir,
             limit: self.limit,
+            validation: self.validation.unwrap_or(0.0),
+            split_seed: self.split_seed.unwrap_or(0),
+            image_size: self.image_size,
+            crop: self.crop,
+            channels: self.channels,
+            mean: self.mean,
+            std: self.std,
+            strict: self.strict.unwrap_or(false),
+        };
+        let config = TrainConfig {
+            data,
             surrogate: self.surrogate.unwrap_or_else(|| zoo.map_or("clip", |zoo| zoo.surrogate).into()),
             model,
             hidden,
@@ -266,14 +316,9 @@ impl Settings {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrainConfig {
-    /// Data set.
-    pub dataset: String,
-    /// Folder with its files.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_dir: Option<PathBuf>,
-    /// Training images at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    /// Data set, and how it is used.
+    #[serde(flatten)]
+    pub data: DataSpec,
     /// Model.
     pub model: String,
     /// Units of the hidden layers.
@@ -324,24 +369,20 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::setting("label-smoothing", "a share in [0, 1)", self.label_smoothing));
         }
+        self.data.check()?;
         self.loss()?;
         self.rules()?;
-        self.model_spec([1, 1, 1], 2, 1).check()?;
+        self.model_spec([1, 1, 1], 2, PixelScale::to_unit(1)).check()?;
         Ok(())
-    }
-
-    /// Which data.
-    pub fn data(&self) -> DataSpec {
-        DataSpec { dataset: self.dataset.clone(), folder: self.data_dir.clone(), limit: self.limit }
     }
 
     /// The model for some data.
     pub fn model_for(&self, data: &Data) -> ModelSpec {
-        self.model_spec(data.shape, data.classes.len(), data.pixel_max)
+        self.model_spec(data.shape, data.classes.len(), PixelScale::of(data))
     }
 
     /// The model for images of a shape.
-    pub fn model_spec(&self, input: [usize; 3], classes: usize, pixel_max: u8) -> ModelSpec {
+    pub fn model_spec(&self, input: [usize; 3], classes: usize, pixels: PixelScale) -> ModelSpec {
         ModelSpec {
             model: self.model.clone(),
             hidden: self.hidden.clone(),
@@ -350,7 +391,7 @@ impl TrainConfig {
             width: self.width,
             float: self.float,
             surrogate: Some(self.surrogate.clone()),
-            pixels: PixelScale::to_unit(pixel_max),
+            pixels: pixels,
         }
     }
 
@@ -387,6 +428,17 @@ mod tests {
         let config = Settings { alpha: Some(0.01.into()), ..Settings::default() }.resolve().expect("in range");
         let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
         assert_eq!(again.resolve().expect("in range"), config);
+    }
+
+    #[test]
+    fn augmentation_is_the_data_set_s_unless_it_is_set() {
+        let augment = |dataset: &str, augment: Option<&str>| {
+            let augment = augment.map(|name| vec![name.to_string()]);
+            let settings = Settings { dataset: Some(dataset.into()), augment, ..Settings::default() };
+            settings.resolve().expect("in range").data.augment.join(",")
+        };
+        assert_eq!((augment("cifar10", None), augment("mnist", None)), ("pad-crop,flip".into(), "".into()));
+        assert_eq!(augment("cifar100", Some("none")), "none");
     }
 
     #[test]

@@ -20,10 +20,22 @@ pub enum Event {
         model: String,
         /// Name of the data set.
         dataset: String,
+        /// Height, width, channels of what the network sees.
+        #[serde(default)]
+        input: [usize; 3],
+        /// Classes.
+        #[serde(default)]
+        classes: usize,
         /// Images trained on.
         train_images: usize,
+        /// Images validated on.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        validation_images: usize,
         /// Images tested on.
         test_images: usize,
+        /// Image files that could not be read and are left out, each with the reason.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<String>,
         /// Epochs to come.
         epochs: u32,
         /// Steps of an epoch.
@@ -50,6 +62,12 @@ pub enum Event {
         train_loss: f64,
         /// Share of its samples that were right, at the time.
         train_accuracy: f64,
+        /// Mean loss on the validation images, where some are held back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validation_loss: Option<f64>,
+        /// Share of the validation images that are right.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        validation_accuracy: Option<f64>,
         /// Mean loss on the test images.
         test_loss: f64,
         /// Share of the test images that are right.
@@ -67,6 +85,9 @@ pub enum Event {
     Done {
         /// Share of the test images that are right.
         test_accuracy: f64,
+        /// The best epoch, where images are held back to validate.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        best: Option<Best>,
         /// Seconds since the start.
         seconds: f64,
         /// Where the run was saved.
@@ -75,6 +96,21 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         interrupted: bool,
     },
+}
+
+/// The epoch with the highest validation accuracy, the first of several.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Which, from 1.
+    pub epoch: u32,
+    /// Share of the validation images that were right.
+    pub validation_accuracy: f64,
+    /// Share of the test images that were right then.
+    pub test_accuracy: f64,
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// Ends training after the current step; safe to keep in a signal handler or another thread.

@@ -10,7 +10,7 @@ mod sweep;
 mod trainer;
 
 pub use config::{LOSSES, Settings, TrainConfig};
-pub use event::{Event, StopHandle};
+pub use event::{Best, Event, StopHandle};
 pub use metrics::Interval;
 pub use optimizer_config::{OptimizerConfig, OptimizerTable};
 pub use run::Run;

@@ -4,6 +4,7 @@ use super::config::{Settings, TrainConfig};
 use super::event::Event;
 use crate::error::{Error, Result};
 use crate::nn::Weights;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A run's folder.
@@ -38,7 +39,7 @@ impl Run {
     pub fn reserve(config: &TrainConfig) -> Result<PathBuf> {
         let runs = Path::new("runs");
         std::fs::create_dir_all(runs).map_err(Error::file("making the folder", runs))?;
-        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.dataset, config.model));
+        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.data.dataset, config.model));
         for path in (1..).map(name) {
             match std::fs::create_dir(&path) {
                 Ok(()) => return Ok(path),
@@ -76,6 +77,17 @@ impl Run {
     /// Settings and weights of a finished run.
     pub fn load(folder: &Path) -> Result<(Settings, Weights)> {
         let settings = Settings::read(&folder.join("config.toml"))?;
+        Self::model(folder).map(|(weights, _)| (settings, weights))
+    }
+
+    /// Names of the classes that a finished run was trained on, by label.
+    pub fn classes(folder: &Path) -> Result<Vec<String>> {
+        let (_, notes) = Self::model(folder)?;
+        Ok(notes.get("classes").map_or("", String::as_str).lines().map(String::from).collect())
+    }
+
+    /// Weights and metadata of `model.safetensors`.
+    fn model(folder: &Path) -> Result<(Weights, BTreeMap<String, String>)> {
         let path = folder.join("model.safetensors");
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let wrong = |expected: &str, got: String| Error::Format { path: path.clone(), expected: expected.into(), got };
@@ -84,7 +96,7 @@ impl Run {
             return Err(wrong("finite numbers", format!("`{name}` with one that is not")));
         }
         match notes.get("version").map(String::as_str) {
-            Some(VERSION) => Ok((settings, weights)),
+            Some(VERSION) => Ok((weights, notes)),
             other => Err(wrong("version 1 in the metadata", format!("{other:?}"))),
         }
     }

@@ -230,7 +230,7 @@ impl Session {
         let (mut slots, mut weights): (u32, Vec<u32>) = (0, Vec::new());
         let mut batches = batches;
         loop {
-            let batch = batches.next();
+            let batch = batches.next().transpose()?;
             if slots as usize == RING || (batch.is_none() && slots > 0) {
                 let ids = ["eval.loss", "eval.correct"].map(|name| self.plan.id(name));
                 let words = self.engine.download(&ids)?.await?;

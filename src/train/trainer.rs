@@ -1,16 +1,17 @@
 //! The trainer: data, device, model and run folder, driven epoch by epoch.
 
 use super::config::TrainConfig;
-use super::event::{Event, StopHandle};
+use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
 use super::run::Run;
 use super::session::{Evaluation, ReadBack, Rules, Session};
-use crate::data::{Data, Loader};
+use crate::data::{Data, Dataset, Loader};
 use crate::error::{Error, Result};
 use crate::nn::{Model, Weights};
 use crate::runtime::{self, DeviceInfo, Engine};
 use crate::tensor::Stream;
 use std::path::Path;
+use std::sync::Arc;
 use web_time::Instant;
 
 /// Trains a model as a configuration says.
@@ -31,6 +32,8 @@ pub struct Trainer {
 pub struct Outcome {
     /// Share of the test images that are right.
     pub test_accuracy: f64,
+    /// The best epoch, where images are held back to validate.
+    pub best: Option<Best>,
     /// Seconds.
     pub seconds: f64,
     /// Whether it was stopped early.
@@ -40,7 +43,7 @@ pub struct Outcome {
 impl Trainer {
     /// Reads the data, opens the device, compiles the model. Nothing is saved unless a folder for the run is given.
     pub async fn new(config: TrainConfig, run: Option<&Path>) -> Result<Self> {
-        let data = config.data().load()?;
+        let data = config.data.load()?;
         let model = config.model_for(&data).build()?;
         let (engine, why) = runtime::open(&config.device, config.threads).await?;
         Self::with(config, data, model, (engine, why), run).await
@@ -67,6 +70,7 @@ impl Trainer {
         (engine, why): (Box<dyn Engine>, String),
         run: Option<&Path>,
     ) -> Result<Self> {
+        data.check()?;
         if config.batch_size > data.train.len() {
             let expected = format!("at most the {} training images", data.train.len());
             return Err(Error::setting("batch-size", expected, config.batch_size));
@@ -146,21 +150,32 @@ impl Trainer {
             why: self.why.clone(),
             model: self.model.name.clone(),
             dataset: self.data.name.clone(),
+            input: self.data.shape,
+            classes: self.data.classes.len(),
             train_images: self.data.train.len(),
+            validation_images: self.data.validation.as_ref().map_or(0, |part| part.len()),
             test_images: self.data.test.len(),
+            skipped: self.data.skipped.clone(),
             epochs: self.config.epochs,
             steps: loader.batches(),
             bytes_peak: self.session.bytes_peak(),
             seed: self.config.seed,
         };
         self.tell(begin, &mut on_event)?;
-        let mut test_accuracy = None;
+        let (mut test_accuracy, mut best) = (None, None::<Best>);
         for epoch in 1..=self.config.epochs {
             let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else { break };
             let seconds = interval.1;
+            let validation = self.validate().await?;
             let evaluation = self.evaluate().await?;
             test_accuracy = Some(evaluation.accuracy());
-            let event = self.epoch_event(epoch, &interval.0, &evaluation, seconds, start.elapsed().as_secs_f64());
+            if let Some(accuracy) = validation.as_ref().map(Evaluation::accuracy)
+                && best.is_none_or(|best| accuracy > best.validation_accuracy)
+            {
+                best = Some(Best { epoch, validation_accuracy: accuracy, test_accuracy: evaluation.accuracy() });
+            }
+            let judged = (validation.as_ref(), &evaluation);
+            let event = self.epoch_event(epoch, &interval.0, judged, seconds, start.elapsed().as_secs_f64());
             self.tell(event, &mut on_event)?;
             self.save().await?;
         }
@@ -171,23 +186,35 @@ impl Trainer {
         }
         let outcome = Outcome {
             test_accuracy: test_accuracy.unwrap_or_default(),
+            best,
             seconds: start.elapsed().as_secs_f64(),
             interrupted,
         };
         let run = self.run.as_ref().map(|run| run.folder().display().to_string());
-        let done = Event::Done { test_accuracy: outcome.test_accuracy, seconds: outcome.seconds, run, interrupted };
+        let (test_accuracy, seconds) = (outcome.test_accuracy, outcome.seconds);
+        let done = Event::Done { test_accuracy, best, seconds, run, interrupted };
         self.tell(done, &mut on_event)?;
         Ok(outcome)
     }
 
     /// The test images, as they are judged now.
     pub async fn evaluate(&mut self) -> Result<Evaluation> {
-        let loader = Loader::new(self.data.test.clone(), self.config.batch_size, self.model.features());
+        self.judge(&self.data.test.clone()).await
+    }
+
+    /// The validation images, as they are judged now; `None` where none are held back.
+    pub async fn validate(&mut self) -> Result<Option<Evaluation>> {
+        let Some(part) = self.data.validation.clone() else { return Ok(None) };
+        self.judge(&part).await.map(Some)
+    }
+
+    async fn judge(&mut self, part: &Arc<dyn Dataset>) -> Result<Evaluation> {
+        let loader = Loader::judging(&self.data, part, self.config.batch_size).with_threads(self.config.threads);
         self.session.evaluate(loader.epoch(None)).await
     }
 
     fn loader(&self) -> Loader {
-        Loader::new(self.data.train.clone(), self.config.batch_size, self.model.features())
+        Loader::training(&self.data, self.config.batch_size).with_threads(self.config.threads)
     }
 
     /// One epoch and its seconds; `None` when it was stopped.
@@ -205,7 +232,7 @@ impl Trainer {
         let mut batches = loader.epoch(Some(order));
         let mut step = 0;
         while !self.stop.is_stopped() {
-            let Some(batch) = batches.next() else { break };
+            let Some(batch) = batches.next().transpose()? else { break };
             let number = u64::from(epoch - 1) * steps as u64 + step as u64;
             self.session.train(&batch, number, total).await?;
             batches.give_back(batch);
@@ -240,7 +267,7 @@ impl Trainer {
         &self,
         epoch: u32,
         interval: &Interval,
-        evaluation: &Evaluation,
+        (validation, evaluation): (Option<&Evaluation>, &Evaluation),
         training: f64,
         seconds: f64,
     ) -> Event {
@@ -255,6 +282,8 @@ impl Trainer {
             epoch,
             train_loss: interval.mean_loss(),
             train_accuracy: interval.accuracy(),
+            validation_loss: validation.map(|validation| validation.loss),
+            validation_accuracy: validation.map(Evaluation::accuracy),
             test_loss: evaluation.loss,
             test_accuracy: evaluation.accuracy(),
             flip_ratio: flips as f64 / (weights.max(1) * interval.steps.max(1)) as f64,

@@ -1,0 +1,445 @@
+//! Data sets from files, what training sees of them, and one clear line for every mistake in them.
+#![cfg(feature = "cli")]
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
+#[path = "support/images.rs"]
+mod images;
+#[path = "support/program.rs"]
+mod program;
+
+use images::{jpeg, png};
+use plusminus::Result;
+use plusminus::data::{Batch, Data, DataSpec, Dataset, InMemory, Loader};
+use plusminus::nn::PixelScale;
+use plusminus::runtime::CpuEngine;
+use plusminus::tensor::Stream;
+use plusminus::train::{Event, Settings, Trainer};
+use pollster::block_on;
+use program::{lines, refused, run};
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+fn spec(dataset: &str, folder: &Path) -> DataSpec {
+    DataSpec { dataset: dataset.into(), data_dir: Some(folder.into()), ..DataSpec::default() }
+}
+
+fn image(set: &Arc<dyn Dataset>, index: usize) -> Vec<u8> {
+    let mut bytes = vec![0; set.shape().iter().product()];
+    set.image(index, &mut bytes).unwrap();
+    bytes
+}
+
+fn labels(set: &Arc<dyn Dataset>) -> Vec<u32> {
+    (0..set.len()).map(|i| set.label(i)).collect()
+}
+
+/// The red of pixel `i` of a class: three rows are bright.
+fn red(label: u8, i: usize) -> u8 {
+    if i / 96 == usize::from(label) { 250 } else { 10 }
+}
+
+/// CIFAR's records of images whose pixels are (red, row, column); `head` is what stands before a label.
+fn records(head: &[u8], labels: &[u8]) -> Vec<u8> {
+    let planes = |label: u8| {
+        (0..3).flat_map(move |c| (0..1024).map(move |i| [red(label, i), (i / 32) as u8, (i % 32) as u8][c]))
+    };
+    labels.iter().flat_map(|&label| head.iter().copied().chain([label]).chain(planes(label))).collect()
+}
+
+/// CIFAR-10's files with 20 images each, two of each class.
+fn small_cifar10(folder: &Path) {
+    let labels: Vec<u8> = (0..20).map(|i| i % 10).collect();
+    for file in (1..=5).map(|i| format!("data_batch_{i}.bin")).chain(["test_batch.bin".into()]) {
+        fs::write(folder.join(file), records(&[], &labels)).unwrap();
+    }
+}
+
+#[test]
+fn cifar_is_read_as_published() {
+    let folder = folder();
+    let unpacked = folder.path().join("cifar-10-batches-bin");
+    fs::create_dir(&unpacked).unwrap();
+    small_cifar10(&unpacked);
+    let data = spec("cifar10", folder.path()).load().unwrap();
+    assert_eq!((data.train.len(), data.test.len(), data.shape), (100, 20, [32, 32, 3]));
+    assert_eq!((&*data.classes[0], &*data.classes[9]), ("airplane", "truck"), "names where there is no file of them");
+    assert_eq!(labels(&data.train)[18..22], [8, 9, 0, 1]);
+    let pixels = image(&data.train, 23);
+    assert!(
+        pixels.chunks(3).enumerate().all(|(i, p)| p == [red(3, i), (i / 32) as u8, (i % 32) as u8]),
+        "channel last"
+    );
+    let scale = PixelScale::of(&data);
+    let red = scale.scale[0] * 100.0 + scale.shift[0];
+    assert!((red - (100.0 / 255.0 - 0.4914) / 0.2470).abs() < 1e-5 && scale.shift[1] != scale.shift[2], "{scale:?}");
+
+    let names: Vec<String> = (0..10).map(|i| format!("name {i}")).collect();
+    fs::write(unpacked.join("batches.meta.txt"), names.join("\n") + "\n\n").unwrap();
+    assert_eq!(spec("cifar10", &unpacked).load().unwrap().classes, names);
+
+    for (file, labels) in [("train.bin", &[99, 0, 5][..]), ("test.bin", &[7])] {
+        fs::write(folder.path().join(file), records(&[19], labels)).unwrap();
+    }
+    let data = spec("cifar100", folder.path()).load().unwrap();
+    assert_eq!((labels(&data.train), labels(&data.test)), (vec![99, 0, 5], vec![7]), "fine labels");
+    assert_eq!((data.classes.len(), &*data.classes[99]), (100, "worm"));
+    assert_eq!(image(&data.test, 0)[..6], [10, 0, 0, 10, 0, 1]);
+}
+
+#[test]
+fn wrong_cifar_files_are_named() {
+    let refuse = |change: &dyn Fn(&Path), words: &[&str]| {
+        let folder = folder();
+        small_cifar10(folder.path());
+        change(folder.path());
+        let args = ["train", "--dataset", "cifar10", "--data-dir", folder.path().to_str().unwrap(), "--hidden", "8"];
+        let run = folder.path().join("run");
+        refused(&[&args[..], &["--run", run.to_str().unwrap()]].concat(), 1, words);
+        assert!(!run.exists(), "no run is left of what never began");
+    };
+    let third = "data_batch_3.bin";
+    refuse(&|f| fs::remove_file(f.join(third)).unwrap(), &[third, "www.cs.toronto.edu", "cifar-10-binary.tar.gz"]);
+    refuse(&|f| fs::write(f.join(third), [0; 5000]).unwrap(), &[third, "3073", "5000"]);
+    refuse(&|f| fs::write(f.join("test_batch.bin"), []).unwrap(), &["test_batch.bin", "3073", "0 bytes"]);
+    refuse(&|f| fs::write(f.join(third), records(&[], &[1, 10])).unwrap(), &[third, "below 10", "label 10 of image 1"]);
+    refuse(&|f| fs::write(f.join("batches.meta.txt"), "cat\ndog\n").unwrap(), &["batches.meta.txt", "10 names", "2"]);
+}
+
+/// Two classes of 6 x 6 images, five to train on and two to test on, grey, from 10 or 200 on.
+fn small_folder(root: &Path) {
+    for (part, count) in [("train", 5), ("test", 2)] {
+        for (class, first) in [("dark", 10), ("light", 200)] {
+            for i in 0..count {
+                png(&root.join(part).join(class).join(format!("{i}.png")), [6, 6], 1, &[first + i; 36]);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_folder_gives_classes_and_images_in_order() {
+    let folder = folder();
+    let root = folder.path();
+    small_folder(root);
+    fs::write(root.join("train/dark/notes.txt"), "no image").unwrap();
+    fs::create_dir(root.join("train/.hidden")).unwrap();
+    let data = spec("folder", root).load().unwrap();
+    assert_eq!((data.classes.join(" "), data.shape), ("dark light".into(), [6, 6, 1]), "grey, since all are");
+    assert_eq!((labels(&data.train), labels(&data.test)), ([vec![0; 5], vec![1; 5]].concat(), vec![0, 0, 1, 1]));
+    assert_eq!((image(&data.train, 7), image(&data.test, 1)), (vec![202; 36], vec![11; 36]));
+    assert_eq!(spec("svhn-folder", root).load().unwrap().shape, [32, 32, 1]);
+
+    // One image in colour makes them all so; --channels says otherwise.
+    png(&root.join("test/dark/0.png"), [6, 6], 3, &[255, 0, 0].repeat(36));
+    let data = spec("folder", root).load().unwrap();
+    assert_eq!((image(&data.train, 7), image(&data.test, 0)), (vec![202; 108], [255, 0, 0].repeat(36)));
+    let grey = DataSpec { channels: Some(1), ..spec("folder", root) }.load().unwrap();
+    assert_eq!((grey.shape, image(&grey.test, 0)), ([6, 6, 1], vec![76; 36]), "luma of red");
+}
+
+#[test]
+fn every_kind_of_image_is_read() {
+    let folder = folder();
+    let root = folder.path();
+    small_folder(root);
+    let class = root.join("train/dark");
+    png(&class.join("a.png"), [6, 6], 2, &[77, 0].repeat(36));
+    png(&class.join("b.PNG"), [6, 6], 4, &[1, 2, 3, 0].repeat(36));
+    fs::rename(class.join("a.png"), class.join("a.JPEG")).unwrap();
+    // Blocks of 8 x 8 scaled to 6 x 6, of which the middle is seen.
+    jpeg(&class.join("c.jpg"), &[&[90, 90], &[90, 90]]);
+    jpeg(&class.join("d.jpg"), &[&[0, 255, 3], &[0, 255, 3], &[0, 255, 3]]);
+    let data = DataSpec { image_size: Some("6x6".into()), ..spec("folder", root) }.load().unwrap();
+    assert_eq!(data.skipped, [""; 0]);
+    assert_eq!((data.shape, data.train.len()), ([6, 6, 3], 14));
+    assert_eq!(image(&data.train, 5), [77; 108], "a PNG with alpha, whatever its name says");
+    assert_eq!(image(&data.train, 6), [1, 2, 3].repeat(36));
+    assert_eq!(image(&data.train, 7), [90; 108]);
+    let stripes = image(&data.train, 8);
+    assert_eq!(stripes[..3], [0; 3], "{stripes:?}");
+    assert!(stripes[6] > 215 && stripes[15] < 5, "{stripes:?}");
+    // An image of another shape is scaled to cover, and its middle is taken.
+    jpeg(&class.join("e.jpg"), &[&[200, 50, 50, 50, 50, 9]]);
+    let data = DataSpec { image_size: Some("4x8".into()), ..spec("folder", root) }.load().unwrap();
+    let middle = image(&data.train, 9);
+    assert_eq!((data.shape, &middle[..]), ([4, 8, 3], &[50; 96][..]));
+}
+
+#[test]
+fn a_folder_without_parts_is_split_by_seed() {
+    let folder = folder();
+    for class in ["a", "b"] {
+        (0..20).for_each(|i| png(&folder.path().join(class).join(format!("{i:02}.png")), [2, 2], 1, &[i; 4]));
+    }
+    let split = |seed| {
+        let data = DataSpec { split_seed: seed, ..spec("folder", folder.path()) }.load().unwrap();
+        assert_eq!((labels(&data.train), labels(&data.test)), ([[0; 16], [1; 16]].concat(), [[0; 4], [1; 4]].concat()));
+        let test: Vec<u8> = (0..8).map(|i| image(&data.test, i)[0]).collect();
+        let all = (0..32).map(|i| image(&data.train, i)[0]).chain(test.clone());
+        assert_eq!(all.map(u32::from).sum::<u32>(), 2 * 190, "every image once");
+        test
+    };
+    assert_eq!(split(0), split(0));
+    assert_ne!(split(0), split(1));
+}
+
+#[test]
+fn images_that_cannot_be_read_are_named_and_left_out() {
+    let folder = folder();
+    let root = folder.path();
+    small_folder(root);
+    let class = root.join("train/light");
+    fs::write(class.join("1.png"), "text").unwrap();
+    let whole = fs::read(class.join("2.png")).unwrap();
+    fs::write(class.join("2.png"), &whole[..whole.len() - 20]).unwrap();
+    jpeg(&class.join("7.jpg"), &[&[90]]);
+    let whole = fs::read(class.join("7.jpg")).unwrap();
+    fs::write(class.join("7.jpg"), &whole[..whole.len() - 3]).unwrap();
+    fs::write(class.join("8.jpg"), &whole[..40]).unwrap();
+    let spec = DataSpec { image_size: Some("6x6".into()), ..spec("folder", root) };
+    let data = spec.load().unwrap();
+    assert_eq!((data.train.len(), data.skipped.len()), (8, 4), "{:?}", data.skipped);
+    for name in ["1.png: neither PNG nor JPEG", "2.png: ", "7.jpg: the file ends", "8.jpg: "] {
+        assert!(data.skipped.iter().any(|skipped| skipped.contains(name)), "{name} in {:?}", data.skipped);
+    }
+    assert_eq!((image(&data.train, 6), data.train.label(6)), (vec![203; 36], 1), "no hole is left");
+
+    let (root, run_folder) = (root.to_str().unwrap(), root.join("run"));
+    let args = ["train", "--dataset", "folder", "--data-dir", root, "--image-size", "6x6", "--hidden", "8", "--json"];
+    let args = [&args[..], &["--batch-size", "4", "--epochs", "1", "--run", run_folder.to_str().unwrap()]].concat();
+    refused(&[&args[..], &["--strict"]].concat(), 1, &["1.png", "PNG or JPEG"]);
+    let output = run(&args);
+    assert_eq!(lines(&output)[0]["skipped"].as_array().unwrap().len(), 4, "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("skipped  4 images") && said.contains("7.jpg"), "{said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("         ")).count(), 4, "a line a file: {said}");
+    let eval = lines(&run(&["eval", run_folder.to_str().unwrap(), "--json"]));
+    assert!(eval[0]["per_class"]["dark"].is_number() && eval[0]["per_class"]["light"].is_number(), "{eval:?}");
+    for part in ["train", "test"] {
+        fs::rename(folder.path().join(part).join("dark"), folder.path().join(part).join("night")).unwrap();
+    }
+    refused(&["eval", run_folder.to_str().unwrap()], 2, &["data-dir", "dark, light", "light, night"]);
+}
+
+#[test]
+fn folders_that_are_wrong() {
+    let refuse = |code: i32, change: &dyn Fn(&Path), flags: &[&str], words: &[&str]| {
+        let folder = folder();
+        small_folder(folder.path());
+        change(folder.path());
+        let args = ["train", "--dataset", "folder", "--data-dir", folder.path().to_str().unwrap()];
+        let args = [&args[..], &["--hidden", "8", "--batch-size", "4", "--epochs", "1"], flags].concat();
+        refused(&[&args[..], &["--run", folder.path().join("run").to_str().unwrap()]].concat(), code, words);
+    };
+    let remove = |f: &Path, path: &str| fs::remove_dir_all(f.join(path)).unwrap();
+    let empty = |f: &Path, path: &str| {
+        remove(f, path);
+        fs::create_dir(f.join(path)).unwrap();
+    };
+    let odd = |f: &Path| png(&f.join("train/light/odd.png"), [5, 7], 1, &[0; 35]);
+    let nothing = |_: &Path| {};
+    refuse(1, &|f| remove(f, "train/dark"), &[], &["train", "at least 2 classes", "light"]);
+    refuse(1, &|f| empty(f, "train/dark"), &[], &["train/dark", ".png", "none"]);
+    refuse(1, &|f| empty(f, "test/light"), &[], &["test/light", ".png", "none"]);
+    refuse(1, &|f| remove(f, "test"), &[], &["train and test", "train alone"]);
+    refuse(1, &|f| fs::rename(f.join("test/dark"), f.join("test/night")).unwrap(), &[], &["dark, light", "night"]);
+    refuse(1, &|f| [remove(f, "train"), remove(f, "test")].into_iter().collect(), &[], &["2 classes", "none"]);
+    refuse(2, &odd, &[], &["image-size", "6x6", "5x7", "odd.png"]);
+    refuse(2, &nothing, &["--crop", "7x6"], &["crop", "6x6", "7x6"]);
+    refuse(2, &nothing, &["--crop", "7"], &["crop", "HEIGHTxWIDTH", "7"]);
+    refuse(2, &nothing, &["--image-size", "0x4"], &["image-size", "HEIGHTxWIDTH", "0x4"]);
+    refuse(2, &nothing, &["--channels", "2"], &["channels", "1 or 3", "2"]);
+    refuse(2, &nothing, &["--augment", "lighting"], &["augment", "3 channels", "1"]);
+    refuse(2, &nothing, &["--mean", "0.1,0.2"], &["mean", "2 numbers"]);
+    let unreadable = |f: &Path| (0..5).for_each(|i| fs::write(f.join(format!("train/dark/{i}.png")), "x").unwrap());
+    refuse(1, &unreadable, &[], &["class `dark`", "4.png"]);
+    refused(&["train", "--dataset", "folder", "--data-dir", "/nowhere"], 1, &["/nowhere"]);
+    refused(&["train", "--dataset", "folder"], 2, &["data-dir", "folder"]);
+}
+
+#[test]
+fn flags_of_data_that_are_wrong() {
+    for (flags, words) in [
+        (vec!["--augment", "blur"], vec!["augment", "pad-crop", "blur"]),
+        (vec!["--augment", "pad-crop,random-resized-crop"], vec!["augment", "one way to crop"]),
+        (vec!["--augment", "none,flip"], vec!["augment", "none"]),
+        (vec!["--augment", "lighting"], vec!["augment", "3 channels", "1"]),
+        (vec!["--validation", "1"], vec!["validation", "[0, 1)", "1"]),
+        (vec!["--validation", "nan"], vec!["validation", "[0, 1)", "NaN"]),
+        (vec!["--crop", "9x8"], vec!["crop", "8x8", "9x8"]),
+        (vec!["--image-size", "8x8"], vec!["image-size", "folder", "digits"]),
+        (vec!["--channels", "1"], vec!["channels", "folder", "digits"]),
+        (vec!["--strict"], vec!["strict", "folder", "digits"]),
+        (vec!["--std", "0"], vec!["std", "positive", "0"]),
+        (vec!["--mean", "inf"], vec!["mean", "finite", "inf"]),
+        (vec!["--mean", "1,2,3,4,5"], vec!["mean", "5 numbers"]),
+    ] {
+        refused(&[&["train"], &flags[..]].concat(), 2, &words);
+    }
+}
+
+fn noise(shape: [usize; 3], count: usize) -> Arc<InMemory> {
+    let stream = Stream::new(7, "noise");
+    let pixels = (0..count * shape.iter().product::<usize>()).map(|i| stream.word(i as u64) as u8).collect();
+    Arc::new(InMemory { shape, pixels, labels: (0..count as u32).map(|i| i % 10).collect() })
+}
+
+fn noisy(shape: [usize; 3], crop: [usize; 2], augment: &str) -> Data {
+    let (names, train) = (augment.split(',').map(String::from).collect::<Vec<_>>(), noise(shape, 50));
+    let classes = (0..10).map(|i| i.to_string()).collect();
+    let data = Data::new("noise", 255, classes, train.clone(), train);
+    let augment = plusminus::data::Augment::parse(&names).unwrap();
+    Data { augment, shape: [crop[0], crop[1], shape[2]], ..data }
+}
+
+#[test]
+fn threads_change_no_batch() {
+    for (augment, crop) in
+        [("pad-crop,flip", [16, 16]), ("random-resized-crop,flip,lighting", [13, 11]), ("none", [9, 9])]
+    {
+        let data = noisy([16, 16, 3], crop, augment);
+        let epoch = |threads, number, seed| -> Vec<Batch> {
+            let loader = Loader::training(&data, 16).with_threads(Some(threads));
+            loader.epoch(Some(Stream::new(seed, &format!("order.{number}")))).map(Result::unwrap).collect()
+        };
+        let one = epoch(1, 1, 1);
+        assert_eq!(one.len(), 4);
+        assert!(one == epoch(4, 1, 1), "{augment}: four threads");
+        assert!(one != epoch(1, 2, 1) && one != epoch(1, 1, 2), "{augment}: another epoch, another seed");
+    }
+}
+
+#[test]
+fn an_augmentation_differs_by_epoch_and_judging_has_none() {
+    let data = noisy([16, 16, 3], [16, 16], "pad-crop,flip");
+    let first = |stream: Stream| {
+        let batch = Loader::training(&data, 50).epoch(Some(stream)).next().unwrap().unwrap();
+        let bytes: &[u8] = bytes_of(&batch.pixels);
+        let rows = bytes.chunks(768).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let originals = (0..50).map(|i| image(&data.train, i)).collect::<Vec<_>>();
+        rows.iter().filter(|row| originals.contains(row)).count()
+    };
+    assert!(first(Stream::new(1, "order.1")) < 5, "nearly all of 50 images are moved or mirrored");
+    let judged = Loader::judging(&data, &data.test, 50).epoch(None).next().unwrap().unwrap();
+    assert_eq!(bytes_of(&judged.pixels)[..768], image(&data.test, 0), "as it is");
+}
+
+fn bytes_of(words: &[u32]) -> &[u8] {
+    bytemuck::cast_slice(words)
+}
+
+/// A set whose image 30 cannot be read any more.
+struct Vanishing(InMemory);
+
+impl Dataset for Vanishing {
+    fn shape(&self) -> [usize; 3] {
+        self.0.shape
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn image(&self, index: usize, out: &mut [u8]) -> Result<()> {
+        if index == 30 {
+            let path = "gone/30.png".into();
+            return Err(plusminus::Error::Format {
+                path,
+                expected: "a PNG or JPEG image".into(),
+                got: "nothing".into(),
+            });
+        }
+        self.0.image(index, out)
+    }
+
+    fn label(&self, index: usize) -> u32 {
+        self.0.label(index)
+    }
+
+    fn is_decoded_late(&self) -> bool {
+        true
+    }
+}
+
+fn trainer(settings: Settings, data: Data) -> Trainer {
+    let settings = Settings { hidden: Some(vec![16]), batch_size: Some(10), ..settings };
+    let config = settings.resolve().unwrap();
+    let model = config.model_for(&data).build().unwrap();
+    let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
+    block_on(Trainer::with(config, data, model, (engine, "a test".into()), None)).unwrap()
+}
+
+#[test]
+fn an_error_of_a_data_set_ends_training() {
+    for threads in [1, 4] {
+        let data = noisy([4, 4, 1], [4, 4], "none");
+        let data = Data { train: Arc::new(Vanishing((*noise([4, 4, 1], 50)).clone())), ..data };
+        let mut trainer = trainer(Settings { threads: Some(threads), ..Settings::default() }, data);
+        let error = block_on(trainer.fit(|_| {})).unwrap_err().to_string();
+        assert_eq!(error, "gone/30.png: expected a PNG or JPEG image, got nothing");
+    }
+}
+
+#[test]
+fn a_model_larger_than_the_images_is_refused() {
+    let data = Data { shape: [5, 4, 1], ..noisy([4, 4, 1], [4, 4], "none") };
+    let config = Settings { hidden: Some(vec![16]), batch_size: Some(10), ..Settings::default() }.resolve().unwrap();
+    let model = config.model_for(&data).build().unwrap();
+    let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
+    let Err(error) = block_on(Trainer::with(config, data, model, (engine, "a test".into()), None)) else {
+        panic!("a view larger than the images was accepted");
+    };
+    assert!(error.to_string().contains("5x4") && error.to_string().contains("4x4x1"), "{error}");
+}
+
+#[test]
+fn images_held_back_are_reported_and_the_best_epoch_is_noted() {
+    let settings = Settings { validation: Some(0.1), epochs: Some(4), limit: Some(500), ..Settings::default() };
+    let data = settings.clone().resolve().unwrap().data.load().unwrap();
+    assert_eq!((data.train.len(), data.test.len()), (500, 360), "a limit cuts training alone");
+    let validation = data.validation.clone().unwrap();
+    assert!((135..=150).contains(&validation.len()), "a tenth of 1,437: {}", validation.len());
+    let held: Vec<Vec<u8>> = (0..validation.len()).map(|i| image(&validation, i)).collect();
+    assert!((0..500).all(|i| !held.contains(&image(&data.train, i))), "nothing held back is trained on");
+    let counts = (0..10).map(|class| labels(&data.train).iter().filter(|&&l| l == class).count()).collect::<Vec<_>>();
+    assert_eq!(counts, [50; 10], "balanced");
+
+    let (mut trainer, mut seen) = (trainer(settings, data), Vec::new());
+    let outcome = block_on(trainer.fit(|event| {
+        if let Event::Epoch { epoch, validation_accuracy, validation_loss, test_accuracy, .. } = event {
+            assert!(validation_loss.unwrap().is_finite());
+            seen.push((*epoch, validation_accuracy.unwrap(), *test_accuracy));
+        }
+    }));
+    let best = outcome.unwrap().best.unwrap();
+    let top = seen.iter().map(|(_, accuracy, _)| *accuracy).fold(0.0, f64::max);
+    let first = seen.iter().find(|(_, accuracy, _)| *accuracy == top).unwrap();
+    assert_eq!((best.epoch, best.validation_accuracy, best.test_accuracy), *first, "{seen:?}");
+}
+
+#[test]
+fn a_network_learns_small_cifar_and_its_configuration_comes_back() {
+    let folder = folder();
+    small_cifar10(folder.path());
+    let run_folder = folder.path().join("run");
+    let (data, run_folder) = (folder.path().to_str().unwrap(), run_folder.to_str().unwrap());
+    let args = ["train", "--dataset", "cifar10", "--data-dir", data, "--hidden", "64", "--batch-size", "20", "--json"];
+    let more = ["--epochs", "10", "--validation", "0.2", "--augment", "flip", "--crop", "30x32", "--run", run_folder];
+    let events = lines(&run(&[&args[..], &more].concat()));
+    assert_eq!((&events[0]["train_images"], &events[0]["validation_images"]), (&80.into(), &20.into()));
+    assert_eq!((&events[0]["input"], &events[0]["classes"]), (&serde_json::json!([30, 32, 3]), &10.into()));
+    let done = events.last().unwrap();
+    assert!(done["test_accuracy"].as_f64().unwrap() > 0.8 && done["best"]["epoch"].is_u64(), "{done}");
+    let config = fs::read_to_string(Path::new(run_folder).join("config.toml")).unwrap();
+    for line in ["augment = [\"flip\"]", "validation = 0.2", "crop = \"30x32\"", "strict = false"] {
+        assert!(config.contains(line), "`{line}` in {config}");
+    }
+    let eval = lines(&run(&["eval", run_folder, "--json"]));
+    assert_eq!(eval[0]["test_accuracy"], done["test_accuracy"]);
+    assert!(eval[0]["per_class"]["frog"].is_number());
+}

@@ -1,0 +1,39 @@
+//! The program, run as a user runs it.
+#![allow(dead_code, reason = "each test uses what it needs")]
+
+use serde_json::Value;
+use std::process::{Command, Output, Stdio};
+
+/// The program with arguments, without anything of the caller's that changes it.
+pub fn plusminus(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plusminus"));
+    command.args(args).env("RUST_BACKTRACE", "0").env_remove("PLUSMINUS_ISA").stdin(Stdio::null());
+    command
+}
+
+pub fn run(args: &[&str]) -> Output {
+    plusminus(args).output().unwrap()
+}
+
+pub fn lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+}
+
+/// What the program itself said on stderr (graphics drivers speak there, too).
+pub fn said(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!text.contains("panicked"), "{text}");
+    text.lines().filter(|line| line.starts_with("plusminus: ")).map(String::from).collect()
+}
+
+/// The command fails with this code, and says one line that contains all of the words.
+pub fn refused(args: &[&str], code: i32, words: &[&str]) {
+    let output = run(args);
+    let said = said(&output);
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said:?}");
+    assert_eq!(said.len(), 1, "{args:?}: {said:?}");
+    for word in words {
+        assert!(said[0].contains(word), "{args:?}: expected `{word}` in: {}", said[0]);
+    }
+}

@@ -722,13 +722,25 @@ fn elementwise_cases() -> Vec<Case> {
         }
         let channels = [1, 3].into_iter().find(|c| n % c == 0).unwrap_or(1);
         let (scale, shift) = ([0.5, 2.0, -0.25, 1.0], [-1.0, 0.0, 0.125, 3.0]);
-        let bytes = Matrix::from_fn(m, n, |r, c| ((r * 31 + c * 7) % 256) as f64);
-        let pixels = Matrix::from_fn(m, n, |r, c| {
-            f64::from(scale[c % channels]) * bytes.at(r, c) + f64::from(shift[c % channels])
+        let pixel_rows = n / channels;
+        let bytes = Matrix::from_fn(m * pixel_rows, channels, |p, c| {
+            (((p / pixel_rows) * 31 + (p % pixel_rows * channels + c) * 7) % 256) as f64
         });
+        let pixels = Matrix::from_fn(m, n, |r, c| {
+            f64::from(scale[c % channels]) * bytes.at(r * pixel_rows + c / channels, c % channels)
+                + f64::from(shift[c % channels])
+        });
+        let image = [m, 1, pixel_rows, channels];
         cases.push(
-            Case::new(name("normalise"), Normalise { scale, shift, channels })
-                .input(TensorType::plain(DType::U8, &[m, n]), &bytes)
+            Case::new(name("normalise"), Normalise { scale, shift, images: false })
+                .input(TensorType::plain(DType::U8, &image), &bytes)
+                .expect(pixels.clone(), Compare::Exact),
+        );
+        let pixels =
+            Matrix::from_fn(m * pixel_rows, channels, |p, c| pixels.at(p / pixel_rows, p % pixel_rows * channels + c));
+        cases.push(
+            Case::new(name("normalise to images"), Normalise { scale, shift, images: true })
+                .input(TensorType::plain(DType::U8, &image), &bytes)
                 .expect(pixels, Compare::Exact),
         );
     }

@@ -53,6 +53,7 @@ fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
         pixels: (0..(batch * model.features()).div_ceil(4) as u64).map(|i| stream.word(i)).collect(),
         labels: (0..batch as u64).map(|i| stream.below(1000 + i, spec.classes as u32)).collect(),
         valid: batch as u32,
+        ..Batch::default()
     };
     let mut run = |first: u64, count: u64| {
         for step in first..first + count {

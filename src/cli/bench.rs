@@ -130,6 +130,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         pixels: (0..words as u64).map(|i| stream.word(i)).collect(),
         labels: (0..args.batch_size as u64).map(|i| stream.below(i, model.outputs() as u32)).collect(),
         valid: args.batch_size as u32,
+        ..Batch::default()
     };
     // One batch again and again: if the step is right, the loss falls.
     let (first, last) = (losses(&mut session, &batch, 5, 40).await?, losses(&mut session, &batch, 25, 40).await?);

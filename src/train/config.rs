@@ -76,6 +76,18 @@ pub struct Settings {
     /// Share of the targets spread over all classes, in [0, 1) [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub label_smoothing: Option<f32>,
+    /// Learn from the run of another network on the same classes, too
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RUN"))]
+    pub teacher: Option<PathBuf>,
+    /// The same with its logits of all training images, as `eval --logits` writes them
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
+    pub teacher_logits: Option<PathBuf>,
+    /// Its share of the loss, in [0, 1] [default: 0.5]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    pub teacher_weight: Option<f32>,
+    /// Softens the teacher and what it is compared with, above 0 [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "T"))]
+    pub temperature: Option<f32>,
     /// Samples of a batch [default: 100]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub batch_size: Option<usize>,
@@ -182,6 +194,10 @@ impl Settings {
             surrogate: self.surrogate.or(other.surrogate),
             loss: self.loss.or(other.loss),
             label_smoothing: self.label_smoothing.or(other.label_smoothing),
+            teacher: self.teacher.or(other.teacher),
+            teacher_logits: self.teacher_logits.or(other.teacher_logits),
+            teacher_weight: self.teacher_weight.or(other.teacher_weight),
+            temperature: self.temperature.or(other.temperature),
             batch_size: self.batch_size.or(other.batch_size),
             epochs: self.epochs.or(other.epochs),
             optimizer: self.optimizer.or(other.optimizer),
@@ -297,6 +313,10 @@ impl Settings {
             float: self.float.unwrap_or(false),
             loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
             label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            teacher: self.teacher,
+            teacher_logits: self.teacher_logits,
+            teacher_weight: self.teacher_weight.unwrap_or(0.5),
+            temperature: self.temperature.unwrap_or(1.0),
             batch_size: self.batch_size.unwrap_or(100),
             epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
             optimizer,
@@ -333,6 +353,16 @@ pub struct TrainConfig {
     pub loss: String,
     /// Share of the targets spread over all classes.
     pub label_smoothing: f32,
+    /// A run to learn from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<PathBuf>,
+    /// Its logits instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_logits: Option<PathBuf>,
+    /// Its share of the loss.
+    pub teacher_weight: f32,
+    /// Temperature of its softmax.
+    pub temperature: f32,
     /// Samples of a batch.
     pub batch_size: usize,
     /// Passes over the data.
@@ -369,6 +399,12 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::setting("label-smoothing", "a share in [0, 1)", self.label_smoothing));
         }
+        if !(0.0..=1.0).contains(&self.teacher_weight) {
+            return Err(Error::setting("teacher-weight", "a share in [0, 1]", self.teacher_weight));
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(Error::setting("temperature", "a number above 0", self.temperature));
+        }
         self.data.check()?;
         self.loss()?;
         self.rules()?;
@@ -391,7 +427,7 @@ impl TrainConfig {
             width: self.width,
             float: self.float,
             surrogate: Some(self.surrogate.clone()),
-            pixels: pixels,
+            pixels,
         }
     }
 

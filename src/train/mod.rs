@@ -7,6 +7,7 @@ mod optimizer_config;
 mod run;
 mod session;
 mod sweep;
+mod teacher;
 mod trainer;
 
 pub use config::{LOSSES, Settings, TrainConfig};
@@ -16,4 +17,5 @@ pub use optimizer_config::{OptimizerConfig, OptimizerTable};
 pub use run::Run;
 pub use session::{Evaluation, Loss, ReadBack, Rules, Session};
 pub use sweep::{Axis, Cell, Place, Sweep};
+pub use teacher::{Source, Teacher, write_logits};
 pub use trainer::{Outcome, Trainer};

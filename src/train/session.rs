@@ -1,14 +1,15 @@
 //! A model compiled for a device: one recording to train, one to evaluate, and the tensors they share.
 
 use super::metrics::{Counters, Interval};
+use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, plan};
 use crate::nn::{Mode, Model, Tensor, Weights, owner};
-use crate::ops::{MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
+use crate::ops::{Distillation, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::{Optimizer, Slot};
 use crate::runtime::{BufferId, Download, Engine, StepParams};
-use crate::tensor::{DType, TensorType};
+use crate::tensor::{DType, TensorType, number_at};
 use std::sync::Arc;
 
 /// What is minimised.
@@ -36,6 +37,13 @@ const FLOAT_KNOB: usize = 2;
 /// Steps whose losses the device keeps before they are read back.
 const RING: usize = 64;
 
+/// Before the names of a teacher's tensors.
+const TEACHER: &str = "teacher.";
+/// The input with a teacher's logits from a file.
+const TEACHER_LOGITS: &str = "teacher.logits";
+/// The output of an evaluation.
+const LOGITS: &str = "eval.logits";
+
 /// A model on a device.
 pub struct Session {
     engine: Box<dyn Engine>,
@@ -49,6 +57,8 @@ pub struct Session {
     eval_counters: Counters,
     /// Steps and samples since the last read-back.
     pending: (u64, u64),
+    /// A teacher's logits of all training images, and those of a batch as they are uploaded.
+    taught: Option<(Vec<f32>, Vec<u32>)>,
 }
 
 /// Result of an evaluation.
@@ -79,8 +89,31 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let compiled = compile(model, loss, rules.as_ref(), batch, false)?;
-        Self::load(model, compiled, rules, batch, seed, engine).await
+        Self::with_teacher(model, loss, rules, None, batch, seed, engine).await
+    }
+
+    /// The same with a teacher beside the labels; the loss is cross-entropy then.
+    pub async fn with_teacher(
+        model: &Model,
+        loss: Loss,
+        rules: Option<Rules>,
+        teacher: Option<Teacher>,
+        batch: usize,
+        seed: u64,
+        engine: Box<dyn Engine>,
+    ) -> Result<Self> {
+        let compiled = compile(model, loss, rules.as_ref(), teacher.as_ref(), batch, false)?;
+        let mut session = Self::load(model, compiled, rules, batch, seed, engine).await?;
+        match teacher.map(|teacher| teacher.source) {
+            None => {}
+            Some(Source::Network { weights, .. }) => {
+                for (name, tensor) in &weights.tensors {
+                    session.set_tensor(&format!("{TEACHER}{name}"), tensor)?;
+                }
+            }
+            Some(Source::Logits(logits)) => session.taught = Some((logits, Vec::new())),
+        }
+        Ok(session)
     }
 
     /// The same for tests and diagnostics: the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
@@ -92,7 +125,7 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let compiled = compile(model, loss, Some(&rules), batch, true)?;
+        let compiled = compile(model, loss, Some(&rules), None, batch, true)?;
         Self::load(model, compiled, Some(rules), batch, seed, engine).await
     }
 
@@ -115,12 +148,23 @@ impl Session {
         }
         let (classes, layers) = (model.outputs(), binary.len());
         let (train_counters, eval_counters) = (Counters::new(classes + layers.max(1)), Counters::new(classes));
-        Ok(Self { engine, plan, rules, seed, batch, binary, train_counters, eval_counters, pending: (0, 0) })
+        Ok(Self {
+            engine,
+            plan,
+            rules,
+            seed,
+            batch,
+            binary,
+            train_counters,
+            eval_counters,
+            pending: (0, 0),
+            taught: None,
+        })
     }
 
     /// Bytes of tensor memory that training would take, without a device.
     pub fn bytes_of(model: &Model, loss: Loss, rules: &Rules, batch: usize) -> Result<u64> {
-        Ok(compile(model, loss, Some(rules), batch, false)?.0.program.bytes())
+        Ok(compile(model, loss, Some(rules), None, batch, false)?.0.program.bytes())
     }
 
     /// Bytes of tensor memory, known before the first step.
@@ -188,7 +232,12 @@ impl Session {
         values.knobs[BINARY_KNOB..][..2].copy_from_slice(&rules.binary.knobs(step, total));
         values.knobs[FLOAT_KNOB..][..2].copy_from_slice(&rules.float.knobs(step, total));
         let recording = self.plan.recording("train").expect("compiled with rules");
-        let inputs = self.inputs(batch);
+        let mut inputs = self.inputs(batch).to_vec();
+        if let Some((logits, panels)) = &mut self.taught {
+            let classes = self.plan.named["eval.correct"].1.ty.elements();
+            to_panels(logits, classes, &batch.samples, self.batch, panels);
+            inputs.push((self.plan.id(TEACHER_LOGITS), panels));
+        }
         self.engine.play(recording, &inputs, &values).await?;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
@@ -258,6 +307,25 @@ impl Session {
         }
         evaluation.loss /= evaluation.samples.iter().sum::<u64>().max(1) as f64;
         Ok(evaluation)
+    }
+
+    /// The model's outputs `[samples, classes]` for batches in order, with running statistics.
+    pub async fn logits(&mut self, mut batches: crate::data::Batches) -> Result<Vec<f32>> {
+        let recording = self.plan.recording("eval").expect("always compiled");
+        let classes = self.plan.named["eval.correct"].1.ty.elements();
+        let mut all = Vec::new();
+        while let Some(batch) = batches.next().transpose()? {
+            self.check(&batch)?;
+            let values = StepParams { seed: self.seed as u32, valid_rows: batch.valid, ..StepParams::default() };
+            let inputs = self.inputs(&batch);
+            self.engine.play(recording, &inputs, &values).await?;
+            let words = self.engine.download(&[self.plan.id(LOGITS)])?.await?;
+            for row in 0..batch.valid as usize {
+                all.extend((0..classes).map(|class| f32::from_bits(words[0][number_at(self.batch, row, class)])));
+            }
+            batches.give_back(batch);
+        }
+        Ok(all)
     }
 
     /// Samples of a batch.
@@ -333,6 +401,7 @@ fn compile(
     model: &Model,
     loss: Loss,
     rules: Option<&Rules>,
+    teacher: Option<&Teacher>,
     batch: usize,
     keep_gradients: bool,
 ) -> Result<(Plan, Vec<(String, u64)>)> {
@@ -345,10 +414,10 @@ fn compile(
         }
     }
     let mut eval = Graph::new();
-    loss_of(&mut eval, model, loss, Mode::Eval, batch)?;
+    loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
     let Some(rules) = rules else { return Ok((plan(&[("eval", &eval)]), Vec::new())) };
     let mut train = Graph::new();
-    let rows = loss_of(&mut train, model, loss, Mode::Train, batch)?;
+    let rows = loss_of(&mut train, model, loss, teacher, Mode::Train, batch)?;
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
     let binary: Vec<(String, u64)> = trained
@@ -379,8 +448,16 @@ fn compile(
 }
 
 /// Model, loss and its mean; gives the losses by row.
-fn loss_of(graph: &mut Graph, model: &Model, loss: Loss, mode: Mode, batch: usize) -> Result<Value> {
+fn loss_of(
+    graph: &mut Graph,
+    model: &Model,
+    loss: Loss,
+    teacher: Option<&Teacher>,
+    mode: Mode,
+    batch: usize,
+) -> Result<Value> {
     let logits = model.build(graph, mode, batch)?;
+    let taught = teacher.map(|teacher| teacher_logits(graph, teacher, logits, batch)).transpose()?;
     graph.enter("loss");
     let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
     let prefix = if mode == Mode::Train { "metrics" } else { "eval" };
@@ -388,12 +465,30 @@ fn loss_of(graph: &mut Graph, model: &Model, loss: Loss, mode: Mode, batch: usiz
     let correct = graph.state(&format!("{prefix}.correct"), word(model.outputs()), Init::Words(0));
     let ring = graph.state(&format!("{prefix}.loss"), TensorType::plain(DType::F32, &[RING]), Init::Fill(0.0));
     let failed = graph.state(&format!("{prefix}.failed"), word(1), Init::Words(u32::MAX));
-    let rows = match loss {
-        Loss::CrossEntropy(smoothing) => {
+    let rows = match (loss, taught.zip(teacher)) {
+        (Loss::CrossEntropy(smoothing), Some((taught, &Teacher { weight, temperature, .. }))) => {
+            let op = Distillation { smoothing, weight, temperature };
+            graph.push1(op, &[logits, labels, taught], &[correct])?
+        }
+        (Loss::SquaredHinge, Some(_)) => {
+            return Err(Error::setting("loss", "cross-entropy, with a teacher", "squared-hinge"));
+        }
+        (Loss::CrossEntropy(smoothing), None) => {
             graph.push1(SoftmaxCrossEntropy { smoothing }, &[logits, labels], &[correct])?
         }
-        Loss::SquaredHinge => graph.push1(SquaredHinge, &[logits, labels], &[correct])?,
+        (Loss::SquaredHinge, None) => graph.push1(SquaredHinge, &[logits, labels], &[correct])?,
     };
     graph.push(Arc::new(MeanLoss), &[rows], &[ring, failed])?;
+    if mode == Mode::Eval {
+        graph.keep(logits, LOGITS);
+    }
     Ok(rows)
+}
+
+/// The teacher's logits, of the student's type.
+fn teacher_logits(graph: &mut Graph, teacher: &Teacher, logits: Value, batch: usize) -> Result<Value> {
+    match &teacher.source {
+        Source::Network { model, .. } => model.build_frozen(graph, batch, TEACHER),
+        Source::Logits(_) => Ok(graph.input(TEACHER_LOGITS, graph.ty(logits).clone())),
+    }
 }

@@ -85,7 +85,7 @@ pub struct Settings {
     /// Its share of the loss, in [0, 1] [default: 0.5]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub teacher_weight: Option<f32>,
-    /// Softens the teacher and what it is compared with, above 0 [default: 1]
+    /// Softens the teacher and what it is compared with, above 0 [default: 2]
     #[cfg_attr(feature = "cli", arg(long, value_name = "T"))]
     pub temperature: Option<f32>,
     /// Samples of a batch [default: 100]
@@ -316,7 +316,7 @@ impl Settings {
             teacher: self.teacher,
             teacher_logits: self.teacher_logits,
             teacher_weight: self.teacher_weight.unwrap_or(0.5),
-            temperature: self.temperature.unwrap_or(1.0),
+            temperature: self.temperature.unwrap_or(2.0),
             batch_size: self.batch_size.unwrap_or(100),
             epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
             optimizer,

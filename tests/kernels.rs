@@ -12,9 +12,9 @@ use plusminus::ops::{
     ByChannelBackward, ChannelSums, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat, ConvFloatInput,
     ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, EPSILON, Flatten, FloatBits,
     FloatBitsTransposed, MOMENTUM, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward, MeanLoss, MeanPool,
-    MeanPoolBackward, Normalise, PadValue, SURROGATES, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
-    XnorMatmul, weight_type,
+    MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES, ShiftChannels, Sign, SignBackward,
+    SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten,
+    UnpackSigns, Window, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -835,26 +835,55 @@ fn batch_norm_cases() -> Vec<Case> {
                     Compare::Float(800.0),
                 ),
         );
-        let dbias = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz.at(r, c)).sum());
-        let dscale = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz.at(r, c) * normal(r, c)).sum());
-        let dy = Matrix::from_fn(m, n, |r, c| {
-            let inner = dz.at(r, c) - dbias.at(0, c) / count - normal(r, c) * dscale.at(0, c) / count;
-            if r < valid { scale.at(0, c) * rstd(c) * inner } else { 0.0 }
-        });
-        // A normal value may be as large as 70 here, and its share enters twice.
-        cases.push(
-            Case::new(name("batch_norm_backward"), BatchNormBackward)
+        let z = Matrix::from_fn(m, n, |r, c| normal(r, c) * scale.at(0, c) + bias.at(0, c));
+        let signs = Matrix::from_fn(m, n, |r, c| if z.at(r, c) >= 0.0 { 1.0 } else { -1.0 });
+        let mask = Matrix::from_fn(m, n, |r, c| if z.at(r, c).abs() <= 1.0 { 1.0 } else { -1.0 });
+        let bits = TensorType { dtype: DType::Bits, ..floats.clone() };
+        let mut fused = Case::new(name("norm_sign"), NormSign)
+            .valid(valid_samples)
+            .input(ty.clone(), &y)
+            .input(vector(n), &mean)
+            .input(vector(n), &variance)
+            .input(vector(n), &scale)
+            .input(vector(n), &bias)
+            .expect(signs, Compare::Margin(1e-4))
+            .expect(mask.clone(), Compare::Margin(1e-4));
+        // The nearer of the two decisions.
+        fused.margin = Some(Matrix::from_fn(m, n, |r, c| z.at(r, c).abs().min((z.at(r, c).abs() - 1.0).abs())));
+        cases.push(fused);
+        let masked = Matrix::from_fn(m, n, |r, c| if mask.at(r, c) > 0.0 { dz.at(r, c) } else { 0.0 });
+        for (fused, dz_seen) in [(false, &dz), (true, &masked)] {
+            let dbias = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz_seen.at(r, c)).sum());
+            let dscale = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz_seen.at(r, c) * normal(r, c)).sum());
+            let dy = Matrix::from_fn(m, n, |r, c| {
+                let inner = dz_seen.at(r, c) - dbias.at(0, c) / count - normal(r, c) * dscale.at(0, c) / count;
+                if r < valid { scale.at(0, c) * rstd(c) * inner } else { 0.0 }
+            });
+            // A normal value may be as large as 70 here, and its share enters twice.
+            let case = if fused {
+                Case::new(name("norm_sign_backward"), NormSignBackward)
+            } else {
+                Case::new(name("batch_norm_backward"), BatchNormBackward)
+            };
+            let case = case
                 .valid(valid_samples)
-                .input(ty, &y)
+                .input(ty.clone(), &y)
                 .input(floats.clone(), &dz)
                 .input(vector(n), &mean)
                 .input(vector(n), &variance)
-                .input(vector(n), &scale)
-                .expect(dy, Compare::Float(40_000.0))
-                .expect(dscale, Compare::Float(70.0 * 4.0 * m as f64))
-                .expect(dbias, Compare::Float(4.0 * m as f64))
-                .ignore(),
-        );
+                .input(vector(n), &scale);
+            let case = if fused { case.input(bits.clone(), &mask) } else { case };
+            cases.push(
+                case.expect(dy, Compare::Float(40_000.0))
+                    .expect(dscale, Compare::Float(70.0 * 4.0 * m as f64))
+                    .expect(dbias, Compare::Float(4.0 * m as f64))
+                    .ignore(),
+            );
+            if fused {
+                // The means of both.
+                cases.last_mut().unwrap().expected.push(None);
+            }
+        }
     }
     cases
 }

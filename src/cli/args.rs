@@ -153,6 +153,9 @@ pub struct ModelArgs {
     /// Samples of a batch
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub batch_size: usize,
+    /// Keep every operation by itself instead of fusing neighbours
+    #[arg(long)]
+    pub no_fuse: bool,
 }
 
 impl ModelArgs {

@@ -7,7 +7,7 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::runtime::{self, BufferId, BufferInfo, Engine, Program, Recording, StepParams};
 use crate::tensor::Stream;
-use crate::train::{Session, Settings};
+use crate::train::{Options, Session, Settings};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -122,8 +122,8 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     let config = Settings::default().resolve()?;
     let seed = common.seed.unwrap_or(1);
     let engine = open(common).await?;
-    let mut session =
-        Session::new(&model, config.loss()?, Some(config.rules()?), args.batch_size, seed, engine).await?;
+    let options = Options { batch: args.batch_size, seed, fuse: !args.no_fuse, ..Options::new(config.loss()?) };
+    let mut session = Session::with(&model, Some(config.rules()?), options, engine).await?;
     let stream = Stream::new(seed, "bench");
     let words = (args.batch_size * model.features()).div_ceil(4);
     let batch = Batch {
@@ -169,7 +169,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         session.engine().set_profiling(true);
         losses(&mut session, &batch, 20, 40).await?;
         let profile = session.engine().profile().await?;
-        show_profile(&profile, common.json);
+        show_profile(&profile, session.fusions(), common.json);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Nodes and values in order, parameters by path.
 
+use super::fuse::Fused;
 use super::op::Op;
 use crate::error::{Error, Result};
 use crate::tensor::TensorType;
@@ -213,6 +214,21 @@ impl Graph {
             _ => None,
         };
         self.values().filter_map(role).collect()
+    }
+
+    /// The nodes that read or update a value, by number.
+    pub fn consumers(&self, value: Value) -> Vec<usize> {
+        let reads = |node: &Node| node.inputs.contains(&value) || node.updates.contains(&value);
+        self.nodes.iter().enumerate().filter(|(_, node)| reads(node)).map(|(i, _)| i).collect()
+    }
+
+    /// Puts one node in the place of several.
+    pub(super) fn replace(&mut self, Fused { nodes, node }: Fused) {
+        let (last, others) = nodes.split_last().expect("a fusion replaces nodes");
+        self.nodes[*last] = node;
+        for i in others.iter().rev() {
+            self.nodes.remove(*i);
+        }
     }
 
     /// Nodes in order.

@@ -1,7 +1,7 @@
 //! One set of names for flags, files and defaults.
 
 use super::optimizer_config::{OptimizerConfig, OptimizerTable};
-use super::session::{Loss, Rules};
+use super::session::{Loss, Options, Rules};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{MODELS, ModelSpec, PixelScale};
@@ -76,6 +76,9 @@ pub struct Settings {
     /// Share of the targets spread over all classes, in [0, 1) [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub label_smoothing: Option<f32>,
+    /// Keep every operation by itself instead of fusing neighbours: slower, the same results
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL"))]
+    pub no_fuse: Option<bool>,
     /// Learn from the run of another network on the same classes, too
     #[cfg_attr(feature = "cli", arg(long, value_name = "RUN"))]
     pub teacher: Option<PathBuf>,
@@ -194,6 +197,7 @@ impl Settings {
             surrogate: self.surrogate.or(other.surrogate),
             loss: self.loss.or(other.loss),
             label_smoothing: self.label_smoothing.or(other.label_smoothing),
+            no_fuse: self.no_fuse.or(other.no_fuse),
             teacher: self.teacher.or(other.teacher),
             teacher_logits: self.teacher_logits.or(other.teacher_logits),
             teacher_weight: self.teacher_weight.or(other.teacher_weight),
@@ -313,6 +317,7 @@ impl Settings {
             float: self.float.unwrap_or(false),
             loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
             label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            no_fuse: self.no_fuse.unwrap_or(false),
             teacher: self.teacher,
             teacher_logits: self.teacher_logits,
             teacher_weight: self.teacher_weight.unwrap_or(0.5),
@@ -353,6 +358,8 @@ pub struct TrainConfig {
     pub loss: String,
     /// Share of the targets spread over all classes.
     pub label_smoothing: f32,
+    /// Whether every operation stays by itself.
+    pub no_fuse: bool,
     /// A run to learn from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<PathBuf>,
@@ -438,6 +445,12 @@ impl TrainConfig {
             "squared-hinge" => Ok(Loss::SquaredHinge),
             other => Err(Error::setting("loss", LOSSES.join(", "), other)),
         }
+    }
+
+    /// How the model is compiled; without a teacher.
+    pub fn options(&self) -> Result<Options> {
+        let (batch, seed, fuse) = (self.batch_size, self.seed, !self.no_fuse);
+        Ok(Options { batch, seed, fuse, ..Options::new(self.loss()?) })
     }
 
     /// The rules.

@@ -15,7 +15,7 @@ pub use event::{Best, Event, StopHandle};
 pub use metrics::Interval;
 pub use optimizer_config::{OptimizerConfig, OptimizerTable};
 pub use run::Run;
-pub use session::{Evaluation, Loss, ReadBack, Rules, Session};
+pub use session::{Evaluation, Loss, Options, ReadBack, Rules, Session};
 pub use sweep::{Axis, Cell, Place, Sweep};
 pub use teacher::{Source, Teacher, write_logits};
 pub use trainer::{Outcome, Trainer};

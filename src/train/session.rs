@@ -4,12 +4,13 @@ use super::metrics::{Counters, Interval};
 use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, plan};
+use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, fuse, plan};
 use crate::nn::{Mode, Model, Tensor, Weights, owner};
-use crate::ops::{Distillation, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
+use crate::ops::{Distillation, FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::{Optimizer, Slot};
 use crate::runtime::{BufferId, Download, Engine, StepParams};
 use crate::tensor::{DType, TensorType, number_at};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is minimised.
@@ -19,6 +20,30 @@ pub enum Loss {
     CrossEntropy(f32),
     /// Squared hinge on +-1 targets.
     SquaredHinge,
+}
+
+/// How a model is compiled.
+#[derive(Debug)]
+pub struct Options {
+    /// What is minimised.
+    pub loss: Loss,
+    /// Samples of a batch.
+    pub batch: usize,
+    /// Of weights and of random numbers.
+    pub seed: u64,
+    /// Whether fusions apply; what comes out is the same.
+    pub fuse: bool,
+    /// A teacher beside the labels; the loss is cross-entropy then.
+    pub teacher: Option<Teacher>,
+    /// Whether the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
+    pub keep_gradients: bool,
+}
+
+impl Options {
+    /// Batches of 100, seed 1, fused, no teacher.
+    pub fn new(loss: Loss) -> Self {
+        Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false }
+    }
 }
 
 /// Who trains what.
@@ -59,6 +84,7 @@ pub struct Session {
     pending: (u64, u64),
     /// A teacher's logits of all training images, and those of a batch as they are uploaded.
     taught: Option<(Vec<f32>, Vec<u32>)>,
+    fused: BTreeMap<&'static str, usize>,
 }
 
 /// Result of an evaluation.
@@ -89,22 +115,14 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        Self::with_teacher(model, loss, rules, None, batch, seed, engine).await
+        Self::with(model, rules, Options { batch, seed, ..Options::new(loss) }, engine).await
     }
 
-    /// The same with a teacher beside the labels; the loss is cross-entropy then.
-    pub async fn with_teacher(
-        model: &Model,
-        loss: Loss,
-        rules: Option<Rules>,
-        teacher: Option<Teacher>,
-        batch: usize,
-        seed: u64,
-        engine: Box<dyn Engine>,
-    ) -> Result<Self> {
-        let compiled = compile(model, loss, rules.as_ref(), teacher.as_ref(), batch, false)?;
-        let mut session = Self::load(model, compiled, rules, batch, seed, engine).await?;
-        match teacher.map(|teacher| teacher.source) {
+    /// The same with every option.
+    pub async fn with(model: &Model, rules: Option<Rules>, options: Options, engine: Box<dyn Engine>) -> Result<Self> {
+        let compiled = compile(model, rules.as_ref(), &options)?;
+        let mut session = Self::load(model, compiled, rules, options.batch, options.seed, engine).await?;
+        match options.teacher.map(|teacher| teacher.source) {
             None => {}
             Some(Source::Network { weights, .. }) => {
                 for (name, tensor) in &weights.tensors {
@@ -116,7 +134,7 @@ impl Session {
         Ok(session)
     }
 
-    /// The same for tests and diagnostics: the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
+    /// [`Session::new`] for tests and diagnostics: the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
     pub async fn with_gradients(
         model: &Model,
         loss: Loss,
@@ -125,13 +143,13 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let compiled = compile(model, loss, Some(&rules), None, batch, true)?;
-        Self::load(model, compiled, Some(rules), batch, seed, engine).await
+        let options = Options { batch, seed, keep_gradients: true, ..Options::new(loss) };
+        Self::with(model, Some(rules), options, engine).await
     }
 
     async fn load(
         model: &Model,
-        (plan, binary): (Plan, Vec<(String, u64)>),
+        Compiled { plan, binary, fused }: Compiled,
         rules: Option<Rules>,
         batch: usize,
         seed: u64,
@@ -159,12 +177,18 @@ impl Session {
             eval_counters,
             pending: (0, 0),
             taught: None,
+            fused,
         })
     }
 
     /// Bytes of tensor memory that training would take, without a device.
     pub fn bytes_of(model: &Model, loss: Loss, rules: &Rules, batch: usize) -> Result<u64> {
-        Ok(compile(model, loss, Some(rules), None, batch, false)?.0.program.bytes())
+        Ok(compile(model, Some(rules), &Options { batch, ..Options::new(loss) })?.plan.program.bytes())
+    }
+
+    /// Fusions that fired in the training step, and how often.
+    pub fn fusions(&self) -> &BTreeMap<&'static str, usize> {
+        &self.fused
     }
 
     /// Bytes of tensor memory, known before the first step.
@@ -396,15 +420,19 @@ pub struct ReadBack {
     download: Download,
 }
 
-/// Graphs of the model, planned together; and the binary parameters with their sizes.
-fn compile(
-    model: &Model,
-    loss: Loss,
-    rules: Option<&Rules>,
-    teacher: Option<&Teacher>,
-    batch: usize,
-    keep_gradients: bool,
-) -> Result<(Plan, Vec<(String, u64)>)> {
+/// What a model is compiled to.
+struct Compiled {
+    plan: Plan,
+    /// Binary parameters with their sizes.
+    binary: Vec<(String, u64)>,
+    /// Fusions that fired in the training graph, by name.
+    fused: BTreeMap<&'static str, usize>,
+}
+
+/// Graphs of the model, planned together.
+fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Compiled> {
+    let &Options { loss, batch, keep_gradients, ref teacher, .. } = options;
+    let fusions = if options.fuse { FUSIONS } else { &[] };
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
@@ -415,9 +443,13 @@ fn compile(
     }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
-    let Some(rules) = rules else { return Ok((plan(&[("eval", &eval)]), Vec::new())) };
+    fuse(&mut eval, fusions);
+    let Some(rules) = rules else {
+        return Ok(Compiled { plan: plan(&[("eval", &eval)]), binary: Vec::new(), fused: BTreeMap::new() });
+    };
     let mut train = Graph::new();
-    let rows = loss_of(&mut train, model, loss, teacher, Mode::Train, batch)?;
+    let rows = loss_of(&mut train, model, loss, teacher.as_ref(), Mode::Train, batch)?;
+    let fused = fuse(&mut train, fusions);
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
     let binary: Vec<(String, u64)> = trained
@@ -444,7 +476,7 @@ fn compile(
             rules.float.update(&mut train, Slot { parameter, gradient, knob: FLOAT_KNOB as u32, flips: None })?;
         }
     }
-    Ok((plan(&[("train", &train), ("eval", &eval)]), binary))
+    Ok(Compiled { plan: plan(&[("train", &train), ("eval", &eval)]), binary, fused })
 }
 
 /// Model, loss and its mean; gives the losses by row.

@@ -4,7 +4,7 @@ use super::config::TrainConfig;
 use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
 use super::run::Run;
-use super::session::{Evaluation, ReadBack, Rules, Session};
+use super::session::{Evaluation, Options, ReadBack, Rules, Session};
 use super::teacher::Teacher;
 use crate::data::{Data, Dataset, Loader};
 use crate::error::{Error, Result};
@@ -86,8 +86,8 @@ impl Trainer {
         }
         let device = engine.device().clone();
         let teacher = Teacher::of(&config, &data)?;
-        let (loss, batch, seed) = (config.loss()?, config.batch_size, config.seed);
-        let session = Session::with_teacher(&model, loss, Some(rules), teacher, batch, seed, engine).await?;
+        let options = Options { teacher, ..config.options()? };
+        let session = Session::with(&model, Some(rules), options, engine).await?;
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default(), has_trained: false })

@@ -1020,6 +1020,15 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
             let h = average(s[1], k[0], m);
             (vec![m, h], h)
         }
+        "iir" => {
+            let (mut new, mut u) = (Vec::new(), g);
+            for (state, k) in s.chunks(2).zip(k.chunks(4)) {
+                let y = k[0] * u + state[0];
+                new.extend([state[0] + state[1] + k[1] * u - k[2] * y, state[1] + k[3] * (u - y)]);
+                u = y;
+            }
+            (new, u)
+        }
         "bop" => (vec![average(s[0], k[0], g)], obeyed(average(s[0], k[0], g), k[1])),
         "bop2" => {
             let (m, v) = (average(s[0], k[0], g), average(s[1], k[2], g * g));
@@ -1053,6 +1062,7 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
 /// Knobs as the kernels get them: powers of two, so that f32 holds them; clips and thresholds that some weights meet.
 fn kernel_knobs(rule: &str) -> [f32; 8] {
     match rule {
+        "iir" => [0.125, 0.25, 0.5, 0.0625, 0.25, 0.5, 0.75, 0.125],
         "bop" | "bop2" => [0.125, 0.0625, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0],
         "signum" => [0.125, 0.25, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
         "latent-sgd" => [0.125, 0.75, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
@@ -1069,17 +1079,26 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     };
     let (g, w) = (clear("g", 1.0), Matrix::signs(m, n, "w"));
     let squares = |name: &str| name == "v";
+    // A filter here has two sections.
+    let planes = if rule.is_filter { 4 } else { 1 };
+    let state_type =
+        if rule.is_filter { TensorType::new(DType::F32, Layout::Rows, &[m, planes, n]) } else { padded(m, n) };
     let states: Vec<Matrix> = rule
         .states
         .iter()
         .map(|(name, _)| {
-            let x = clear(name, 0.5);
-            Matrix::from_fn(m, n, |r, c| if squares(name) { x.at(r, c).abs() } else { x.at(r, c) })
+            let x = Matrix::reals(planes * m, n, 0.5, name);
+            let x = Matrix::from_fn(
+                planes * m,
+                n,
+                |r, c| if (r / planes + c).is_multiple_of(7) { 0.0 } else { x.at(r, c) },
+            );
+            Matrix::from_fn(planes * m, n, |r, c| if squares(name) { x.at(r, c).abs() } else { x.at(r, c) })
         })
         .collect();
     let knobs = kernel_knobs(rule.name);
     let after = |r: usize, c: usize| {
-        let old: Vec<f64> = states.iter().map(|s| s.at(r, c)).collect();
+        let old: Vec<f64> = states.iter().flat_map(|s| (0..planes).map(move |p| s.at(r * planes + p, c))).collect();
         definition(rule.name, g.at(r, c), &old, knobs.map(f64::from))
     };
     let w1 = Matrix::from_fn(m, n, |r, c| match after(r, c).1 {
@@ -1099,7 +1118,7 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     });
     let undecided = margin.data.iter().any(|v| v.abs() < 1e-6);
     let flipped = w1.data.iter().zip(&w.data).filter(|(a, b)| a != b).count() as f64;
-    let op = BinaryUpdate { rule, knob: 2, layer: 1 };
+    let op = BinaryUpdate { rule, planes, knob: 2, layer: 1 };
     let mut case = Case::new(format!("{} {m} x {n}", rule.name), op).input(padded(m, n), &g);
     case.step.knobs[2].copy_from_slice(&knobs[..4]);
     case.step.knobs[3].copy_from_slice(&knobs[4..]);
@@ -1111,8 +1130,8 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     for (i, state) in states.iter().enumerate() {
         // Where an average is divided by the root of a small square, its rounding grows.
         let scale = if rule.name == "latent-adam" { 20.0 } else { 4.0 };
-        let new = Matrix::from_fn(m, n, |r, c| after(r, c).0[i]);
-        case = case.update(padded(m, n), state).expect(new, Compare::Float(scale));
+        let new = Matrix::from_fn(planes * m, n, |r, c| after(r / planes, c).0[i * planes + r % planes]);
+        case = case.update(state_type.clone(), state).expect(new, Compare::Float(scale));
     }
     case
 }

@@ -96,7 +96,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         engine.upload(BufferId(i as u32), words)?;
     }
     let mut step = StepParams { valid_rows: 1, ..StepParams::default() };
-    step.knobs[..2].copy_from_slice(&case.knobs);
+    step.knobs[..4].copy_from_slice(&case.knobs);
     engine.play(0, &[], &step).await?;
     if calls == 1 {
         let all: Vec<BufferId> = (0..case.operands.len() as u32).map(BufferId).collect();

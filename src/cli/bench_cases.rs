@@ -47,7 +47,9 @@ pub fn cases(size: usize) -> Vec<Named> {
         ("conv_bits_input", Box::new(move || conv_gradient(size / 8, false))),
         ("conv_bits_weight", Box::new(move || conv_gradient(size / 8, true))),
         ("cascade", Box::new(move || cascade(4 * size))),
-        ("same_bytes", Box::new(move || same_bytes(4 * size))),
+        ("same_bytes", Box::new(move || same_bytes("same_bytes", 2, 4 * size))),
+        ("same_bytes_1", Box::new(move || same_bytes("same_bytes_1", 1, 4 * size))),
+        ("same_bytes_3", Box::new(move || same_bytes("same_bytes_3", 3, 4 * size))),
     ];
     // The cascade is measured under the name of its kernel.
     for other in BINARY_RULES.into_iter().filter(|rule| rule.name != CEMA.name) {
@@ -257,7 +259,8 @@ fn cascade(size: usize) -> Case {
     let (g, m, h) = (floats(weights, "g"), floats(weights, "m"), floats(weights, "h"));
     let (alpha, gamma) = (0.25_f32, 0.5_f32);
     let operands = vec![g.clone(), vec![0; size * words_of(size)], vec![0], m.clone(), h.clone()];
-    let record = move |recording: &mut Recording| CEMA.dispatch(recording, &IDS, [size; 2], 0, 0);
+    let node = CEMA.with::<f32>([]).expect("defaults are in range").node(0, 0);
+    let record = move |recording: &mut Recording| node.dispatch(recording, &IDS, [size; 2]);
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
             let [g, m, h] = [&g, &m, &h].map(|v| f32::from_bits(v[r * size + c]));
@@ -274,32 +277,43 @@ fn cascade(size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs: [[alpha, gamma, 0.0, 0.0], [0.0; 4]],
+        knobs: [[alpha, gamma, 0.0, 0.0], [0.0; 4], [0.0; 4], [0.0; 4]],
         record: Box::new(record),
         check: Box::new(check),
     }
 }
 
-/// Any other rule at its defaults: the new bits must follow the state that decides.
+/// Any other rule at its defaults: the new bits must follow what decides, a state or the output of a filter.
 fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let weights = size * size;
+    let made = rule.with::<f32>([]).expect("defaults are in range");
+    let (node, knobs) = (made.node(0, 0), made.knobs(0, 1));
+    let planes = node.planes;
     let is_square = |name: &str| name == "v";
     let state = |(name, _): &(&'static str, Start)| {
         let clear = if is_square(name) { 1 << 31 } else { 0 };
-        floats(weights, name).into_iter().map(|word| word & !clear).collect()
+        floats(planes * weights, name).into_iter().map(|word| word & !clear).collect()
     };
     let first = [floats(weights, "g"), vec![0; size * words_of(size)], vec![0]];
     let operands: Vec<Vec<u32>> = first.into_iter().chain(rule.states.iter().map(state)).collect();
     let tensors: Vec<BufferId> = (0..operands.len() as u32).map(BufferId).collect();
-    let record = move |recording: &mut Recording| rule.dispatch(recording, &tensors, [size; 2], 0, 0);
+    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
     let latent = rule.states.iter().position(|(_, start)| *start == Start::Latent);
     let decides = latent.or(rule.states.iter().rposition(|(name, _)| !is_square(name))).expect("every rule has states");
+    // The output of a filter of one section, y = b0 g + p.
+    let (g, s) = (operands[0].clone(), operands[3].clone());
+    let output = move |r: usize, c: usize| {
+        let [g, p] = [g[r * size + c], s[r * planes * size + c]].map(|word| f64::from(f32::from_bits(word)));
+        f64::from(knobs[0][0]) * g + p
+    };
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
-            let state = f64::from(f32::from_bits(words[3 + decides][r * size + c]));
+            let state = || f64::from(f32::from_bits(words[3 + decides][r * size + c]));
+            let decides = if rule.is_filter { output(r, c) } else { state() };
             let bit = words[1][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
-            let expected = if latent.is_some() { state > 0.0 } else { state < 0.0 };
-            compare((r, c), f64::from(bit), f64::from(u8::from(expected)), if state.abs() < 1e-3 { 1.0 } else { 0.0 })
+            let expected = if latent.is_some() { decides > 0.0 } else { decides < 0.0 };
+            let allowed = if decides.abs() < 1e-3 { 1.0 } else { 0.0 };
+            compare((r, c), f64::from(bit), f64::from(u8::from(expected)), allowed)
         })
     };
     Case {
@@ -308,62 +322,68 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs: rule.with::<f32>([]).expect("defaults are in range").knobs(0, 1),
+        knobs,
         record: Box::new(record),
         check: Box::new(check),
     }
 }
 
-/// A yardstick for filters: reads and writes the bytes of a cascade, without packing or counting.
-const SAME_BYTES: &str = "
-@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read_write> m: array<vec4<f32>>;
-@group(0) @binding(2) var<storage, read_write> h: array<vec4<f32>>;
-@compute @workgroup_size(64)
-fn same_bytes(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = linear_group(group, groups) * 64u + local;
-    if (i < arrayLength(&m)) {
-        let next = m[i] + 0.5 * (g[i] - m[i]);
-        m[i] = next;
-        h[i] += 0.25 * (next - h[i]);
-    }
-}";
+/// Elements that stay in the nearest cache from one state to the next.
+const BLOCK: usize = 1024;
 
-fn same_bytes(size: usize) -> Case {
+/// A yardstick for rules: a plain loop that moves the bytes of one with so many states, without packing or counting.
+fn same_bytes(name: &'static str, states: usize, size: usize) -> Case {
     let (weights, chunk) = (size * size, PANEL * size);
-    let operands = ["g", "m", "h"].map(|name| floats(weights, name)).to_vec();
-    let (g, m, h) = (operands[0].clone(), operands[1].clone(), operands[2].clone());
-    let bindings = &[("g", Access::Read), ("m", Access::Write), ("h", Access::Write)];
+    let operands: Vec<Vec<u32>> = (0..=states).map(|i| floats(weights, &i.to_string())).collect();
+    let binding = |i: usize| format!("@group(0) @binding({i}) var<storage, read_write> s{i}: array<vec4<f32>>;");
+    let update = |i: usize| format!("s{i}[i] += 0.5 * (g[i] - s{i}[i]);");
+    let source = format!(
+        "@group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;
+        {}
+        @compute @workgroup_size(64)
+        fn same_bytes(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {{
+            let i = linear_group(group, groups) * 64u + local;
+            if (i < arrayLength(&s1)) {{ {} }}
+        }}",
+        (1..=states).map(binding).collect::<String>(),
+        (1..=states).map(update).collect::<String>()
+    );
+    let names = ["g", "s1", "s2", "s3"];
+    let access = |(i, name): (usize, &&'static str)| (*name, if i == 0 { Access::Read } else { Access::Write });
+    let bindings: Vec<(&str, Access)> = names[..=states].iter().enumerate().map(access).collect();
     let custom = CustomKernel {
-        label: "bench::same_bytes",
-        source: SAME_BYTES,
+        label: name,
+        source: &source,
         imports: &["index"],
         entry: "same_bytes",
-        bindings,
+        bindings: &bindings,
         cover: [256, 1, 1],
     };
     let twin = move |task: &mut Task<'_>| {
-        let (m, h) = (task.write::<f32>(1), task.write::<f32>(2));
         let g = &task.read::<f32>(0)[task.index() * chunk..];
-        for ((m, h), g) in m.iter_mut().zip(h).zip(g) {
-            *m += 0.5 * (g - *m);
-            *h += 0.25 * (*m - *h);
+        let mut states: Vec<&mut [f32]> = (1..=states).map(|state| task.write(state)).collect();
+        // A gradient is read from memory once.
+        for at in (0..states[0].len()).step_by(BLOCK) {
+            for state in &mut states {
+                let (state, g) = (state[at..].iter_mut().take(BLOCK), &g[at..]);
+                state.zip(g).for_each(|(state, g)| *state += 0.5 * (g - *state));
+            }
         }
     };
     let kernel = Kernel::new(&custom, twin).expect("it is right");
     let record = move |recording: &mut Recording| {
-        let buffers = vec![IDS[0].into(), IDS[1].chunks(chunk), IDS[2].chunks(chunk)];
+        let written = (1..=states as u32).map(|i| BufferId(i).chunks(chunk));
+        let buffers = [IDS[0].into()].into_iter().chain(written).collect();
         recording.dispatch_raw(kernel, Vec::new(), buffers, Grid::Linear(weights as u64), weights.div_ceil(chunk));
     };
+    let (g, s) = (operands[0].clone(), operands[states].clone());
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
-            let [g, m, h] = [&g, &m, &h].map(|v| f64::from(f32::from_bits(v[r * size + c])));
-            let m = m + 0.5 * (g - m);
-            compare((r, c), f64::from(f32::from_bits(words[2][r * size + c])), h + 0.25 * (m - h), 1e-6)
+            let [g, s] = [&g, &s].map(|v| f64::from(f32::from_bits(v[r * size + c])));
+            let got = f64::from(f32::from_bits(words[states][r * size + c]));
+            compare((r, c), got, s + 0.5 * (g - s), 1e-6)
         })
     };
-    let name = "same_bytes";
-    let (record, check) = (Box::new(record), Box::new(check));
     Case {
         name,
         shape: [size, size, 1],
@@ -371,7 +391,7 @@ fn same_bytes(size: usize) -> Case {
         is_product: false,
         operands,
         knobs: Knobs::default(),
-        record,
-        check,
+        record: Box::new(record),
+        check: Box::new(check),
     }
 }

@@ -32,6 +32,8 @@ pub enum Init {
     Along(f32),
     /// The same times a number drawn from [0, 1), by the stream of the state's name.
     Spread(f32),
+    /// As `Along`, for a state `[rows][planes][columns]`: each plane has its factor.
+    Planes([f32; 8]),
     /// The same float everywhere.
     Fill(f32),
     /// The same word everywhere.

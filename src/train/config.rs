@@ -5,9 +5,8 @@ use super::session::{Loss, Options, Rules};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{MODELS, ModelSpec, PixelScale};
-use crate::optim::{BinaryRule, FloatRule, Knob};
+use crate::optim::{BinaryRule, FilterSpec, FloatRule, Knob, Poles};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Names of the losses.
@@ -97,7 +96,7 @@ pub struct Settings {
     /// Passes over the data [default: 6; on digits 30]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub epochs: Option<u32>,
-    /// Rule of the binary weights: cema, ema, bop, bop2, diode, signum, latent-sgd, latent-adam [default: cema]. A KNOB below is
+    /// Rule of the binary weights: cema, ema, iir, bop, bop2, diode, signum, latent-sgd, latent-adam [default: cema]. A KNOB below is
     /// NUMBER or NUMBER,SCHEDULE; one that the rule does not have is refused
     #[cfg_attr(feature = "cli", arg(long, value_parser = OptimizerConfig::parse))]
     pub optimizer: Option<OptimizerConfig>,
@@ -137,6 +136,30 @@ pub struct Settings {
     /// Latent weights start between 0 and init, with the weight's sign
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub init: Option<Knob>,
+    /// Design of the filter iir: butterworth, bessel, critical (critically damped) [default: critical]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub design: Option<String>,
+    /// Order of the design, 1 to 8 [default: 2]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub order: Option<usize>,
+    /// Cut-off of the design (-3 dB), as a period in steps [default: 1000]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub cutoff: Option<Knob>,
+    /// The filter iir by its poles, as in 0.99,0.9+0.1i (a complex pole stands for its conjugate, too)
+    #[cfg_attr(feature = "cli", arg(long, value_name = "POLE,..."))]
+    pub poles: Option<Poles>,
+    /// The filter iir by its coefficients, H = (B0 + B1/z + ...) / (A0 + A1/z + ...): numerator, of the same sum as the denominator
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "B0,B1,...")
+    )]
+    pub b: Option<Vec<f64>>,
+    /// Its denominator
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "A0,A1,...")
+    )]
+    pub a: Option<Vec<f64>>,
     /// Start of a filter's states: zero (the first gradient decides every weight), hold (against the first gradients) [default: zero]
     #[cfg_attr(feature = "cli", arg(long, value_name = "START"))]
     pub start: Option<String>,
@@ -177,7 +200,15 @@ impl Settings {
 
     /// These settings where they are set, else those of `other`.
     pub fn over(self, other: Self) -> Self {
+        // The parts of a filter belong together.
+        let filter = if self.filter().is_some() { self.filter() } else { other.filter() }.unwrap_or_default();
         Self {
+            design: filter.design,
+            order: filter.order,
+            poles: filter.poles,
+            b: filter.b,
+            a: filter.a,
+            cutoff: self.cutoff.or(other.cutoff),
             dataset: self.dataset.or(other.dataset),
             data_dir: self.data_dir.or(other.data_dir),
             limit: self.limit.or(other.limit),
@@ -243,18 +274,27 @@ impl Settings {
             ("weight-decay", &self.weight_decay),
             ("clip", &self.clip),
             ("init", &self.init),
+            ("cutoff", &self.cutoff),
         ];
         all.into_iter().filter_map(|(name, knob)| Some((name, knob.as_ref()?)))
     }
 
+    /// The filter that is set beside the optimizer's table.
+    fn filter(&self) -> Option<FilterSpec> {
+        let Self { design, order, poles, b, a, .. } = self.clone();
+        let filter = FilterSpec { design, order, poles, b, a };
+        (filter != FilterSpec::default()).then_some(filter)
+    }
+
     /// The rule with all of its knobs: those beside the table win over those in it.
     fn optimizer_table(&self) -> Result<OptimizerTable> {
-        let (name, mut knobs) = match &self.optimizer {
-            None => ("cema".to_string(), BTreeMap::new()),
-            Some(OptimizerConfig::Name(name)) => (name.clone(), BTreeMap::new()),
-            Some(OptimizerConfig::Table(table)) => (table.name.clone(), table.knobs.clone()),
+        let OptimizerTable { name, mut knobs, filter } = match &self.optimizer {
+            None => OptimizerTable::named("cema"),
+            Some(OptimizerConfig::Name(name)) => OptimizerTable::named(name),
+            Some(OptimizerConfig::Table(table)) => table.clone(),
         };
         let rule = BinaryRule::named(&name)?;
+        let filter = self.filter().or(filter).or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
         knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
         match self.start.as_deref() {
             None => {}
@@ -266,9 +306,9 @@ impl Settings {
             let default = rule.knobs.iter().find(|spec| spec.name == "alpha").map_or(0.0, |spec| spec.default);
             knobs.entry("alpha".into()).or_insert(default.into()).schedule = Some(schedule.parse()?);
         }
-        let made = rule.make(&knobs)?;
-        let knobs = made.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
-        Ok(OptimizerTable { name, knobs })
+        let table = OptimizerTable { name, knobs, filter };
+        let knobs = table.make()?.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
+        Ok(OptimizerTable { knobs, ..table })
     }
 
     /// For a start from given weights: where nothing is said about the start of a filter it holds them, since states that start at 0
@@ -455,7 +495,7 @@ impl TrainConfig {
 
     /// The rules.
     pub fn rules(&self) -> Result<Rules> {
-        let binary = Box::new(BinaryRule::named(&self.optimizer.name)?.make(&self.optimizer.knobs)?);
+        let binary = Box::new(self.optimizer.make()?);
         let float = (FloatRule::named(&self.float_optimizer)?.make)(self.float_rate, self.float_schedule.parse()?)?;
         Ok(Rules { binary, float })
     }

@@ -1,6 +1,7 @@
 //! The optimizer as a file has it: a name, or a table.
 
-use crate::optim::Knob;
+use crate::error::Result;
+use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob};
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -15,7 +16,8 @@ pub enum OptimizerConfig {
     Table(OptimizerTable),
 }
 
-/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... } }`; knobs that are left out take their defaults.
+/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... } }`, for `iir` with `filter = { design = "bessel", order = 4 }`; what is left
+/// out takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerTable {
@@ -24,6 +26,25 @@ pub struct OptimizerTable {
     /// Its knobs.
     #[serde(default)]
     pub knobs: BTreeMap<String, Knob>,
+    /// Its filter, where it is made of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterSpec>,
+}
+
+impl OptimizerTable {
+    /// The rule of that name, at its defaults.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None }
+    }
+
+    /// The rule.
+    pub fn make(&self) -> Result<BinaryOptimizer> {
+        let made = BinaryRule::named(&self.name)?.make(&self.knobs)?;
+        match &self.filter {
+            Some(filter) => made.with_filter(filter),
+            None => Ok(made),
+        }
+    }
 }
 
 /// By hand, since an untagged enum forgets what was wrong inside the table.

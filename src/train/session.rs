@@ -55,9 +55,9 @@ pub struct Rules {
     pub float: Box<dyn Optimizer>,
 }
 
-/// The first of the two vec4 of a step's knobs that belong to each rule.
+/// The first of the four vec4 of a step's knobs that belong to each rule.
 const BINARY_KNOB: usize = 0;
-const FLOAT_KNOB: usize = 2;
+const FLOAT_KNOB: usize = 4;
 
 /// Steps whose losses the device keeps before they are read back.
 const RING: usize = 64;
@@ -253,8 +253,8 @@ impl Session {
             loss_slot: self.pending.0 as u32,
             ..StepParams::default()
         };
-        values.knobs[BINARY_KNOB..][..2].copy_from_slice(&rules.binary.knobs(step, total));
-        values.knobs[FLOAT_KNOB..][..2].copy_from_slice(&rules.float.knobs(step, total));
+        values.knobs[BINARY_KNOB..][..4].copy_from_slice(&rules.binary.knobs(step, total));
+        values.knobs[FLOAT_KNOB..][..4].copy_from_slice(&rules.float.knobs(step, total));
         let recording = self.plan.recording("train").expect("compiled with rules");
         let mut inputs = self.inputs(batch).to_vec();
         if let Some((logits, panels)) = &mut self.taught {

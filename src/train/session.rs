@@ -1,12 +1,13 @@
 //! A model compiled for a device: one recording to train, one to evaluate, and the tensors they share.
 
 use super::metrics::{Counters, Interval};
+use super::rules::Rules;
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, plan};
 use crate::nn::{Mode, Model, Tensor, Weights, owner};
 use crate::ops::{MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
-use crate::optim::{Optimizer, Slot};
+use crate::optim::Slot;
 use crate::runtime::{BufferId, Download, Engine, StepParams};
 use crate::tensor::{DType, TensorType};
 use std::sync::Arc;
@@ -19,19 +20,6 @@ pub enum Loss {
     /// Squared hinge on +-1 targets.
     SquaredHinge,
 }
-
-/// Who trains what.
-#[derive(Debug)]
-pub struct Rules {
-    /// Rule of the binary weights.
-    pub binary: Box<dyn Optimizer>,
-    /// Rule of the float parameters.
-    pub float: Box<dyn Optimizer>,
-}
-
-/// The first of the two vec4 of a step's knobs that belong to each rule.
-const BINARY_KNOB: usize = 0;
-const FLOAT_KNOB: usize = 2;
 
 /// Steps whose losses the device keeps before they are read back.
 const RING: usize = 64;
@@ -185,8 +173,7 @@ impl Session {
             loss_slot: self.pending.0 as u32,
             ..StepParams::default()
         };
-        values.knobs[BINARY_KNOB..][..2].copy_from_slice(&rules.binary.knobs(step, total));
-        values.knobs[FLOAT_KNOB..][..2].copy_from_slice(&rules.float.knobs(step, total));
+        rules.knobs(&mut values, step, total);
         let recording = self.plan.recording("train").expect("compiled with rules");
         let inputs = self.inputs(batch);
         self.engine.play(recording, &inputs, &values).await?;
@@ -339,11 +326,6 @@ fn compile(
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
-    for (rule, role) in rules.into_iter().flat_map(|r| [(&r.binary, Role::Binary), (&r.float, Role::Float)]) {
-        if rule.role() != role {
-            return Err(Error::setting("rules", format!("a rule for {role:?} parameters"), rule.name()));
-        }
-    }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, Mode::Eval, batch)?;
     let Some(rules) = rules else { return Ok((plan(&[("eval", &eval)]), Vec::new())) };
@@ -351,6 +333,8 @@ fn compile(
     let rows = loss_of(&mut train, model, loss, Mode::Train, batch)?;
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
+    let layers: Vec<_> = trained.iter().map(|(value, role)| (owner(&train.info(*value).name), *role)).collect();
+    rules.check(&layers)?;
     let binary: Vec<(String, u64)> = trained
         .iter()
         .filter(|(_, role)| *role == Role::Binary)
@@ -363,17 +347,14 @@ fn compile(
         let Some(&gradient) = gradients.get(&parameter) else {
             return Err(Error::shape(format!("parameter `{name}`"), "a path to the loss", "none"));
         };
-        train.enter(name.split('.').next().unwrap_or_default());
+        train.enter(owner(&name));
         if keep_gradients {
             train.keep(gradient, &format!("{name}.grad"));
         }
-        if role == Role::Binary {
-            let slot = Slot { parameter, gradient, knob: BINARY_KNOB as u32, flips: Some((flips, layer)) };
-            rules.binary.update(&mut train, slot)?;
-            layer += 1;
-        } else {
-            rules.float.update(&mut train, Slot { parameter, gradient, knob: FLOAT_KNOB as u32, flips: None })?;
-        }
+        let (rule, knob) = rules.of(owner(&name), role);
+        let counter = (role == Role::Binary).then_some((flips, layer));
+        rule.update(&mut train, Slot { parameter, gradient, knob, flips: counter })?;
+        layer += u32::from(role == Role::Binary);
     }
     Ok((plan(&[("train", &train), ("eval", &eval)]), binary))
 }

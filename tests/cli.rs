@@ -99,6 +99,26 @@ fn train_eval_and_train_again_from_the_saved_config() {
 }
 
 #[test]
+fn layers_may_have_rules_of_their_own() {
+    let folder = folder();
+    let (one, two) = (path(folder.path(), "one"), path(folder.path(), "two"));
+    // A threshold that no average reaches: the second layer never turns a weight.
+    let rule = "dense[2=ema"; // No brackets in patterns: matches nothing.
+    refused(&["train", "--rule", rule, "--run", &one], 2, &["dense[2", "none"]);
+    let rules = ["--rule", "*2=bop,threshold=1e9", "--rule", "dense*=ema,alpha=1e-2,cosine"];
+    let common = ["train", "--json", "--device", "cpu", "--epochs", "1", "--hidden", "32"];
+    let events = lines(&run(&[&common[..], &rules, &["--run", &one]].concat()));
+    let flips = |layer: usize| events[1]["flip_ratio_by_layer"][layer][1].as_f64().unwrap();
+    assert!(flips(0) > 0.0 && flips(1) == 0.0, "{}", events[1]);
+    // The resolved configuration has them as tables.
+    let config = path(Path::new(&one), "config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    assert!(text.contains("[[optimizer.rules]]") && text.contains("alpha = \"0.01,cosine\""), "{text}");
+    let again = lines(&run(&["train", "--json", "--config", &config, "--run", &two]));
+    assert_eq!(again[1]["train_loss"], events[1]["train_loss"]);
+}
+
+#[test]
 fn without_arguments_it_trains_the_digits() {
     let folder = folder();
     let output = plusminus(&[]).current_dir(folder.path()).output().unwrap();
@@ -281,6 +301,15 @@ fn flags_that_are_wrong() {
         (vec!["train", "--start", "nope"], vec!["start", "zero, hold", "nope"]),
         (vec!["train", "--optimizer", "bop", "--threshold=-1"], vec!["threshold", "0 or a positive", "-1"]),
         (vec!["train", "--optimizer", "signum", "--momentum", "1"], vec!["momentum", "[0, 1)"]),
+        (vec!["train", "--rule", "dense1"], vec!["rule", "LAYERS=NAME", "`dense1`"]),
+        (vec!["train", "--rule", "dense1=nope"], vec!["layers `dense1`", "cema", "nope"]),
+        (vec!["train", "--rule", "dense1=bop,gamma=1"], vec!["layers `dense1`", "bop", "threshold", "gamma = 1"]),
+        (vec!["train", "--rule", "dense1=bop,alpha=2"], vec!["layers `dense1`: alpha", "(0, 1]", "2"]),
+        (vec!["train", "--rule", "dense1=bop,alpha=1e-3,nope"], vec!["schedule", "linear", "nope"]),
+        (
+            vec!["train", "--rule", "conv*=bop"],
+            vec!["optimizer rules", "dense1, dense2", "`conv*`, which matches none"],
+        ),
         (vec!["train", "--label-smoothing", "1"], vec!["label-smoothing", "1"]),
         (vec!["--threads", "0", "--device", "cpu"], vec!["threads", "1 to"]),
         (vec!["--threads", "100000", "--device", "cpu"], vec!["threads", "1 to"]),

@@ -44,6 +44,20 @@ fn an_operation_of_ones_own_trains_on_an_adapter() {
     assert!(accuracy > 97.0, "{last}");
 }
 
+#[test]
+fn a_filter_of_ones_own_trains_and_is_drawn() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("picture.svg").to_string_lossy().into_owned();
+    let devices: &[&str] = if support::gpu().is_some() { &["cpu", &support::test_device()] } else { &["cpu"] };
+    for device in devices {
+        let last = example("custom_optimizer", &[&picture, device]);
+        let accuracy: f64 = last.trim_start_matches("test accuracy ").trim_end_matches(" %").parse().unwrap();
+        assert!(accuracy > 97.0, "{device}: {last}");
+        let drawn = std::fs::read_to_string(&picture).unwrap();
+        assert!(["<svg", "cema", "dema"].iter().all(|word| drawn.contains(word)), "{device}: a picture with both");
+    }
+}
+
 /// Two kernels of one label are two kernels.
 #[test]
 fn kernels_are_told_apart_by_more_than_their_label() {

@@ -8,7 +8,7 @@ mod update;
 
 use plusminus::data::{Data, InMemory, digits};
 use plusminus::nn::Tensor;
-use plusminus::optim::{BINARY_RULES, BinaryRule, Optimizer};
+use plusminus::optim::{BINARY_RULES, BinaryRule, DIODE, ElementwiseFilter, KnobSpec, Optimizer, Range, Start};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
 use plusminus::train::{OptimizerConfig, Session, Settings, Trainer};
@@ -86,6 +86,93 @@ fn engines_agree() {
         // Adapters may fuse multiplications and additions: a state next to a decision may fall on the other side.
         assert!(u64::from(differ) * 20_000 <= u64::from(compared), "{}: {differ} of {compared} signs", rule.name);
     }
+}
+
+/// The rule `diode` once more, as a user writes it.
+fn diode_from_outside() -> &'static BinaryRule {
+    const FILTER: ElementwiseFilter = ElementwiseFilter {
+        name: "my-diode",
+        doc: "votes",
+        knobs: &[
+            KnobSpec::new("alpha", "rate of the votes", Range::Rate, 1e-3).falling(),
+            KnobSpec::new("gamma-of-mine", "rate of the gradient's average", Range::Rate, 0.1),
+            KnobSpec::new("hold", "states start at -hold times the weight", Range::NotNegative, 0.0),
+        ],
+        states: &[("m", Start::Zero), ("vote-sum", Start::Hold)],
+        source: "
+fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32 {
+    (*s).m += knobs.gamma_of_mine * (g - (*s).m);
+    (*s).vote_sum += knobs.alpha * (sign((*s).m) - (*s).vote_sum);
+    return (*s).vote_sum;
+}",
+    };
+    let rule = FILTER.rule(|g, [m, s], [alpha, gamma, _]| {
+        let m = m + gamma * (g - m);
+        let sign = if m == 0.0 { 0.0 } else { m.signum() };
+        let s = s + alpha * (sign - s);
+        ([m, s], s)
+    });
+    rule.unwrap()
+}
+
+/// A filter from outside the crate does what the same formula does inside, on every engine.
+#[test]
+fn a_filter_from_outside_is_as_one_of_ours() {
+    let outside = diode_from_outside();
+    for (hold, (name, engine)) in
+        [0.0, 1e-3].into_iter().flat_map(|hold| support::engines().into_iter().map(move |e| (hold, e)))
+    {
+        let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+        let mut ours = Update::new(DIODE.with([("hold", hold)]).unwrap(), SHAPE, engine);
+        let mut theirs = Update::new(outside.with([("hold", hold)]).unwrap(), SHAPE, other);
+        for step in 0..100 {
+            let words = gradients(&ours, step, 1e-3);
+            ours.step(&words, step, 100);
+            theirs.step(&words, step, 100);
+        }
+        let flips = ours.words("flips");
+        assert!(flips[1] > 200, "{name}: expected weights that flip, got {flips:?}");
+        // A compiler may round the two texts differently.
+        let differ =
+            ours.signs().panels().iter().zip(theirs.signs().panels()).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
+        assert!(differ <= if name == "cpu" { 0 } else { 2 }, "{name}: {differ} signs differ");
+        assert!(theirs.words("flips")[1].abs_diff(flips[1]) <= differ, "{name}: flips");
+    }
+}
+
+#[test]
+fn a_filter_that_is_not_what_it_says_is_refused() {
+    const GOOD: ElementwiseFilter = ElementwiseFilter {
+        name: "mine",
+        doc: "",
+        knobs: &[KnobSpec::new("alpha", "rate", Range::Rate, 0.1)],
+        states: &[("h", Start::Zero)],
+        source: "fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32 { (*s).h += knobs.alpha * g; return (*s).h; }",
+    };
+    let refused = |filter: ElementwiseFilter, words: &str| {
+        let message = filter.rule(|g, [h], [alpha]| ([h + alpha * g], h)).unwrap_err().to_string();
+        assert!(message.contains("kernel `mine`") && message.contains(words), "expected `{words}` in: {message}");
+    };
+    refused(ElementwiseFilter { knobs: &[], ..GOOD }, "1 states and 0 knobs in the Rust function, got 1 and 1");
+    refused(ElementwiseFilter { states: &[("h", Start::Zero), ("m", Start::Zero)], ..GOOD }, "expected 2 states");
+    let many = [
+        ("a", Start::Zero),
+        ("b", Start::Zero),
+        ("c", Start::Zero),
+        ("d", Start::Zero),
+        ("e", Start::Zero),
+        ("f", Start::Zero),
+    ];
+    let message = ElementwiseFilter { states: Box::leak(Box::new(many)), ..GOOD }
+        .rule(|_, s: [f32; 6], [_]| (s, 0.0))
+        .unwrap_err();
+    assert!(message.to_string().contains("expected 1 to 5 states"), "{message}");
+    #[cfg(feature = "gpu")]
+    {
+        refused(ElementwiseFilter { source: "fn update() {}", ..GOOD }, "update");
+        refused(ElementwiseFilter { source: "fn update(g: f32) -> f32 { return q; }", ..GOOD }, "q");
+    }
+    assert!(GOOD.rule(|g, [h], [alpha]| ([h + alpha * g], h)).unwrap().with([("beta", 1.0)]).is_err());
 }
 
 #[test]

@@ -82,6 +82,7 @@ fn session(engine: Box<dyn Engine>) -> Session {
     let rules = Rules {
         binary: Box::new(CEMA.with([("alpha", 0.01), ("gamma", 0.1)]).unwrap()),
         float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
+        layers: Vec::new(),
     };
     block_on(Session::with_gradients(&model, Loss::CrossEntropy(0.0), rules, 16, 1, engine)).unwrap()
 }

@@ -55,6 +55,7 @@ fn rules() -> Rules {
     Rules {
         binary: Box::new(CEMA.with([("alpha", 1e-3), ("gamma", 0.1)]).unwrap()),
         float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
+        layers: Vec::new(),
     }
 }
 

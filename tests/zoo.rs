@@ -15,6 +15,7 @@ fn rules() -> Rules {
     Rules {
         binary: Box::new(BinaryRule::named("cema").unwrap().with::<f32>([]).unwrap()),
         float: (FloatRule::named("adam").unwrap().make)(1e-2, "constant".parse().unwrap()).unwrap(),
+        layers: Vec::new(),
     }
 }
 

@@ -15,4 +15,5 @@ mod train;
 mod translate;
 
 pub use args::Cli;
+pub use picture::{Curve, Panel, draw};
 pub use program::main;

@@ -22,9 +22,9 @@ pub enum Tensor {
     },
 }
 
-/// The parameter that a state is named after: `dense1.weight` of `dense1.weight.h`.
-pub fn owner(state: &str) -> &str {
-    state.rsplit_once('.').map_or(state, |(parameter, _)| parameter)
+/// What a tensor is named after: the parameter `dense1.weight` of a state `dense1.weight.h`, the layer `dense1` of that parameter.
+pub fn owner(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(owner, _)| owner)
 }
 
 /// States of a weight that follow each other in a row.

@@ -1,7 +1,8 @@
 //! One set of names for flags, files and defaults.
 
 use super::optimizer_config::{OptimizerConfig, OptimizerTable};
-use super::session::{Loss, Options, Rules};
+use super::rules::Rules;
+use super::session::{Loss, Options};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{MODELS, ModelSpec, PixelScale};
@@ -100,6 +101,10 @@ pub struct Settings {
     /// NUMBER or NUMBER,SCHEDULE; one that the rule does not have is refused
     #[cfg_attr(feature = "cli", arg(long, value_parser = OptimizerConfig::parse))]
     pub optimizer: Option<OptimizerConfig>,
+    /// Another rule for the binary weights of some layers, such as 'conv*=bop,alpha=1e-4'; may be repeated, and the first that
+    /// matches wins; in place of those of the optimizer's table
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LAYERS=NAME,KNOB=VALUE,..."))]
+    pub rule: Option<Vec<String>>,
     /// Rate of the filter whose sign is the weight, in (0, 1] [default: 1e-3,linear]
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub alpha: Option<Knob>,
@@ -236,6 +241,7 @@ impl Settings {
             batch_size: self.batch_size.or(other.batch_size),
             epochs: self.epochs.or(other.epochs),
             optimizer: self.optimizer.or(other.optimizer),
+            rule: self.rule.or(other.rule),
             alpha: self.alpha.or(other.alpha),
             gamma: self.gamma.or(other.gamma),
             sigma: self.sigma.or(other.sigma),
@@ -288,11 +294,15 @@ impl Settings {
 
     /// The rule with all of its knobs: those beside the table win over those in it.
     fn optimizer_table(&self) -> Result<OptimizerTable> {
-        let OptimizerTable { name, mut knobs, filter } = match &self.optimizer {
+        let OptimizerTable { name, mut knobs, filter, mut rules } = match &self.optimizer {
             None => OptimizerTable::named("cema"),
             Some(OptimizerConfig::Name(name)) => OptimizerTable::named(name),
             Some(OptimizerConfig::Table(table)) => table.clone(),
         };
+        if let Some(texts) = &self.rule {
+            rules = texts.iter().map(|text| text.parse()).collect::<Result<_>>()?;
+        }
+        Rules::check_count(rules.len())?;
         let rule = BinaryRule::named(&name)?;
         let filter = self.filter().or(filter).or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
         knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
@@ -306,7 +316,8 @@ impl Settings {
             let default = rule.knobs.iter().find(|spec| spec.name == "alpha").map_or(0.0, |spec| spec.default);
             knobs.entry("alpha".into()).or_insert(default.into()).schedule = Some(schedule.parse()?);
         }
-        let table = OptimizerTable { name, knobs, filter };
+        let rules = rules.into_iter().map(|rule| rule.resolved(self.start.as_deref())).collect::<Result<_>>()?;
+        let table = OptimizerTable { name, knobs, filter, rules };
         let knobs = table.make()?.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
         Ok(OptimizerTable { knobs, ..table })
     }
@@ -314,14 +325,17 @@ impl Settings {
     /// For a start from given weights: where nothing is said about the start of a filter it holds them, since states that start at 0
     /// let the first gradient decide every weight.
     pub fn holding_weights(mut self) -> Result<Self> {
-        let table = self.optimizer_table()?;
-        let is_open = self.start.is_none() && table.knobs.get("hold").is_some_and(|hold| hold.value == 0.0);
-        if is_open && BinaryRule::named(&table.name)?.hold != 0.0 {
-            self.start = Some("hold".into());
-            if let Some(OptimizerConfig::Table(table)) = &mut self.optimizer {
-                table.knobs.remove("hold");
+        if self.start.is_some() {
+            return Ok(self);
+        }
+        let mut table = self.optimizer_table()?;
+        let rules = table.rules.iter_mut().map(|rule| (&rule.name, &mut rule.knobs));
+        for (name, knobs) in rules.chain([(&table.name, &mut table.knobs)]) {
+            if let Some(hold) = knobs.get_mut("hold").filter(|hold| hold.value == 0.0) {
+                *hold = BinaryRule::named(name)?.hold.into();
             }
         }
+        (self.optimizer, self.rule) = (Some(OptimizerConfig::Table(table)), None);
         Ok(self)
     }
 
@@ -497,7 +511,8 @@ impl TrainConfig {
     pub fn rules(&self) -> Result<Rules> {
         let binary = Box::new(self.optimizer.make()?);
         let float = (FloatRule::named(&self.float_optimizer)?.make)(self.float_rate, self.float_schedule.parse()?)?;
-        Ok(Rules { binary, float })
+        let layers = self.optimizer.rules.iter().map(|rule| rule.make()).collect::<Result<_>>()?;
+        Ok(Rules { binary, float, layers })
     }
 
     /// As TOML; refuses a path that is no text.
@@ -547,6 +562,24 @@ mod tests {
         let stranger = Settings { lr: Some(0.1.into()), ..settings };
         let error = stranger.resolve().expect_err("diode has no lr").to_string();
         assert!(error.contains("diode") && error.contains("gamma") && error.contains("lr = 0.1"), "{error}");
+    }
+
+    #[test]
+    fn layers_have_rules_of_their_own() {
+        let text = "[optimizer]\nknobs = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"\nknobs = { threshold = 0 }";
+        let file: Settings = toml::from_str(text).expect("it is TOML");
+        let config = file.clone().resolve().expect("in range");
+        let rule = &config.optimizer.rules[0];
+        assert_eq!((&*config.optimizer.name, &*rule.knobs["alpha"].to_string()), ("cema", "0.001,linear"));
+        let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
+        assert_eq!(again.resolve().expect("in range"), config);
+        let flag = Settings { rule: Some(vec!["dense2=latent-sgd".into()]), ..Settings::default() }.over(file.clone());
+        let held = flag.clone().holding_weights().expect("in range").resolve().expect("in range").optimizer;
+        assert_eq!((held.rules.len(), &*held.rules[0].layers, held.knobs["hold"].value), (1, "dense2", 1e-6));
+        let start = Settings { start: Some("hold".into()), ..file }.resolve().expect("in range").optimizer;
+        assert_eq!(start.rules[0].knobs["hold"].value, 1e-6, "starts are for all filters");
+        let many = Settings { rule: Some(vec!["*=ema".into(); 7]), ..Settings::default() };
+        assert!(many.resolve().is_err_and(|e| e.to_string().contains("at most 6 patterns, got 7")));
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The optimizer as a file has it: a name, or a table.
 
-use crate::error::Result;
-use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob};
+use super::rules::Pattern;
+use crate::error::{Error, Result};
+use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob, Optimizer};
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 /// A rule: its name, or a table with its knobs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -16,11 +18,41 @@ pub enum OptimizerConfig {
     Table(OptimizerTable),
 }
 
-/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... } }`, for `iir` with `filter = { design = "bessel", order = 4 }`; what is left
-/// out takes its default.
+/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... }, rules = [...] }`, for `iir` with `filter = { design = "bessel", order = 4 }`;
+/// what is left out takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerTable {
+    /// Rule.
+    #[serde(default = "usual_rule")]
+    pub name: String,
+    /// Its knobs.
+    #[serde(default)]
+    pub knobs: BTreeMap<String, Knob>,
+    /// Its filter, where it is made of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterSpec>,
+    /// Other rules for some layers; the first whose pattern matches wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<LayerRule>,
+}
+
+impl Default for OptimizerTable {
+    fn default() -> Self {
+        Self::named(&usual_rule())
+    }
+}
+
+fn usual_rule() -> String {
+    "cema".into()
+}
+
+/// The rule of some layers: `{ layers = "conv*", name = "bop", knobs = { alpha = 1e-4 } }`, or as a flag `conv*=bop,alpha=1e-4`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerRule {
+    /// Pattern of the layers' names: `*` is any text, `?` any one character.
+    pub layers: String,
     /// Rule.
     pub name: String,
     /// Its knobs.
@@ -34,16 +66,76 @@ pub struct OptimizerTable {
 impl OptimizerTable {
     /// The rule of that name, at its defaults.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None }
+        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None, rules: Vec::new() }
     }
 
     /// The rule.
     pub fn make(&self) -> Result<BinaryOptimizer> {
-        let made = BinaryRule::named(&self.name)?.make(&self.knobs)?;
-        match &self.filter {
-            Some(filter) => made.with_filter(filter),
-            None => Ok(made),
+        made(&self.name, &self.knobs, self.filter.as_ref())
+    }
+}
+
+fn made(name: &str, knobs: &BTreeMap<String, Knob>, filter: Option<&FilterSpec>) -> Result<BinaryOptimizer> {
+    let made = BinaryRule::named(name)?.make(knobs)?;
+    match filter {
+        Some(filter) => made.with_filter(filter),
+        None => Ok(made),
+    }
+}
+
+impl LayerRule {
+    /// With every knob of the rule. `start` is what the settings say of the start of filters' states.
+    pub(super) fn resolved(mut self, start: Option<&str>) -> Result<Self> {
+        let rule = BinaryRule::named(&self.name).map_err(|error| self.place(error))?;
+        match start {
+            Some("hold") if rule.hold != 0.0 => drop(self.knobs.entry("hold".into()).or_insert(rule.hold.into())),
+            Some("zero") => drop(self.knobs.remove("hold")),
+            _ => {}
         }
+        self.filter = self.filter.take().or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
+        let made = made(&self.name, &self.knobs, self.filter.as_ref()).map_err(|error| self.place(error))?;
+        self.knobs = made.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
+        Ok(self)
+    }
+
+    /// The rule and the pattern of its layers.
+    pub(super) fn make(&self) -> Result<(Pattern, Box<dyn Optimizer>)> {
+        let rule = made(&self.name, &self.knobs, self.filter.as_ref())?;
+        Ok((Pattern::new(&self.layers), Box::new(rule)))
+    }
+
+    /// Says of a setting's error which rule it is in.
+    fn place(&self, error: Error) -> Error {
+        match error {
+            Error::Setting { what, expected, got } => {
+                Error::Setting { what: format!("rule of layers `{}`: {what}", self.layers), expected, got }
+            }
+            other => other,
+        }
+    }
+}
+
+impl FromStr for LayerRule {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let wrong =
+            || Error::setting("rule", "LAYERS=NAME,KNOB=VALUE,... such as conv*=bop,alpha=1e-4", format!("`{text}`"));
+        let (layers, rest) = text.split_once('=').ok_or_else(wrong)?;
+        let mut parts = rest.split(',').map(str::trim);
+        let name = parts.next().filter(|name| !name.is_empty() && !name.contains('=')).ok_or_else(wrong)?;
+        // A schedule has commas of its own: what has no `=` belongs to the knob before it.
+        let mut texts: Vec<(&str, String)> = Vec::new();
+        for part in parts {
+            match (part.split_once('='), texts.last_mut()) {
+                (Some((knob, value)), _) => texts.push((knob, value.to_string())),
+                (None, Some((_, value))) => *value = format!("{value},{part}"),
+                (None, None) => return Err(wrong()),
+            }
+        }
+        let knob = |(knob, value): (&str, String)| Ok((knob.to_string(), value.parse()?));
+        let knobs = texts.into_iter().map(knob).collect::<Result<_>>()?;
+        Ok(Self { layers: layers.trim().to_string(), name: name.to_string(), knobs, filter: None })
     }
 }
 
@@ -60,7 +152,7 @@ impl<'de> Visitor<'de> for OptimizerVisitor {
     type Value = OptimizerConfig;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the name of an optimizer, or a table { name, knobs }")
+        f.write_str("the name of an optimizer, or a table { name, knobs, rules }")
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<OptimizerConfig, E> {
@@ -77,5 +169,24 @@ impl OptimizerConfig {
     #[cfg(feature = "cli")]
     pub(super) fn parse(name: &str) -> std::result::Result<Self, String> {
         Ok(Self::Name(name.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_is_a_rule_with_knobs_and_their_schedules() {
+        let rule: LayerRule =
+            "residual?.conv* = bop,alpha=1e-4,warmup:5,cosine:0.00001,threshold=0".parse().expect("a rule");
+        assert_eq!((&*rule.layers, &*rule.name, rule.knobs.len()), ("residual?.conv*", "bop", 2));
+        assert_eq!(rule.knobs["alpha"].to_string(), "0.0001,warmup:5,cosine:0.00001");
+        assert_eq!("dense1=ema".parse::<LayerRule>().expect("a rule").knobs.len(), 0);
+        for wrong in ["conv*", "conv*=", "conv*=alpha=1", "conv*=bop,linear", "conv*=bop,alpha=x"] {
+            assert!(wrong.parse::<LayerRule>().is_err_and(|e| e.is_usage()), "{wrong}");
+        }
+        let error = "conv*=bop,gamma=1".parse::<LayerRule>().and_then(|r| r.resolved(None)).expect_err("no such knob");
+        assert!(error.to_string().contains("conv*") && error.to_string().contains("bop"), "{error}");
     }
 }

@@ -1,13 +1,14 @@
 //! A model compiled for a device: one recording to train, one to evaluate, and the tensors they share.
 
 use super::metrics::{Counters, Interval};
+use super::rules::Rules;
 use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, fuse, plan};
 use crate::nn::{Mode, Model, Tensor, Weights, owner};
 use crate::ops::{Distillation, FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
-use crate::optim::{Optimizer, Slot};
+use crate::optim::Slot;
 use crate::runtime::{BufferId, Download, Engine, StepParams};
 use crate::tensor::{DType, TensorType, number_at};
 use std::collections::BTreeMap;
@@ -45,19 +46,6 @@ impl Options {
         Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false }
     }
 }
-
-/// Who trains what.
-#[derive(Debug)]
-pub struct Rules {
-    /// Rule of the binary weights.
-    pub binary: Box<dyn Optimizer>,
-    /// Rule of the float parameters.
-    pub float: Box<dyn Optimizer>,
-}
-
-/// The first of the four vec4 of a step's knobs that belong to each rule.
-const BINARY_KNOB: usize = 0;
-const FLOAT_KNOB: usize = 4;
 
 /// Steps whose losses the device keeps before they are read back.
 const RING: usize = 64;
@@ -253,8 +241,7 @@ impl Session {
             loss_slot: self.pending.0 as u32,
             ..StepParams::default()
         };
-        values.knobs[BINARY_KNOB..][..4].copy_from_slice(&rules.binary.knobs(step, total));
-        values.knobs[FLOAT_KNOB..][..4].copy_from_slice(&rules.float.knobs(step, total));
+        rules.knobs(&mut values, step, total);
         let recording = self.plan.recording("train").expect("compiled with rules");
         let mut inputs = self.inputs(batch).to_vec();
         if let Some((logits, panels)) = &mut self.taught {
@@ -436,11 +423,6 @@ fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Co
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
-    for (rule, role) in rules.into_iter().flat_map(|r| [(&r.binary, Role::Binary), (&r.float, Role::Float)]) {
-        if rule.role() != role {
-            return Err(Error::setting("rules", format!("a rule for {role:?} parameters"), rule.name()));
-        }
-    }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
     fuse(&mut eval, fusions);
@@ -452,6 +434,8 @@ fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Co
     let fused = fuse(&mut train, fusions);
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
+    let layers: Vec<_> = trained.iter().map(|(value, role)| (owner(&train.info(*value).name), *role)).collect();
+    rules.check(&layers)?;
     let binary: Vec<(String, u64)> = trained
         .iter()
         .filter(|(_, role)| *role == Role::Binary)
@@ -464,17 +448,14 @@ fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Co
         let Some(&gradient) = gradients.get(&parameter) else {
             return Err(Error::shape(format!("parameter `{name}`"), "a path to the loss", "none"));
         };
-        train.enter(name.split('.').next().unwrap_or_default());
+        train.enter(owner(&name));
         if keep_gradients {
             train.keep(gradient, &format!("{name}.grad"));
         }
-        if role == Role::Binary {
-            let slot = Slot { parameter, gradient, knob: BINARY_KNOB as u32, flips: Some((flips, layer)) };
-            rules.binary.update(&mut train, slot)?;
-            layer += 1;
-        } else {
-            rules.float.update(&mut train, Slot { parameter, gradient, knob: FLOAT_KNOB as u32, flips: None })?;
-        }
+        let (rule, knob) = rules.of(owner(&name), role);
+        let counter = (role == Role::Binary).then_some((flips, layer));
+        rule.update(&mut train, Slot { parameter, gradient, knob, flips: counter })?;
+        layer += u32::from(role == Role::Binary);
     }
     Ok(Compiled { plan: plan(&[("train", &train), ("eval", &eval)]), binary, fused })
 }

@@ -3,12 +3,13 @@
 use super::config::TrainConfig;
 use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
+use super::rules::Rules;
 use super::run::Run;
-use super::session::{Evaluation, Options, ReadBack, Rules, Session};
+use super::session::{Evaluation, Options, ReadBack, Session};
 use super::teacher::Teacher;
 use crate::data::{Data, Dataset, Loader};
 use crate::error::{Error, Result};
-use crate::nn::{Model, Weights};
+use crate::nn::{Model, Weights, owner};
 use crate::runtime::{self, DeviceInfo, Engine};
 use crate::tensor::Stream;
 use std::path::Path;
@@ -275,10 +276,8 @@ impl Trainer {
         seconds: f64,
     ) -> Event {
         let binary = self.session.binary();
-        let ratio = |(i, (name, weights)): (usize, &(String, u64))| {
-            let layer = name.split('.').next().unwrap_or_default().to_string();
-            (layer, interval.flip_ratio(i, *weights))
-        };
+        let ratio =
+            |(i, (name, weights)): (usize, &(String, u64))| (owner(name).to_string(), interval.flip_ratio(i, *weights));
         let weights: u64 = binary.iter().map(|(_, weights)| weights).sum();
         let flips: u64 = interval.flips.iter().sum();
         Event::Epoch {

@@ -1,0 +1,56 @@
+//! A filter of your own as the optimizer of binary weights: the double exponential average (Mulloy 1994), which lags behind the
+//! gradient less than `cema` does, in WGSL and in Rust.
+//!
+//! `cargo run --release --example custom_optimizer -- [PICTURE.svg [DEVICE]]` takes two seconds, draws the epochs of both
+//! (custom_optimizer.svg), and prints a test accuracy above 97 %.
+
+use plusminus::cli::{Curve, Panel, draw};
+use plusminus::optim::{Adam, BinaryRule, CEMA, ElementwiseFilter, KnobSpec, Range, Schedule, Start};
+use plusminus::train::{Event, Rules, Settings, Trainer};
+use plusminus::{Result, data, runtime};
+
+const DEMA: ElementwiseFilter = ElementwiseFilter {
+    name: "dema",
+    doc: "twice a moving average of the gradient, less the average of that average",
+    knobs: &[KnobSpec::new("alpha", "rate of both averages", Range::Rate, 1e-2).falling()],
+    states: &[("m", Start::Zero), ("h", Start::Zero)],
+    source: "
+fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32 {
+    (*s).m += knobs.alpha * (g - (*s).m);
+    (*s).h += knobs.alpha * ((*s).m - (*s).h);
+    return 2.0 * (*s).m - (*s).h;
+}",
+};
+
+/// (epoch, test accuracy) of a rule on the digits.
+async fn train(rule: &'static BinaryRule, device: &str) -> Result<Curve> {
+    let config = Settings { epochs: Some(20), ..Settings::default() }.resolve()?;
+    let (data, device) = (data::digits(), runtime::open(device, None).await?);
+    let model = config.model_for(&data).build()?;
+    let rules = Rules::new(rule.with::<f32>([])?, Adam::new(1e-3, Schedule::constant())?);
+    let mut curve = Curve { name: rule.name.into(), points: Vec::new() };
+    let mut trainer = Trainer::with_rules(config, data, model, rules, device, None).await?;
+    let on_event = |event: &Event| {
+        if let Event::Epoch { epoch, test_accuracy, .. } = event {
+            curve.points.push((f64::from(*epoch), *test_accuracy));
+        }
+    };
+    trainer.fit(on_event).await?;
+    Ok(curve)
+}
+
+fn main() -> Result<()> {
+    let dema = DEMA.rule(|g, [m, h], [alpha]| {
+        let m = m + alpha * (g - m);
+        let h = h + alpha * (m - h);
+        ([m, h], 2.0 * m - h)
+    })?;
+    let mut args = std::env::args().skip(1);
+    let picture = args.next().unwrap_or_else(|| "custom_optimizer.svg".into());
+    let device = args.next().unwrap_or_else(|| "auto".into());
+    let curves = plusminus::block_on(async { Ok(vec![train(&CEMA, &device).await?, train(dema, &device).await?]) })?;
+    let accuracy = curves[1].points.last().expect("20 epochs").1;
+    draw(picture.as_ref(), &[Panel { title: "test accuracy".into(), logarithmic: false, curves }])?;
+    println!("test accuracy {:.2} %", 100.0 * accuracy);
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! Who trains what: a rule for binary weights, one for float parameters, and rules of their own for some layers.
+
+use crate::error::{Error, Result};
+use crate::graph::Role;
+use crate::optim::{Knobs, Optimizer};
+use crate::runtime::StepParams;
+use std::fmt;
+
+/// Rules of a step at most: as many as the step has knobs for.
+const MOST: usize = size_of::<StepParams>() / size_of::<Knobs>();
+
+/// The vec4 of one rule's knobs.
+const KNOBS: usize = size_of::<Knobs>() / size_of::<[f32; 4]>();
+
+/// A pattern of layer names such as `conv2` or `residual3.conv1`: `*` is any text, `?` any one character.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern(String);
+
+impl Pattern {
+    /// From its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Whether the whole name is as the pattern says.
+    pub fn matches(&self, name: &str) -> bool {
+        fn matches(pattern: &[u8], name: &[u8]) -> bool {
+            match (pattern, name) {
+                ([], []) => true,
+                ([b'*', rest @ ..], _) => (0..=name.len()).any(|skip| matches(rest, &name[skip..])),
+                ([b'?', pattern @ ..], [_, name @ ..]) => matches(pattern, name),
+                ([p, pattern @ ..], [n, name @ ..]) => p == n && matches(pattern, name),
+                _ => false,
+            }
+        }
+        matches(self.0.as_bytes(), name.as_bytes())
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// Who trains what.
+#[derive(Debug)]
+pub struct Rules {
+    /// Rule of the binary weights.
+    pub binary: Box<dyn Optimizer>,
+    /// Rule of the float parameters.
+    pub float: Box<dyn Optimizer>,
+    /// Rules of some layers' parameters of that rule's role; the first pattern that matches wins, and the rest take the rules above.
+    pub layers: Vec<(Pattern, Box<dyn Optimizer>)>,
+}
+
+impl Rules {
+    /// The same two rules everywhere.
+    pub fn new(binary: impl Optimizer + 'static, float: impl Optimizer + 'static) -> Self {
+        Self { binary: Box::new(binary), float: Box::new(float), layers: Vec::new() }
+    }
+
+    /// Another rule for the layers of a pattern that no earlier one has.
+    pub fn with(mut self, layers: &str, rule: impl Optimizer + 'static) -> Self {
+        self.layers.push((Pattern::new(layers), Box::new(rule)));
+        self
+    }
+
+    /// Every rule, in the order of their knobs in a step's values.
+    fn all(&self) -> impl Iterator<Item = &dyn Optimizer> {
+        [&self.binary, &self.float].into_iter().chain(self.layers.iter().map(|(_, rule)| rule)).map(Box::as_ref)
+    }
+
+    /// The rule of a layer's parameters of a role, and the first of its four vec4 of the step's knobs.
+    pub(super) fn of(&self, layer: &str, role: Role) -> (&dyn Optimizer, u32) {
+        let matching = |(pattern, rule): &(Pattern, Box<dyn Optimizer>)| rule.role() == role && pattern.matches(layer);
+        let number = match self.layers.iter().position(matching) {
+            Some(position) => 2 + position,
+            None => usize::from(role == Role::Float),
+        };
+        (self.all().nth(number).expect("one of them"), (KNOBS * number) as u32)
+    }
+
+    /// Writes the knobs of step `step` (from 0) of `total`.
+    pub(super) fn knobs(&self, values: &mut StepParams, step: u64, total: u64) {
+        let (slots, _) = values.knobs.as_chunks_mut::<KNOBS>();
+        slots.iter_mut().zip(self.all()).for_each(|(slot, rule)| *slot = rule.knobs(step, total));
+    }
+
+    /// Refuses rules in the wrong place, too many of them, and patterns without a layer among the trained parameters'.
+    pub(super) fn check(&self, parameters: &[(&str, Role)]) -> Result<()> {
+        for (rule, role) in [(&self.binary, Role::Binary), (&self.float, Role::Float)] {
+            if rule.role() != role {
+                return Err(Error::setting("rules", format!("a rule for {role:?} parameters"), rule.name()));
+            }
+        }
+        Self::check_count(self.layers.len())?;
+        for (pattern, rule) in &self.layers {
+            let layers = || parameters.iter().filter(|(_, role)| *role == rule.role()).map(|(layer, _)| *layer);
+            if !layers().any(|layer| pattern.matches(layer)) {
+                let names = layers().collect::<Vec<_>>().join(", ");
+                let expected = format!("a pattern of layers that {} can train: {names}", rule.name());
+                return Err(Error::setting("optimizer rules", expected, format!("`{pattern}`, which matches none")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses more patterns than a step has knobs for.
+    pub(super) fn check_count(patterns: usize) -> Result<()> {
+        if patterns > MOST - 2 {
+            return Err(Error::setting("optimizer rules", format!("at most {} patterns", MOST - 2), patterns));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::optim::{Adam, BOP, CEMA, EMA, Schedule};
+
+    #[test]
+    fn patterns_match_whole_names() {
+        for (pattern, name, expected) in [
+            ("conv*", "conv2", true),
+            ("conv*", "residual1.conv2", false),
+            ("*conv?", "residual1.conv2", true),
+            ("*conv?", "conv12", false),
+            ("residual?.*.conv1", "residual1.shortcut.conv1", true),
+            ("dense1", "dense1", true),
+            ("dense1", "dense12", false),
+            ("*", "", true),
+            ("?", "", false),
+            ("", "dense1", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(name), expected, "`{pattern}` and `{name}`");
+        }
+    }
+
+    #[test]
+    fn the_first_match_wins_and_knobs_have_slots_of_their_own() {
+        let adam = Adam::new(0.5, Schedule::constant()).expect("in range");
+        let with =
+            |rule: &'static crate::optim::BinaryRule, alpha: f32| rule.with([("alpha", alpha)]).expect("in range");
+        let rules = Rules::new(with(&CEMA, 0.1), adam).with("dense2", with(&BOP, 0.2)).with("dense*", with(&EMA, 0.3));
+        for (layer, name, knob) in [("conv1", "cema", 0), ("dense2", "bop", 8), ("dense1", "ema", 12)] {
+            let (rule, at) = rules.of(layer, Role::Binary);
+            assert_eq!((rule.name(), at), (name, knob), "{layer}");
+        }
+        assert_eq!(rules.of("dense2", Role::Float).1, 4);
+        let mut values = StepParams::default();
+        rules.knobs(&mut values, 0, 10);
+        assert_eq!([0, 8, 12].map(|at| values.knobs[at][0]), [0.1, 0.2, 0.3]);
+        let parameters = [("dense1", Role::Binary), ("dense2", Role::Binary), ("norm1", Role::Float)];
+        rules.check(&parameters).expect("all of them match");
+        for wrong in ["conv*", "norm1"] {
+            let rules = Rules { layers: vec![(Pattern::new(wrong), Box::new(with(&EMA, 0.1)))], ..rules_of_nothing() };
+            let error = rules.check(&parameters).expect_err("no such layer").to_string();
+            assert!(error.contains(wrong) && error.contains("dense1, dense2"), "{error}");
+        }
+        let many = (0..7).fold(rules_of_nothing(), |rules, _| rules.with("*", with(&EMA, 0.1)));
+        assert!(many.check(&parameters).is_err_and(|e| e.to_string().contains("at most 6 patterns, got 7")));
+    }
+
+    fn rules_of_nothing() -> Rules {
+        let adam = Adam::new(0.5, Schedule::constant()).expect("in range");
+        Rules::new(CEMA.with::<f32>([]).expect("defaults"), adam)
+    }
+}

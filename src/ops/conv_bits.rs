@@ -227,7 +227,7 @@ fn input_twin(mut args: conv_bits_input::Args<'_>) {
 }
 
 /// Output pixels whose words are packed at once.
-const STRETCH: usize = 1024;
+const STRETCH: usize = 512;
 
 /// A task has one tap and 32 output channels (or one tap and all of them).
 fn weight_twin(args: conv_bits_weight::Args<'_>) {

@@ -186,6 +186,17 @@ impl Graph {
         Ok(outputs)
     }
 
+    /// Adds a node without outputs right behind node number `node`, in its scope: what it reads need not live until the end.
+    pub fn push_behind(&mut self, node: usize, op: Arc<dyn Op>, inputs: &[Value], updates: &[Value]) -> Result<()> {
+        let scope = std::mem::replace(&mut self.scope, self.nodes[node].scope.clone());
+        let pushed = self.push(op, inputs, updates);
+        self.scope = scope;
+        assert!(pushed?.is_empty(), "names of outputs number the nodes, which move");
+        let last = self.nodes.pop().expect("it was pushed");
+        self.nodes.insert(node + 1, last);
+        Ok(())
+    }
+
     /// Adds a node with one output.
     pub fn push1(&mut self, op: impl Op + 'static, inputs: &[Value], updates: &[Value]) -> Result<Value> {
         Ok(self.push(Arc::new(op), inputs, updates)?[0])

@@ -148,6 +148,12 @@ impl Optimizer for BinaryOptimizer {
     fn state_bytes(&self) -> usize {
         4 * self.rule.states.len()
     }
+
+    /// The last that starts along the weights; where none does, the last.
+    fn verdict(&self) -> Option<&'static str> {
+        let along = self.rule.states.iter().rfind(|(_, start)| *start != Start::Zero);
+        along.or(self.rule.states.last()).map(|(name, _)| *name)
+    }
 }
 
 /// Input: gradient. Updates: the weight, the counters of flips, the rule's states.

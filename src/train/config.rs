@@ -142,6 +142,10 @@ pub struct Settings {
     /// How the float rate moves, as --alpha-schedule [default: constant]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
     pub float_schedule: Option<String>,
+    /// Look at every layer each N steps: flips, weights that never flipped or oscillate, sizes of gradients and states, masked
+    /// gradients, dead channels; 0 is off [default: 0; without N: 100]
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "100", value_name = "N"))]
+    pub diagnostics: Option<u64>,
     /// Seed of everything that is random [default: 1]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub seed: Option<u64>,
@@ -207,6 +211,7 @@ impl Settings {
             float_optimizer: self.float_optimizer.or(other.float_optimizer),
             float_rate: self.float_rate.or(other.float_rate),
             float_schedule: self.float_schedule.or(other.float_schedule),
+            diagnostics: self.diagnostics.or(other.diagnostics),
             seed: self.seed.or(other.seed),
             device: self.device.or(other.device),
             threads: self.threads.or(other.threads),
@@ -315,6 +320,7 @@ impl Settings {
             float_optimizer: self.float_optimizer.unwrap_or_else(|| "adam".into()),
             float_rate: self.float_rate.unwrap_or(1e-3),
             float_schedule: self.float_schedule.unwrap_or_else(|| "constant".into()),
+            diagnostics: self.diagnostics.unwrap_or(0),
             seed: self.seed.unwrap_or(1),
             device: self.device.unwrap_or_else(|| "auto".into()),
             threads: self.threads,
@@ -357,6 +363,8 @@ pub struct TrainConfig {
     pub float_rate: f32,
     /// How it moves.
     pub float_schedule: String,
+    /// Steps from one look at every layer to the next; 0: none.
+    pub diagnostics: u64,
     /// Seed.
     pub seed: u64,
     /// Device.

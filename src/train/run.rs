@@ -55,10 +55,13 @@ impl Run {
         &self.folder
     }
 
-    /// Adds a line to `metrics.jsonl`.
+    /// Adds a line to `metrics.jsonl`. That of diagnostics waits for the next one: writing the file whole takes longer than many a step.
     pub fn log(&mut self, event: &Event) -> Result<()> {
         self.lines += &serde_json::to_string(event).expect("events are plain values");
         self.lines.push('\n');
+        if matches!(event, Event::Diagnostics { .. }) {
+            return Ok(());
+        }
         self.write("metrics.jsonl", self.lines.as_bytes())
     }
 

@@ -1,5 +1,6 @@
 //! A model compiled for a device: one recording to train, one to evaluate, and the tensors they share.
 
+use super::diagnostics::{Diagnostics, LayerDiagnostics, follow};
 use super::metrics::{Counters, Interval};
 use super::rules::Rules;
 use crate::data::Batch;
@@ -37,6 +38,17 @@ pub struct Session {
     eval_counters: Counters,
     /// Steps and samples since the last read-back.
     pending: (u64, u64),
+    /// What is measured, where the session was made for it, and steps since the last measurement.
+    diagnostics: Option<Diagnostics>,
+    unmeasured: u64,
+}
+
+/// What a session is compiled with beyond training and evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extra {
+    Nothing,
+    Gradients,
+    Diagnostics,
 }
 
 /// Result of an evaluation.
@@ -67,7 +79,7 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let compiled = compile(model, loss, rules.as_ref(), batch, false)?;
+        let compiled = compile(model, loss, rules.as_ref(), batch, Extra::Nothing)?;
         Self::load(model, compiled, rules, batch, seed, engine).await
     }
 
@@ -80,13 +92,26 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let compiled = compile(model, loss, Some(&rules), batch, true)?;
+        let compiled = compile(model, loss, Some(&rules), batch, Extra::Gradients)?;
+        Self::load(model, compiled, Some(rules), batch, seed, engine).await
+    }
+
+    /// The same with a recording more, [`Session::diagnose`].
+    pub async fn with_diagnostics(
+        model: &Model,
+        loss: Loss,
+        rules: Rules,
+        batch: usize,
+        seed: u64,
+        engine: Box<dyn Engine>,
+    ) -> Result<Self> {
+        let compiled = compile(model, loss, Some(&rules), batch, Extra::Diagnostics)?;
         Self::load(model, compiled, Some(rules), batch, seed, engine).await
     }
 
     async fn load(
         model: &Model,
-        (plan, binary): (Plan, Vec<(String, u64)>),
+        Compiled { plan, binary, diagnostics }: Compiled,
         rules: Option<Rules>,
         batch: usize,
         seed: u64,
@@ -103,12 +128,24 @@ impl Session {
         }
         let (classes, layers) = (model.outputs(), binary.len());
         let (train_counters, eval_counters) = (Counters::new(classes + layers.max(1)), Counters::new(classes));
-        Ok(Self { engine, plan, rules, seed, batch, binary, train_counters, eval_counters, pending: (0, 0) })
+        Ok(Self {
+            engine,
+            plan,
+            rules,
+            seed,
+            batch,
+            binary,
+            train_counters,
+            eval_counters,
+            pending: (0, 0),
+            diagnostics,
+            unmeasured: 0,
+        })
     }
 
     /// Bytes of tensor memory that training would take, without a device.
     pub fn bytes_of(model: &Model, loss: Loss, rules: &Rules, batch: usize) -> Result<u64> {
-        Ok(compile(model, loss, Some(rules), batch, false)?.0.program.bytes())
+        Ok(compile(model, loss, Some(rules), batch, Extra::Nothing)?.plan.program.bytes())
     }
 
     /// Bytes of tensor memory, known before the first step.
@@ -163,6 +200,26 @@ impl Session {
     /// # Panics
     /// Without rules, and where [`Session::is_read_back_due`] and nothing was read back.
     pub async fn train(&mut self, batch: &Batch, step: u64, total: u64) -> Result<()> {
+        self.step("train", batch, step, total).await
+    }
+
+    /// The same step, and a look at every layer on the way. Later steps may run before the answer is taken with [`Session::layers`].
+    ///
+    /// # Panics
+    /// Where the session was not made with diagnostics, and as [`Session::train`].
+    pub async fn diagnose(&mut self, batch: &Batch, step: u64, total: u64) -> Result<Measurement> {
+        self.step("diagnose", batch, step, total).await?;
+        let ids = self.diagnostics.as_ref().expect("a session made with diagnostics").tensors(&self.plan);
+        Ok(Measurement { steps: std::mem::take(&mut self.unmeasured), download: self.engine.download(&ids)? })
+    }
+
+    /// The answer; measurements are taken in their order.
+    pub async fn layers(&mut self, measurement: Measurement) -> Result<Vec<LayerDiagnostics>> {
+        let words = measurement.download.await?;
+        Ok(self.diagnostics.as_mut().expect("it was measured").read(&words, measurement.steps))
+    }
+
+    async fn step(&mut self, recording: &str, batch: &Batch, step: u64, total: u64) -> Result<()> {
         self.check(batch)?;
         let rules = self.rules.as_ref().expect("a session made with rules");
         assert!((self.pending.0 as usize) < RING, "the ring of losses is full: read back first");
@@ -174,11 +231,12 @@ impl Session {
             ..StepParams::default()
         };
         rules.knobs(&mut values, step, total);
-        let recording = self.plan.recording("train").expect("compiled with rules");
+        let recording = self.plan.recording(recording).expect("compiled with rules");
         let inputs = self.inputs(batch);
         self.engine.play(recording, &inputs, &values).await?;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
+        self.unmeasured += 1;
         Ok(())
     }
 
@@ -315,20 +373,49 @@ pub struct ReadBack {
     download: Download,
 }
 
-/// Graphs of the model, planned together; and the binary parameters with their sizes.
-fn compile(
-    model: &Model,
-    loss: Loss,
-    rules: Option<&Rules>,
-    batch: usize,
-    keep_gradients: bool,
-) -> Result<(Plan, Vec<(String, u64)>)> {
+/// A measurement on its way.
+pub struct Measurement {
+    steps: u64,
+    download: Download,
+}
+
+/// Graphs of the model, planned together.
+struct Compiled {
+    plan: Plan,
+    /// Binary parameters with their sizes.
+    binary: Vec<(String, u64)>,
+    diagnostics: Option<Diagnostics>,
+}
+
+fn compile(model: &Model, loss: Loss, rules: Option<&Rules>, batch: usize, extra: Extra) -> Result<Compiled> {
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, Mode::Eval, batch)?;
-    let Some(rules) = rules else { return Ok((plan(&[("eval", &eval)]), Vec::new())) };
+    let Some(rules) = rules else {
+        return Ok(Compiled { plan: plan(&[("eval", &eval)]), binary: Vec::new(), diagnostics: None });
+    };
+    let (train, binary) = training(model, loss, rules, batch, extra, None)?;
+    if extra != Extra::Diagnostics {
+        return Ok(Compiled { plan: plan(&[("train", &train), ("eval", &eval)]), binary, diagnostics: None });
+    }
+    let mut diagnostics = Diagnostics::default();
+    let (mut diagnose, _) = training(model, loss, rules, batch, extra, Some(&mut diagnostics))?;
+    diagnostics.signs(&mut diagnose)?;
+    let plan = plan(&[("train", &train), ("diagnose", &diagnose), ("eval", &eval)]);
+    Ok(Compiled { plan, binary, diagnostics: Some(diagnostics) })
+}
+
+/// A training step, and the binary parameters with their sizes.
+fn training(
+    model: &Model,
+    loss: Loss,
+    rules: &Rules,
+    batch: usize,
+    extra: Extra,
+    mut measured: Option<&mut Diagnostics>,
+) -> Result<(Graph, Vec<(String, u64)>)> {
     let mut train = Graph::new();
     let rows = loss_of(&mut train, model, loss, Mode::Train, batch)?;
     let gradients = backward(&mut train, rows, &join)?;
@@ -348,15 +435,27 @@ fn compile(
             return Err(Error::shape(format!("parameter `{name}`"), "a path to the loss", "none"));
         };
         train.enter(owner(&name));
-        if keep_gradients {
+        if extra == Extra::Gradients {
             train.keep(gradient, &format!("{name}.grad"));
         }
         let (rule, knob) = rules.of(owner(&name), role);
-        let counter = (role == Role::Binary).then_some((flips, layer));
-        rule.update(&mut train, Slot { parameter, gradient, knob, flips: counter })?;
-        layer += u32::from(role == Role::Binary);
+        if role == Role::Float {
+            rule.update(&mut train, Slot { parameter, gradient, knob, flips: None })?;
+            continue;
+        }
+        if extra == Extra::Diagnostics {
+            follow(&mut train, parameter, measured.is_some())?;
+        }
+        if let Some(measured) = &mut measured {
+            measured.gradient(&mut train, parameter, gradient)?;
+        }
+        rule.update(&mut train, Slot { parameter, gradient, knob, flips: Some((flips, layer)) })?;
+        if let Some(measured) = &mut measured {
+            measured.state(&mut train, rule.verdict())?;
+        }
+        layer += 1;
     }
-    Ok((plan(&[("train", &train), ("eval", &eval)]), binary))
+    Ok((train, binary))
 }
 
 /// Model, loss and its mean; gives the losses by row.

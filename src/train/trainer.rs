@@ -5,7 +5,7 @@ use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
 use super::rules::Rules;
 use super::run::Run;
-use super::session::{Evaluation, ReadBack, Session};
+use super::session::{Evaluation, Measurement, ReadBack, Session};
 use crate::data::{Data, Dataset, Loader};
 use crate::error::{Error, Result};
 use crate::nn::{Model, Weights, owner};
@@ -85,7 +85,11 @@ impl Trainer {
             ));
         }
         let device = engine.device().clone();
-        let session = Session::new(&model, config.loss()?, Some(rules), config.batch_size, config.seed, engine).await?;
+        let (loss, batch, seed) = (config.loss()?, config.batch_size, config.seed);
+        let session = match config.diagnostics {
+            0 => Session::new(&model, loss, Some(rules), batch, seed, engine).await?,
+            _ => Session::with_diagnostics(&model, loss, rules, batch, seed, engine).await?,
+        };
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default(), has_trained: false })
@@ -230,12 +234,22 @@ impl Trainer {
         let order = Stream::new(self.config.seed, &format!("order.{epoch}"));
         let mut sums = Interval::default();
         let mut waiting: Option<ReadBack> = None;
+        let mut measured: Option<(u64, Measurement)> = None;
         let mut batches = loader.epoch(Some(order));
         let mut step = 0;
         while !self.stop.is_stopped() {
             let Some(batch) = batches.next().transpose()? else { break };
             let number = u64::from(epoch - 1) * steps as u64 + step as u64;
-            self.session.train(&batch, number, total).await?;
+            let is_measured = self.config.diagnostics > 0 && (number + 1).is_multiple_of(self.config.diagnostics);
+            // Two steps may be in flight: after so many the answer is there, and nothing waits for it.
+            if let Some(earlier) = measured.take_if(|(at, _)| is_measured || number > *at + 1) {
+                self.tell_layers(earlier, epoch, on_event).await?;
+            }
+            if is_measured {
+                measured = Some((number, self.session.diagnose(&batch, number, total).await?));
+            } else {
+                self.session.train(&batch, number, total).await?;
+            }
             batches.give_back(batch);
             step += 1;
             on_event(&Event::Step { epoch, step, steps });
@@ -247,11 +261,24 @@ impl Trainer {
                 }
             }
         }
+        if let Some(last) = measured {
+            self.tell_layers(last, epoch, on_event).await?;
+        }
         let last = self.session.read_back()?;
         for read_back in waiting.into_iter().chain([last]) {
             self.take(read_back, &mut sums, epoch).await?;
         }
         Ok((step == steps).then(|| (sums, start.elapsed().as_secs_f64())))
+    }
+
+    async fn tell_layers(
+        &mut self,
+        (number, measurement): (u64, Measurement),
+        epoch: u32,
+        on_event: &mut impl FnMut(&Event),
+    ) -> Result<()> {
+        let layers = self.session.layers(measurement).await?;
+        self.tell(Event::Diagnostics { epoch, step: number + 1, layers }, on_event)
     }
 
     async fn take(&mut self, read_back: ReadBack, sums: &mut Interval, epoch: u32) -> Result<()> {

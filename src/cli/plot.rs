@@ -3,10 +3,11 @@
 use super::args::{Common, PlotArgs};
 use super::output::{json, line};
 use super::picture::{Curve, Panel, draw, in_terminal};
+use super::plot_layers::layer_panels;
 use crate::error::{Error, Result};
 use crate::train::{Event, Run};
 
-/// Draws loss, accuracy and flip ratios of the runs; flips by layer where there is one run.
+/// Draws loss, accuracy and flip ratios of the runs; by layer where there is one run, with its diagnostics where it has them.
 pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     let mut runs = Vec::new();
     for folder in &args.runs {
@@ -67,21 +68,7 @@ fn panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     };
     let mut panels: Vec<Panel> = values.into_iter().map(panel).collect();
     if let [(_, events)] = runs {
-        let layers = events.iter().find_map(|event| match event {
-            Event::Epoch { flip_ratio_by_layer, .. } => {
-                Some(flip_ratio_by_layer.iter().map(|(name, _)| name.clone()).collect())
-            }
-            _ => None,
-        });
-        let layers: Vec<String> = layers.unwrap_or_default();
-        let of_layer = |i: usize| {
-            move |event: &Event| match event {
-                Event::Epoch { flip_ratio_by_layer, .. } => flip_ratio_by_layer.get(i).map(|(_, ratio)| *ratio),
-                _ => None,
-            }
-        };
-        let curves = layers.iter().enumerate().map(|(i, name)| curve(name, events, of_layer(i))).collect();
-        panels.push(Panel { title: "flip ratio by layer".into(), logarithmic: true, curves });
+        panels.extend(layer_panels(events));
     }
     panels
 }

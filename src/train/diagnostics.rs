@@ -52,6 +52,11 @@ pub struct LayerDiagnostics {
     pub dead_channels: Option<f64>,
 }
 
+impl LayerDiagnostics {
+    /// Upper end of the first bin of [`LayerDiagnostics::state_histogram`], as a power of two.
+    pub const FIRST_LIMIT: f64 = -(BELOW as f64);
+}
+
 /// A tensor whose sizes are measured.
 struct Probe {
     name: String,

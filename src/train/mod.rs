@@ -9,6 +9,7 @@ mod rules;
 mod run;
 mod session;
 mod sweep;
+mod tensorboard;
 mod trainer;
 
 pub use config::{LOSSES, Settings, TrainConfig};

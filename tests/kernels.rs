@@ -375,7 +375,7 @@ fn geometries() -> Vec<Geometry> {
         usize,
         [usize; 10],
     )| {
-        let kernel = if i % 4 == 3 { [side, (side + 1) / 2] } else { [side, side] };
+        let kernel = if i % 4 == 3 { [side, side.div_ceil(2)] } else { [side, side] };
         let window = Window { kernel, stride, dilation, padding };
         let pad = if i % 3 == 2 { PadValue::One } else { PadValue::Zero };
         let both = [pad, if i % 2 == 0 { PadValue::One } else { PadValue::Zero }];

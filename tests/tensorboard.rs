@@ -22,8 +22,7 @@ fn masked_checksum(bytes: &[u8]) -> u32 {
             sum = if sum & 1 == 1 { (sum >> 1) ^ 0x82f6_3b78 } else { sum >> 1 };
         }
     }
-    let sum = !sum;
-    ((sum >> 15) | (sum << 17)).wrapping_add(0xa282_ead8)
+    (!sum).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 fn word(bytes: &[u8]) -> u32 {

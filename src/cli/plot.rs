@@ -17,15 +17,9 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
         }
         runs.push((folder.display().to_string(), events));
     }
-    let data = |events: &[Event]| {
-        events.iter().find_map(|event| match event {
-            Event::Start { dataset, .. } => Some(dataset.clone()),
-            _ => None,
-        })
-    };
-    if let Some((other, _)) = runs.iter().find(|(_, events)| data(events) != data(&runs[0].1)) {
-        let (expected, got) = (format!("runs on the same data as {}", runs[0].0), format!("{other} on other data"));
-        return Err(Error::setting("plot", expected, got));
+    if let Some((other, events)) = runs.iter().find(|(_, events)| data(events) != data(&runs[0].1)) {
+        let expected = format!("runs on the same data as {}, {}", runs[0].0, data(&runs[0].1));
+        return Err(Error::setting("plot", expected, format!("{other} on {}", data(events))));
     }
     let panels = panels(&runs);
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("curves.svg"));
@@ -39,6 +33,17 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     }
     line(&format!("drawn    {}", out.display()));
     Ok(())
+}
+
+/// What accuracies must share to be compared: the data set, what the network sees of it, and what it is tested on.
+fn data(events: &[Event]) -> String {
+    let of_start = |event: &Event| match event {
+        Event::Start { dataset, input: [height, width, channels], classes, test_images, .. } => {
+            Some(format!("{dataset} ({test_images} test images of {height}x{width}x{channels}, {classes} classes)"))
+        }
+        _ => None,
+    };
+    events.iter().find_map(of_start).unwrap_or_else(|| "unknown data".into())
 }
 
 /// Points of an epoch's number and something of it.

@@ -80,7 +80,7 @@ fn twin(args: sample_flips::Args<'_>) {
     let (words, step) = (words_of(columns as usize) as u32, args.step.step);
     let stretch = rows * words / count;
     if step == 0 {
-        [args.last.as_mut(), args.ever.as_mut(), args.back.as_mut()].into_iter().for_each(|states| states.fill(0));
+        [&mut *args.last, &mut *args.ever, &mut *args.back].into_iter().for_each(|states| states.fill(0));
     }
     let mut found = [0; 4];
     for j in 0..count {

@@ -418,7 +418,7 @@ impl TrainConfig {
             width: self.width,
             float: self.float,
             surrogate: Some(self.surrogate.clone()),
-            pixels: pixels,
+            pixels,
         }
     }
 

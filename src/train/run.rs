@@ -65,9 +65,11 @@ impl Run {
         if let Some(board) = &mut self.board {
             board.log(event)?;
         }
-        if matches!(event, Event::Diagnostics { .. }) {
-            return Ok(());
-        }
+        if matches!(event, Event::Diagnostics { .. }) { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes the lines that wait.
+    pub fn flush(&self) -> Result<()> {
         self.write("metrics.jsonl", self.lines.as_bytes())
     }
 

@@ -287,7 +287,11 @@ impl Trainer {
                 sums.add(&interval);
                 Ok(())
             }
-            Err(step) => Err(Error::Diverged { step, epoch }),
+            Err(step) => {
+                // What was measured on the way tells why.
+                self.run.as_ref().map_or(Ok(()), Run::flush)?;
+                Err(Error::Diverged { step, epoch })
+            }
         }
     }
 

@@ -10,7 +10,7 @@ use plusminus::nn::{Model, ModelSpec, PixelScale, Tensor, owner};
 use plusminus::optim::{Adam, BOP, CEMA, Schedule};
 use plusminus::runtime::Engine;
 use plusminus::tensor::{BitMatrix, Stream};
-use plusminus::train::{LayerDiagnostics, Loss, OSCILLATION_WINDOW, Rules, Session};
+use plusminus::train::{LayerDiagnostics, Loss, OSCILLATION_WINDOW, Options, Rules, Session};
 use pollster::block_on;
 use std::collections::BTreeMap;
 
@@ -29,16 +29,10 @@ fn rules() -> Rules {
     Rules::new(cema, adam).with("dense2", BOP.with([("threshold", 1e-5)]).unwrap())
 }
 
-fn session(diagnostics: bool, surrogate: &str, engine: Box<dyn Engine>) -> Session {
-    let (model, loss) = (model(surrogate), Loss::CrossEntropy(0.0));
-    block_on(async {
-        if diagnostics {
-            Session::with_diagnostics(&model, loss, rules(), BATCH, 3, engine).await
-        } else {
-            Session::with_gradients(&model, loss, rules(), BATCH, 3, engine).await
-        }
-    })
-    .unwrap()
+fn session(diagnostics: bool, surrogate: &str, fuse: bool, engine: Box<dyn Engine>) -> Session {
+    let base = Options::new(Loss::CrossEntropy(0.0));
+    let options = Options { batch: BATCH, seed: 3, fuse, diagnostics, keep_gradients: !diagnostics, ..base };
+    block_on(Session::with(&model(surrogate), Some(rules()), options, engine)).unwrap()
 }
 
 fn batches() -> Vec<Batch> {
@@ -92,7 +86,7 @@ fn share(part: usize, all: usize) -> f64 {
 fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
     for (name, engine) in support::engines() {
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-        let (mut looked, mut plain) = (session(true, "clip", engine), session(false, "clip", other));
+        let (mut looked, mut plain) = (session(true, "clip", true, engine), session(false, "clip", true, other));
         let mut seen: BTreeMap<String, Seen> =
             signs(&mut plain).iter().map(|(name, weight)| (name.clone(), Seen::new(weight))).collect();
         let mut measured = 0;
@@ -160,9 +154,31 @@ fn check(layer: &LayerDiagnostics) {
 #[test]
 fn a_surrogate_that_passes_everything_masks_nothing() {
     for (name, engine) in support::engines() {
-        let mut session = session(true, "identity", engine);
+        let mut session = session(true, "identity", true, engine);
         let measurement = block_on(session.diagnose(&batches()[0], 0, 1)).unwrap();
         let layers = block_on(session.layers(measurement)).unwrap();
         assert_eq!((layers[1].masked, layers[0].never_flipped), (Some(0.0), Some(1.0)), "{name}: {layers:?}");
+    }
+}
+
+/// Batch norm and sign as one node, or as two: the same is found, and by the layer that reads the signs.
+#[test]
+fn fusions_hide_nothing() {
+    for (name, engine) in support::engines() {
+        let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+        let layers = [true, false].into_iter().zip([engine, other]).map(|(fuse, engine)| {
+            let mut session = session(true, "clip", fuse, engine);
+            assert_eq!(session.fusions().is_empty(), !fuse);
+            let measurement = block_on(session.diagnose(&batches()[0], 0, 1)).unwrap();
+            block_on(session.layers(measurement)).unwrap()
+        });
+        let [fused, plain] = &layers.collect::<Vec<_>>()[..] else { panic!("two") };
+        assert_eq!(fused.len(), 3, "{name}: {fused:?}");
+        for (a, b) in fused.iter().zip(plain) {
+            let near = |a: Option<f64>, b: Option<f64>| (a.unwrap_or(0.0) - b.unwrap_or(0.0)).abs() < 1e-3;
+            assert_eq!((&a.layer, a.masked.is_some()), (&b.layer, b.masked.is_some()));
+            assert!(near(a.masked, b.masked) && near(a.dead_channels, b.dead_channels), "{name}: {a:?} and {b:?}");
+        }
+        assert!(fused[1].masked.is_some_and(|share| share > 0.05), "{name}: {fused:?}");
     }
 }

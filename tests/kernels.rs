@@ -12,9 +12,9 @@ use plusminus::ops::{
     ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
     ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, EPSILON, Flatten,
     FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
-    MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, Normalise, PadValue, SURROGATES, SampleFlips, ShiftChannels,
-    Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward,
-    TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
+    MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
+    SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
+    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -722,13 +722,25 @@ fn elementwise_cases() -> Vec<Case> {
         }
         let channels = [1, 3].into_iter().find(|c| n % c == 0).unwrap_or(1);
         let (scale, shift) = ([0.5, 2.0, -0.25, 1.0], [-1.0, 0.0, 0.125, 3.0]);
-        let bytes = Matrix::from_fn(m, n, |r, c| ((r * 31 + c * 7) % 256) as f64);
-        let pixels = Matrix::from_fn(m, n, |r, c| {
-            f64::from(scale[c % channels]) * bytes.at(r, c) + f64::from(shift[c % channels])
+        let pixel_rows = n / channels;
+        let bytes = Matrix::from_fn(m * pixel_rows, channels, |p, c| {
+            (((p / pixel_rows) * 31 + (p % pixel_rows * channels + c) * 7) % 256) as f64
         });
+        let pixels = Matrix::from_fn(m, n, |r, c| {
+            f64::from(scale[c % channels]) * bytes.at(r * pixel_rows + c / channels, c % channels)
+                + f64::from(shift[c % channels])
+        });
+        let image = [m, 1, pixel_rows, channels];
         cases.push(
-            Case::new(name("normalise"), Normalise { scale, shift, channels })
-                .input(TensorType::plain(DType::U8, &[m, n]), &bytes)
+            Case::new(name("normalise"), Normalise { scale, shift, images: false })
+                .input(TensorType::plain(DType::U8, &image), &bytes)
+                .expect(pixels.clone(), Compare::Exact),
+        );
+        let pixels =
+            Matrix::from_fn(m * pixel_rows, channels, |p, c| pixels.at(p / pixel_rows, p % pixel_rows * channels + c));
+        cases.push(
+            Case::new(name("normalise to images"), Normalise { scale, shift, images: true })
+                .input(TensorType::plain(DType::U8, &image), &bytes)
                 .expect(pixels, Compare::Exact),
         );
     }
@@ -823,26 +835,55 @@ fn batch_norm_cases() -> Vec<Case> {
                     Compare::Float(800.0),
                 ),
         );
-        let dbias = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz.at(r, c)).sum());
-        let dscale = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz.at(r, c) * normal(r, c)).sum());
-        let dy = Matrix::from_fn(m, n, |r, c| {
-            let inner = dz.at(r, c) - dbias.at(0, c) / count - normal(r, c) * dscale.at(0, c) / count;
-            if r < valid { scale.at(0, c) * rstd(c) * inner } else { 0.0 }
-        });
-        // A normal value may be as large as 70 here, and its share enters twice.
-        cases.push(
-            Case::new(name("batch_norm_backward"), BatchNormBackward)
+        let z = Matrix::from_fn(m, n, |r, c| normal(r, c) * scale.at(0, c) + bias.at(0, c));
+        let signs = Matrix::from_fn(m, n, |r, c| if z.at(r, c) >= 0.0 { 1.0 } else { -1.0 });
+        let mask = Matrix::from_fn(m, n, |r, c| if z.at(r, c).abs() <= 1.0 { 1.0 } else { -1.0 });
+        let bits = TensorType { dtype: DType::Bits, ..floats.clone() };
+        let mut fused = Case::new(name("norm_sign"), NormSign)
+            .valid(valid_samples)
+            .input(ty.clone(), &y)
+            .input(vector(n), &mean)
+            .input(vector(n), &variance)
+            .input(vector(n), &scale)
+            .input(vector(n), &bias)
+            .expect(signs, Compare::Margin(1e-4))
+            .expect(mask.clone(), Compare::Margin(1e-4));
+        // The nearer of the two decisions.
+        fused.margin = Some(Matrix::from_fn(m, n, |r, c| z.at(r, c).abs().min((z.at(r, c).abs() - 1.0).abs())));
+        cases.push(fused);
+        let masked = Matrix::from_fn(m, n, |r, c| if mask.at(r, c) > 0.0 { dz.at(r, c) } else { 0.0 });
+        for (fused, dz_seen) in [(false, &dz), (true, &masked)] {
+            let dbias = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz_seen.at(r, c)).sum());
+            let dscale = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz_seen.at(r, c) * normal(r, c)).sum());
+            let dy = Matrix::from_fn(m, n, |r, c| {
+                let inner = dz_seen.at(r, c) - dbias.at(0, c) / count - normal(r, c) * dscale.at(0, c) / count;
+                if r < valid { scale.at(0, c) * rstd(c) * inner } else { 0.0 }
+            });
+            // A normal value may be as large as 70 here, and its share enters twice.
+            let case = if fused {
+                Case::new(name("norm_sign_backward"), NormSignBackward)
+            } else {
+                Case::new(name("batch_norm_backward"), BatchNormBackward)
+            };
+            let case = case
                 .valid(valid_samples)
-                .input(ty, &y)
+                .input(ty.clone(), &y)
                 .input(floats.clone(), &dz)
                 .input(vector(n), &mean)
                 .input(vector(n), &variance)
-                .input(vector(n), &scale)
-                .expect(dy, Compare::Float(40_000.0))
-                .expect(dscale, Compare::Float(70.0 * 4.0 * m as f64))
-                .expect(dbias, Compare::Float(4.0 * m as f64))
-                .ignore(),
-        );
+                .input(vector(n), &scale);
+            let case = if fused { case.input(bits.clone(), &mask) } else { case };
+            cases.push(
+                case.expect(dy, Compare::Float(40_000.0))
+                    .expect(dscale, Compare::Float(70.0 * 4.0 * m as f64))
+                    .expect(dbias, Compare::Float(4.0 * m as f64))
+                    .ignore(),
+            );
+            if fused {
+                // The means of both.
+                cases.last_mut().unwrap().expected.push(None);
+            }
+        }
     }
     cases
 }
@@ -979,6 +1020,15 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
             let h = average(s[1], k[0], m);
             (vec![m, h], h)
         }
+        "iir" => {
+            let (mut new, mut u) = (Vec::new(), g);
+            for (state, k) in s.chunks(2).zip(k.chunks(4)) {
+                let y = k[0] * u + state[0];
+                new.extend([state[0] + state[1] + k[1] * u - k[2] * y, state[1] + k[3] * (u - y)]);
+                u = y;
+            }
+            (new, u)
+        }
         "bop" => (vec![average(s[0], k[0], g)], obeyed(average(s[0], k[0], g), k[1])),
         "bop2" => {
             let (m, v) = (average(s[0], k[0], g), average(s[1], k[2], g * g));
@@ -1012,6 +1062,7 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
 /// Knobs as the kernels get them: powers of two, so that f32 holds them; clips and thresholds that some weights meet.
 fn kernel_knobs(rule: &str) -> [f32; 8] {
     match rule {
+        "iir" => [0.125, 0.25, 0.5, 0.0625, 0.25, 0.5, 0.75, 0.125],
         "bop" | "bop2" => [0.125, 0.0625, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0],
         "signum" => [0.125, 0.25, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
         "latent-sgd" => [0.125, 0.75, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
@@ -1028,17 +1079,26 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     };
     let (g, w) = (clear("g", 1.0), Matrix::signs(m, n, "w"));
     let squares = |name: &str| name == "v";
+    // A filter here has two sections.
+    let planes = if rule.is_filter { 4 } else { 1 };
+    let state_type =
+        if rule.is_filter { TensorType::new(DType::F32, Layout::Rows, &[m, planes, n]) } else { padded(m, n) };
     let states: Vec<Matrix> = rule
         .states
         .iter()
         .map(|(name, _)| {
-            let x = clear(name, 0.5);
-            Matrix::from_fn(m, n, |r, c| if squares(name) { x.at(r, c).abs() } else { x.at(r, c) })
+            let x = Matrix::reals(planes * m, n, 0.5, name);
+            let x = Matrix::from_fn(
+                planes * m,
+                n,
+                |r, c| if (r / planes + c).is_multiple_of(7) { 0.0 } else { x.at(r, c) },
+            );
+            Matrix::from_fn(planes * m, n, |r, c| if squares(name) { x.at(r, c).abs() } else { x.at(r, c) })
         })
         .collect();
     let knobs = kernel_knobs(rule.name);
     let after = |r: usize, c: usize| {
-        let old: Vec<f64> = states.iter().map(|s| s.at(r, c)).collect();
+        let old: Vec<f64> = states.iter().flat_map(|s| (0..planes).map(move |p| s.at(r * planes + p, c))).collect();
         definition(rule.name, g.at(r, c), &old, knobs.map(f64::from))
     };
     let w1 = Matrix::from_fn(m, n, |r, c| match after(r, c).1 {
@@ -1058,7 +1118,7 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     });
     let undecided = margin.data.iter().any(|v| v.abs() < 1e-6);
     let flipped = w1.data.iter().zip(&w.data).filter(|(a, b)| a != b).count() as f64;
-    let op = BinaryUpdate { rule, knob: 2, layer: 1 };
+    let op = BinaryUpdate { rule, planes, knob: 2, layer: 1 };
     let mut case = Case::new(format!("{} {m} x {n}", rule.name), op).input(padded(m, n), &g);
     case.step.knobs[2].copy_from_slice(&knobs[..4]);
     case.step.knobs[3].copy_from_slice(&knobs[4..]);
@@ -1070,8 +1130,8 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     for (i, state) in states.iter().enumerate() {
         // Where an average is divided by the root of a small square, its rounding grows.
         let scale = if rule.name == "latent-adam" { 20.0 } else { 4.0 };
-        let new = Matrix::from_fn(m, n, |r, c| after(r, c).0[i]);
-        case = case.update(padded(m, n), state).expect(new, Compare::Float(scale));
+        let new = Matrix::from_fn(planes * m, n, |r, c| after(r / planes, c).0[i * planes + r % planes]);
+        case = case.update(state_type.clone(), state).expect(new, Compare::Float(scale));
     }
     case
 }

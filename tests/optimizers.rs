@@ -222,7 +222,8 @@ fn states_survive_a_round_trip() {
 /// A held start is along the weights, a latent one has their signs, and the bits follow the latent weights from the first step.
 #[test]
 fn starts_are_along_the_weights() {
-    for rule in BINARY_RULES.into_iter().filter(|rule| rule.hold > 0.0) {
+    // The states of a filter are told apart in tests/iir.rs.
+    for rule in BINARY_RULES.into_iter().filter(|rule| rule.hold > 0.0 && !rule.is_filter) {
         let held = rule.with([("hold", 0.25)]).unwrap();
         let mut update = Update::new(held, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let signs = update.signs();

@@ -54,7 +54,7 @@ impl Golden<'_> {
         let (_, labels) = self.raw(step, "labels");
         let words = |bytes: &[u8]| bytes.chunks_exact(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
         let (pixels, labels): (Vec<u32>, Vec<u32>) = (words(&pixels), words(&labels));
-        Batch { valid: labels.len() as u32, pixels, labels }
+        Batch { valid: labels.len() as u32, pixels, labels, ..Batch::default() }
     }
 }
 

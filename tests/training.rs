@@ -374,7 +374,8 @@ fn a_batch_that_the_plan_was_not_made_for_is_refused() {
         let model = config.model_for(&digits()).build().unwrap();
         let session = Session::new(&model, config.loss().unwrap(), Some(config.rules().unwrap()), 32, 1, engine);
         let mut session = block_on(session).unwrap();
-        let good = plusminus::data::Batch { pixels: vec![0; 32 * 16], labels: vec![0; 32], valid: 32 };
+        let good =
+            plusminus::data::Batch { pixels: vec![0; 32 * 16], labels: vec![0; 32], valid: 32, ..Default::default() };
         for (wrong, words) in [
             (plusminus::data::Batch { valid: 33, ..good.clone() }, "1 to 32 rows"),
             (plusminus::data::Batch { valid: 0, ..good.clone() }, "1 to 32 rows"),

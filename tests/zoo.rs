@@ -5,11 +5,11 @@
 mod support;
 
 use plusminus::data::Batch;
-use plusminus::nn::{MODELS, ModelSpec};
+use plusminus::nn::{MODELS, Model, ModelSpec};
 use plusminus::optim::{BinaryRule, FloatRule};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
-use plusminus::train::{Loss, Rules, Session};
+use plusminus::train::{Loss, Options, Rules, Session};
 
 fn rules() -> Rules {
     Rules {
@@ -43,18 +43,22 @@ fn binary_weights_are_those_published() {
     assert_eq!(shortcuts - norms, 172_032);
 }
 
+fn batch_for(model: &Model, rows: usize) -> Batch {
+    let stream = Stream::new(3, "pixels");
+    Batch {
+        pixels: (0..(rows * model.features()).div_ceil(4) as u64).map(|i| stream.word(i)).collect(),
+        labels: (0..rows as u64).map(|i| stream.below(1000 + i, model.outputs() as u32)).collect(),
+        valid: rows as u32,
+        ..Batch::default()
+    }
+}
+
 /// One batch again and again: the loss falls, weights flip.
 fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
     let model = spec.build().unwrap();
-    let batch = 8;
+    let batch = batch_for(&model, 8);
     let mut session =
-        pollster::block_on(Session::new(&model, Loss::CrossEntropy(0.0), Some(rules()), batch, 1, engine)).unwrap();
-    let stream = Stream::new(3, "pixels");
-    let batch = Batch {
-        pixels: (0..(batch * model.features()).div_ceil(4) as u64).map(|i| stream.word(i)).collect(),
-        labels: (0..batch as u64).map(|i| stream.below(1000 + i, spec.classes as u32)).collect(),
-        valid: batch as u32,
-    };
+        pollster::block_on(Session::new(&model, Loss::CrossEntropy(0.0), Some(rules()), 8, 1, engine)).unwrap();
     let mut run = |first: u64, count: u64| {
         for step in first..first + count {
             pollster::block_on(session.train(&batch, step, 100)).unwrap();
@@ -100,5 +104,36 @@ fn engines_agree_on_a_step() {
             on_cpu.0,
             on_gpu.0
         );
+    }
+}
+
+/// Fused or not, a training step is the same on the processor, number for number; it takes less memory.
+#[test]
+fn fusions_change_nothing_but_time_and_memory() {
+    for name in ["mlp", "binarynet", "vgg-small", "birealnet20"] {
+        let spec = small(name, false);
+        let model = spec.build().unwrap();
+        let batch = batch_for(&model, 8);
+        let run = |fuse: bool| {
+            let options = Options { batch: 8, fuse, ..Options::new(Loss::CrossEntropy(0.1)) };
+            let engine: Box<dyn Engine> = Box::new(CpuEngine::new(Some(2)).unwrap());
+            pollster::block_on(async {
+                let mut session = Session::with(&model, Some(rules()), options, engine).await.unwrap();
+                for step in 0..6 {
+                    // The last batch is short.
+                    let batch = Batch { valid: if step == 5 { 5 } else { 8 }, ..batch.clone() };
+                    session.train(&batch, step, 10).await.unwrap();
+                }
+                let fired = session.fusions().clone();
+                (session.weights().await.unwrap(), session.bytes_peak(), fired)
+            })
+        };
+        let ((fused, less, fired), (plain, more, none)) = (run(true), run(false));
+        assert_eq!(fused, plain, "{name}");
+        assert!(none.is_empty(), "{name}: {none:?}");
+        let expected = if name == "birealnet20" { 0 } else { 1 };
+        assert!(fired.get("norm-sign").copied().unwrap_or(0) >= expected, "{name}: {fired:?}");
+        // A few words a channel more, where little else is.
+        assert!(less <= more + more / 100, "{name}: {less} bytes fused, {more} not");
     }
 }

@@ -10,9 +10,9 @@ struct Params {
 }
 
 @group(0) @binding(0) var<storage, read> x: array<f32>;        // any layout
-@group(0) @binding(1) var<storage, read> dy: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // the same
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>; // the same
+@group(0) @binding(1) var<storage, read> dy: array<f32>;       // as x
+@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // as x
+@group(0) @binding(3) var<storage, read_write> dx: array<f32>; // as x
 
 @group(1) @binding(0) var<uniform> params: Params;
 

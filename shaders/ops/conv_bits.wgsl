@@ -36,44 +36,54 @@ fn conv_bits(@builtin(global_invocation_id) id: vec3<u32>) {
     let in_words = (params.in_channels + 31u) / 32u;
     let first_word = column / (padded(params.out_channels) / params.groups) * params.words;
     let words = loop_bound(params.words, arrayLength(&w));
-    let tap_count = loop_bound(taps(), arrayLength(&w));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&w));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&w));
     var counts: array<vec4<u32>, 16>;
-    var at_w = (column >> 5u) * tap_count * words * 8u + ((column & 31u) >> 2u);
+    var at_w = (column >> 5u) * taps() * words * 8u + ((column & 31u) >> 2u);
     var absent = 0u;
-    for (var tap = 0u; tap < tap_count; tap++) {
-        var first: array<u32, 8>;
-        var keep: array<u32, 8>;
-        for (var r = 0u; r < 8u; r++) { // unroll
-            let pixel = source(min(row + r, rows - 1u), tap);
-            let here = pixel != ABSENT;
-            first[r] = select(0u, word_index(in_words, pixel, first_word), here);
-            keep[r] = select(0u, 0xffffffffu, here);
-            absent |= select(1u << r, 0u, here);
-        }
-        for (var k = 0u; k < words; k++) {
-            let w0 = w[at_w];
-            let w1 = w[at_w + 1u];
-            let fill = select(0u, tail_mask(signs, k * 32u), params.pad_one != 0u);
+    var places: array<Place, 8>;
+    for (var r = 0u; r < 8u; r++) { // unroll
+        places[r] = out_place(min(row + r, rows - 1u));
+    }
+    for (var ky = 0u; ky < kernel_height; ky++) {
+        for (var kx = 0u; kx < kernel_width; kx++) {
+            var first: array<u32, 8>;
+            var keep: array<u32, 8>;
             for (var r = 0u; r < 8u; r++) { // unroll
-                let word = (a[first[r] + k * 32u] & keep[r]) | (fill & ~keep[r]);
-                counts[2u * r] += countOneBits(vec4<u32>(word) ^ w0);
-                counts[2u * r + 1u] += countOneBits(vec4<u32>(word) ^ w1);
+                let pixel = source(places[r], ky, kx);
+                let here = pixel != ABSENT;
+                first[r] = select(0u, word_index(in_words, pixel, first_word), here);
+                keep[r] = select(0u, 0xffffffffu, here);
+                absent |= select(1u << r, 0u, here);
             }
-            at_w += 8u;
+            for (var k = 0u; k < words; k++) {
+                let w0 = w[at_w];
+                let w1 = w[at_w + 1u];
+                let fill = select(0u, tail_mask(signs, k * 32u), params.pad_one != 0u);
+                for (var r = 0u; r < 8u; r++) { // unroll
+                    let word = (a[first[r] + k * 32u] & keep[r]) | (fill & ~keep[r]);
+                    counts[2u * r] += countOneBits(vec4<u32>(word) ^ w0);
+                    counts[2u * r + 1u] += countOneBits(vec4<u32>(word) ^ w1);
+                }
+                at_w += 8u;
+            }
         }
     }
-    let depth = vec4<i32>(i32(tap_count * signs));
+    let depth = vec4<i32>(i32(taps() * signs));
     let low = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
-    let at_sums = (column >> 5u) * tap_count * 8u + ((column & 31u) >> 2u);
+    let at_sums = (column >> 5u) * taps() * 8u + ((column & 31u) >> 2u);
     for (var r = 0u; r < 8u; r++) { // unroll
         if (row + r < rows) {
             var left = depth - 2 * vec4<i32>(counts[2u * r]);
             var right = depth - 2 * vec4<i32>(counts[2u * r + 1u]);
             if (params.pad_one == 0u && (absent & (1u << r)) != 0u) {
-                for (var tap = 0u; tap < tap_count; tap++) {
-                    if (source(row + r, tap) == ABSENT) {
-                        left += sums[at_sums + tap * 8u];
-                        right += sums[at_sums + tap * 8u + 1u];
+                for (var ky = 0u; ky < kernel_height; ky++) {
+                    for (var kx = 0u; kx < kernel_width; kx++) {
+                        let tap = ky * kernel_width + kx;
+                        if (source(places[r], ky, kx) == ABSENT) {
+                            left += sums[at_sums + tap * 8u];
+                            right += sums[at_sums + tap * 8u + 1u];
+                        }
                     }
                 }
             }
@@ -106,34 +116,42 @@ fn conv_bits_input(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let out_rows = params.batch * params.out_height * params.out_width;
     let panels = loop_bound(padded(params.out_channels) / params.groups / 32u, arrayLength(&weight));
-    let tap_count = loop_bound(taps(), arrayLength(&weight));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&weight));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&weight));
     let first_panel = (column >> 5u) / params.words * panels;
     let word = (column >> 5u) % params.words;
     let shift = column & 31u;
+    var places: array<Place, 8>;
+    for (var r = 0u; r < 8u; r++) { // unroll
+        places[r] = in_place(min(row + r, rows - 1u));
+    }
     var left: array<vec4<f32>, 8>;
     var right: array<vec4<f32>, 8>;
-    for (var tap = 0u; tap < tap_count; tap++) {
-        var first: array<u32, 8>;
-        var keep: array<f32, 8>;
-        for (var r = 0u; r < 8u; r++) { // unroll
-            let pixel = sink(min(row + r, rows - 1u), tap);
-            first[r] = select(pixel, 0u, pixel == ABSENT);
-            keep[r] = select(1.0, 0.0, pixel == ABSENT);
-        }
-        for (var panel = first_panel; panel < first_panel + panels; panel++) {
-            for (var q = 0u; q < 8u; q++) {
-                let at_bits = ((panel * tap_count + tap) * params.words + word) * 32u + q * 4u;
-                var l: array<vec4<f32>, 4>;
-                var r: array<vec4<f32>, 4>;
-                for (var t = 0u; t < 4u; t++) { // unroll
-                    let bits = weight[at_bits + t];
-                    l[t] = signs_of(bits, shift);
-                    r[t] = signs_of(bits, shift + 4u);
-                }
-                for (var i = 0u; i < 8u; i++) { // unroll
-                    let v = dy[(panel * out_rows + first[i]) * 8u + q] * keep[i];
-                    left[i] += v.x * l[0] + v.y * l[1] + v.z * l[2] + v.w * l[3];
-                    right[i] += v.x * r[0] + v.y * r[1] + v.z * r[2] + v.w * r[3];
+    for (var ky = 0u; ky < kernel_height; ky++) {
+        for (var kx = 0u; kx < kernel_width; kx++) {
+            let tap = ky * kernel_width + kx;
+            var first: array<u32, 8>;
+            var keep: array<f32, 8>;
+            for (var r = 0u; r < 8u; r++) { // unroll
+                let pixel = sink(places[r], ky, kx);
+                first[r] = select(pixel, 0u, pixel == ABSENT);
+                keep[r] = select(1.0, 0.0, pixel == ABSENT);
+            }
+            for (var panel = first_panel; panel < first_panel + panels; panel++) {
+                for (var q = 0u; q < 8u; q++) {
+                    let at_bits = ((panel * taps() + tap) * params.words + word) * 32u + q * 4u;
+                    var l: array<vec4<f32>, 4>;
+                    var r: array<vec4<f32>, 4>;
+                    for (var t = 0u; t < 4u; t++) { // unroll
+                        let bits = weight[at_bits + t];
+                        l[t] = signs_of(bits, shift);
+                        r[t] = signs_of(bits, shift + 4u);
+                    }
+                    for (var i = 0u; i < 8u; i++) { // unroll
+                        let v = dy[(panel * out_rows + first[i]) * 8u + q] * keep[i];
+                        left[i] += v.x * l[0] + v.y * l[1] + v.z * l[2] + v.w * l[3];
+                        right[i] += v.x * r[0] + v.y * r[1] + v.z * r[2] + v.w * r[3];
+                    }
                 }
             }
         }
@@ -164,8 +182,12 @@ fn conv_bits_weight(@builtin(global_invocation_id) id: vec3<u32>) {
     let missing = select(0.0, 1.0, params.pad_one != 0u);
     var left: array<vec4<f32>, 8>;
     var right: array<vec4<f32>, 8>;
+    let ky = tap / params.kernel_width;
+    let kx = tap - ky * params.kernel_width;
+    var place = Place(0u, 0u, 0u);
     for (var p = 0u; p < out_rows; p++) {
-        let pixel = source(p, tap);
+        let pixel = source(place, ky, kx);
+        place = next_out(place);
         var l = vec4<f32>(missing);
         var r = vec4<f32>(missing);
         if (pixel != ABSENT) {

@@ -30,25 +30,33 @@ fn conv_float(@builtin(global_invocation_id) id: vec3<u32>) {
     let in_rows = params.batch * params.in_height * params.in_width;
     let depth = loop_bound(params.in_channels / params.groups, arrayLength(&w));
     let first_channel = channel / (params.out_channels / params.groups) * depth;
-    let tap_count = loop_bound(taps(), arrayLength(&w));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&w));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&w));
     let missing = f32(params.pad_one);
+    var places: array<Place, 8>;
+    for (var r = 0u; r < 8u; r++) { // unroll
+        places[r] = out_place(min(row + r, rows - 1u));
+    }
     var sums: array<f32, 8>;
     if (channel < params.out_channels) {
-        for (var tap = 0u; tap < tap_count; tap++) {
-            var pixel: array<u32, 8>;
-            var keep: array<f32, 8>;
-            var gap: array<f32, 8>;
-            for (var r = 0u; r < 8u; r++) { // unroll
-                let p = source(min(row + r, rows - 1u), tap);
-                pixel[r] = select(p, 0u, p == ABSENT);
-                keep[r] = select(1.0, 0.0, p == ABSENT);
-                gap[r] = select(0.0, missing, p == ABSENT);
-            }
-            let at_w = (tap * params.out_channels + channel) * params.words * 32u;
-            for (var c = 0u; c < depth; c++) {
-                let weight = w[at_w + c];
+        for (var ky = 0u; ky < kernel_height; ky++) {
+            for (var kx = 0u; kx < kernel_width; kx++) {
+                let tap = ky * kernel_width + kx;
+                var pixel: array<u32, 8>;
+                var keep: array<f32, 8>;
+                var gap: array<f32, 8>;
                 for (var r = 0u; r < 8u; r++) { // unroll
-                    sums[r] += (keep[r] * x[panel_index(in_rows, pixel[r], first_channel + c)] + gap[r]) * weight;
+                    let p = source(places[r], ky, kx);
+                    pixel[r] = select(p, 0u, p == ABSENT);
+                    keep[r] = select(1.0, 0.0, p == ABSENT);
+                    gap[r] = select(0.0, missing, p == ABSENT);
+                }
+                let at_w = (tap * params.out_channels + channel) * params.words * 32u;
+                for (var c = 0u; c < depth; c++) {
+                    let weight = w[at_w + c];
+                    for (var r = 0u; r < 8u; r++) { // unroll
+                        sums[r] += (keep[r] * x[panel_index(in_rows, pixel[r], first_channel + c)] + gap[r]) * weight;
+                    }
                 }
             }
         }
@@ -73,21 +81,29 @@ fn conv_float_input(@builtin(global_invocation_id) id: vec3<u32>) {
     let depth = params.in_channels / params.groups;
     let outputs = loop_bound(params.out_channels / params.groups, arrayLength(&w));
     let first = channel / depth * outputs;
-    let tap_count = loop_bound(taps(), arrayLength(&w));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&w));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&w));
+    var places: array<Place, 8>;
+    for (var r = 0u; r < 8u; r++) { // unroll
+        places[r] = in_place(min(row + r, rows - 1u));
+    }
     var sums: array<f32, 8>;
     if (channel < params.in_channels) {
-        for (var tap = 0u; tap < tap_count; tap++) {
-            var pixel: array<u32, 8>;
-            var keep: array<f32, 8>;
-            for (var r = 0u; r < 8u; r++) { // unroll
-                let p = sink(min(row + r, rows - 1u), tap);
-                pixel[r] = select(p, 0u, p == ABSENT);
-                keep[r] = select(1.0, 0.0, p == ABSENT);
-            }
-            for (var o = first; o < first + outputs; o++) {
-                let weight = w[(tap * params.out_channels + o) * params.words * 32u + channel % depth];
+        for (var ky = 0u; ky < kernel_height; ky++) {
+            for (var kx = 0u; kx < kernel_width; kx++) {
+                let tap = ky * kernel_width + kx;
+                var pixel: array<u32, 8>;
+                var keep: array<f32, 8>;
                 for (var r = 0u; r < 8u; r++) { // unroll
-                    sums[r] += keep[r] * dy[panel_index(out_rows, pixel[r], o)] * weight;
+                    let p = sink(places[r], ky, kx);
+                    pixel[r] = select(p, 0u, p == ABSENT);
+                    keep[r] = select(1.0, 0.0, p == ABSENT);
+                }
+                for (var o = first; o < first + outputs; o++) {
+                    let weight = w[(tap * params.out_channels + o) * params.words * 32u + channel % depth];
+                    for (var r = 0u; r < 8u; r++) { // unroll
+                        sums[r] += keep[r] * dy[panel_index(out_rows, pixel[r], o)] * weight;
+                    }
                 }
             }
         }
@@ -111,8 +127,12 @@ fn conv_float_weight(@builtin(global_invocation_id) id: vec3<u32>) {
     let channel = id.y / (params.out_channels / params.groups) * depth + id.x;
     var sum = 0.0;
     if (id.x < depth) {
+        let ky = id.z / params.kernel_width;
+        let kx = id.z - ky * params.kernel_width;
+        var place = Place(0u, 0u, 0u);
         for (var p = 0u; p < out_rows; p++) {
-            let pixel = source(p, id.z);
+            let pixel = source(place, ky, kx);
+            place = next_out(place);
             var value = f32(params.pad_one);
             if (pixel != ABSENT) {
                 value = x[panel_index(in_rows, pixel, channel)];

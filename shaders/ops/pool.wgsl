@@ -35,19 +35,23 @@ fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
         return;
     }
     let rows = out_rows();
-    let row = (i >> 3u) % rows;
+    let place = out_place((i >> 3u) % rows);
     let panel = (i >> 3u) / rows;
-    let tap_count = loop_bound(taps(), arrayLength(&x));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x));
     var best = vec4<u32>(ABSENT);
     var which = vec4<u32>(0u);
-    for (var tap = 0u; tap < tap_count; tap++) {
-        let pixel = source(row, tap);
-        if (pixel != ABSENT) {
-            let at = (panel * in_rows() + pixel) * 32u + (i & 7u) * 4u;
-            for (var lane = 0u; lane < 4u; lane++) { // unroll
-                if (best[lane] == ABSENT || load(at + lane) > load(best[lane])) {
-                    best[lane] = at + lane;
-                    which[lane] = tap;
+    for (var ky = 0u; ky < kernel_height; ky++) {
+        for (var kx = 0u; kx < kernel_width; kx++) {
+            let tap = ky * kernel_width + kx;
+            let pixel = source(place, ky, kx);
+            if (pixel != ABSENT) {
+                let at = (panel * in_rows() + pixel) * 32u + (i & 7u) * 4u;
+                for (var lane = 0u; lane < 4u; lane++) { // unroll
+                    if (best[lane] == ABSENT || load(at + lane) > load(best[lane])) {
+                        best[lane] = at + lane;
+                        which[lane] = tap;
+                    }
                 }
             }
         }
@@ -65,16 +69,20 @@ fn max_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workg
     if (i >= arrayLength(&dx)) {
         return;
     }
-    let row = (i >> 5u) % in_rows();
+    let place = in_place((i >> 5u) % in_rows());
     let panel = (i >> 5u) / in_rows();
-    let tap_count = loop_bound(taps(), arrayLength(&dx));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx));
     var sum = 0.0;
-    for (var tap = 0u; tap < tap_count; tap++) {
-        let pixel = sink(row, tap);
-        if (pixel != ABSENT) {
-            let at = (panel * out_rows() + pixel) * 32u + (i & 31u);
-            let which = (taken[at >> 2u] >> ((at & 3u) * 8u)) & 255u;
-            sum += select(0.0, dy[at], which == tap);
+    for (var ky = 0u; ky < kernel_height; ky++) {
+        for (var kx = 0u; kx < kernel_width; kx++) {
+            let tap = ky * kernel_width + kx;
+            let pixel = sink(place, ky, kx);
+            if (pixel != ABSENT) {
+                let at = (panel * out_rows() + pixel) * 32u + (i & 31u);
+                let which = (taken[at >> 2u] >> ((at & 3u) * 8u)) & 255u;
+                sum += select(0.0, dy[at], which == tap);
+            }
         }
     }
     dx[i] = sum;
@@ -86,17 +94,20 @@ fn mean_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
     if (i >= arrayLength(&y)) {
         return;
     }
-    let row = (i >> 5u) % out_rows();
+    let place = out_place((i >> 5u) % out_rows());
     let panel = (i >> 5u) / out_rows();
-    let tap_count = loop_bound(taps(), arrayLength(&x));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x));
     var sum = 0.0;
-    for (var tap = 0u; tap < tap_count; tap++) {
-        let pixel = source(row, tap);
-        if (pixel != ABSENT) {
-            sum += load((panel * in_rows() + pixel) * 32u + (i & 31u));
+    for (var ky = 0u; ky < kernel_height; ky++) {
+        for (var kx = 0u; kx < kernel_width; kx++) {
+            let pixel = source(place, ky, kx);
+            if (pixel != ABSENT) {
+                sum += load((panel * in_rows() + pixel) * 32u + (i & 31u));
+            }
         }
     }
-    y[i] = bitcast<u32>(sum / f32(tap_count));
+    y[i] = bitcast<u32>(sum / f32(taps()));
 }
 
 @compute @workgroup_size(THREADS)
@@ -105,15 +116,18 @@ fn mean_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_work
     if (i >= arrayLength(&dx)) {
         return;
     }
-    let row = (i >> 5u) % in_rows();
+    let place = in_place((i >> 5u) % in_rows());
     let panel = (i >> 5u) / in_rows();
-    let tap_count = loop_bound(taps(), arrayLength(&dx));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx));
     var sum = 0.0;
-    for (var tap = 0u; tap < tap_count; tap++) {
-        let pixel = sink(row, tap);
-        if (pixel != ABSENT) {
-            sum += dy[(panel * out_rows() + pixel) * 32u + (i & 31u)];
+    for (var ky = 0u; ky < kernel_height; ky++) {
+        for (var kx = 0u; kx < kernel_width; kx++) {
+            let pixel = sink(place, ky, kx);
+            if (pixel != ABSENT) {
+                sum += dy[(panel * out_rows() + pixel) * 32u + (i & 31u)];
+            }
         }
     }
-    dx[i] = sum / f32(tap_count);
+    dx[i] = sum / f32(taps());
 }

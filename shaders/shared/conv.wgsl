@@ -28,27 +28,57 @@ fn taps() -> u32 {
     return params.kernel_height * params.kernel_width;
 }
 
-// Input pixel that a tap of output pixel `row` reads; ABSENT in the padding.
-fn source(row: u32, tap: u32) -> u32 {
-    let ox = row % params.out_width;
-    let oy = (row / params.out_width) % params.out_height;
-    let image = row / (params.out_width * params.out_height);
-    // Below 0 these wrap, and are beyond the image too.
-    let y = oy * params.stride + (tap / params.kernel_width) * params.dilation - params.padding;
-    let x = ox * params.stride + (tap % params.kernel_width) * params.dilation - params.padding;
-    let inside = y < params.in_height && x < params.in_width;
-    return select(ABSENT, (image * params.in_height + y) * params.in_width + x, inside);
+// A pixel: its image, and where it is. Divisions are dear: they are done once a pixel, not once a tap.
+struct Place {
+    image: u32,
+    y: u32,
+    x: u32,
 }
 
-// Output pixel whose tap reads input pixel `row`; ABSENT where there is none.
-fn sink(row: u32, tap: u32) -> u32 {
-    let ix = row % params.in_width;
-    let iy = (row / params.in_width) % params.in_height;
-    let image = row / (params.in_width * params.in_height);
-    let y = iy + params.padding - (tap / params.kernel_width) * params.dilation;
-    let x = ix + params.padding - (tap % params.kernel_width) * params.dilation;
-    let oy = y / params.stride;
-    let ox = x / params.stride;
-    let met = oy * params.stride == y && ox * params.stride == x && oy < params.out_height && ox < params.out_width;
-    return select(ABSENT, (image * params.out_height + oy) * params.out_width + ox, met);
+fn out_place(row: u32) -> Place {
+    let line = row / params.out_width;
+    let image = line / params.out_height;
+    return Place(image, line - image * params.out_height, row - line * params.out_width);
+}
+
+// The output pixel after it, line by line.
+fn next_out(out: Place) -> Place {
+    let line_ends = out.x + 1u == params.out_width;
+    let image_ends = line_ends && out.y + 1u == params.out_height;
+    return Place(
+        out.image + select(0u, 1u, image_ends),
+        select(out.y + select(0u, 1u, line_ends), 0u, image_ends),
+        select(out.x + 1u, 0u, line_ends),
+    );
+}
+
+fn in_place(row: u32) -> Place {
+    let line = row / params.in_width;
+    let image = line / params.in_height;
+    return Place(image, line - image * params.in_height, row - line * params.in_width);
+}
+
+// Input pixel that tap (ky, kx) of an output pixel reads; ABSENT in the padding.
+fn source(out: Place, ky: u32, kx: u32) -> u32 {
+    // Below 0 these wrap, and are beyond the image too.
+    let y = out.y * params.stride + ky * params.dilation - params.padding;
+    let x = out.x * params.stride + kx * params.dilation - params.padding;
+    let inside = y < params.in_height && x < params.in_width;
+    return select(ABSENT, (out.image * params.in_height + y) * params.in_width + x, inside);
+}
+
+// Output pixel whose tap (ky, kx) reads an input pixel; ABSENT where there is none.
+fn sink(in: Place, ky: u32, kx: u32) -> u32 {
+    var y = in.y + params.padding - ky * params.dilation;
+    var x = in.x + params.padding - kx * params.dilation;
+    var met = true;
+    if (params.stride > 1u) {
+        let oy = y / params.stride;
+        let ox = x / params.stride;
+        met = oy * params.stride == y && ox * params.stride == x;
+        y = oy;
+        x = ox;
+    }
+    met = met && y < params.out_height && x < params.out_width;
+    return select(ABSENT, (in.image * params.out_height + y) * params.out_width + x, met);
 }

@@ -5,7 +5,7 @@
 struct Params {
     rows: u32,  // of the weight matrix
     words: u32, // of a row: gradient and states have words * 32 columns
-    knob: u32,  // the first of the rule's two vec4 of the step's knobs
+    knob: u32,  // the first of the rule's four vec4 of the step's knobs
     layer: u32, // which counter takes the flips
 }
 

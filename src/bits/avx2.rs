@@ -2,9 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::isa::{Cascade, FloatBits, Isa, PANEL, Xnor, words};
+use super::isa::{FloatBits, Isa, PANEL, Set, Xnor, words};
+use super::sweep::{Job, Vectors};
 
-pub(super) static ISA: Isa = Isa { name: "avx2", xnor, float_bits, cascade, sign_pack, sign_pack_mask, transpose32 };
+pub(super) static ISA: Isa =
+    Isa { name: "avx2", set: Set::Avx2, xnor, float_bits, sign_pack, sign_pack_mask, transpose32 };
 
 /// Columns in a register.
 const LANES: usize = 8;
@@ -243,40 +245,6 @@ unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
     R
 }
 
-/// # Safety
-/// The processor has the instructions and `task` passed its check against the other arguments.
-#[target_feature(enable = "avx2,fma")]
-unsafe fn cascade(task: &Cascade, m: &mut [f32], h: &mut [f32], bits: &mut [u32]) -> u32 {
-    let (alpha, gamma) = (_mm256_set1_ps(task.alpha), _mm256_set1_ps(task.gamma));
-    let zero = _mm256_setzero_ps();
-    let mut flips = 0;
-    for lane in 0..task.rows {
-        for w in 0..bits.len() / PANEL {
-            let (mut above, mut below) = (0u32, 0u32);
-            for first in (0..PANEL).step_by(LANES) {
-                let at = lane * bits.len() + w * PANEL + first;
-                // SAFETY: g, m and h have rows x words x 32 elements, as checked.
-                unsafe {
-                    let (g, m, h) = (task.g.as_ptr().add(at), m.as_mut_ptr().add(at), h.as_mut_ptr().add(at));
-                    let old = _mm256_loadu_ps(m);
-                    let new = _mm256_add_ps(old, _mm256_mul_ps(gamma, _mm256_sub_ps(_mm256_loadu_ps(g), old)));
-                    _mm256_storeu_ps(m, new);
-                    let old = _mm256_loadu_ps(h);
-                    let new = _mm256_add_ps(old, _mm256_mul_ps(alpha, _mm256_sub_ps(new, old)));
-                    _mm256_storeu_ps(h, new);
-                    above |= (_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(new, zero)) as u32) << first;
-                    below |= (_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(new, zero)) as u32) << first;
-                }
-            }
-            let word = &mut bits[w * PANEL + lane];
-            let new = (*word & !above) | below;
-            flips += (*word ^ new).count_ones();
-            *word = new;
-        }
-    }
-    flips
-}
-
 /// Which of a panel row's 32 floats lie within `-1..=1` (`NEAR`) or are at least 0.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
@@ -339,5 +307,33 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
             out[b * 8 + bit] = _mm256_movemask_epi8(bytes) as u32;
             bytes = _mm256_add_epi8(bytes, bytes);
         }
+    }
+}
+
+/// Runs a job with the compiler's own vectors of this set.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn within<J: Job>(job: J) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { job.run::<Here>() }
+}
+
+/// What jobs need of this set.
+pub(super) enum Here {}
+
+impl Vectors for Here {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn signs(x: &[f32; PANEL]) -> [u32; 2] {
+        let (zero, mut signs) = (_mm256_setzero_ps(), [0; 2]);
+        for first in (0..PANEL).step_by(LANES) {
+            // SAFETY: 8 of the 32 numbers.
+            let x = unsafe { _mm256_loadu_ps(x.as_ptr().add(first)) };
+            let masks = [_mm256_cmp_ps::<_CMP_GT_OQ>(x, zero), _mm256_cmp_ps::<_CMP_LT_OQ>(x, zero)];
+            signs.iter_mut().zip(masks).for_each(|(word, mask)| *word |= (_mm256_movemask_ps(mask) as u32) << first);
+        }
+        signs
     }
 }

@@ -3,13 +3,14 @@
 
 use std::arch::x86_64::*;
 
-use super::isa::{Cascade, FloatBits, Isa, PANEL, Xnor, panel_mask, words};
+use super::isa::{FloatBits, Isa, PANEL, Set, Xnor, panel_mask, words};
+use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa = Isa {
     name: "avx512",
+    set: Set::Avx512,
     xnor,
     float_bits,
-    cascade,
     sign_pack,
     sign_pack_mask,
     // Moving bits between bytes has no wider form that is faster.
@@ -234,40 +235,6 @@ unsafe fn totals<const R: usize, const X_ROW: usize, const X_INNER: usize>(
     totals
 }
 
-/// # Safety
-/// The processor has the instructions and `task` passed its check against the other arguments.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
-unsafe fn cascade(task: &Cascade, m: &mut [f32], h: &mut [f32], bits: &mut [u32]) -> u32 {
-    let (alpha, gamma) = (_mm512_set1_ps(task.alpha), _mm512_set1_ps(task.gamma));
-    let zero = _mm512_setzero_ps();
-    let mut flips = 0;
-    for lane in 0..task.rows {
-        for w in 0..bits.len() / PANEL {
-            let (mut above, mut below) = (0u32, 0u32);
-            for half in [0, 16] {
-                let at = lane * bits.len() + w * PANEL + half;
-                // SAFETY: g, m and h have rows x words x 32 elements, as checked.
-                unsafe {
-                    let (g, m, h) = (task.g.as_ptr().add(at), m.as_mut_ptr().add(at), h.as_mut_ptr().add(at));
-                    let old = _mm512_loadu_ps(m);
-                    let new = _mm512_add_ps(old, _mm512_mul_ps(gamma, _mm512_sub_ps(_mm512_loadu_ps(g), old)));
-                    _mm512_storeu_ps(m, new);
-                    let old = _mm512_loadu_ps(h);
-                    let new = _mm512_add_ps(old, _mm512_mul_ps(alpha, _mm512_sub_ps(new, old)));
-                    _mm512_storeu_ps(h, new);
-                    above |= u32::from(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(new, zero)) << half;
-                    below |= u32::from(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(new, zero)) << half;
-                }
-            }
-            let word = &mut bits[w * PANEL + lane];
-            let new = (*word & !above) | below;
-            flips += (*word ^ new).count_ones();
-            *word = new;
-        }
-    }
-    flips
-}
-
 /// Which of a panel row's 32 floats lie within `-1..=1` (`NEAR`) or are at least 0.
 ///
 /// # Safety
@@ -307,5 +274,33 @@ unsafe fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32
             *out = test::<false>(x) & valid;
             *mask = test::<true>(x) & valid;
         }
+    }
+}
+
+/// Runs a job with the compiler's own vectors of this set.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+pub(super) unsafe fn within<J: Job>(job: J) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { job.run::<Here>() }
+}
+
+/// What jobs need of this set.
+pub(super) enum Here {}
+
+impl Vectors for Here {
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+    unsafe fn signs(x: &[f32; PANEL]) -> [u32; 2] {
+        let zero = _mm512_setzero_ps();
+        let half = |first: usize| {
+            // SAFETY: 16 of the 32 numbers.
+            let x = unsafe { _mm512_loadu_ps(x.as_ptr().add(first)) };
+            [_mm512_cmp_ps_mask::<_CMP_GT_OQ>(x, zero), _mm512_cmp_ps_mask::<_CMP_LT_OQ>(x, zero)].map(u32::from)
+        };
+        let ([above, below], [above_high, below_high]) = (half(0), half(16));
+        [above | above_high << 16, below | below_high << 16]
     }
 }

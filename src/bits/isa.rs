@@ -121,50 +121,32 @@ impl FloatBits<'_> {
     }
 }
 
-/// The cascaded filter over one weight panel: `m += gamma * (g - m)`, then `h += alpha * (m - h)`, then the sign of h
-/// is the weight: `h > 0` writes bit 0 (-1), `h < 0` writes bit 1 (+1), and `h == 0` or not-a-number keeps the old
-/// bit.
-///
-/// Every operation is rounded by itself (no fused multiply-add), so m, h and the bits are the same on every
-/// instruction set (up to which not-a-number a not-a-number is). Tail lanes stay as they are while their g, m and h
-/// are 0.
-#[derive(Clone, Copy, Debug)]
-pub struct Cascade<'a> {
-    /// Gradients `[rows][words * 32]`, row-major.
-    pub g: &'a [f32],
-    /// Valid rows of the panel, 0 to 32.
-    pub rows: usize,
-    /// Rate of the second filter, h.
-    pub alpha: f32,
-    /// Rate of the first filter, m.
-    pub gamma: f32,
-}
-
-impl Cascade<'_> {
-    fn check(&self, m: usize, h: usize, bits: usize) {
-        assert!(self.rows <= PANEL, "cascade: rows is {}, expected at most 32", self.rows);
-        assert!(bits.is_multiple_of(PANEL), "cascade: bits has {bits} words, expected a multiple of 32");
-        let need = self.rows.saturating_mul(bits);
-        let g = self.g.len();
-        assert!(g == need && m == need && h == need, "cascade: g, m, h have {g}, {m}, {h} elements, expected {need}");
-    }
-}
-
 /// Signature of [`Isa::xnor`]'s inner function; the others follow.
 pub(super) type XnorFn = unsafe fn(&Xnor, &mut [i32]);
 pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut [f32]);
-pub(super) type CascadeFn = unsafe fn(&Cascade, &mut [f32], &mut [f32], &mut [u32]) -> u32;
 pub(super) type SignPackFn = unsafe fn(&[f32], u32, &mut [u32]);
 pub(super) type SignPackMaskFn = unsafe fn(&[f32], u32, &mut [u32], &mut [u32]);
 pub(super) type TransposeFn = unsafe fn(&[u32; PANEL], &mut [u32; PANEL]);
+
+/// Which instructions a [`Job`](super::sweep::Job) is compiled for.
+#[derive(Clone, Copy)]
+pub(super) enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    Portable,
+}
 
 /// One instruction set's kernels. Get one from `all` or `active`.
 pub struct Isa {
     /// Its name, as `PLUSMINUS_ISA` takes it: `portable`, `avx2`, `avx512` or `neon`.
     pub name: &'static str,
+    pub(super) set: Set,
     pub(super) xnor: XnorFn,
     pub(super) float_bits: FloatBitsFn,
-    pub(super) cascade: CascadeFn,
     pub(super) sign_pack: SignPackFn,
     pub(super) sign_pack_mask: SignPackMaskFn,
     pub(super) transpose32: TransposeFn,
@@ -201,17 +183,6 @@ impl Isa {
             // SAFETY: lengths are checked, inner and rows are at least 1; the processor has the instructions.
             unsafe { (self.float_bits)(task, y) }
         }
-    }
-
-    /// Cascaded filter over one weight panel: see [`Cascade`]. `m` and `h` are `[rows][words * 32]` as the gradient,
-    /// `bits` the panel `[words][32]`, updated in place. Returns how many bits flipped.
-    ///
-    /// # Panics
-    /// Where the lengths do not fit each other.
-    pub fn cascade(&self, task: &Cascade, m: &mut [f32], h: &mut [f32], bits: &mut [u32]) -> u32 {
-        task.check(m.len(), h.len(), bits.len());
-        // SAFETY: lengths are checked; the processor has the instructions.
-        unsafe { (self.cascade)(task, m, h, bits) }
     }
 
     /// Signs of a float panel `x` `[rows][32]`: bit c of `out[r]` is `x[r][c] >= 0.0` (so -0.0 is +1 and a

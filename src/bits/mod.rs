@@ -19,8 +19,9 @@ mod isa;
 mod neon;
 mod portable;
 mod select;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use isa::{Cascade, FloatBits, Isa, PANEL, Xnor, panel_mask, words};
+pub use isa::{FloatBits, Isa, PANEL, Xnor, panel_mask, words};
 pub use select::{VARIABLE, active, all, choose, current};

@@ -2,13 +2,14 @@
 
 use std::arch::aarch64::*;
 
-use super::isa::{Cascade, FloatBits, Isa, PANEL, Xnor, words};
+use super::isa::{FloatBits, Isa, PANEL, Set, Xnor, words};
+use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa = Isa {
     name: "neon",
+    set: Set::Neon,
     xnor,
     float_bits,
-    cascade,
     sign_pack,
     sign_pack_mask,
     // Shifts and xors of whole rows, which the compiler vectorises.
@@ -213,40 +214,6 @@ fn gather(lanes: uint32x4_t) -> u32 {
     vaddvq_u32(vandq_u32(lanes, weights))
 }
 
-/// # Safety
-/// `task` passed its check against the other arguments.
-#[target_feature(enable = "neon")]
-unsafe fn cascade(task: &Cascade, m: &mut [f32], h: &mut [f32], bits: &mut [u32]) -> u32 {
-    let (alpha, gamma) = (vdupq_n_f32(task.alpha), vdupq_n_f32(task.gamma));
-    let mut flips = 0;
-    for lane in 0..task.rows {
-        for w in 0..bits.len() / PANEL {
-            let (mut above, mut below) = (0u32, 0u32);
-            for first in (0..PANEL).step_by(LANES) {
-                let at = lane * bits.len() + w * PANEL + first;
-                // SAFETY: g, m and h have rows x words x 32 elements, as checked.
-                unsafe {
-                    let (g, m, h) = (task.g.as_ptr().add(at), m.as_mut_ptr().add(at), h.as_mut_ptr().add(at));
-                    let old = vld1q_f32(m);
-                    // Not vfmaq: each operation is rounded by itself.
-                    let new = vaddq_f32(old, vmulq_f32(gamma, vsubq_f32(vld1q_f32(g), old)));
-                    vst1q_f32(m, new);
-                    let old = vld1q_f32(h);
-                    let new = vaddq_f32(old, vmulq_f32(alpha, vsubq_f32(new, old)));
-                    vst1q_f32(h, new);
-                    above |= gather(vcgtzq_f32(new)) << first;
-                    below |= gather(vcltzq_f32(new)) << first;
-                }
-            }
-            let word = &mut bits[w * PANEL + lane];
-            let new = (*word & !above) | below;
-            flips += (*word ^ new).count_ones();
-            *word = new;
-        }
-    }
-    flips
-}
-
 /// Which of a panel row's 32 floats lie within `-1..=1` (`NEAR`) or are at least 0.
 #[inline]
 #[target_feature(enable = "neon")]
@@ -271,5 +238,35 @@ fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
     for ((x, out), mask) in x.chunks_exact(PANEL).zip(out).zip(mask) {
         *out = test::<false>(x) & valid;
         *mask = test::<true>(x) & valid;
+    }
+}
+
+/// Runs a job with the compiler's own vectors of this set.
+///
+/// # Safety
+/// The processor has the instructions.
+#[target_feature(enable = "neon")]
+pub(super) unsafe fn within<J: Job>(job: J) -> u32 {
+    // SAFETY: the caller's promise.
+    unsafe { job.run::<Here>() }
+}
+
+/// What jobs need of this set.
+pub(super) enum Here {}
+
+impl Vectors for Here {
+    #[inline]
+    #[target_feature(enable = "neon")]
+    unsafe fn signs(x: &[f32; PANEL]) -> [u32; 2] {
+        let mut signs = [0; 2];
+        for first in (0..PANEL).step_by(LANES) {
+            // SAFETY: 4 of the 32 numbers.
+            let x = unsafe { vld1q_f32(x.as_ptr().add(first)) };
+            signs
+                .iter_mut()
+                .zip([vcgtzq_f32(x), vcltzq_f32(x)])
+                .for_each(|(word, mask)| *word |= gather(mask) << first);
+        }
+        signs
     }
 }

@@ -1,9 +1,10 @@
 //! Plain Rust, written so that a compiler can vectorise it: every processor, WebAssembly included.
 
-use super::isa::{Cascade, FloatBits, Isa, PANEL, Xnor, words};
+use super::isa::{FloatBits, Isa, PANEL, Set, Xnor, words};
+use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa =
-    Isa { name: "portable", xnor, float_bits, cascade, sign_pack, sign_pack_mask, transpose32 };
+    Isa { name: "portable", set: Set::Portable, xnor, float_bits, sign_pack, sign_pack_mask, transpose32 };
 
 /// Columns that are worked on together: a multiple of every vector's length.
 const LANES: usize = 8;
@@ -98,29 +99,6 @@ fn float_bits(task: &FloatBits, y: &mut [f32]) {
     }
 }
 
-fn cascade(task: &Cascade, m: &mut [f32], h: &mut [f32], bits: &mut [u32]) -> u32 {
-    let mut flips = 0;
-    for lane in 0..task.rows {
-        let row = lane * bits.len();
-        for w in 0..bits.len() / PANEL {
-            let at = row + w * PANEL..row + (w + 1) * PANEL;
-            let (g, m, h) = (&task.g[at.clone()], &mut m[at.clone()], &mut h[at]);
-            let (mut above, mut below) = (0u32, 0u32);
-            for i in 0..PANEL {
-                m[i] += task.gamma * (g[i] - m[i]);
-                h[i] += task.alpha * (m[i] - h[i]);
-                above |= u32::from(h[i] > 0.0) << i;
-                below |= u32::from(h[i] < 0.0) << i;
-            }
-            let word = &mut bits[w * PANEL + lane];
-            let new = (*word & !above) | below;
-            flips += (*word ^ new).count_ones();
-            *word = new;
-        }
-    }
-    flips
-}
-
 fn pack(x: &[f32], test: impl Fn(f32) -> bool) -> u32 {
     x.iter().enumerate().fold(0, |word, (c, &x)| word | u32::from(test(x)) << c)
 }
@@ -146,5 +124,21 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
         }
         size /= 2;
         low ^= low << size;
+    }
+}
+
+/// Runs a job with what every processor has.
+pub(super) fn within<J: Job>(job: J) -> u32 {
+    // SAFETY: no instruction beyond those that the crate is compiled for.
+    unsafe { job.run::<Here>() }
+}
+
+/// What jobs need of this set.
+pub(super) enum Here {}
+
+impl Vectors for Here {
+    #[inline]
+    unsafe fn signs(x: &[f32; PANEL]) -> [u32; 2] {
+        [pack(x, |x| x > 0.0), pack(x, |x| x < 0.0)]
     }
 }

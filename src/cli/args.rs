@@ -115,6 +115,9 @@ pub struct PlotArgs {
 pub struct EvalArgs {
     /// Folder of the run
     pub run: PathBuf,
+    /// Writes the network's outputs for all training images, as they are: a teacher's logits
+    #[arg(long, value_name = "FILE")]
+    pub logits: Option<PathBuf>,
     /// Folder with the data set's files, when they have moved
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -150,6 +153,9 @@ pub struct ModelArgs {
     /// Samples of a batch
     #[arg(long, default_value_t = 100, value_name = "N")]
     pub batch_size: usize,
+    /// Keep every operation by itself instead of fusing neighbours
+    #[arg(long)]
+    pub no_fuse: bool,
 }
 
 impl ModelArgs {

@@ -7,7 +7,7 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::runtime::{self, BufferId, BufferInfo, Engine, Program, Recording, StepParams};
 use crate::tensor::Stream;
-use crate::train::{Session, Settings};
+use crate::train::{Options, Session, Settings};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -96,7 +96,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         engine.upload(BufferId(i as u32), words)?;
     }
     let mut step = StepParams { valid_rows: 1, ..StepParams::default() };
-    step.knobs[..2].copy_from_slice(&case.knobs);
+    step.knobs[..4].copy_from_slice(&case.knobs);
     engine.play(0, &[], &step).await?;
     if calls == 1 {
         let all: Vec<BufferId> = (0..case.operands.len() as u32).map(BufferId).collect();
@@ -122,14 +122,15 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     let config = Settings::default().resolve()?;
     let seed = common.seed.unwrap_or(1);
     let engine = open(common).await?;
-    let mut session =
-        Session::new(&model, config.loss()?, Some(config.rules()?), args.batch_size, seed, engine).await?;
+    let options = Options { batch: args.batch_size, seed, fuse: !args.no_fuse, ..Options::new(config.loss()?) };
+    let mut session = Session::with(&model, Some(config.rules()?), options, engine).await?;
     let stream = Stream::new(seed, "bench");
     let words = (args.batch_size * model.features()).div_ceil(4);
     let batch = Batch {
         pixels: (0..words as u64).map(|i| stream.word(i)).collect(),
         labels: (0..args.batch_size as u64).map(|i| stream.below(i, model.outputs() as u32)).collect(),
         valid: args.batch_size as u32,
+        ..Batch::default()
     };
     // One batch again and again: if the step is right, the loss falls.
     let (first, last) = (losses(&mut session, &batch, 5, 40).await?, losses(&mut session, &batch, 25, 40).await?);
@@ -168,7 +169,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         session.engine().set_profiling(true);
         losses(&mut session, &batch, 20, 40).await?;
         let profile = session.engine().profile().await?;
-        show_profile(&profile, common.json);
+        show_profile(&profile, session.fusions(), common.json);
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ use super::output::{json, line, note_skipped};
 use crate::data::Loader;
 use crate::error::{Error, Result};
 use crate::runtime;
-use crate::train::{Run, Session, Settings};
+use crate::train::{Run, Session, Settings, write_logits};
 use std::collections::BTreeMap;
 
 /// Prints the accuracy of a run on its test images, by class.
@@ -25,6 +25,10 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let (engine, _) = runtime::open(&config.device, config.threads).await?;
     let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;
     session.set_weights(&weights)?;
+    if let Some(path) = &args.logits {
+        let loader = Loader::judging(&data, &data.train, config.batch_size).with_threads(config.threads);
+        write_logits(path, session.logits(loader.epoch(None)).await?, classes.len())?;
+    }
     let loader = Loader::judging(&data, &data.test, config.batch_size).with_threads(config.threads);
     let evaluation = session.evaluate(loader.epoch(None)).await?;
     let share = |class: usize| evaluation.correct[class] as f64 / evaluation.samples[class].max(1) as f64;

@@ -5,6 +5,7 @@ use crate::train::{Event, LayerDiagnostics, StopHandle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
 /// One line on stdout. When the reader has gone (`| head`) the program ends quietly, on any other failure with a line that says why.
@@ -210,9 +211,10 @@ pub fn note_skipped(skipped: &[String]) {
 }
 
 /// A profile, slowest kernel first.
-pub fn show_profile(profile: &Profile, as_json: bool) {
+pub fn show_profile(profile: &Profile, fusions: &BTreeMap<&'static str, usize>, as_json: bool) {
     let rows = profile.sorted();
     if as_json {
+        json(&serde_json::json!({ "fusions": fusions }));
         for row in rows {
             let us = 1e6 * row.seconds / row.calls as f64;
             json(
@@ -220,6 +222,9 @@ pub fn show_profile(profile: &Profile, as_json: bool) {
             );
         }
         return;
+    }
+    for (name, times) in fusions {
+        line(&format!("fused {name} {times} times"));
     }
     line(&format!("time by kernel ({})", profile.clock));
     let total: f64 = rows.iter().map(|row| row.seconds).sum();

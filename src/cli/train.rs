@@ -37,7 +37,7 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     reporter.end();
     if args.profile {
         let profile = trainer.session().engine().profile().await?;
-        show_profile(&profile, common.json);
+        show_profile(&profile, trainer.session().fusions(), common.json);
     }
     Ok(())
 }

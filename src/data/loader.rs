@@ -13,6 +13,8 @@ pub struct Batch {
     pub pixels: Vec<u32>,
     /// One an image; padding has 0.
     pub labels: Vec<u32>,
+    /// Which image of the data set each row holds.
+    pub samples: Vec<u32>,
     /// Rows that hold samples.
     pub valid: u32,
 }
@@ -105,6 +107,8 @@ impl Loader {
         batch.labels.clear();
         batch.labels.extend(samples.iter().map(|&sample| self.dataset.label(sample as usize)));
         batch.labels.resize(self.batch, 0);
+        batch.samples.clear();
+        batch.samples.extend_from_slice(samples);
         batch.valid = samples.len() as u32;
         let out: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut batch.pixels)[..samples.len() * bytes];
         if self.view.is_whole() {

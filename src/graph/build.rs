@@ -1,5 +1,6 @@
 //! Nodes and values in order, parameters by path.
 
+use super::fuse::Fused;
 use super::op::Op;
 use crate::error::{Error, Result};
 use crate::tensor::TensorType;
@@ -31,6 +32,8 @@ pub enum Init {
     Along(f32),
     /// The same times a number drawn from [0, 1), by the stream of the state's name.
     Spread(f32),
+    /// As `Along`, for a state `[rows][planes][columns]`: each plane has its factor.
+    Planes([f32; 8]),
     /// The same float everywhere.
     Fill(f32),
     /// The same word everywhere.
@@ -186,15 +189,21 @@ impl Graph {
         Ok(outputs)
     }
 
-    /// Adds a node without outputs right behind node number `node`, in its scope: what it reads need not live until the end.
-    pub fn push_behind(&mut self, node: usize, op: Arc<dyn Op>, inputs: &[Value], updates: &[Value]) -> Result<()> {
+    /// Adds a node right behind node number `node`, in its scope: what it reads need not live until the end. Gives its outputs.
+    pub fn push_behind(
+        &mut self,
+        node: usize,
+        op: Arc<dyn Op>,
+        inputs: &[Value],
+        updates: &[Value],
+    ) -> Result<Vec<Value>> {
         let scope = std::mem::replace(&mut self.scope, self.nodes[node].scope.clone());
-        let pushed = self.push(op, inputs, updates);
+        let outputs = self.push(op, inputs, updates);
         self.scope = scope;
-        assert!(pushed?.is_empty(), "names of outputs number the nodes, which move");
+        let outputs = outputs?;
         let last = self.nodes.pop().expect("it was pushed");
         self.nodes.insert(node + 1, last);
-        Ok(())
+        Ok(outputs)
     }
 
     /// Adds a node with one output.
@@ -224,6 +233,21 @@ impl Graph {
             _ => None,
         };
         self.values().filter_map(role).collect()
+    }
+
+    /// The nodes that read or update a value, by number.
+    pub fn consumers(&self, value: Value) -> Vec<usize> {
+        let reads = |node: &Node| node.inputs.contains(&value) || node.updates.contains(&value);
+        self.nodes.iter().enumerate().filter(|(_, node)| reads(node)).map(|(i, _)| i).collect()
+    }
+
+    /// Puts one node in the place of several.
+    pub(super) fn replace(&mut self, Fused { nodes, node }: Fused) {
+        let (last, others) = nodes.split_last().expect("a fusion replaces nodes");
+        self.nodes[*last] = node;
+        for i in others.iter().rev() {
+            self.nodes.remove(*i);
+        }
     }
 
     /// Nodes in order.

@@ -4,10 +4,10 @@ use super::build::{Graph, Value};
 use crate::error::{Error, Result};
 use crate::runtime::{BufferId, Recording};
 use crate::tensor::TensorType;
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{any::Any, collections::HashMap, fmt, sync::Arc};
 
 /// An operation. Operations from outside the crate implement this and are pushed on a [`Graph`] like the built-in ones.
-pub trait Op: fmt::Debug + Send + Sync {
+pub trait Op: Any + fmt::Debug + Send + Sync {
     /// One word, as in profiles and errors.
     fn name(&self) -> &'static str;
 

@@ -28,12 +28,15 @@ pub struct Builder<'a> {
     pub mode: Mode,
     /// Name of the layer.
     pub name: &'a str,
+    /// Whether nothing is trained: parameters are states then, which no optimizer sees and no file of weights holds.
+    pub frozen: bool,
 }
 
 impl Builder<'_> {
     /// The layer's parameter of that name: `dense1.weight`.
     pub fn parameter(&mut self, name: &str, ty: TensorType, role: Role, init: Init) -> Value {
-        self.graph.parameter(&format!("{}.{name}", self.name), ty, role, init)
+        let name = format!("{}.{name}", self.name);
+        if self.frozen { self.graph.state(&name, ty, init) } else { self.graph.parameter(&name, ty, role, init) }
     }
 
     /// A layer's input as it sees it.

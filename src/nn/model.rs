@@ -100,20 +100,24 @@ impl Model {
 
     /// Adds the model's nodes behind an input `pixels` of bytes; gives the output `[batch, outputs]`. Layers are named with `prefix`.
     pub fn build(&self, graph: &mut Graph, mode: Mode, batch: usize) -> Result<Value> {
-        self.build_as(graph, mode, batch, "")
+        self.build_as(graph, mode, batch, "", false)
     }
 
-    /// The same with a prefix before the names of all layers: several models in one graph.
-    pub fn build_as(&self, graph: &mut Graph, mode: Mode, batch: usize, prefix: &str) -> Result<Value> {
+    /// The same, frozen: for evaluation, with a prefix before the names of all layers, beside another model on the same pixels. Its
+    /// parameters are states of those names.
+    pub fn build_frozen(&self, graph: &mut Graph, batch: usize, prefix: &str) -> Result<Value> {
+        self.build_as(graph, Mode::Eval, batch, prefix, true)
+    }
+
+    fn build_as(&self, graph: &mut Graph, mode: Mode, batch: usize, prefix: &str, frozen: bool) -> Result<Value> {
         self.output()?;
         let [height, width, channels] = self.input;
-        let images = self.layers.layers().next().is_some_and(|(_, layer)| layer.is_spatial());
-        let shape = if images { vec![batch, height, width, channels] } else { vec![batch, self.features()] };
-        let pixels = graph.input("pixels", TensorType::plain(DType::U8, &shape));
+        let pixels = graph.input("pixels", TensorType::plain(DType::U8, &[batch, height, width, channels]));
         graph.enter(&format!("{prefix}input"));
         let PixelScale { scale, shift } = self.pixels;
-        let x = graph.push1(Normalise { scale, shift, channels }, &[pixels], &[])?;
-        self.layers.build(&mut Builder { graph, mode, name: prefix }, prefix, x)
+        let images = self.layers.layers().next().is_some_and(|(_, layer)| layer.is_spatial());
+        let x = graph.push1(Normalise { scale, shift, images }, &[pixels], &[])?;
+        self.layers.build(&mut Builder { graph, mode, name: prefix, frozen }, prefix, x)
     }
 
     /// Costs, layer by layer.

@@ -40,7 +40,10 @@ impl Sequence {
         self.layers().try_fold(x, |x, (name, layer)| {
             let name = format!("{prefix}{name}");
             builder.graph.enter(&name);
-            layer.build(&mut Builder { graph: builder.graph, mode: builder.mode, name: &name }, x)
+            layer.build(
+                &mut Builder { graph: builder.graph, mode: builder.mode, name: &name, frozen: builder.frozen },
+                x,
+            )
         })
     }
 

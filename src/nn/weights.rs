@@ -27,6 +27,11 @@ pub fn owner(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(owner, _)| owner)
 }
 
+/// States of a weight that follow each other in a row.
+fn planes(ty: &TensorType, init: Init) -> usize {
+    if matches!(init, Init::Planes(_)) { ty.shape[1] } else { 1 }
+}
+
 /// Named tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
@@ -42,9 +47,10 @@ impl Tensor {
             Init::Signs => BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, &info.name)).panels().to_vec(),
             Init::Words(word) => vec![word; ty.words()],
             Init::Fill(value) => vec![value.to_bits(); ty.words()],
-            Init::Along(_) | Init::Spread(_) => {
+            Init::Along(_) | Init::Spread(_) | Init::Planes(_) => {
                 let parameter = owner(&info.name);
-                let signs = BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, parameter));
+                let rows = ty.rows() / planes(ty, init);
+                let signs = BitMatrix::random(rows, ty.columns(), Stream::new(seed, parameter));
                 Self::along(info, init, seed, &signs).expect("made for this type")
             }
             Init::Uniform(bound) => {
@@ -57,21 +63,22 @@ impl Tensor {
 
     /// First content of a state that starts along the signs of its parameter; `None` where it does not, or the shapes differ.
     pub fn along(info: &ValueInfo, init: Init, seed: u64, signs: &BitMatrix) -> Option<Vec<u32>> {
-        let stream = Stream::new(seed, &info.name);
+        let (stream, planes) = (Stream::new(seed, &info.name), planes(&info.ty, init));
+        let (rows, columns) = (info.ty.rows() / planes, info.ty.columns());
         let size = |i: usize| match init {
             Init::Along(factor) => Some(factor),
             Init::Spread(bound) => Some(bound * stream.unit(i as u64)),
+            Init::Planes(factors) => Some(factors[i / columns % planes]),
             _ => None,
         };
-        let (rows, columns) = (info.ty.rows(), info.ty.columns());
         if (signs.rows(), signs.columns()) != (rows, columns) {
             return None;
         }
         let value = |i: usize| {
-            let sign = if signs.is_positive(i / columns, i % columns) { 1.0 } else { -1.0 };
+            let sign = if signs.is_positive(i / columns / planes, i % columns) { 1.0 } else { -1.0 };
             Some(sign * size(i)?)
         };
-        let data = (0..rows * columns).map(value).collect::<Option<Vec<f32>>>()?;
+        let data = (0..rows * planes * columns).map(value).collect::<Option<Vec<f32>>>()?;
         Self::Floats { shape: info.ty.shape.clone(), data }.to_words(&info.ty)
     }
 

@@ -11,7 +11,7 @@ use super::pool::{Flatten, GlobalMean, MaxPool, MeanPool};
 use super::quantizer::Quantizer;
 use super::sequence::{Concat, Residual, Sequence};
 use super::spec::ModelSpec;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::ops::{self, Activation, Window};
 use std::sync::Arc;
 
@@ -239,9 +239,8 @@ fn cifar_resnet(spec: &ModelSpec, mut model: Model, stages: &[usize], blocks: us
                 }
             };
             let first = Sequence::new().with(parts.conv(channels, 3, stride)?).with(BatchNorm::default());
-            let second = |main: Sequence| {
-                Ok::<_, crate::Error>(main.with(parts.conv(channels, 3, 1)?).with(BatchNorm::default()))
-            };
+            let second =
+                |main: Sequence| Ok::<_, Error>(main.with(parts.conv(channels, 3, 1)?).with(BatchNorm::default()));
             if every {
                 model.push(Residual { main: first, shortcut });
                 push_some(&mut model, parts.hardtanh());
@@ -322,7 +321,7 @@ fn reactnet_a(spec: &ModelSpec, mut model: Model) -> Result<Model> {
         model.push(Residual { main, shortcut });
         rprelu(&mut model);
         // Both halves see the same threshold and the same shortcut.
-        let half = || Ok::<_, crate::Error>(Sequence::new().with(parts.conv(before, 1, 1)?).with(BatchNorm::default()));
+        let half = || Ok::<_, Error>(Sequence::new().with(parts.conv(before, 1, 1)?).with(BatchNorm::default()));
         if after == before {
             let main = rsign(true).with(parts.conv(before, 1, 1)?).with(BatchNorm::default());
             model.push(Residual { main, shortcut: Sequence::new() });

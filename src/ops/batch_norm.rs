@@ -40,7 +40,7 @@ pub const EPSILON: f32 = 1e-5;
 /// Share of the batch in the running statistics, as PyTorch.
 pub const MOMENTUM: f32 = 0.1;
 
-fn params(y: &TensorType) -> Params {
+pub(super) fn params(y: &TensorType) -> Params {
     let blocks = Blocks::of(y);
     Params {
         rows: y.rows() as u32,
@@ -55,16 +55,16 @@ fn params(y: &TensorType) -> Params {
 }
 
 /// Two numbers a channel and block.
-fn partial_type(y: &TensorType) -> TensorType {
+pub(super) fn partial_type(y: &TensorType) -> TensorType {
     TensorType::plain(DType::F32, &[words_of(y.columns()), Blocks::of(y).count, 2, PANEL])
 }
 
-fn block_grid(y: &TensorType) -> (Grid, usize) {
+pub(super) fn block_grid(y: &TensorType) -> (Grid, usize) {
     let (panels, blocks) = (words_of(y.columns()), Blocks::of(y).count);
     (Grid::Tiles([panels as u32, blocks as u32, 1]), panels * blocks)
 }
 
-fn channel_grid(y: &TensorType) -> (Grid, usize) {
+pub(super) fn channel_grid(y: &TensorType) -> (Grid, usize) {
     (Grid::Tiles([y.columns() as u32, 1, 1]), words_of(y.columns()))
 }
 
@@ -182,12 +182,12 @@ impl Op for BatchNormBackward {
 }
 
 /// Samples' rows.
-fn valid_rows(params: &Params, step: &StepParams) -> usize {
+pub(super) fn valid_rows(params: &Params, step: &StepParams) -> usize {
     (step.valid_rows * params.pixels) as usize
 }
 
 /// Rows of a block that hold samples.
-fn rows_in(block: usize, params: &Params, step: &StepParams) -> usize {
+pub(super) fn rows_in(block: usize, params: &Params, step: &StepParams) -> usize {
     let (end, rows) = (valid_rows(params, step), params.block as usize);
     end.saturating_sub(block * rows).min(rows)
 }

@@ -2,7 +2,7 @@
 
 use super::conv_weights::weight_type;
 use super::geometry::{ConvShape, Geometry, image_of};
-use super::patches::Patches;
+use super::patches::{ABSENT, Patches};
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
@@ -137,26 +137,33 @@ fn twin(mut args: conv_bits::Args<'_>) {
     let (taps, words) = (g.taps(), g.words as usize);
     let (depth, channels) = (g.depth(), g.out_channels as usize);
     let panel_words = taps * words * PANEL;
-    let first = args.index * TILE;
     let rows = args.y.length() / PANEL;
     // Each word of a patch may end in a gap, which the product counts as equal signs.
-    let gap = (taps * words * PANEL - taps * depth) as i32;
-    let patches = Patches::new(g, first, rows);
-    with_scratch(rows.div_ceil(PANEL) * panel_words, |scratch| {
-        let mut filled = None;
+    let gap = (panel_words - taps * depth) as i32;
+    let patches = Patches::new(g, args.index * TILE, rows);
+    with_scratch(rows.div_ceil(PANEL) * panel_words + (1 + taps) * rows, |scratch| {
+        let (packed, rest) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
+        let (addresses, absent) = rest.split_at_mut(rows);
+        let (mut filled, mut missing) = (None, 0);
         for panel in 0..args.y.parts() {
             let group = panel * PANEL / (words_of(channels) * PANEL / g.groups as usize);
             if filled != Some(group) {
+                missing = 0;
                 for tap in 0..taps {
-                    patches.bits(args.a, tap, group, &mut scratch[tap * words * PANEL..], panel_words);
+                    patches.addresses(tap, group, addresses);
+                    patches.gather(args.a, addresses, &mut packed[tap * words * PANEL..], panel_words);
+                    for (row, _) in addresses.iter().enumerate().filter(|(_, at)| **at == ABSENT) {
+                        absent[missing] = (tap * TILE + row) as u32;
+                        missing += 1;
+                    }
                 }
                 filled = Some(group);
             }
             let here = PANEL.min(channels - panel * PANEL);
             let task = bits::Xnor {
-                a: scratch,
+                a: packed,
                 w: &args.w[panel * panel_words..],
-                k: taps * words * PANEL,
+                k: panel_words,
                 columns: here,
                 row_begin: 0,
                 row_end: rows,
@@ -166,8 +173,14 @@ fn twin(mut args: conv_bits::Args<'_>) {
             if gap > 0 {
                 y.chunks_exact_mut(PANEL).for_each(|y| y[..here].iter_mut().for_each(|y| *y -= gap));
             }
-            if g.pad_one == 0 && g.padding > 0 {
-                patches.correct(&args.sums[panel * taps * PANEL..][..taps * PANEL], y);
+            if g.pad_one == 0 {
+                // Absent taps were read as pixels of -1, which took the sums of their signs.
+                let (y, _) = y.as_chunks_mut::<PANEL>();
+                let (sums, _) = args.sums[panel * taps * PANEL..][..taps * PANEL].as_chunks::<PANEL>();
+                for &at in &absent[..missing] {
+                    let (tap, row) = (at as usize / TILE, at as usize % TILE);
+                    y[row].iter_mut().zip(&sums[tap]).for_each(|(y, sum)| *y += sum);
+                }
             }
         }
     });
@@ -214,7 +227,7 @@ fn input_twin(mut args: conv_bits_input::Args<'_>) {
 }
 
 /// Output pixels whose words are packed at once.
-const STRETCH: usize = 1024;
+const STRETCH: usize = 512;
 
 /// A task has one tap and 32 output channels (or one tap and all of them).
 fn weight_twin(args: conv_bits_weight::Args<'_>) {
@@ -227,11 +240,13 @@ fn weight_twin(args: conv_bits_weight::Args<'_>) {
     let group = first_channel / g.outputs();
     let dw = args.dw;
     dw.fill(0.0);
-    with_scratch(STRETCH * words, |scratch| {
+    with_scratch(STRETCH * (1 + words), |scratch| {
+        let (addresses, packed) = scratch.split_at_mut(STRETCH);
         for start in (0..rows).step_by(STRETCH) {
             let count = STRETCH.min(rows - start);
-            let patches = Patches::new(&g, start, count);
-            patches.bits(args.a, tap, group, scratch, words * PANEL);
+            let (patches, addresses) = (Patches::new(&g, start, count), &mut addresses[..count]);
+            patches.addresses(tap, group, addresses);
+            patches.gather(args.a, addresses, packed, words * PANEL);
             for (i, dw) in dw.chunks_mut(PANEL * pitch).enumerate() {
                 let here = dw.len() / pitch;
                 let dy = &args.dy[((first_channel / PANEL + i) * rows + start) * PANEL..][..count * PANEL];
@@ -241,7 +256,7 @@ fn weight_twin(args: conv_bits_weight::Args<'_>) {
                         x_block: PANEL * PANEL,
                         x_inner: PANEL,
                         x_row: 1,
-                        bits: &scratch[word * PANEL..],
+                        bits: &packed[word * PANEL..],
                         bits_block: words * PANEL,
                         inner: count,
                         rows: here,
@@ -253,7 +268,11 @@ fn weight_twin(args: conv_bits_weight::Args<'_>) {
                 }
                 if g.pad_one == 0 && g.padding > 0 {
                     // Absent taps were read as -1.
-                    let missing = patches.absent_sum(tap, dy);
+                    let mut missing = [0.0; PANEL];
+                    let (dy, _) = dy.as_chunks::<PANEL>();
+                    for (dy, _) in dy.iter().zip(&*addresses).filter(|(_, at)| **at == ABSENT) {
+                        (0..PANEL).for_each(|lane| missing[lane] += dy[lane]);
+                    }
                     for (dw, missing) in dw.chunks_exact_mut(pitch).zip(missing) {
                         dw[..g.depth()].iter_mut().for_each(|dw| *dw += missing);
                     }

@@ -1,5 +1,6 @@
 //! Bytes of pixels to numbers, by channel: the first node of every network.
 
+use super::geometry::image_of;
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Op};
 use crate::runtime::interface::ops::normalise::{Params, normalise};
@@ -14,16 +15,16 @@ kernel!(
 /// Channels that the kernel has scales for.
 pub const MAX_CHANNELS: usize = 4;
 
-/// x = scale\[c\] * byte + shift\[c\] for pixels of any shape whose numbers are interleaved channels: rows of features
-/// `[batch, height * width * channels]`, or images `[batch, height, width, channels]`. Gives panels of the same shape.
+/// x = scale\[c\] * byte + shift\[c\] for pixels `[batch, height, width, channels]`. Gives panels: images of the same shape, or rows of
+/// features `[batch, height * width * channels]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Normalise {
     /// By channel.
     pub scale: [f32; MAX_CHANNELS],
     /// By channel.
     pub shift: [f32; MAX_CHANNELS],
-    /// 1 to 4.
-    pub channels: usize,
+    /// Whether images come out, rather than rows of features.
+    pub images: bool,
 }
 
 impl Op for Normalise {
@@ -33,17 +34,14 @@ impl Op for Normalise {
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let pixels = inputs[0];
-        if !(1..=MAX_CHANNELS).contains(&self.channels)
-            || pixels.dtype != DType::U8
-            || !pixels.columns().is_multiple_of(self.channels)
-        {
-            return Err(Error::shape(
-                "normalise",
-                "bytes of 1 to 4 interleaved channels",
-                format!("{pixels} of {}", self.channels),
-            ));
+        let [batch, height, width, channels] = image_of("normalise", pixels)?;
+        if !(1..=MAX_CHANNELS).contains(&channels) || pixels.dtype != DType::U8 {
+            return Err(Error::shape("normalise", "bytes of 1 to 4 interleaved channels", pixels));
         }
-        Ok(vec![TensorType::new(DType::F32, Layout::Panels, &pixels.shape)])
+        Ok(vec![match self.images {
+            true => TensorType::new(DType::F32, Layout::Panels, &pixels.shape),
+            false => TensorType::panels(DType::F32, batch, height * width * channels),
+        }])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
@@ -54,7 +52,7 @@ impl Op for Normalise {
             shift: self.shift,
             rows: rows as u32,
             columns: columns as u32,
-            channels: self.channels as u32,
+            channels: bound.inputs[0].1.columns() as u32,
             pad: 0,
         };
         let buffers = normalise::Buffers { pixels: bound.input(0), x: bound.output(0).chunks(rows * PANEL) };

@@ -19,24 +19,13 @@ pub struct Patches<'a> {
     rows: usize,
 }
 
-/// Beyond every tensor: an absent word.
-const ABSENT: usize = 1 << 31;
+/// In place of an address: nothing is there.
+pub const ABSENT: u32 = u32::MAX;
 
-/// Places of `rows` pixels from `first` on, line by line without a division for each.
-fn walk(first: usize, [height, width]: [u32; 2]) -> impl Iterator<Item = Place> {
-    let (line, image) = (first as u32 / width, first as u32 / (height * width));
-    let mut at = Place { image, y: line % height, x: first as u32 % width };
-    std::iter::from_fn(move || {
-        let now = at;
-        at.x += 1;
-        if at.x == width {
-            (at.x, at.y) = (0, at.y + 1);
-            if at.y == height {
-                (at.y, at.image) = (0, at.image + 1);
-            }
-        }
-        Some(now)
-    })
+/// Where pixel `row` is.
+fn place(row: usize, [height, width]: [u32; 2]) -> Place {
+    let line = row as u32 / width;
+    Place { image: line / height, y: line % height, x: row as u32 % width }
 }
 
 impl<'a> Patches<'a> {
@@ -45,96 +34,76 @@ impl<'a> Patches<'a> {
         Self { g, first, rows }
     }
 
-    /// Calls `each` with the number of every output pixel of the stretch and the input pixel that the tap reads.
+    /// Calls `each` with the number of every output pixel of the stretch and the input pixel that the tap reads. Line by line: what a line
+    /// decides is decided once.
+    #[inline]
     pub fn sources(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
         let g = self.g;
         let (down, across) = (tap as u32 / g.kernel_width * g.dilation, tap as u32 % g.kernel_width * g.dilation);
-        let places = walk(self.first, [g.out_height, g.out_width]);
-        for (i, at) in places.take(self.rows).enumerate() {
+        let mut i = 0;
+        while i < self.rows {
+            let at = place(self.first + i, [g.out_height, g.out_width]);
+            let end = self.rows.min(i + (g.out_width - at.x) as usize);
             let y = (at.y * g.stride + down).wrapping_sub(g.padding);
-            let x = (at.x * g.stride + across).wrapping_sub(g.padding);
-            let inside = y < g.in_height && x < g.in_width;
-            each(i, inside.then(|| ((at.image * g.in_height + y) * g.in_width + x) as usize));
+            let line = (at.image * g.in_height).wrapping_add(y).wrapping_mul(g.in_width);
+            let mut x = (at.x * g.stride + across).wrapping_sub(g.padding);
+            let width = if y < g.in_height { g.in_width } else { 0 };
+            for i in i..end {
+                each(i, (x < width).then(|| line.wrapping_add(x) as usize));
+                x = x.wrapping_add(g.stride);
+            }
+            i = end;
         }
     }
 
     /// The same for input pixels and the output pixel whose tap reads them.
+    #[inline]
     pub fn sinks(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
         let g = self.g;
         let (down, across) = (tap as u32 / g.kernel_width * g.dilation, tap as u32 % g.kernel_width * g.dilation);
-        let places = walk(self.first, [g.in_height, g.in_width]);
-        for (i, at) in places.take(self.rows).enumerate() {
-            let (mut y, mut x) = ((at.y + g.padding).wrapping_sub(down), (at.x + g.padding).wrapping_sub(across));
-            let mut met = true;
-            if g.stride > 1 {
-                met = y.is_multiple_of(g.stride) && x.is_multiple_of(g.stride);
-                (y, x) = (y / g.stride, x / g.stride);
+        let mut i = 0;
+        while i < self.rows {
+            let at = place(self.first + i, [g.in_height, g.in_width]);
+            let end = self.rows.min(i + (g.in_width - at.x) as usize);
+            let y = (at.y + g.padding).wrapping_sub(down);
+            let met = y.is_multiple_of(g.stride) && y / g.stride < g.out_height;
+            let line = (at.image * g.out_height).wrapping_add(y / g.stride).wrapping_mul(g.out_width);
+            let mut x = (at.x + g.padding).wrapping_sub(across);
+            for i in i..end {
+                let ox = if g.stride == 1 { x } else { x / g.stride };
+                let inside = met && (g.stride == 1 || x.is_multiple_of(g.stride)) && ox < g.out_width;
+                each(i, inside.then(|| line.wrapping_add(ox) as usize));
+                x = x.wrapping_add(1);
             }
-            let inside = met && y < g.out_height && x < g.out_width;
-            each(i, inside.then(|| ((at.image * g.out_height + y) * g.out_width + x) as usize));
+            i = end;
         }
     }
 
-    /// The words of one tap: word w of pixel i of block b (32 pixels) at `out[b * pitch + w * 32 + i]`. An absent tap has zeros, or ones
-    /// where the padding is +1.
-    pub fn bits(&self, a: &[u32], tap: usize, group: usize, out: &mut [u32], pitch: usize) {
-        let g = self.g;
-        let (words, in_words) = (g.words as usize, words_of(g.in_channels as usize));
-        let tail = |word: usize| match g.depth() - word * PANEL {
-            left if left < PANEL => (1 << left) - 1,
-            _ => u32::MAX,
-        };
-        let mut block = [ABSENT; PANEL];
-        let rows = self.rows;
+    /// Where in panels of input bits the first word of a group lies for the pixel that a tap reads, for every output pixel; or [`ABSENT`].
+    pub fn addresses(&self, tap: usize, group: usize, out: &mut [u32]) {
+        let (words, in_words) = (self.g.words as usize, words_of(self.g.in_channels as usize));
         self.sources(tap, |i, pixel| {
-            block[i % PANEL] = pixel.map_or(ABSENT, |p| (p / PANEL * in_words + group * words) * PANEL + p % PANEL);
-            if i % PANEL == PANEL - 1 || i + 1 == rows {
-                let out = &mut out[i / PANEL * pitch..];
-                for (word, out) in out.chunks_exact_mut(PANEL).take(words).enumerate() {
-                    let fill = if g.pad_one == 0 { 0 } else { tail(word) };
-                    for (out, at) in out.iter_mut().zip(&block[..=i % PANEL]) {
-                        *out = a.get(at + word * PANEL).copied().unwrap_or(fill);
-                    }
-                }
-            }
+            let at = |p: usize| ((p / PANEL * in_words + group * words) * PANEL + p % PANEL) as u32;
+            out[i] = pixel.map_or(ABSENT, at);
         });
     }
 
-    /// Adds what absent taps, read as pixels of -1, took from products `y` `[rows][32]`: the sums of their signs, `[taps][32]`.
-    pub fn correct(&self, sums: &[i32], y: &mut [i32]) {
-        for (tap, sums) in sums.chunks_exact(PANEL).enumerate() {
-            if !self.can_be_absent(tap) {
-                continue;
-            }
-            self.sources(tap, |i, pixel| {
-                if pixel.is_none() {
-                    y[i * PANEL..][..PANEL].iter_mut().zip(sums).for_each(|(y, sum)| *y += sum);
-                }
-            });
-        }
-    }
-
-    /// Whether a tap ever lies in the padding.
-    fn can_be_absent(&self, tap: usize) -> bool {
+    /// The words at the addresses of one tap: word w of pixel i of block b (32 pixels) at `out[b * pitch + w * 32 + i]`. An absent tap has
+    /// zeros, or ones where the padding is +1.
+    pub fn gather(&self, a: &[u32], addresses: &[u32], out: &mut [u32], pitch: usize) {
         let g = self.g;
-        let along = |at: u32, out: u32, size: u32| {
-            at * g.dilation < g.padding || (out - 1) * g.stride + at * g.dilation >= g.padding + size
-        };
-        let (down, across) = (tap as u32 / g.kernel_width, tap as u32 % g.kernel_width);
-        along(down, g.out_height, g.in_height) || along(across, g.out_width, g.in_width)
-    }
-
-    /// Sums by lane of the gradients `dy` `[rows][32]` of pixels whose tap is absent.
-    pub fn absent_sum(&self, tap: usize, dy: &[f32]) -> [f32; PANEL] {
-        let mut sum = [0.0; PANEL];
-        if self.can_be_absent(tap) {
-            self.sources(tap, |i, pixel| {
-                if pixel.is_none() {
-                    sum.iter_mut().zip(&dy[i * PANEL..]).for_each(|(sum, dy)| *sum += dy);
+        for (block, addresses) in addresses.chunks(PANEL).enumerate() {
+            let out = &mut out[block * pitch..];
+            for (word, out) in out.chunks_exact_mut(PANEL).take(g.words as usize).enumerate() {
+                let left = g.depth() - word * PANEL;
+                let ones = if left < PANEL { (1 << left) - 1 } else { u32::MAX };
+                let fill = if g.pad_one == 0 { 0 } else { ones };
+                // A tensor has fewer than 2^31 words, so what is absent is beyond its end.
+                for (out, &at) in out.iter_mut().zip(addresses) {
+                    *out = a.get((at as usize).saturating_add(word * PANEL)).copied().unwrap_or(fill);
                 }
-            });
+            }
         }
-        sum
     }
 
     /// Gradients that input pixels see, `[panel][tap][rows][32]` for some panels of output channels; absent ones are 0.

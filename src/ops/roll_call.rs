@@ -2,10 +2,14 @@
 
 use super::{
     activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_float, conv_weights, distillation,
-    flatten, float_bits, magnitudes, matmul, mean_loss, normalise, pool, sample_flips, shift_channels, sign,
+    flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool, sample_flips, shift_channels, sign,
     softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs, xnor_matmul,
 };
+use crate::graph::Fusion;
 use crate::runtime::Kernel;
+
+/// Every fusion.
+pub static FUSIONS: &[Fusion] = &[norm_sign::NORM_SIGN_FUSION];
 
 /// Every kernel of `shaders/ops/`.
 pub static KERNELS: &[&Kernel] = &[
@@ -41,6 +45,10 @@ pub static KERNELS: &[&Kernel] = &[
     &matmul::MATMUL_INPUT,
     &matmul::MATMUL_TRANSPOSED,
     &mean_loss::MEAN_LOSS,
+    &norm_sign::NORM_SIGN,
+    &norm_sign::NORM_SIGN_SUMS,
+    &norm_sign::NORM_SIGN_GRADIENTS,
+    &norm_sign::NORM_SIGN_BACKWARD,
     &normalise::NORMALISE,
     &pool::MAX_POOL,
     &pool::MAX_POOL_BACKWARD,

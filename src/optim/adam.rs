@@ -57,7 +57,7 @@ impl Optimizer for Adam {
         let rate = f64::from(self.schedule.at(self.rate, step, total));
         let first = rate / (1.0 - beta1.powf(t));
         let second = 1.0 / (1.0 - beta2.powf(t)).sqrt();
-        [[first as f32, second as f32, (1.0 - beta1) as f32, (1.0 - beta2) as f32], [0.0; 4]]
+        [[first as f32, second as f32, (1.0 - beta1) as f32, (1.0 - beta2) as f32], [0.0; 4], [0.0; 4], [0.0; 4]]
     }
 
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {

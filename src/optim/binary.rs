@@ -1,8 +1,9 @@
 //! Rules for binary weights as data: a name, knobs, states, and a kernel that does it all in one pass.
 
+use super::design::{Filter, FilterSpec};
+use super::iir;
 use super::knob::{Knob, KnobSpec, Range};
 use super::optimizer::{Knobs, Optimizer, Slot};
-use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Graph, Init, Op, Role, Value};
 use crate::runtime::{BufferId, Grid, Kernel, Recording};
@@ -22,7 +23,7 @@ pub enum Start {
 }
 
 /// A rule for binary weights. Its kernel binds what `shaders/shared/weight.wgsl` says (gradient, weight, flips), then the states, all of
-/// f32 and as the gradient; `knobs` reach it in their order unless `pack` says otherwise.
+/// f32 and as the gradient (a filter's: so many planes a row); `knobs` reach it in their order unless `pack` says otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct BinaryRule {
     /// Name in flags and files.
@@ -37,6 +38,8 @@ pub struct BinaryRule {
     pub hold: f32,
     /// Whether gradients times any positive number give the same weights.
     pub is_scale_invariant: bool,
+    /// Whether it is made of a [`FilterSpec`], whose coefficients are then the knobs of its kernel.
+    pub is_filter: bool,
     /// Its kernel.
     pub kernel: &'static Kernel,
     /// The knobs of step `step` (from 0), as values in their order, for the kernel.
@@ -50,7 +53,7 @@ pub(super) const HOLD: KnobSpec =
 /// The first eight values in their order; a limit that is off is the largest number.
 pub fn in_order(values: &[f32], _step: u64) -> Knobs {
     let at = |i: usize| values.get(i).map_or(0.0, |v| v.min(f32::MAX));
-    [[0, 1, 2, 3].map(at), [4, 5, 6, 7].map(at)]
+    [[0, 1, 2, 3].map(at), [4, 5, 6, 7].map(at), [0.0; 4], [0.0; 4]]
 }
 
 impl BinaryRule {
@@ -69,25 +72,8 @@ impl BinaryRule {
             return Err(Error::setting(format!("knob of optimizer {}", self.name), names, format!("{name} = {knob}")));
         }
         let knobs = self.knobs.iter().map(|spec| spec.resolve(set.get(spec.name))).collect::<Result<_>>()?;
-        Ok(BinaryOptimizer { rule: self, knobs })
-    }
-
-    /// Records the update alone for a weight matrix `[rows, columns]`: gradient, weight, flips, then the states.
-    pub fn dispatch(
-        &self,
-        recording: &mut Recording,
-        tensors: &[BufferId],
-        [rows, columns]: [usize; 2],
-        knob: u32,
-        layer: u32,
-    ) {
-        let words = words_of(columns);
-        let [g, weight, flips] = [0, 1, 2].map(|i| tensors[i]);
-        // A task has 32 neighbouring rows.
-        let states = tensors[3..].iter().map(|state| state.chunks(PANEL * PANEL * words));
-        let buffers = [g.into(), weight.chunks(PANEL * words), flips.into()].into_iter().chain(states).collect();
-        let params = vec![rows as u32, words as u32, knob, layer];
-        recording.dispatch_raw(self.kernel, params, buffers, Grid::Linear((rows * words) as u64), rows.div_ceil(PANEL));
+        let filter = if self.is_filter { Some(FilterSpec::default().resolve()?) } else { None };
+        Ok(BinaryOptimizer { rule: self, knobs, filter })
     }
 }
 
@@ -96,17 +82,61 @@ impl BinaryRule {
 pub struct BinaryOptimizer {
     rule: &'static BinaryRule,
     knobs: Vec<Knob>,
+    filter: Option<Filter>,
 }
 
 impl BinaryOptimizer {
+    /// The same with another filter; refuses one for a rule that has none, and a cut-off that is set beside poles or coefficients.
+    pub fn with_filter(mut self, spec: &FilterSpec) -> Result<Self> {
+        if !self.rule.is_filter {
+            let got = format!("one for {}", self.rule.name);
+            return Err(Error::setting("filter", "a design, poles, or b and a only for the optimizer iir", got));
+        }
+        let filter = spec.resolve()?;
+        let cutoff = self.settings().find(|(name, _)| *name == iir::CUTOFF.name).map(|(_, knob)| knob.clone());
+        if let (Filter::Fixed(_), Some(cutoff)) = (&filter, cutoff)
+            && cutoff != iir::CUTOFF.resolve(None)?
+        {
+            return Err(Error::setting("cutoff", "none beside poles or b and a, which say it all", cutoff));
+        }
+        self.filter = Some(filter);
+        Ok(self)
+    }
+
+    /// The filter, of a rule that has one.
+    pub fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
+    /// Its update of one parameter: knobs from this vec4 on, flips in this counter.
+    pub fn node(&self, knob: u32, layer: u32) -> BinaryUpdate {
+        BinaryUpdate { rule: self.rule, planes: self.planes(), knob, layer }
+    }
+
+    /// States of a weight in each of the rule's tensors.
+    fn planes(&self) -> usize {
+        self.filter.as_ref().map_or(1, |filter| 2 * filter.count())
+    }
+
     /// The rule.
     pub fn rule(&self) -> &'static BinaryRule {
         self.rule
     }
 
-    /// Every knob of the rule by name, in the rule's order.
+    /// Every knob of the rule by name, in the rule's order; but for the cut-off of a filter that has none.
     pub fn settings(&self) -> impl Iterator<Item = (&'static str, &Knob)> {
-        self.rule.knobs.iter().map(|spec| spec.name).zip(&self.knobs)
+        let is_fixed = matches!(self.filter, Some(Filter::Fixed(_)));
+        let all = self.rule.knobs.iter().map(|spec| spec.name).zip(&self.knobs);
+        all.filter(move |(name, _)| !is_fixed || *name != iir::CUTOFF.name)
+    }
+
+    /// States of a filter that has long seen -hold times the weight.
+    fn held(&self) -> Init {
+        let hold = -self.value("hold");
+        match &self.filter {
+            None => Init::Along(hold),
+            Some(filter) => Init::Planes(iir::resting(&filter.sections(self.knobs[0].value)).map(|state| hold * state)),
+        }
     }
 
     fn value(&self, name: &str) -> f32 {
@@ -125,28 +155,33 @@ impl Optimizer for BinaryOptimizer {
 
     fn knobs(&self, step: u64, total: u64) -> Knobs {
         let values: Vec<f32> = self.knobs.iter().map(|knob| knob.at(step, total)).collect();
-        (self.rule.pack)(&values, step)
+        match &self.filter {
+            Some(filter) => iir::coefficients(filter, values[0]),
+            None => (self.rule.pack)(&values, step),
+        }
     }
 
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {
         let info = graph.info(slot.parameter).clone();
-        let ty = TensorType::new(DType::F32, Layout::Rows, &[info.ty.rows(), info.ty.columns()]);
+        let (rows, columns, planes) = (info.ty.rows(), info.ty.columns(), self.planes());
+        let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
+        let ty = TensorType::new(DType::F32, Layout::Rows, &shape);
         let (flips, layer) = slot.flips.expect("a binary rule counts flips");
         let mut updates: Vec<Value> = vec![slot.parameter, flips];
         for (state, start) in self.rule.states {
             let init = match start {
-                Start::Hold if self.value("hold") != 0.0 => Init::Along(-self.value("hold")),
+                Start::Hold if self.value("hold") != 0.0 => self.held(),
                 Start::Latent => Init::Spread(self.value("init")),
                 Start::Zero | Start::Hold => Init::Fill(0.0),
             };
             updates.push(graph.state(&format!("{}.{state}", info.name), ty.clone(), init));
         }
-        graph.push(Arc::new(BinaryUpdate { rule: self.rule, knob: slot.knob, layer }), &[slot.gradient], &updates)?;
+        graph.push(Arc::new(self.node(slot.knob, layer)), &[slot.gradient], &updates)?;
         Ok(())
     }
 
     fn state_bytes(&self) -> usize {
-        4 * self.rule.states.len()
+        4 * self.rule.states.len() * self.planes()
     }
 
     /// The last that starts along the weights; where none does, the last.
@@ -161,10 +196,26 @@ impl Optimizer for BinaryOptimizer {
 pub struct BinaryUpdate {
     /// The rule.
     pub rule: &'static BinaryRule,
-    /// The first of its two vec4 of the step's knobs.
+    /// States of a weight in each of its tensors: 1 but for filters.
+    pub planes: usize,
+    /// The first of its vec4 of the step's knobs.
     pub knob: u32,
     /// Which counter takes the flips.
     pub layer: u32,
+}
+
+impl BinaryUpdate {
+    /// Records the update alone for a weight matrix `[rows, columns]`: gradient, weight, flips, then the states.
+    pub fn dispatch(&self, recording: &mut Recording, tensors: &[BufferId], [rows, columns]: [usize; 2]) {
+        let words = words_of(columns);
+        let [g, weight, flips] = [0, 1, 2].map(|i| tensors[i]);
+        // A task has 32 neighbouring rows.
+        let states = tensors[3..].iter().map(|state| state.chunks(PANEL * PANEL * words * self.planes));
+        let buffers = [g.into(), weight.chunks(PANEL * words), flips.into()].into_iter().chain(states).collect();
+        let params = vec![rows as u32, words as u32, self.knob, self.layer];
+        let grid = Grid::Linear((rows * words) as u64);
+        recording.dispatch_raw(self.rule.kernel, params, buffers, grid, rows.div_ceil(PANEL));
+    }
 }
 
 impl Op for BinaryUpdate {
@@ -179,43 +230,8 @@ impl Op for BinaryUpdate {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (g, ty) = bound.inputs[0];
         let tensors: Vec<BufferId> = [g].into_iter().chain(bound.updates.iter().map(|(id, _)| *id)).collect();
-        self.rule.dispatch(recording, &tensors, [ty.rows(), ty.columns()], self.knob, self.layer);
+        self.dispatch(recording, &tensors, [ty.rows(), ty.columns()]);
     }
-}
-
-/// A pass over one panel of 32 rows, for twins: `rule` turns a gradient and the states of its weight into new states and a verdict, whose
-/// sign the weight becomes the opposite of (0 and not-a-number leave it). Slices begin at the panel. Gives the number of flips.
-pub fn sweep<const STATES: usize>(
-    g: &[f32],
-    weight: &mut [u32],
-    mut states: [&mut [f32]; STATES],
-    rule: impl Fn(f32, [f32; STATES]) -> ([f32; STATES], f32),
-) -> u32 {
-    let (isa, words, mut flips) = (bits::current(), weight.len() / PANEL, 0);
-    let blocks = states.first().map_or(0, |state| state.len() / PANEL);
-    for block in 0..blocks {
-        let at = block * PANEL..(block + 1) * PANEL;
-        let g: &[f32; PANEL] = g[at.clone()].try_into().expect("32 columns");
-        // Copies that nothing else points to: the loop over lanes becomes vector instructions.
-        let mut here: [[f32; PANEL]; STATES] =
-            std::array::from_fn(|i| states[i][at.clone()].try_into().expect("32 columns"));
-        let mut verdicts = [0.0; PANEL];
-        for lane in 0..PANEL {
-            let (next, verdict) = rule(g[lane], std::array::from_fn(|i| here[i][lane]));
-            (0..STATES).for_each(|i| here[i][lane] = next[i]);
-            verdicts[lane] = verdict;
-        }
-        states.iter_mut().zip(&here).for_each(|(state, here)| state[at.clone()].copy_from_slice(here));
-        // Not-a-number is in neither word.
-        let (mut not_below, mut not_above) = ([0], [0]);
-        isa.sign_pack(&verdicts, PANEL, &mut not_below);
-        isa.sign_pack(&verdicts.map(|v| -v), PANEL, &mut not_above);
-        let word = &mut weight[block % words * PANEL + block / words];
-        let next = (*word & !(not_below[0] & !not_above[0])) | (not_above[0] & !not_below[0]);
-        flips += (*word ^ next).count_ones();
-        *word = next;
-    }
-    flips
 }
 
 /// A twin's whole body: `sweep_panel!(args, [m, h], |g, [m, h]| ([m, h], verdict))`, with the states by the names of the shader's bindings.
@@ -223,7 +239,8 @@ macro_rules! sweep_panel {
     ($args:ident, [$($state:ident),*], $rule:expr) => {{
         let first = $args.index * $crate::tensor::PANEL * $crate::tensor::PANEL * $args.params.words as usize;
         let states = [$($args.$state),*];
-        let flips = super::binary::sweep(&$args.g[first..], $args.weight, states, $rule);
+        let g = &$args.g[first..][..states[0].len()];
+        let flips = $crate::bits::current().sweep(0, g, $args.weight, states, $rule);
         $args.flips[$args.params.layer as usize].fetch_add(flips, std::sync::atomic::Ordering::Relaxed);
     }};
 }

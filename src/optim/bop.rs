@@ -34,6 +34,7 @@ pub static BOP: BinaryRule = BinaryRule {
     states: &[("m", Start::Hold)],
     hold: 1e-6,
     is_scale_invariant: false,
+    is_filter: false,
     kernel: &FIRST,
     pack: in_order,
 };
@@ -52,6 +53,7 @@ pub static BOP2: BinaryRule = BinaryRule {
     states: &[("m", Start::Hold), ("v", Start::Zero)],
     hold: 1e-6,
     is_scale_invariant: false,
+    is_filter: false,
     kernel: &SECOND,
     pack: in_order,
 };

@@ -26,6 +26,7 @@ pub static RULE: BinaryRule = BinaryRule {
     states: &[("m", Start::Zero), ("s", Start::Hold)],
     hold: 5e-3,
     is_scale_invariant: true,
+    is_filter: false,
     kernel: &DIODE,
     pack: in_order,
 };

@@ -1,7 +1,8 @@
 //! Filters from outside the crate: a WGSL function and a Rust function; the loop, the packing and the counting of flips are ours.
 
-use super::binary::{BinaryRule, Start, in_order, sweep};
+use super::binary::{BinaryRule, Start, in_order};
 use super::knob::KnobSpec;
+use crate::bits;
 use crate::error::{Error, Result};
 use crate::runtime::kernel::{Access, CustomKernel, Kernel, Task};
 use crate::tensor::PANEL;
@@ -81,6 +82,7 @@ impl ElementwiseFilter {
             states: self.states,
             hold: 0.0,
             is_scale_invariant: false,
+            is_filter: false,
             kernel,
             pack: in_order,
         })))
@@ -178,8 +180,10 @@ fn twin<const STATES: usize, const KNOBS: usize>(
     let [_, words, knob, layer] = *task.params::<[u32; 4]>();
     let knobs = task.step().knobs[knob as usize..][..2].as_flattened();
     let knobs: [f32; KNOBS] = std::array::from_fn(|i| knobs[i]);
-    let g = &task.read::<f32>(0)[task.index() * PANEL * PANEL * words as usize..];
-    let (weight, states) = (task.write::<u32>(1), std::array::from_fn(|i| task.write::<f32>(3 + i)));
-    let flips = sweep(g, weight, states, |g, states| update(g, states, knobs));
+    let first = task.index() * PANEL * PANEL * words as usize;
+    let (weight, states): (_, [&mut [f32]; STATES]) =
+        (task.write::<u32>(1), std::array::from_fn(|i| task.write(3 + i)));
+    let g = &task.read::<f32>(0)[first..][..states[0].len()];
+    let flips = bits::current().sweep(0, g, weight, states, |g, states| update(g, states, knobs));
     task.atomic(2)[layer as usize].fetch_add(flips, Ordering::Relaxed);
 }

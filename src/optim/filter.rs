@@ -2,11 +2,8 @@
 
 use super::binary::{BinaryRule, HOLD, Start, in_order, sweep_panel};
 use super::knob::{KnobSpec, Range};
-use crate::bits;
-use crate::runtime::interface::optim::cascade::{Params, cascade, ema};
+use crate::runtime::interface::optim::cascade::{cascade, ema};
 use crate::runtime::kernel::kernel;
-use crate::tensor::PANEL;
-use std::sync::atomic::Ordering;
 
 kernel!(
     /// m += gamma (g - m), h += alpha (m - h), weight = -sign(h).
@@ -34,6 +31,7 @@ pub static CEMA: BinaryRule = BinaryRule {
     states: &[("m", Start::Hold), ("h", Start::Hold)],
     hold: 1e-6,
     is_scale_invariant: true,
+    is_filter: false,
     kernel: &CASCADE,
     pack: in_order,
 };
@@ -46,19 +44,18 @@ pub static EMA: BinaryRule = BinaryRule {
     states: &[("h", Start::Hold)],
     hold: 1e-6,
     is_scale_invariant: true,
+    is_filter: false,
     kernel: &AVERAGE,
     pack: in_order,
 };
 
-/// A task has a panel of 32 rows. The cascade is the one rule with instructions of its own.
 fn cascade_twin(args: cascade::Args<'_>) {
-    let Params { rows, words, knob, layer } = *args.params;
-    let [alpha, gamma, ..] = args.step.knobs[knob as usize];
-    let here = PANEL.min(rows as usize - args.index * PANEL);
-    let pitch = words as usize * PANEL;
-    let task = bits::Cascade { g: &args.g[args.index * PANEL * pitch..][..here * pitch], rows: here, alpha, gamma };
-    let flipped = bits::current().cascade(&task, args.m, args.h, args.weight);
-    args.flips[layer as usize].fetch_add(flipped, Ordering::Relaxed);
+    let [alpha, gamma, ..] = args.step.knobs[args.params.knob as usize];
+    sweep_panel!(args, [m, h], |g, [m, h]| {
+        let m = m + gamma * (g - m);
+        let h = h + alpha * (m - h);
+        ([m, h], h)
+    });
 }
 
 fn ema_twin(args: ema::Args<'_>) {

@@ -113,6 +113,8 @@ pub enum Range {
     NotNegative,
     /// Above 0, or off.
     Limit,
+    /// Above 2: a period in steps.
+    Period,
 }
 
 impl Range {
@@ -124,6 +126,7 @@ impl Range {
             Self::Positive => value > 0.0 && value.is_finite(),
             Self::NotNegative => value >= 0.0 && value.is_finite(),
             Self::Limit => value > 0.0,
+            Self::Period => value > 2.0 && value.is_finite(),
         }
     }
 
@@ -135,6 +138,7 @@ impl Range {
             Self::Positive => "a positive number",
             Self::NotNegative => "0 or a positive number",
             Self::Limit => "a positive number or off",
+            Self::Period => "a number of steps above 2, the shortest period there is",
         }
     }
 }
@@ -165,7 +169,8 @@ impl KnobSpec {
         Self { schedule: "linear", ..self }
     }
 
-    /// The knob as it is set, or the default; checked, and with its schedule. A schedule may end at 0 whatever the range.
+    /// The knob as it is set, or the default; checked, and with its schedule. A schedule may end at 0 whatever the range, but for a
+    /// period, which ends nowhere below 2.
     pub fn resolve(&self, set: Option<&Knob>) -> Result<Knob> {
         let knob = set.cloned().unwrap_or_else(|| self.default.into());
         let wrong = |got: &dyn fmt::Display| Error::setting(self.name, self.range.describe(), got);
@@ -173,7 +178,8 @@ impl KnobSpec {
             return Err(wrong(&knob.value));
         }
         let schedule = knob.schedule.unwrap_or_else(|| self.schedule.parse().expect("defaults are schedules"));
-        if schedule.ends().any(|end| end != 0.0 && !self.range.holds(end)) {
+        let may_end_at = |end: f32| self.range.holds(end) || (end == 0.0 && self.range != Range::Period);
+        if !schedule.ends().all(may_end_at) {
             return Err(wrong(&schedule));
         }
         Ok(Knob::new(knob.value, schedule))

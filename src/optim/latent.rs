@@ -57,6 +57,7 @@ pub static SIGNUM: BinaryRule = BinaryRule {
     states: &[("x", Start::Latent), ("m", Start::Zero)],
     hold: 0.0,
     is_scale_invariant: true,
+    is_filter: false,
     kernel: &SIGN,
     pack: |values, step| {
         let mut knobs = in_order(values, step);
@@ -74,6 +75,7 @@ pub static LATENT_SGD: BinaryRule = BinaryRule {
     states: &[("x", Start::Latent), ("m", Start::Zero)],
     hold: 0.0,
     is_scale_invariant: false,
+    is_filter: false,
     kernel: &SGD,
     pack: in_order,
 };
@@ -94,6 +96,7 @@ pub static LATENT_ADAM: BinaryRule = BinaryRule {
     states: &[("x", Start::Latent), ("m", Start::Zero), ("v", Start::Zero)],
     hold: 0.0,
     is_scale_invariant: false,
+    is_filter: false,
     kernel: &ADAM,
     pack: adam_knobs,
 };
@@ -104,7 +107,8 @@ fn adam_knobs(values: &[f32], step: u64) -> Knobs {
     let t = (step + 1) as f64;
     let (first, second) = (rate / (1.0 - beta1.powf(t)), 1.0 / (1.0 - beta2.powf(t)).sqrt());
     let clip = values[4].min(f32::MAX);
-    [[first, second, 1.0 - beta1, 1.0 - beta2].map(|v| v as f32), [decay as f32, clip, EPSILON, 0.0]]
+    let moments = [first, second, 1.0 - beta1, 1.0 - beta2].map(|v| v as f32);
+    [moments, [decay as f32, clip, EPSILON, 0.0], [0.0; 4], [0.0; 4]]
 }
 
 /// Within +-clip. Unlike `f32::clamp` it has no panic in it, which would keep the loop from becoming vector instructions.

@@ -4,8 +4,8 @@ use crate::error::Result;
 use crate::graph::{Graph, Role, Value};
 use std::fmt;
 
-/// The eight numbers that a rule's kernels get at a step, after their schedules: two vec4 of the step's knobs.
-pub type Knobs = [[f32; 4]; 2];
+/// The numbers that a rule's kernels get at a step, after their schedules: four vec4 of the step's knobs.
+pub type Knobs = [[f32; 4]; 4];
 
 /// Where a parameter's update finds and leaves things.
 #[derive(Clone, Copy, Debug)]
@@ -14,7 +14,7 @@ pub struct Slot {
     pub parameter: Value,
     /// Its gradient.
     pub gradient: Value,
-    /// The first of the two vec4 of the step's knobs that belong to the rule.
+    /// The first of the four vec4 of the step's knobs that belong to the rule.
     pub knob: u32,
     /// Counters of flips by layer, and which one is this parameter's; binary rules only.
     pub flips: Option<(Value, u32)>,

@@ -1,6 +1,6 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
-use super::{adam, bop, diode, filter, latent, sgd};
+use super::{adam, bop, diode, filter, iir, latent, sgd};
 use crate::runtime::Kernel;
 
 /// Every kernel of `shaders/optim/`.
@@ -11,6 +11,7 @@ pub static KERNELS: &[&Kernel] = &[
     &filter::CASCADE,
     &filter::AVERAGE,
     &diode::DIODE,
+    &iir::SECTION,
     &latent::ADAM,
     &latent::SGD,
     &latent::SIGN,

@@ -50,7 +50,7 @@ impl Optimizer for Sgd {
     }
 
     fn knobs(&self, step: u64, total: u64) -> Knobs {
-        [[self.schedule.at(self.rate, step, total), self.momentum, self.decay, 0.0], [0.0; 4]]
+        [[self.schedule.at(self.rate, step, total), self.momentum, self.decay, 0.0], [0.0; 4], [0.0; 4], [0.0; 4]]
     }
 
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {

@@ -5,13 +5,14 @@ use super::binary::BinaryRule;
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::sgd::Sgd;
-use super::{bop, diode, filter, latent};
+use super::{bop, diode, filter, iir, latent};
 use crate::error::{Error, Result};
 
 /// Every rule for binary weights.
-pub static BINARY_RULES: [&BinaryRule; 8] = [
+pub static BINARY_RULES: [&BinaryRule; 9] = [
     &filter::CEMA,
     &filter::EMA,
+    &iir::IIR,
     &bop::BOP,
     &bop::BOP2,
     &diode::RULE,

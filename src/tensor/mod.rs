@@ -5,5 +5,5 @@ mod random;
 mod shape;
 
 pub use bits::{BitMatrix, PANEL, number_at, words_of};
-pub use random::{Stream, shuffled};
+pub use random::{Draws, Stream, shuffled, stream_word};
 pub use shape::{DType, Layout, TensorType};

@@ -43,6 +43,44 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Random numbers of one stream at one step, as kernels draw them: the twin of `shaders/shared/random.wgsl`, equal to it bit for bit. Shaders
+/// have no 64-bit integers, so this is another generator than [`Stream`], which the host draws with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draws {
+    key: [u32; 2],
+}
+
+impl Draws {
+    /// The numbers of a stream ([`stream_word`]) at a step.
+    #[inline]
+    pub const fn new(seed: u32, step: u32, stream: u32) -> Self {
+        let first = mix32(mix32(mix32(seed.wrapping_add(0x9e37_79b9)) ^ step) ^ stream);
+        Self { key: [first, mix32(first.wrapping_add(0x85eb_ca6b))] }
+    }
+
+    /// Number `index`, 32 uniform bits: "lowbias32" with a word of the key before each product, so that no two keys give the same numbers
+    /// in another order.
+    #[inline(always)]
+    pub const fn word(self, index: u32) -> u32 {
+        let x = index ^ self.key[0];
+        let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+        let x = (x ^ (x >> 15) ^ self.key[1]).wrapping_mul(0x846c_a68b);
+        x ^ (x >> 16)
+    }
+}
+
+/// The word that stands for a stream in a kernel's parameters, from its name ("dense1.weight.h"): FNV-1a of 32 bits.
+pub fn stream_word(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// Bijection of 32-bit words with good avalanche (Wellons' hash prospector, "lowbias32").
+const fn mix32(x: u32) -> u32 {
+    let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+    let x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+    x ^ (x >> 16)
+}
+
 /// `0..count` in random order (Fisher and Yates), fixed by the stream.
 pub fn shuffled(count: usize, stream: Stream) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count as u32).collect();
@@ -65,6 +103,30 @@ mod tests {
         assert!((0..100).any(|i| a.word(i) != Stream::new(2, "a").word(i)));
         assert!((0..100).any(|i| a.word(i) != a.named("a").word(i)));
         assert!((0..1000).all(|i| a.below(i, 7) < 7));
+    }
+
+    #[test]
+    fn draws_are_uniform_and_independent() {
+        const COUNT: u32 = 1 << 16;
+        let ones = |f: &dyn Fn(u32) -> u32| -> Vec<f64> {
+            let count = |bit: u32| (0..COUNT).filter(|&i| f(i) >> bit & 1 == 1).count() as f64 / f64::from(COUNT);
+            (0..32).map(count).collect()
+        };
+        // Six standard errors of a share of one half.
+        let fair = |what: &str, shares: Vec<f64>| {
+            let far = shares.iter().enumerate().find(|(_, share)| (*share - 0.5).abs() > 3.0 / f64::from(COUNT).sqrt());
+            assert!(far.is_none(), "{what}: share of ones at bit {far:?}");
+        };
+        let draws = Draws::new(1, 2, 3);
+        fair("numbers", ones(&|i| draws.word(i)));
+        fair("neighbours", ones(&|i| draws.word(i) ^ draws.word(i + 1)));
+        for other in [Draws::new(2, 2, 3), Draws::new(1, 3, 3), Draws::new(1, 2, 4), Draws::new(1, 2, stream_word("w"))]
+        {
+            fair("another key", ones(&|i| draws.word(i) ^ other.word(i)));
+        }
+        let halves = (0..COUNT).map(|i| draws.word(i)).map(|w| f64::from(w & 0xffff) * f64::from(w >> 16));
+        let mean = halves.sum::<f64>() / f64::from(COUNT) / 2_f64.powi(32);
+        assert!((mean - 0.25).abs() < 0.005, "halves of a number are independent: mean of their product {mean}");
     }
 
     #[test]

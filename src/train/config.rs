@@ -1,12 +1,12 @@
 //! One set of names for flags, files and defaults.
 
-use super::optimizer_config::{OptimizerConfig, OptimizerTable, all_knobs};
+use super::optimizer_config::{OptimizerConfig, OptimizerTable};
 use super::rules::Rules;
-use super::session::Loss;
+use super::session::{Loss, Options};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{MODELS, ModelSpec, PixelScale};
-use crate::optim::{BinaryRule, FloatRule, Knob};
+use crate::optim::{BinaryRule, FilterSpec, FloatRule, Knob, Poles};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -76,13 +76,28 @@ pub struct Settings {
     /// Share of the targets spread over all classes, in [0, 1) [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub label_smoothing: Option<f32>,
+    /// Keep every operation by itself instead of fusing neighbours: slower, the same results
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL"))]
+    pub no_fuse: Option<bool>,
+    /// Learn from the run of another network on the same classes, too
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RUN"))]
+    pub teacher: Option<PathBuf>,
+    /// The same with its logits of all training images, as `eval --logits` writes them
+    #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
+    pub teacher_logits: Option<PathBuf>,
+    /// Its share of the loss, in [0, 1] [default: 0.5]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    pub teacher_weight: Option<f32>,
+    /// Softens the teacher and what it is compared with, above 0 [default: 2]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "T"))]
+    pub temperature: Option<f32>,
     /// Samples of a batch [default: 100]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub batch_size: Option<usize>,
     /// Passes over the data [default: 6; on digits 30]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub epochs: Option<u32>,
-    /// Rule of the binary weights: cema, ema, bop, bop2, diode, signum, latent-sgd, latent-adam [default: cema]. A KNOB below is
+    /// Rule of the binary weights: cema, ema, iir, bop, bop2, diode, signum, latent-sgd, latent-adam [default: cema]. A KNOB below is
     /// NUMBER or NUMBER,SCHEDULE; one that the rule does not have is refused
     #[cfg_attr(feature = "cli", arg(long, value_parser = OptimizerConfig::parse))]
     pub optimizer: Option<OptimizerConfig>,
@@ -126,6 +141,30 @@ pub struct Settings {
     /// Latent weights start between 0 and init, with the weight's sign
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub init: Option<Knob>,
+    /// Design of the filter iir: butterworth, bessel, critical (critically damped) [default: critical]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub design: Option<String>,
+    /// Order of the design, 1 to 8 [default: 2]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub order: Option<usize>,
+    /// Cut-off of the design (-3 dB), as a period in steps [default: 1000]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    pub cutoff: Option<Knob>,
+    /// The filter iir by its poles, as in 0.99,0.9+0.1i (a complex pole stands for its conjugate, too)
+    #[cfg_attr(feature = "cli", arg(long, value_name = "POLE,..."))]
+    pub poles: Option<Poles>,
+    /// The filter iir by its coefficients, H = (B0 + B1/z + ...) / (A0 + A1/z + ...): numerator, of the same sum as the denominator
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "B0,B1,...")
+    )]
+    pub b: Option<Vec<f64>>,
+    /// Its denominator
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "A0,A1,...")
+    )]
+    pub a: Option<Vec<f64>>,
     /// Start of a filter's states: zero (the first gradient decides every weight), hold (against the first gradients) [default: zero]
     #[cfg_attr(feature = "cli", arg(long, value_name = "START"))]
     pub start: Option<String>,
@@ -173,7 +212,15 @@ impl Settings {
 
     /// These settings where they are set, else those of `other`.
     pub fn over(self, other: Self) -> Self {
+        // The parts of a filter belong together.
+        let filter = if self.filter().is_some() { self.filter() } else { other.filter() }.unwrap_or_default();
         Self {
+            design: filter.design,
+            order: filter.order,
+            poles: filter.poles,
+            b: filter.b,
+            a: filter.a,
+            cutoff: self.cutoff.or(other.cutoff),
             dataset: self.dataset.or(other.dataset),
             data_dir: self.data_dir.or(other.data_dir),
             limit: self.limit.or(other.limit),
@@ -193,6 +240,11 @@ impl Settings {
             surrogate: self.surrogate.or(other.surrogate),
             loss: self.loss.or(other.loss),
             label_smoothing: self.label_smoothing.or(other.label_smoothing),
+            no_fuse: self.no_fuse.or(other.no_fuse),
+            teacher: self.teacher.or(other.teacher),
+            teacher_logits: self.teacher_logits.or(other.teacher_logits),
+            teacher_weight: self.teacher_weight.or(other.teacher_weight),
+            temperature: self.temperature.or(other.temperature),
             batch_size: self.batch_size.or(other.batch_size),
             epochs: self.epochs.or(other.epochs),
             optimizer: self.optimizer.or(other.optimizer),
@@ -237,15 +289,23 @@ impl Settings {
             ("weight-decay", &self.weight_decay),
             ("clip", &self.clip),
             ("init", &self.init),
+            ("cutoff", &self.cutoff),
         ];
         all.into_iter().filter_map(|(name, knob)| Some((name, knob.as_ref()?)))
     }
 
+    /// The filter that is set beside the optimizer's table.
+    fn filter(&self) -> Option<FilterSpec> {
+        let Self { design, order, poles, b, a, .. } = self.clone();
+        let filter = FilterSpec { design, order, poles, b, a };
+        (filter != FilterSpec::default()).then_some(filter)
+    }
+
     /// The rule with all of its knobs: those beside the table win over those in it.
     fn optimizer_table(&self) -> Result<OptimizerTable> {
-        let OptimizerTable { name, mut knobs, mut rules } = match &self.optimizer {
-            None => OptimizerTable::default(),
-            Some(OptimizerConfig::Name(name)) => OptimizerTable { name: name.clone(), ..OptimizerTable::default() },
+        let OptimizerTable { name, mut knobs, filter, mut rules } = match &self.optimizer {
+            None => OptimizerTable::named("cema"),
+            Some(OptimizerConfig::Name(name)) => OptimizerTable::named(name),
             Some(OptimizerConfig::Table(table)) => table.clone(),
         };
         if let Some(texts) = &self.rule {
@@ -253,6 +313,7 @@ impl Settings {
         }
         Rules::check_count(rules.len())?;
         let rule = BinaryRule::named(&name)?;
+        let filter = self.filter().or(filter).or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
         knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
         match self.start.as_deref() {
             None => {}
@@ -264,9 +325,10 @@ impl Settings {
             let default = rule.knobs.iter().find(|spec| spec.name == "alpha").map_or(0.0, |spec| spec.default);
             knobs.entry("alpha".into()).or_insert(default.into()).schedule = Some(schedule.parse()?);
         }
-        let knobs = all_knobs(&rule.make(&knobs)?);
         let rules = rules.into_iter().map(|rule| rule.resolved(self.start.as_deref())).collect::<Result<_>>()?;
-        Ok(OptimizerTable { name, knobs, rules })
+        let table = OptimizerTable { name, knobs, filter, rules };
+        let knobs = table.make()?.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
+        Ok(OptimizerTable { knobs, ..table })
     }
 
     /// For a start from given weights: where nothing is said about the start of a filter it holds them, since states that start at 0
@@ -318,6 +380,11 @@ impl Settings {
             float: self.float.unwrap_or(false),
             loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
             label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            no_fuse: self.no_fuse.unwrap_or(false),
+            teacher: self.teacher,
+            teacher_logits: self.teacher_logits,
+            teacher_weight: self.teacher_weight.unwrap_or(0.5),
+            temperature: self.temperature.unwrap_or(2.0),
             batch_size: self.batch_size.unwrap_or(100),
             epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
             optimizer,
@@ -356,6 +423,18 @@ pub struct TrainConfig {
     pub loss: String,
     /// Share of the targets spread over all classes.
     pub label_smoothing: f32,
+    /// Whether every operation stays by itself.
+    pub no_fuse: bool,
+    /// A run to learn from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<PathBuf>,
+    /// Its logits instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_logits: Option<PathBuf>,
+    /// Its share of the loss.
+    pub teacher_weight: f32,
+    /// Temperature of its softmax.
+    pub temperature: f32,
     /// Samples of a batch.
     pub batch_size: usize,
     /// Passes over the data.
@@ -396,6 +475,12 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::setting("label-smoothing", "a share in [0, 1)", self.label_smoothing));
         }
+        if !(0.0..=1.0).contains(&self.teacher_weight) {
+            return Err(Error::setting("teacher-weight", "a share in [0, 1]", self.teacher_weight));
+        }
+        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
+            return Err(Error::setting("temperature", "a number above 0", self.temperature));
+        }
         self.data.check()?;
         self.loss()?;
         self.rules()?;
@@ -431,9 +516,15 @@ impl TrainConfig {
         }
     }
 
+    /// How the model is compiled; without a teacher.
+    pub fn options(&self) -> Result<Options> {
+        let (batch, seed, fuse, diagnostics) = (self.batch_size, self.seed, !self.no_fuse, self.diagnostics > 0);
+        Ok(Options { batch, seed, fuse, diagnostics, ..Options::new(self.loss()?) })
+    }
+
     /// The rules.
     pub fn rules(&self) -> Result<Rules> {
-        let binary = Box::new(BinaryRule::named(&self.optimizer.name)?.make(&self.optimizer.knobs)?);
+        let binary = Box::new(self.optimizer.make()?);
         let float = (FloatRule::named(&self.float_optimizer)?.make)(self.float_rate, self.float_schedule.parse()?)?;
         let layers = self.optimizer.rules.iter().map(|rule| rule.make()).collect::<Result<_>>()?;
         Ok(Rules { binary, float, layers })

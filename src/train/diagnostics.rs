@@ -2,13 +2,12 @@
 
 use super::metrics::Counters;
 use crate::error::Result;
-use crate::graph::{Graph, Init, Plan, Value};
+use crate::graph::{Graph, Init, Node, Plan, Value};
 use crate::nn::owner;
-use crate::ops::{ConstantChannels, Magnitudes, SampleFlips};
+use crate::ops::{ConstantChannels, Magnitudes, SampleFlips, Sign, SignBackward, Surrogate};
 use crate::runtime::BufferId;
 use crate::tensor::{DType, TensorType};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A weight oscillates where it flips back at most so many steps after it flipped.
@@ -97,7 +96,7 @@ fn push(
     states: &[Value],
 ) -> Result<()> {
     match behind {
-        Some(node) => graph.push_behind(node, Arc::new(op), &[x], states),
+        Some(node) => graph.push_behind(node, Arc::new(op), &[x], states).map(drop),
         None => graph.push(Arc::new(op), &[x], states).map(drop),
     }
 }
@@ -155,31 +154,36 @@ impl Diagnostics {
         Ok(())
     }
 
-    /// Adds the nodes that measure signs of activations, right behind those that make them and their gradients.
+    /// Adds the nodes that measure signs of activations, right behind those that make them and their gradients. A layer's are those that
+    /// it reads, whichever layer's scope they are made in.
     pub(super) fn signs(&mut self, graph: &mut Graph) -> Result<()> {
-        let nodes: Vec<(usize, &'static str, String)> =
-            graph.nodes().iter().enumerate().map(|(i, node)| (i, node.op.name(), node.scope.clone())).collect();
-        let trained: BTreeSet<&str> =
-            nodes.iter().filter(|(_, op, _)| *op == "sign_backward").map(|(.., scope)| scope.as_str()).collect();
-        // From the end, so that the places of those before stay what they are: a layer's backward comes first.
-        for (i, op, layer) in nodes.iter().rev().filter(|(.., scope)| trained.contains(scope.as_str())) {
-            let node = graph.nodes()[*i].clone();
-            match *op {
-                "sign_backward" => {
-                    let mut probe =
-                        |name: &str, x: Value| Probe::new(graph, format!("diagnostics.{layer}.{name}"), x, Some(*i));
-                    let gradients = [probe("above", node.inputs[1])?, probe("below", node.outputs[0])?];
-                    let channels = graph.ty(node.outputs[0]).columns();
-                    let constant = Counters::new(1);
-                    self.signs.push(Signs { layer: layer.clone(), channels, gradients, constant });
+        let mut all: Vec<(usize, usize, String)> =
+            graph.nodes().iter().enumerate().filter_map(|(i, node)| sign_of(graph, i, node)).collect();
+        // From the end of the backward pass, so that the places of what comes before stay what they are.
+        all.sort_by_key(|(_, back, _)| std::cmp::Reverse(*back));
+        for (forward, back, layer) in &all {
+            let name = |part: &str| format!("diagnostics.{layer}.{part}");
+            let (node, signs) = (graph.nodes()[*back].clone(), graph.nodes()[*forward].outputs[0]);
+            let dy = node.inputs[1];
+            let (dx, behind) = match node.op.name() {
+                "sign_backward" => (node.outputs[0], *back),
+                // Fused with batch norm's it never stores what passes the mask.
+                _ => {
+                    let clip = SignBackward(Sign { surrogate: Surrogate::named("clip")? });
+                    (graph.push_behind(*back, Arc::new(clip), &[node.inputs[5], dy], &[])?[0], back + 1)
                 }
-                "sign" => {
-                    let ty = TensorType::plain(DType::U32, &[1]);
-                    let constant = graph.state(&format!("diagnostics.{layer}.constant"), ty, Init::Words(0));
-                    push(graph, Some(*i), ConstantChannels, node.outputs[0], &[constant])?;
-                }
-                _ => {}
-            }
+            };
+            let below = Probe::new(graph, name("below"), dx, Some(behind))?;
+            let above = Probe::new(graph, name("above"), dy, Some(*back))?;
+            let (channels, constant) = (graph.ty(signs).columns(), Counters::new(1));
+            self.signs.push(Signs { layer: layer.clone(), channels, gradients: [above, below], constant });
+        }
+        all.sort_by_key(|(forward, ..)| std::cmp::Reverse(*forward));
+        for (forward, _, layer) in &all {
+            let ty = TensorType::plain(DType::U32, &[1]);
+            let constant = graph.state(&format!("diagnostics.{layer}.constant"), ty, Init::Words(0));
+            let signs = graph.nodes()[*forward].outputs[0];
+            push(graph, Some(*forward), ConstantChannels, signs, &[constant])?;
         }
         self.signs.reverse();
         self.flips = Some(Counters::new(self.weights.len().max(1)));
@@ -244,6 +248,19 @@ impl Diagnostics {
         }
         layers
     }
+}
+
+/// Where node `i` makes signs that are trained through: `i`, the node of their gradient, and the layer that reads them.
+fn sign_of(graph: &Graph, i: usize, node: &Node) -> Option<(usize, usize, String)> {
+    let [signs, ref kept @ ..] = node.outputs[..] else { return None };
+    let is_back: fn(&Node, &Node, &[Value]) -> bool = match node.op.name() {
+        "sign" => |back, node, _| back.op.name() == "sign_backward" && back.scope == node.scope,
+        "norm_sign" => |back, _, kept| back.op.name() == "norm_sign_backward" && kept.contains(&back.inputs[5]),
+        _ => return None,
+    };
+    let back = graph.nodes().iter().position(|back| is_back(back, node, kept))?;
+    let reader = *graph.consumers(signs).first()?;
+    Some((i, back, graph.nodes()[reader].scope.clone()))
 }
 
 /// Shares of sizes relative to the power of two at or below `rms`.

@@ -9,6 +9,7 @@ mod rules;
 mod run;
 mod session;
 mod sweep;
+mod teacher;
 mod tensorboard;
 mod trainer;
 
@@ -19,6 +20,7 @@ pub use metrics::Interval;
 pub use optimizer_config::{LayerRule, OptimizerConfig, OptimizerTable};
 pub use rules::{Pattern, Rules};
 pub use run::Run;
-pub use session::{Evaluation, Loss, Measurement, ReadBack, Session};
+pub use session::{Evaluation, Loss, Measurement, Options, ReadBack, Session};
 pub use sweep::{Axis, Cell, Place, Sweep};
+pub use teacher::{Source, Teacher, write_logits};
 pub use trainer::{Outcome, Trainer};

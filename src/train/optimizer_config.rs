@@ -2,7 +2,7 @@
 
 use super::rules::Pattern;
 use crate::error::{Error, Result};
-use crate::optim::{BinaryOptimizer, BinaryRule, Knob, Optimizer};
+use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob, Optimizer};
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -18,7 +18,8 @@ pub enum OptimizerConfig {
     Table(OptimizerTable),
 }
 
-/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... }, rules = [...] }`; what is left out takes its default.
+/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... }, rules = [...] }`, for `iir` with `filter = { design = "bessel", order = 4 }`;
+/// what is left out takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptimizerTable {
@@ -28,6 +29,9 @@ pub struct OptimizerTable {
     /// Its knobs.
     #[serde(default)]
     pub knobs: BTreeMap<String, Knob>,
+    /// Its filter, where it is made of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterSpec>,
     /// Other rules for some layers; the first whose pattern matches wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<LayerRule>,
@@ -35,7 +39,7 @@ pub struct OptimizerTable {
 
 impl Default for OptimizerTable {
     fn default() -> Self {
-        Self { name: usual_rule(), knobs: BTreeMap::new(), rules: Vec::new() }
+        Self::named(&usual_rule())
     }
 }
 
@@ -54,6 +58,29 @@ pub struct LayerRule {
     /// Its knobs.
     #[serde(default)]
     pub knobs: BTreeMap<String, Knob>,
+    /// Its filter, where it is made of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<FilterSpec>,
+}
+
+impl OptimizerTable {
+    /// The rule of that name, at its defaults.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None, rules: Vec::new() }
+    }
+
+    /// The rule.
+    pub fn make(&self) -> Result<BinaryOptimizer> {
+        made(&self.name, &self.knobs, self.filter.as_ref())
+    }
+}
+
+fn made(name: &str, knobs: &BTreeMap<String, Knob>, filter: Option<&FilterSpec>) -> Result<BinaryOptimizer> {
+    let made = BinaryRule::named(name)?.make(knobs)?;
+    match filter {
+        Some(filter) => made.with_filter(filter),
+        None => Ok(made),
+    }
 }
 
 impl LayerRule {
@@ -65,13 +92,15 @@ impl LayerRule {
             Some("zero") => drop(self.knobs.remove("hold")),
             _ => {}
         }
-        self.knobs = all_knobs(&rule.make(&self.knobs).map_err(|error| self.place(error))?);
+        self.filter = self.filter.take().or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
+        let made = made(&self.name, &self.knobs, self.filter.as_ref()).map_err(|error| self.place(error))?;
+        self.knobs = made.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
         Ok(self)
     }
 
     /// The rule and the pattern of its layers.
     pub(super) fn make(&self) -> Result<(Pattern, Box<dyn Optimizer>)> {
-        let rule = BinaryRule::named(&self.name)?.make(&self.knobs)?;
+        let rule = made(&self.name, &self.knobs, self.filter.as_ref())?;
         Ok((Pattern::new(&self.layers), Box::new(rule)))
     }
 
@@ -84,11 +113,6 @@ impl LayerRule {
             other => other,
         }
     }
-}
-
-/// Every knob of a rule by name, as a resolved table has them.
-pub(super) fn all_knobs(rule: &BinaryOptimizer) -> BTreeMap<String, Knob> {
-    rule.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect()
 }
 
 impl FromStr for LayerRule {
@@ -111,7 +135,7 @@ impl FromStr for LayerRule {
         }
         let knob = |(knob, value): (&str, String)| Ok((knob.to_string(), value.parse()?));
         let knobs = texts.into_iter().map(knob).collect::<Result<_>>()?;
-        Ok(Self { layers: layers.trim().to_string(), name: name.to_string(), knobs })
+        Ok(Self { layers: layers.trim().to_string(), name: name.to_string(), knobs, filter: None })
     }
 }
 

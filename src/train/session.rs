@@ -3,14 +3,16 @@
 use super::diagnostics::{Diagnostics, LayerDiagnostics, follow};
 use super::metrics::{Counters, Interval};
 use super::rules::Rules;
+use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, plan};
+use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, fuse, plan};
 use crate::nn::{Mode, Model, Tensor, Weights, owner};
-use crate::ops::{MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
+use crate::ops::{Distillation, FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::Slot;
 use crate::runtime::{BufferId, Download, Engine, StepParams};
-use crate::tensor::{DType, TensorType};
+use crate::tensor::{DType, TensorType, number_at};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What is minimised.
@@ -22,8 +24,45 @@ pub enum Loss {
     SquaredHinge,
 }
 
+/// How a model is compiled.
+#[derive(Debug)]
+pub struct Options {
+    /// What is minimised.
+    pub loss: Loss,
+    /// Samples of a batch.
+    pub batch: usize,
+    /// Of weights and of random numbers.
+    pub seed: u64,
+    /// Whether fusions apply; what comes out is the same.
+    pub fuse: bool,
+    /// A teacher beside the labels; the loss is cross-entropy then.
+    pub teacher: Option<Teacher>,
+    /// Whether the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
+    pub keep_gradients: bool,
+    /// Whether there is a recording more, [`Session::diagnose`].
+    pub diagnostics: bool,
+}
+
+impl Options {
+    /// Batches of 100, seed 1, fused, no teacher, nothing beside training and evaluation.
+    pub fn new(loss: Loss) -> Self {
+        Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false, diagnostics: false }
+    }
+
+    fn fusions(&self) -> &'static [Fusion] {
+        if self.fuse { FUSIONS } else { &[] }
+    }
+}
+
 /// Steps whose losses the device keeps before they are read back.
 const RING: usize = 64;
+
+/// Before the names of a teacher's tensors.
+const TEACHER: &str = "teacher.";
+/// The input with a teacher's logits from a file.
+const TEACHER_LOGITS: &str = "teacher.logits";
+/// The output of an evaluation.
+const LOGITS: &str = "eval.logits";
 
 /// A model on a device.
 pub struct Session {
@@ -38,17 +77,12 @@ pub struct Session {
     eval_counters: Counters,
     /// Steps and samples since the last read-back.
     pending: (u64, u64),
+    /// A teacher's logits of all training images, and those of a batch as they are uploaded.
+    taught: Option<(Vec<f32>, Vec<u32>)>,
+    fused: BTreeMap<&'static str, usize>,
     /// What is measured, where the session was made for it, and steps since the last measurement.
     diagnostics: Option<Diagnostics>,
     unmeasured: u64,
-}
-
-/// What a session is compiled with beyond training and evaluation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extra {
-    Nothing,
-    Gradients,
-    Diagnostics,
 }
 
 /// Result of an evaluation.
@@ -79,11 +113,26 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let compiled = compile(model, loss, rules.as_ref(), batch, Extra::Nothing)?;
-        Self::load(model, compiled, rules, batch, seed, engine).await
+        Self::with(model, rules, Options { batch, seed, ..Options::new(loss) }, engine).await
     }
 
-    /// The same for tests and diagnostics: the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
+    /// The same with every option.
+    pub async fn with(model: &Model, rules: Option<Rules>, options: Options, engine: Box<dyn Engine>) -> Result<Self> {
+        let compiled = compile(model, rules.as_ref(), &options)?;
+        let mut session = Self::load(model, compiled, rules, options.batch, options.seed, engine).await?;
+        match options.teacher.map(|teacher| teacher.source) {
+            None => {}
+            Some(Source::Network { weights, .. }) => {
+                for (name, tensor) in &weights.tensors {
+                    session.set_tensor(&format!("{TEACHER}{name}"), tensor)?;
+                }
+            }
+            Some(Source::Logits(logits)) => session.taught = Some((logits, Vec::new())),
+        }
+        Ok(session)
+    }
+
+    /// [`Session::new`] for tests and diagnostics: the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
     pub async fn with_gradients(
         model: &Model,
         loss: Loss,
@@ -92,26 +141,13 @@ impl Session {
         seed: u64,
         engine: Box<dyn Engine>,
     ) -> Result<Self> {
-        let compiled = compile(model, loss, Some(&rules), batch, Extra::Gradients)?;
-        Self::load(model, compiled, Some(rules), batch, seed, engine).await
-    }
-
-    /// The same with a recording more, [`Session::diagnose`].
-    pub async fn with_diagnostics(
-        model: &Model,
-        loss: Loss,
-        rules: Rules,
-        batch: usize,
-        seed: u64,
-        engine: Box<dyn Engine>,
-    ) -> Result<Self> {
-        let compiled = compile(model, loss, Some(&rules), batch, Extra::Diagnostics)?;
-        Self::load(model, compiled, Some(rules), batch, seed, engine).await
+        let options = Options { batch, seed, keep_gradients: true, ..Options::new(loss) };
+        Self::with(model, Some(rules), options, engine).await
     }
 
     async fn load(
         model: &Model,
-        Compiled { plan, binary, diagnostics }: Compiled,
+        Compiled { plan, binary, fused, diagnostics }: Compiled,
         rules: Option<Rules>,
         batch: usize,
         seed: u64,
@@ -138,6 +174,8 @@ impl Session {
             train_counters,
             eval_counters,
             pending: (0, 0),
+            taught: None,
+            fused,
             diagnostics,
             unmeasured: 0,
         })
@@ -145,7 +183,12 @@ impl Session {
 
     /// Bytes of tensor memory that training would take, without a device.
     pub fn bytes_of(model: &Model, loss: Loss, rules: &Rules, batch: usize) -> Result<u64> {
-        Ok(compile(model, loss, Some(rules), batch, Extra::Nothing)?.plan.program.bytes())
+        Ok(compile(model, Some(rules), &Options { batch, ..Options::new(loss) })?.plan.program.bytes())
+    }
+
+    /// Fusions that fired in the training step, and how often.
+    pub fn fusions(&self) -> &BTreeMap<&'static str, usize> {
+        &self.fused
     }
 
     /// Bytes of tensor memory, known before the first step.
@@ -232,7 +275,12 @@ impl Session {
         };
         rules.knobs(&mut values, step, total);
         let recording = self.plan.recording(recording).expect("compiled with rules");
-        let inputs = self.inputs(batch);
+        let mut inputs = self.inputs(batch).to_vec();
+        if let Some((logits, panels)) = &mut self.taught {
+            let classes = self.plan.named["eval.correct"].1.ty.elements();
+            to_panels(logits, classes, &batch.samples, self.batch, panels);
+            inputs.push((self.plan.id(TEACHER_LOGITS), panels));
+        }
         self.engine.play(recording, &inputs, &values).await?;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
@@ -303,6 +351,25 @@ impl Session {
         }
         evaluation.loss /= evaluation.samples.iter().sum::<u64>().max(1) as f64;
         Ok(evaluation)
+    }
+
+    /// The model's outputs `[samples, classes]` for batches in order, with running statistics.
+    pub async fn logits(&mut self, mut batches: crate::data::Batches) -> Result<Vec<f32>> {
+        let recording = self.plan.recording("eval").expect("always compiled");
+        let classes = self.plan.named["eval.correct"].1.ty.elements();
+        let mut all = Vec::new();
+        while let Some(batch) = batches.next().transpose()? {
+            self.check(&batch)?;
+            let values = StepParams { seed: self.seed as u32, valid_rows: batch.valid, ..StepParams::default() };
+            let inputs = self.inputs(&batch);
+            self.engine.play(recording, &inputs, &values).await?;
+            let words = self.engine.download(&[self.plan.id(LOGITS)])?.await?;
+            for row in 0..batch.valid as usize {
+                all.extend((0..classes).map(|class| f32::from_bits(words[0][number_at(self.batch, row, class)])));
+            }
+            batches.give_back(batch);
+        }
+        Ok(all)
     }
 
     /// Samples of a batch.
@@ -379,50 +446,56 @@ pub struct Measurement {
     download: Download,
 }
 
-/// Graphs of the model, planned together.
+/// Binary parameters with their sizes.
+type Binary = Vec<(String, u64)>;
+/// Fusions that fired in the training graph, by name.
+type Fired = BTreeMap<&'static str, usize>;
+
+/// What a model is compiled to.
 struct Compiled {
     plan: Plan,
-    /// Binary parameters with their sizes.
-    binary: Vec<(String, u64)>,
+    binary: Binary,
+    fused: Fired,
     diagnostics: Option<Diagnostics>,
 }
 
-fn compile(model: &Model, loss: Loss, rules: Option<&Rules>, batch: usize, extra: Extra) -> Result<Compiled> {
+/// Graphs of the model, planned together.
+fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Compiled> {
+    let &Options { loss, batch, .. } = options;
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
     let mut eval = Graph::new();
-    loss_of(&mut eval, model, loss, Mode::Eval, batch)?;
+    loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
+    fuse(&mut eval, options.fusions());
     let Some(rules) = rules else {
-        return Ok(Compiled { plan: plan(&[("eval", &eval)]), binary: Vec::new(), diagnostics: None });
+        let plan = plan(&[("eval", &eval)]);
+        return Ok(Compiled { plan, binary: Vec::new(), fused: BTreeMap::new(), diagnostics: None });
     };
-    let (train, binary) = training(model, loss, rules, batch, extra, None)?;
-    if extra != Extra::Diagnostics {
-        return Ok(Compiled { plan: plan(&[("train", &train), ("eval", &eval)]), binary, diagnostics: None });
-    }
-    let mut diagnostics = Diagnostics::default();
-    let (mut diagnose, _) = training(model, loss, rules, batch, extra, Some(&mut diagnostics))?;
-    diagnostics.signs(&mut diagnose)?;
-    let plan = plan(&[("train", &train), ("diagnose", &diagnose), ("eval", &eval)]);
-    Ok(Compiled { plan, binary, diagnostics: Some(diagnostics) })
+    let (train, binary, fused) = training(model, rules, options, None)?;
+    let mut diagnostics = options.diagnostics.then(Diagnostics::default);
+    let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
+    let mut graphs = vec![("train", &train), ("eval", &eval)];
+    graphs.extend(measured.iter().map(|(graph, ..)| ("diagnose", graph)));
+    Ok(Compiled { plan: plan(&graphs), binary, fused, diagnostics })
 }
 
-/// A training step, and the binary parameters with their sizes.
+/// A training step, with what `measured` looks at.
 fn training(
     model: &Model,
-    loss: Loss,
     rules: &Rules,
-    batch: usize,
-    extra: Extra,
+    options: &Options,
     mut measured: Option<&mut Diagnostics>,
-) -> Result<(Graph, Vec<(String, u64)>)> {
+) -> Result<(Graph, Binary, Fired)> {
+    let &Options { loss, batch, keep_gradients, ref teacher, .. } = options;
     let mut train = Graph::new();
-    let rows = loss_of(&mut train, model, loss, Mode::Train, batch)?;
+    let rows = loss_of(&mut train, model, loss, teacher.as_ref(), Mode::Train, batch)?;
+    let fused = fuse(&mut train, options.fusions());
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
     let layers: Vec<_> = trained.iter().map(|(value, role)| (owner(&train.info(*value).name), *role)).collect();
     rules.check(&layers)?;
-    let binary: Vec<(String, u64)> = trained
+    let binary: Binary = trained
         .iter()
         .filter(|(_, role)| *role == Role::Binary)
         .map(|(value, _)| (train.info(*value).name.clone(), train.ty(*value).elements() as u64))
@@ -435,7 +508,7 @@ fn training(
             return Err(Error::shape(format!("parameter `{name}`"), "a path to the loss", "none"));
         };
         train.enter(owner(&name));
-        if extra == Extra::Gradients {
+        if keep_gradients {
             train.keep(gradient, &format!("{name}.grad"));
         }
         let (rule, knob) = rules.of(owner(&name), role);
@@ -443,7 +516,7 @@ fn training(
             rule.update(&mut train, Slot { parameter, gradient, knob, flips: None })?;
             continue;
         }
-        if extra == Extra::Diagnostics {
+        if options.diagnostics {
             follow(&mut train, parameter, measured.is_some())?;
         }
         if let Some(measured) = &mut measured {
@@ -455,12 +528,23 @@ fn training(
         }
         layer += 1;
     }
-    Ok((train, binary))
+    if let Some(measured) = measured {
+        measured.signs(&mut train)?;
+    }
+    Ok((train, binary, fused))
 }
 
 /// Model, loss and its mean; gives the losses by row.
-fn loss_of(graph: &mut Graph, model: &Model, loss: Loss, mode: Mode, batch: usize) -> Result<Value> {
+fn loss_of(
+    graph: &mut Graph,
+    model: &Model,
+    loss: Loss,
+    teacher: Option<&Teacher>,
+    mode: Mode,
+    batch: usize,
+) -> Result<Value> {
     let logits = model.build(graph, mode, batch)?;
+    let taught = teacher.map(|teacher| teacher_logits(graph, teacher, logits, batch)).transpose()?;
     graph.enter("loss");
     let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
     let prefix = if mode == Mode::Train { "metrics" } else { "eval" };
@@ -468,12 +552,30 @@ fn loss_of(graph: &mut Graph, model: &Model, loss: Loss, mode: Mode, batch: usiz
     let correct = graph.state(&format!("{prefix}.correct"), word(model.outputs()), Init::Words(0));
     let ring = graph.state(&format!("{prefix}.loss"), TensorType::plain(DType::F32, &[RING]), Init::Fill(0.0));
     let failed = graph.state(&format!("{prefix}.failed"), word(1), Init::Words(u32::MAX));
-    let rows = match loss {
-        Loss::CrossEntropy(smoothing) => {
+    let rows = match (loss, taught.zip(teacher)) {
+        (Loss::CrossEntropy(smoothing), Some((taught, &Teacher { weight, temperature, .. }))) => {
+            let op = Distillation { smoothing, weight, temperature };
+            graph.push1(op, &[logits, labels, taught], &[correct])?
+        }
+        (Loss::SquaredHinge, Some(_)) => {
+            return Err(Error::setting("loss", "cross-entropy, with a teacher", "squared-hinge"));
+        }
+        (Loss::CrossEntropy(smoothing), None) => {
             graph.push1(SoftmaxCrossEntropy { smoothing }, &[logits, labels], &[correct])?
         }
-        Loss::SquaredHinge => graph.push1(SquaredHinge, &[logits, labels], &[correct])?,
+        (Loss::SquaredHinge, None) => graph.push1(SquaredHinge, &[logits, labels], &[correct])?,
     };
     graph.push(Arc::new(MeanLoss), &[rows], &[ring, failed])?;
+    if mode == Mode::Eval {
+        graph.keep(logits, LOGITS);
+    }
     Ok(rows)
+}
+
+/// The teacher's logits, of the student's type.
+fn teacher_logits(graph: &mut Graph, teacher: &Teacher, logits: Value, batch: usize) -> Result<Value> {
+    match &teacher.source {
+        Source::Network { model, .. } => model.build_frozen(graph, batch, TEACHER),
+        Source::Logits(_) => Ok(graph.input(TEACHER_LOGITS, graph.ty(logits).clone())),
+    }
 }

@@ -5,7 +5,8 @@ use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
 use super::rules::Rules;
 use super::run::Run;
-use super::session::{Evaluation, Measurement, ReadBack, Session};
+use super::session::{Evaluation, Measurement, Options, ReadBack, Session};
+use super::teacher::Teacher;
 use crate::data::{Data, Dataset, Loader};
 use crate::error::{Error, Result};
 use crate::nn::{Model, Weights, owner};
@@ -85,11 +86,9 @@ impl Trainer {
             ));
         }
         let device = engine.device().clone();
-        let (loss, batch, seed) = (config.loss()?, config.batch_size, config.seed);
-        let session = match config.diagnostics {
-            0 => Session::new(&model, loss, Some(rules), batch, seed, engine).await?,
-            _ => Session::with_diagnostics(&model, loss, rules, batch, seed, engine).await?,
-        };
+        let teacher = Teacher::of(&config, &data)?;
+        let options = Options { teacher, ..config.options()? };
+        let session = Session::with(&model, Some(rules), options, engine).await?;
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default(), has_trained: false })

@@ -47,7 +47,7 @@ impl Update {
     /// One step, by the rule's schedules.
     pub fn step(&mut self, gradient: &[u32], step: u64, total: u64) {
         let mut values = StepParams { step: step as u32, valid_rows: 1, ..StepParams::default() };
-        values.knobs[KNOB..][..2].copy_from_slice(&self.rule.knobs(step, total));
+        values.knobs[KNOB..][..4].copy_from_slice(&self.rule.knobs(step, total));
         block_on(self.engine.play(0, &[(self.plan.id("g"), gradient)], &values)).unwrap();
     }
 

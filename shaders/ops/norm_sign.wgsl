@@ -1,0 +1,147 @@
+// norm_sign: batch norm and the sign behind it in one pass over y, with the clip surrogate: z = (y - mean) * rstd * scale + bias is never stored.
+// y = sign(z) as bits, and the mask |z| <= 1. Its backward takes dy where the mask is set for the dz of batch_norm (see there).
+// import: index, bits, step, reduce
+// pieces: dx
+
+struct Params {
+    rows: u32,     // of x: samples times pixels
+    columns: u32,  // channels
+    integer: u32,  // 1: x holds the i32 of a product of bits, 0: f32
+    epsilon: f32,
+    momentum: f32, // as in batch_norm; not read here
+    pixels: u32,   // rows of a sample
+    block: u32,    // rows of a block of partial sums
+    blocks: u32,
+}
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;             // i32 or f32, [columns/32][rows][32]
+@group(0) @binding(1) var<storage, read> center: array<f32>;        // mean, [columns]
+@group(0) @binding(2) var<storage, read> spread: array<f32>;        // variance, [columns]
+@group(0) @binding(3) var<storage, read> scale: array<f32>;         // [columns]
+@group(0) @binding(4) var<storage, read> bias: array<f32>;          // [columns]
+@group(0) @binding(5) var<storage, read_write> y: array<u32>;       // bits, panels [rows/32][words][32]
+@group(0) @binding(6) var<storage, read_write> mask: array<u32>;    // as y
+@group(0) @binding(7) var<storage, read> kept: array<u32>;          // mask, where it is read
+@group(0) @binding(8) var<storage, read> dy: array<f32>;            // [columns/32][rows][32]
+@group(0) @binding(9) var<storage, read_write> partial: array<f32>; // [columns/32][blocks][2][32]: sums of dz and dz * n
+@group(0) @binding(10) var<storage, read> parts: array<f32>;        // the same, where it is read
+@group(0) @binding(11) var<storage, read_write> dscale: array<f32>; // [columns]
+@group(0) @binding(12) var<storage, read_write> dbias: array<f32>;  // [columns]
+@group(0) @binding(13) var<storage, read_write> sums: array<f32>;   // [columns/32][2][32]: means of dz and dz * n over the samples
+@group(0) @binding(14) var<storage, read> means: array<f32>;        // the same, where it is read
+@group(0) @binding(15) var<storage, read_write> dx: array<f32>;     // [columns/32][rows][32]
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+const COVER_norm_sign: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
+const COVER_norm_sign_backward: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
+const COVER_norm_sign_gradients: vec3<u32> = vec3<u32>(32u, 1u, 1u);
+const COVER_norm_sign_sums: vec3<u32> = vec3<u32>(1u, 1u, 1u);
+
+fn load(i: u32) -> f32 {
+    return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
+}
+
+// An invocation has one word: 32 channels of one row. Rows beyond the batch are 0.
+@compute @workgroup_size(THREADS)
+fn norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&y)) {
+        return;
+    }
+    let words = (params.columns + 31u) / 32u;
+    let word = (i >> 5u) % words;
+    let row = (i >> 5u) / words * 32u + (i & 31u);
+    var bits = 0u;
+    var passes = 0u;
+    if (row < params.rows) {
+        let first = (word * params.rows + row) * 32u;
+        for (var lane = 0u; lane < 32u; lane++) {
+            let channel = min(word * 32u + lane, params.columns - 1u);
+            let rstd = 1.0 / sqrt(spread[channel] + params.epsilon);
+            let z = (load(first + lane) - center[channel]) * rstd * scale[channel] + bias[channel];
+            bits |= select(0u, 1u << lane, z >= 0.0);
+            passes |= select(0u, 1u << lane, abs(z) <= 1.0);
+        }
+        let tail = tail_mask(params.columns, word * 32u);
+        bits &= tail;
+        passes &= tail;
+    }
+    y[i] = bits;
+    mask[i] = passes;
+}
+
+// dz of one element: dy where the mask is set.
+fn masked(panel: u32, row: u32, lane: u32) -> f32 {
+    let words = (params.columns + 31u) / 32u;
+    let passes = kept[word_index(words, row, panel)] >> lane;
+    return select(0.0, dy[(panel * params.rows + row) * 32u + lane], (passes & 1u) == 1u);
+}
+
+// A workgroup has one block of one panel.
+@compute @workgroup_size(LANES, STRIPES)
+fn norm_sign_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let end = min(step.valid_rows * params.pixels, (group.y + 1u) * params.block);
+    let begin = group.y * params.block;
+    let count = loop_bound(end - min(end, begin), arrayLength(&x));
+    let c = min(group.x * 32u + local.x, params.columns - 1u);
+    let middle = center[c];
+    let rstd = 1.0 / sqrt(spread[c] + params.epsilon);
+    var sums = vec2<f32>(0.0);
+    for (var row = local.y; row < count; row += STRIPES) {
+        let dz = masked(group.x, begin + row, local.x);
+        let value = load((group.x * params.rows + begin + row) * 32u + local.x);
+        sums += vec2<f32>(dz, dz * (value - middle) * rstd);
+    }
+    sums = sum_stripes(sums, local.x, local.y);
+    if (local.y == 0u) {
+        let at = (group.x * params.blocks + group.y) * 64u + local.x;
+        partial[at] = sums.x;
+        partial[at + 32u] = sums.y;
+    }
+}
+
+// An invocation has one channel, tail channels too (they are 0).
+@compute @workgroup_size(32)
+fn norm_sign_gradients(@builtin(global_invocation_id) id: vec3<u32>) {
+    let channel = id.x;
+    if (channel >= (params.columns + 31u) / 32u * 32u) {
+        return;
+    }
+    let blocks = loop_bound(params.blocks, arrayLength(&parts));
+    let first = (channel >> 5u) * blocks * 64u + (channel & 31u);
+    var total = vec2<f32>(0.0);
+    for (var block = 0u; block < blocks; block++) {
+        total += vec2<f32>(parts[first + block * 64u], parts[first + block * 64u + 32u]);
+    }
+    if (channel < params.columns) {
+        dbias[channel] = total.x;
+        dscale[channel] = total.y;
+    }
+    let at = (channel >> 5u) * 64u + (channel & 31u);
+    let n = f32(step.valid_rows * params.pixels);
+    sums[at] = total.x / n;
+    sums[at + 32u] = total.y / n;
+}
+
+// An invocation has one element of the panels.
+@compute @workgroup_size(THREADS)
+fn norm_sign_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&dx)) {
+        return;
+    }
+    let row = (i >> 5u) % params.rows;
+    let panel = (i >> 5u) / params.rows;
+    let channel = panel * 32u + (i & 31u);
+    let valid = step.valid_rows * params.pixels;
+    var value = 0.0;
+    if (channel < params.columns && row < valid) {
+        let rstd = 1.0 / sqrt(spread[channel] + params.epsilon);
+        let normalised = (load(i) - center[channel]) * rstd;
+        let dz = masked(panel, row, i & 31u);
+        value = scale[channel] * rstd * (dz - means[panel * 64u + (i & 31u)] - normalised * means[panel * 64u + 32u + (i & 31u)]);
+    }
+    dx[i] = value;
+}

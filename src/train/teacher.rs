@@ -1,0 +1,105 @@
+//! A teacher: a trained network whose softmax the student learns, or its logits from a file.
+
+use super::config::TrainConfig;
+use super::run::Run;
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::nn::{Model, Tensor, Weights};
+use crate::tensor::{PANEL, number_at, words_of};
+use std::path::Path;
+
+/// Where the teacher's logits come from.
+#[derive(Debug)]
+pub enum Source {
+    /// A network that sees the batches of the student, augmented as they are; its batch norm uses running statistics.
+    Network {
+        /// Its layers.
+        model: Model,
+        /// Its weights.
+        weights: Weights,
+    },
+    /// Logits `[samples, classes]`, one row a training image.
+    Logits(Vec<f32>),
+}
+
+/// A teacher, and how much it counts (see [`crate::ops::Distillation`]).
+#[derive(Debug)]
+pub struct Teacher {
+    /// Its logits.
+    pub source: Source,
+    /// Its share of the loss, 0 to 1.
+    pub weight: f32,
+    /// Temperature of both softmaxes.
+    pub temperature: f32,
+}
+
+/// Tensor of a file of logits.
+const LOGITS: &str = "logits";
+
+impl Teacher {
+    /// The teacher that a configuration names; `None` where it names none.
+    pub fn of(config: &TrainConfig, data: &Data) -> Result<Option<Self>> {
+        let (weight, temperature) = (config.teacher_weight, config.temperature);
+        let source = match (&config.teacher, &config.teacher_logits) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => {
+                return Err(Error::setting("teacher", "a run or a file of logits", "both"));
+            }
+            (Some(run), None) => Self::network(run, data)?,
+            (None, Some(file)) => {
+                if !config.data.augment.is_empty() && config.data.augment != ["none"] {
+                    let got = config.data.augment.join(",");
+                    return Err(Error::setting("augment", "none, with a teacher's logits from a file", got));
+                }
+                Source::Logits(read_logits(file, data.train.len(), data.classes.len())?)
+            }
+        };
+        Ok(Some(Self { source, weight, temperature }))
+    }
+
+    fn network(run: &Path, data: &Data) -> Result<Source> {
+        let (settings, weights) = Run::load(run)?;
+        let classes = Run::classes(run)?;
+        if classes != data.classes {
+            let expected = format!("a run on the same classes ({})", data.classes.join(", "));
+            return Err(Error::setting("teacher", expected, classes.join(", ")));
+        }
+        let model = settings.resolve()?.model_for(data).build()?;
+        Ok(Source::Network { model, weights })
+    }
+}
+
+/// Writes logits `[samples, classes]` as a file that [`Teacher::of`] reads.
+pub fn write_logits(path: &Path, data: Vec<f32>, classes: usize) -> Result<()> {
+    let shape = vec![data.len() / classes.max(1), classes];
+    let mut file = Weights::default();
+    file.tensors.insert(LOGITS.into(), Tensor::Floats { shape, data });
+    super::run::write_whole(path, &file.to_bytes(&[]).expect("a tensor has its size"))
+}
+
+fn read_logits(path: &Path, samples: usize, classes: usize) -> Result<Vec<f32>> {
+    let bytes = std::fs::read(path).map_err(Error::file("reading", path))?;
+    let wrong = |got: String| Error::Format {
+        path: path.to_path_buf(),
+        expected: format!("logits of {samples} training images and {classes} classes"),
+        got,
+    };
+    let (mut file, _) = Weights::from_bytes(&bytes).map_err(wrong)?;
+    match file.tensors.remove(LOGITS) {
+        Some(Tensor::Floats { shape, .. }) if shape != [samples, classes] => Err(wrong(format!("{shape:?}"))),
+        Some(Tensor::Floats { data, .. }) if data.iter().all(|v| v.is_finite()) => Ok(data),
+        Some(Tensor::Floats { .. }) => Err(wrong("a number that is not finite".into())),
+        _ => Err(wrong(format!("no tensor `{LOGITS}` of floats"))),
+    }
+}
+
+/// Rows of logits in panels, as the loss reads them; rows without a sample are 0.
+pub(super) fn to_panels(logits: &[f32], classes: usize, samples: &[u32], rows: usize, out: &mut Vec<u32>) {
+    out.clear();
+    out.resize(words_of(classes) * rows * PANEL, 0);
+    for (row, &sample) in samples.iter().enumerate() {
+        for (class, logit) in logits[sample as usize * classes..][..classes].iter().enumerate() {
+            out[number_at(rows, row, class)] = logit.to_bits();
+        }
+    }
+}

@@ -184,8 +184,11 @@ impl Optimizer for BinaryOptimizer {
         4 * self.rule.states.len() * self.planes()
     }
 
-    /// The last that starts along the weights; where none does, the last.
+    /// The last that starts along the weights; where none does, the last. Sections of a filter do not keep their output.
     fn verdict(&self) -> Option<&'static str> {
+        if self.rule.is_filter {
+            return None;
+        }
         let along = self.rule.states.iter().rfind(|(_, start)| *start != Start::Zero);
         along.or(self.rule.states.last()).map(|(name, _)| *name)
     }

@@ -207,7 +207,11 @@ fn a_sweep_goes_on_where_it_stopped_and_is_drawn() {
     let output =
         run(&["train", "--dataset", "mnist", "--data-dir", &data, "--hidden", "8", "--epochs", "1", "--run", &mnist]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
-    refused(&["plot", &one, &mnist], 2, &["same data"]);
+    refused(
+        &["plot", &one, &mnist],
+        2,
+        &["same data", "digits (360 test images of 8x8x1", "mnist (50 test images of 10x10x1"],
+    );
     refused(&["plot", &path(folder.path(), "none")], 1, &["metrics.jsonl"]);
 }
 
@@ -322,6 +326,14 @@ fn flags_that_are_wrong() {
         (vec!["train", "--order", "3"], vec!["filter", "iir", "cema"]),
         (vec!["sweep"], vec!["grid", "none"]),
         (vec!["sweep", "--grid", "alpha"], vec!["grid", "NAME=VALUE", "alpha"]),
+        (vec!["sweep", "--grid", ""], vec!["grid", "NAME=VALUE", "``"]),
+        (vec!["sweep", "--grid", "alpha="], vec!["grid", "NAME=VALUE", "`alpha=`"]),
+        (vec!["sweep", "--grid", "alpha=,"], vec!["grid", "NAME=VALUE", "`alpha=,`"]),
+        (vec!["sweep", "--grid", "optimizer=ema,nope"], vec!["optimizer", "cema", "nope"]),
+        (vec!["sweep", "--grid", "alpha-schedule=linear,nope"], vec!["schedule", "linear", "nope"]),
+        (vec!["train", "--diagnostics", "x"], vec!["--diagnostics", "x"]),
+        (vec!["train", "--diagnostics=-1"], vec!["--diagnostics", "-1"]),
+        (vec!["train", "--tensorboard=maybe"], vec!["--tensorboard", "maybe"]),
         (vec!["sweep", "--grid", "alfa=1"], vec!["grid", "alfa"]),
         (vec!["sweep", "--grid", "alpha=1e-3,2"], vec!["alpha", "(0, 1]", "2"]),
         (vec!["sweep", "--grid", "alpha=1e-3", "--seeds", "0"], vec!["seeds"]),
@@ -363,6 +375,8 @@ fn files_that_are_wrong() {
         ("[optimizer]\nname = \"cema\"\nknob = 1", vec!["config.toml"]),
         ("[optimizer]\nname = \"cema\"\nknobs = { alpha = [1] }", vec!["line", "NUMBER,SCHEDULE"]),
         ("alpha = \"0.1,nope\"", vec!["line 1", "schedule", "nope"]),
+        ("[[optimizer.rules]]\nlayers = \"dense1\"", vec!["config.toml", "line 1", "name"]),
+        ("[[optimizer.rules]]\nlayer = \"dense1\"", vec!["config.toml", "line", "`layer`", "`layers`"]),
         ("alpha = ", vec!["line 1"]),
     ] {
         fs::write(&config, text).unwrap();
@@ -433,8 +447,12 @@ fn small_mnist_trains() {
 #[test]
 fn a_loss_that_is_no_number_stops_and_names_the_step() {
     let folder = folder();
-    let args = ["train", "--float-rate", "1e38", "--hidden", "8", "--run", &path(folder.path(), "run")];
+    let run = path(folder.path(), "run");
+    let args = ["train", "--float-rate", "1e38", "--hidden", "8", "--diagnostics", "1", "--run", &run];
     refused(&args, 1, &["loss", "step", "epoch 1"]);
+    let logged = fs::read_to_string(Path::new(&run).join("metrics.jsonl")).unwrap();
+    assert!(logged.lines().skip(1).all(|line| line.contains("diagnostics")), "{logged}");
+    assert!(logged.lines().count() > 2, "what was measured on the way is kept");
 }
 
 #[test]

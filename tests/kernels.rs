@@ -9,12 +9,12 @@ mod support;
 use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
     Activation, ActivationBackward, Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
-    ByChannelBackward, ChannelSums, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat, ConvFloatInput,
-    ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, EPSILON, Flatten, FloatBits,
-    FloatBitsTransposed, MOMENTUM, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward, MeanLoss, MeanPool,
-    MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES, ShiftChannels, Sign, SignBackward,
-    SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten,
-    UnpackSigns, Window, XnorMatmul, weight_type,
+    ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
+    ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, EPSILON, Flatten,
+    FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
+    MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
+    SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
+    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -1166,6 +1166,121 @@ fn float_rule_cases(n: usize) -> Vec<Case> {
     vec![adam, sgd.expect(velocity, Compare::Float(4.0)).expect(p1, Compare::Float(4.0))]
 }
 
+/// The kernels that only look: nothing that they write enters the step.
+fn diagnostics_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for [m, n, _] in shapes().into_iter().chain([[300, 70, 0], [513, 100, 0]]) {
+        cases.push(magnitudes_case(padded(m, n)));
+        cases.push(constant_channels_case(m, n));
+        cases.extend([(0, true), (7, false), (7, true)].map(|(step, report)| sample_flips_case(m, n, step, report)));
+    }
+    cases
+}
+
+fn magnitudes_case(ty: TensorType) -> Case {
+    let (m, n) = (ty.rows(), ty.columns());
+    let random = Matrix::reals(m, n, 1.0, "x");
+    // Every size of float, zeros and what is no number.
+    let special = [0.0, -0.0, f64::from(f32::MIN_POSITIVE), 1e-40, 3e-9, -700.0];
+    let x = Matrix::from_fn(m, n, |r, c| {
+        let value = special.get((r * n + c) % 17).copied().unwrap_or(random.at(r, c) * 0.5_f64.powi((c % 9) as i32));
+        f64::from(value as f32)
+    });
+    let exponent = |value: f64| ((value as f32).to_bits() >> 23 & 255) as usize;
+    let before = Matrix::from_fn(1, 256, |_, e| e as f64);
+    let padding = ty.words() - ty.elements();
+    let count = |e: usize| x.data.iter().filter(|v| exponent(**v) == e).count() + if e == 0 { padding } else { 0 };
+    let blocks = Magnitudes::squares(&ty);
+    let block = ty.words().div_ceil(64).max(4096);
+    let pitch = words_of(n) * PANEL;
+    let square = |b: usize| -> f64 {
+        let of_block = |(i, v): (usize, &f64)| if (i / n * pitch + i % n) / block == b { v * v } else { 0.0 };
+        x.data.iter().enumerate().map(of_block).sum()
+    };
+    let squares = Matrix::from_fn(1, blocks.elements(), |_, b| square(b));
+    Case::new(format!("magnitudes {m} x {n}"), Magnitudes)
+        .input(ty, &x)
+        .update(Magnitudes::counts(), &before)
+        .update(blocks.clone(), &Matrix::from_fn(1, blocks.elements(), |_, _| 5.0))
+        .expect(Matrix::from_fn(1, 256, |_, e| (e + count(e)) as f64), Compare::Exact)
+        // Squares of up to 490,000, a 64th of them in each sum.
+        .expect(squares, Compare::Float(4.9e5 * 64.0))
+}
+
+fn constant_channels_case(m: usize, n: usize) -> Case {
+    let valid = m - m / 4;
+    let random = Matrix::signs(m, n, "x");
+    // Every third channel has one sign in the rows that count, every sixth the negative one.
+    let x = Matrix::from_fn(m, n, |r, c| match (r < valid, c % 6) {
+        (true, 0) => -1.0,
+        (true, 3) => 1.0,
+        _ => random.at(r, c),
+    });
+    let is_constant = |c: &usize| (0..valid).all(|r| x.at(r, *c) == x.at(0, *c));
+    let one = |value: usize| Matrix::from_fn(1, 1, |_, _| value as f64);
+    Case::new(format!("constant_channels {m} x {n}, {valid} valid"), ConstantChannels)
+        .valid(valid)
+        .input(TensorType::bits(m, n), &x)
+        .update(words(1), &one(11))
+        .expect(one(11 + (0..n).filter(is_constant).count()), Compare::Exact)
+}
+
+/// Of each stretch of words one is followed, chosen by a hash of its number.
+fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
+    const WINDOW: u32 = 3;
+    let (w, op) = (Matrix::signs(m, n, "w"), SampleFlips { window: WINDOW, report });
+    let ty = TensorType::bits(m, n);
+    let states = SampleFlips::states(&ty).map(|(_, ty)| ty);
+    let (count, total) = (states[0].elements(), m * words_of(n));
+    assert_eq!(count, total.min(256));
+    let place = |j: usize| {
+        let mut h = (j as u32).wrapping_add(0x9e37_79b9);
+        h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
+        h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+        let i = j * (total / count) + (h ^ (h >> 16)) as usize % (total / count);
+        (i / words_of(n), i % words_of(n) * PANEL)
+    };
+    let now = |j: usize, bit: usize| {
+        let (r, c) = place(j);
+        c + bit < n && w.at(r, c + bit) > 0.0
+    };
+    let real = |j: usize, bit: usize| place(j).1 + bit < n;
+    // Before: some bits as they are now, some not; each last seen to flip at some step up to the one before.
+    let stream = Stream::new(9, "sample");
+    let number = |j: usize, bit: usize| (j * PANEL + bit) as u64;
+    let flips = |j: usize, bit: usize| real(j, bit) && step > 0 && stream.below(number(j, bit), 3) == 0;
+    let last = |j: usize, bit: usize| if step == 0 { 0 } else { stream.below(1_000_000 + number(j, bit), step) };
+    let had = |j: usize, bit: usize| real(j, bit) && stream.below(2_000_000 + number(j, bit), 2) == 0;
+    let is_back = |j: usize, bit: usize| {
+        let (last, flips) = (last(j, bit), flips(j, bit));
+        flips && last != 0 && step - last <= WINDOW
+    };
+    let bits = |of: &dyn Fn(usize, usize) -> bool| {
+        Matrix::from_fn(1, count, |_, j| f64::from((0..PANEL).map(|bit| u32::from(of(j, bit)) << bit).sum::<u32>()))
+    };
+    let all =
+        |of: &dyn Fn(usize, usize) -> bool| (0..count * PANEL).filter(|i| of(i / PANEL, i % PANEL)).count() as f64;
+    let numbers = |of: &dyn Fn(usize, usize) -> u32| {
+        Matrix::from_fn(1, count * PANEL, |_, i| f64::from(of(i / PANEL, i % PANEL)))
+    };
+    let old = |j: usize, bit: usize| had(j, bit) && step > 0;
+    let ever = |j: usize, bit: usize| old(j, bit) || flips(j, bit);
+    let back = |j: usize, bit: usize| old(j, bit) || is_back(j, bit);
+    let found = if report { [all(&real), all(&ever), all(&back), 0.0] } else { [1.0, 2.0, 3.0, 4.0] };
+    let mut case = Case::new(format!("sample_flips {m} x {n}, step {step}, report {report}"), op).input(ty, &w);
+    case.step.step = step;
+    case.update(states[0].clone(), &bits(&|j, bit| now(j, bit) != flips(j, bit)))
+        .update(states[1].clone(), &numbers(&last))
+        .update(states[2].clone(), &bits(&had))
+        .update(states[3].clone(), &bits(&had))
+        .update(states[4].clone(), &Matrix::from_fn(1, 4, |_, i| 1.0 + i as f64))
+        .expect(bits(&now), Compare::Exact)
+        .expect(numbers(&|j, bit| if flips(j, bit) { step } else { last(j, bit) }), Compare::Exact)
+        .expect(bits(&ever), Compare::Exact)
+        .expect(bits(&|j, bit| !report && back(j, bit)), Compare::Exact)
+        .expect(Matrix::from_fn(1, 4, |_, i| found[i]), Compare::Exact)
+}
+
 /// The cases of a group, on the processor and on every variant of every kernel of the test adapter.
 fn check_all(cases: &[Case]) {
     let mut engine = plusminus::runtime::CpuEngine::new(Some(2)).unwrap();
@@ -1226,6 +1341,11 @@ fn optimizers() {
 }
 
 #[test]
+fn diagnostics() {
+    check_all(&diagnostics_cases());
+}
+
+#[test]
 fn every_kernel_has_a_definition() {
     let groups = [
         product_cases(),
@@ -1236,6 +1356,7 @@ fn every_kernel_has_a_definition() {
         batch_norm_cases(),
         loss_cases(),
         optimizer_cases(),
+        diagnostics_cases(),
     ];
     let mut tested = BTreeSet::new();
     for case in groups.iter().flatten() {

@@ -1,7 +1,7 @@
 //! Lines on stdout, and what the terminal shows of training.
 
 use crate::runtime::Profile;
-use crate::train::{Event, StopHandle};
+use crate::train::{Event, LayerDiagnostics, StopHandle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 use std::cell::RefCell;
@@ -108,7 +108,9 @@ impl Reporter {
                 self.bar.set_position(*step as u64);
                 return;
             }
-            Event::Epoch { .. } | Event::Done { .. } => self.bar.suspend(|| self.print(event)),
+            Event::Diagnostics { .. } | Event::Epoch { .. } | Event::Done { .. } => {
+                self.bar.suspend(|| self.print(event));
+            }
             Event::Start { skipped, .. } => {
                 if !self.quiet {
                     note_skipped(skipped);
@@ -169,9 +171,30 @@ impl Reporter {
                     self.line(&format!("saved    {run}"));
                 }
             }
+            Event::Diagnostics { step, layers, .. } => {
+                layers.iter().for_each(|layer| self.line(&format!("step {step:>6}   {}", inside(layer))));
+            }
             Event::Step { .. } => {}
         }
     }
+}
+
+/// What a layer looked like, in a line.
+fn inside(layer: &LayerDiagnostics) -> String {
+    let small = |name: &str, value: Option<f64>| value.map_or(String::new(), |v| format!("   {name} {v:.1e}"));
+    let share =
+        |name: &str, value: Option<f64>| value.map_or(String::new(), |v| format!("   {name} {:.1} %", 100.0 * v));
+    [
+        layer.layer.clone(),
+        small("flips", layer.flip_ratio),
+        share("never flipped", layer.never_flipped),
+        share("oscillate", layer.oscillating),
+        small("gradient", layer.gradient_rms),
+        small("state", layer.state_rms),
+        share("masked", layer.masked),
+        share("dead", layer.dead_channels),
+    ]
+    .concat()
 }
 
 /// Names the files that are left out, on stderr: their count first, then so many of them.

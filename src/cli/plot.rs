@@ -3,10 +3,11 @@
 use super::args::{Common, PlotArgs};
 use super::output::{json, line};
 use super::picture::{Curve, Panel, draw, in_terminal};
+use super::plot_layers::layer_panels;
 use crate::error::{Error, Result};
 use crate::train::{Event, Run};
 
-/// Draws loss, accuracy and flip ratios of the runs; flips by layer where there is one run.
+/// Draws loss, accuracy and flip ratios of the runs; by layer where there is one run, with its diagnostics where it has them.
 pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     let mut runs = Vec::new();
     for folder in &args.runs {
@@ -16,15 +17,9 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
         }
         runs.push((folder.display().to_string(), events));
     }
-    let data = |events: &[Event]| {
-        events.iter().find_map(|event| match event {
-            Event::Start { dataset, .. } => Some(dataset.clone()),
-            _ => None,
-        })
-    };
-    if let Some((other, _)) = runs.iter().find(|(_, events)| data(events) != data(&runs[0].1)) {
-        let (expected, got) = (format!("runs on the same data as {}", runs[0].0), format!("{other} on other data"));
-        return Err(Error::setting("plot", expected, got));
+    if let Some((other, events)) = runs.iter().find(|(_, events)| data(events) != data(&runs[0].1)) {
+        let expected = format!("runs on the same data as {}, {}", runs[0].0, data(&runs[0].1));
+        return Err(Error::setting("plot", expected, format!("{other} on {}", data(events))));
     }
     let panels = panels(&runs);
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("curves.svg"));
@@ -38,6 +33,17 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     }
     line(&format!("drawn    {}", out.display()));
     Ok(())
+}
+
+/// What accuracies must share to be compared: the data set, what the network sees of it, and what it is tested on.
+fn data(events: &[Event]) -> String {
+    let of_start = |event: &Event| match event {
+        Event::Start { dataset, input: [height, width, channels], classes, test_images, .. } => {
+            Some(format!("{dataset} ({test_images} test images of {height}x{width}x{channels}, {classes} classes)"))
+        }
+        _ => None,
+    };
+    events.iter().find_map(of_start).unwrap_or_else(|| "unknown data".into())
 }
 
 /// Points of an epoch's number and something of it.
@@ -67,21 +73,7 @@ fn panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     };
     let mut panels: Vec<Panel> = values.into_iter().map(panel).collect();
     if let [(_, events)] = runs {
-        let layers = events.iter().find_map(|event| match event {
-            Event::Epoch { flip_ratio_by_layer, .. } => {
-                Some(flip_ratio_by_layer.iter().map(|(name, _)| name.clone()).collect())
-            }
-            _ => None,
-        });
-        let layers: Vec<String> = layers.unwrap_or_default();
-        let of_layer = |i: usize| {
-            move |event: &Event| match event {
-                Event::Epoch { flip_ratio_by_layer, .. } => flip_ratio_by_layer.get(i).map(|(_, ratio)| *ratio),
-                _ => None,
-            }
-        };
-        let curves = layers.iter().enumerate().map(|(i, name)| curve(name, events, of_layer(i))).collect();
-        panels.push(Panel { title: "flip ratio by layer".into(), logarithmic: true, curves });
+        panels.extend(layer_panels(events));
     }
     panels
 }

@@ -189,6 +189,23 @@ impl Graph {
         Ok(outputs)
     }
 
+    /// Adds a node right behind node number `node`, in its scope: what it reads need not live until the end. Gives its outputs.
+    pub fn push_behind(
+        &mut self,
+        node: usize,
+        op: Arc<dyn Op>,
+        inputs: &[Value],
+        updates: &[Value],
+    ) -> Result<Vec<Value>> {
+        let scope = std::mem::replace(&mut self.scope, self.nodes[node].scope.clone());
+        let outputs = self.push(op, inputs, updates);
+        self.scope = scope;
+        let outputs = outputs?;
+        let last = self.nodes.pop().expect("it was pushed");
+        self.nodes.insert(node + 1, last);
+        Ok(outputs)
+    }
+
     /// Adds a node with one output.
     pub fn push1(&mut self, op: impl Op + 'static, inputs: &[Value], updates: &[Value]) -> Result<Value> {
         Ok(self.push(Arc::new(op), inputs, updates)?[0])

@@ -1,9 +1,9 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
 use super::{
-    activation, add, batch_norm, by_channel, conv_bits, conv_float, conv_weights, distillation, flatten, float_bits,
-    matmul, mean_loss, norm_sign, normalise, pool, shift_channels, sign, softmax_cross_entropy, squared_hinge,
-    transpose_bits, unpack_signs, xnor_matmul,
+    activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_float, conv_weights, distillation,
+    flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool, sample_flips, shift_channels, sign,
+    softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs, xnor_matmul,
 };
 use crate::graph::Fusion;
 use crate::runtime::Kernel;
@@ -26,6 +26,7 @@ pub static KERNELS: &[&Kernel] = &[
     &by_channel::BY_CHANNEL_BACKWARD,
     &by_channel::CHANNEL_SUMS,
     &by_channel::JOIN_SUMS,
+    &constant_channels::CONSTANT_CHANNELS,
     &conv_bits::CONV_BITS,
     &conv_bits::CONV_BITS_INPUT,
     &conv_bits::CONV_BITS_WEIGHT,
@@ -39,6 +40,7 @@ pub static KERNELS: &[&Kernel] = &[
     &flatten::UNFLATTEN,
     &float_bits::FLOAT_BITS,
     &float_bits::FLOAT_BITS_TRANSPOSED,
+    &magnitudes::MAGNITUDES,
     &matmul::MATMUL,
     &matmul::MATMUL_INPUT,
     &matmul::MATMUL_TRANSPOSED,
@@ -52,6 +54,7 @@ pub static KERNELS: &[&Kernel] = &[
     &pool::MAX_POOL_BACKWARD,
     &pool::MEAN_POOL,
     &pool::MEAN_POOL_BACKWARD,
+    &sample_flips::SAMPLE_FLIPS,
     &shift_channels::SHIFT_CHANNELS,
     &sign::SIGN,
     &sign::SIGN_MASK,

@@ -183,6 +183,15 @@ impl Optimizer for BinaryOptimizer {
     fn state_bytes(&self) -> usize {
         4 * self.rule.states.len() * self.planes()
     }
+
+    /// The last that starts along the weights; where none does, the last. Sections of a filter do not keep their output.
+    fn verdict(&self) -> Option<&'static str> {
+        if self.rule.is_filter {
+            return None;
+        }
+        let along = self.rule.states.iter().rfind(|(_, start)| *start != Start::Zero);
+        along.or(self.rule.states.last()).map(|(name, _)| *name)
+    }
 }
 
 /// Input: gradient. Updates: the weight, the counters of flips, the rule's states.

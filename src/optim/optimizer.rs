@@ -36,4 +36,9 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
 
     /// Bytes of state for each element of a parameter.
     fn state_bytes(&self) -> usize;
+
+    /// Name of the state whose sign the weights are, for diagnostics; `None` where there is none.
+    fn verdict(&self) -> Option<&'static str> {
+        None
+    }
 }

@@ -181,6 +181,13 @@ pub struct Settings {
     /// How the float rate moves, as --alpha-schedule [default: constant]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
     pub float_schedule: Option<String>,
+    /// Look at every layer each N steps: flips, weights that never flipped or oscillate, sizes of gradients and states, masked
+    /// gradients, dead channels; 0 is off [default: 0; without N: 100]
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "100", value_name = "N"))]
+    pub diagnostics: Option<u64>,
+    /// Also write what TensorBoard opens: events.out.tfevents.* in the run's folder
+    #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL"))]
+    pub tensorboard: Option<bool>,
     /// Seed of everything that is random [default: 1]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub seed: Option<u64>,
@@ -259,6 +266,8 @@ impl Settings {
             float_optimizer: self.float_optimizer.or(other.float_optimizer),
             float_rate: self.float_rate.or(other.float_rate),
             float_schedule: self.float_schedule.or(other.float_schedule),
+            diagnostics: self.diagnostics.or(other.diagnostics),
+            tensorboard: self.tensorboard.or(other.tensorboard),
             seed: self.seed.or(other.seed),
             device: self.device.or(other.device),
             threads: self.threads.or(other.threads),
@@ -382,6 +391,8 @@ impl Settings {
             float_optimizer: self.float_optimizer.unwrap_or_else(|| "adam".into()),
             float_rate: self.float_rate.unwrap_or(1e-3),
             float_schedule: self.float_schedule.unwrap_or_else(|| "constant".into()),
+            diagnostics: self.diagnostics.unwrap_or(0),
+            tensorboard: self.tensorboard.unwrap_or(false),
             seed: self.seed.unwrap_or(1),
             device: self.device.unwrap_or_else(|| "auto".into()),
             threads: self.threads,
@@ -436,6 +447,10 @@ pub struct TrainConfig {
     pub float_rate: f32,
     /// How it moves.
     pub float_schedule: String,
+    /// Steps from one look at every layer to the next; 0: none.
+    pub diagnostics: u64,
+    /// Whether event files for TensorBoard are written.
+    pub tensorboard: bool,
     /// Seed.
     pub seed: u64,
     /// Device.
@@ -503,8 +518,8 @@ impl TrainConfig {
 
     /// How the model is compiled; without a teacher.
     pub fn options(&self) -> Result<Options> {
-        let (batch, seed, fuse) = (self.batch_size, self.seed, !self.no_fuse);
-        Ok(Options { batch, seed, fuse, ..Options::new(self.loss()?) })
+        let (batch, seed, fuse, diagnostics) = (self.batch_size, self.seed, !self.no_fuse, self.diagnostics > 0);
+        Ok(Options { batch, seed, fuse, diagnostics, ..Options::new(self.loss()?) })
     }
 
     /// The rules.

@@ -1,5 +1,6 @@
 //! What a trainer tells; it never prints.
 
+use super::diagnostics::LayerDiagnostics;
 use serde::{Deserialize, Serialize};
 use std::sync::{
     Arc,
@@ -53,6 +54,15 @@ pub enum Event {
         step: usize,
         /// Steps of an epoch.
         steps: usize,
+    },
+    /// What training looked like from inside at a step, where diagnostics are on. In `metrics.jsonl` with the next epoch's line.
+    Diagnostics {
+        /// Epoch, from 1.
+        epoch: u32,
+        /// Step since the start, from 1.
+        step: u64,
+        /// By layer.
+        layers: Vec<LayerDiagnostics>,
     },
     /// An epoch is over.
     Epoch {

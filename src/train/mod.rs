@@ -1,6 +1,7 @@
 //! Training: configuration, the compiled step, metrics, events, run folders, and the trainer that ties them together.
 
 mod config;
+mod diagnostics;
 mod event;
 mod metrics;
 mod optimizer_config;
@@ -9,15 +10,17 @@ mod run;
 mod session;
 mod sweep;
 mod teacher;
+mod tensorboard;
 mod trainer;
 
 pub use config::{LOSSES, Settings, TrainConfig};
+pub use diagnostics::{LayerDiagnostics, OSCILLATION_WINDOW};
 pub use event::{Best, Event, StopHandle};
 pub use metrics::Interval;
 pub use optimizer_config::{LayerRule, OptimizerConfig, OptimizerTable};
 pub use rules::{Pattern, Rules};
 pub use run::Run;
-pub use session::{Evaluation, Loss, Options, ReadBack, Session};
+pub use session::{Evaluation, Loss, Measurement, Options, ReadBack, Session};
 pub use sweep::{Axis, Cell, Place, Sweep};
 pub use teacher::{Source, Teacher, write_logits};
 pub use trainer::{Outcome, Trainer};

@@ -2,6 +2,7 @@
 
 use super::config::{Settings, TrainConfig};
 use super::event::Event;
+use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 use crate::nn::Weights;
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub struct Run {
     folder: PathBuf,
     lines: String,
+    board: Option<EventFile>,
 }
 
 /// Format of `model.safetensors`.
@@ -32,7 +34,8 @@ impl Run {
             }
             other => other,
         })?;
-        Ok(Self { folder: folder.to_path_buf(), lines: String::new() })
+        let board = config.tensorboard.then(|| EventFile::create(folder)).transpose()?;
+        Ok(Self { folder: folder.to_path_buf(), lines: String::new(), board })
     }
 
     /// Makes the empty folder `runs/DATASET-MODEL-N` with the first free number: nobody else gets this name.
@@ -55,10 +58,18 @@ impl Run {
         &self.folder
     }
 
-    /// Adds a line to `metrics.jsonl`.
+    /// Adds a line to `metrics.jsonl`, and TensorBoard's values where they are wanted. That of diagnostics waits for the next one: writing the file whole takes longer than many a step.
     pub fn log(&mut self, event: &Event) -> Result<()> {
         self.lines += &serde_json::to_string(event).expect("events are plain values");
         self.lines.push('\n');
+        if let Some(board) = &mut self.board {
+            board.log(event)?;
+        }
+        if matches!(event, Event::Diagnostics { .. }) { Ok(()) } else { self.flush() }
+    }
+
+    /// Writes the lines that wait.
+    pub fn flush(&self) -> Result<()> {
         self.write("metrics.jsonl", self.lines.as_bytes())
     }
 

@@ -1,11 +1,12 @@
 //! A model compiled for a device: one recording to train, one to evaluate, and the tensors they share.
 
+use super::diagnostics::{Diagnostics, LayerDiagnostics, follow};
 use super::metrics::{Counters, Interval};
 use super::rules::Rules;
 use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, fuse, plan};
+use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, ValueInfo, ValueKind, backward, fuse, plan};
 use crate::nn::{Mode, Model, Tensor, Weights, owner};
 use crate::ops::{Distillation, FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::Slot;
@@ -38,12 +39,18 @@ pub struct Options {
     pub teacher: Option<Teacher>,
     /// Whether the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
     pub keep_gradients: bool,
+    /// Whether there is a recording more, [`Session::diagnose`].
+    pub diagnostics: bool,
 }
 
 impl Options {
-    /// Batches of 100, seed 1, fused, no teacher.
+    /// Batches of 100, seed 1, fused, no teacher, nothing beside training and evaluation.
     pub fn new(loss: Loss) -> Self {
-        Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false }
+        Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false, diagnostics: false }
+    }
+
+    fn fusions(&self) -> &'static [Fusion] {
+        if self.fuse { FUSIONS } else { &[] }
     }
 }
 
@@ -73,6 +80,9 @@ pub struct Session {
     /// A teacher's logits of all training images, and those of a batch as they are uploaded.
     taught: Option<(Vec<f32>, Vec<u32>)>,
     fused: BTreeMap<&'static str, usize>,
+    /// What is measured, where the session was made for it, and steps since the last measurement.
+    diagnostics: Option<Diagnostics>,
+    unmeasured: u64,
 }
 
 /// Result of an evaluation.
@@ -137,7 +147,7 @@ impl Session {
 
     async fn load(
         model: &Model,
-        Compiled { plan, binary, fused }: Compiled,
+        Compiled { plan, binary, fused, diagnostics }: Compiled,
         rules: Option<Rules>,
         batch: usize,
         seed: u64,
@@ -166,6 +176,8 @@ impl Session {
             pending: (0, 0),
             taught: None,
             fused,
+            diagnostics,
+            unmeasured: 0,
         })
     }
 
@@ -231,6 +243,26 @@ impl Session {
     /// # Panics
     /// Without rules, and where [`Session::is_read_back_due`] and nothing was read back.
     pub async fn train(&mut self, batch: &Batch, step: u64, total: u64) -> Result<()> {
+        self.step("train", batch, step, total).await
+    }
+
+    /// The same step, and a look at every layer on the way. Later steps may run before the answer is taken with [`Session::layers`].
+    ///
+    /// # Panics
+    /// Where the session was not made with diagnostics, and as [`Session::train`].
+    pub async fn diagnose(&mut self, batch: &Batch, step: u64, total: u64) -> Result<Measurement> {
+        self.step("diagnose", batch, step, total).await?;
+        let ids = self.diagnostics.as_ref().expect("a session made with diagnostics").tensors(&self.plan);
+        Ok(Measurement { steps: std::mem::take(&mut self.unmeasured), download: self.engine.download(&ids)? })
+    }
+
+    /// The answer; measurements are taken in their order.
+    pub async fn layers(&mut self, measurement: Measurement) -> Result<Vec<LayerDiagnostics>> {
+        let words = measurement.download.await?;
+        Ok(self.diagnostics.as_mut().expect("it was measured").read(&words, measurement.steps))
+    }
+
+    async fn step(&mut self, recording: &str, batch: &Batch, step: u64, total: u64) -> Result<()> {
         self.check(batch)?;
         let rules = self.rules.as_ref().expect("a session made with rules");
         assert!((self.pending.0 as usize) < RING, "the ring of losses is full: read back first");
@@ -242,7 +274,7 @@ impl Session {
             ..StepParams::default()
         };
         rules.knobs(&mut values, step, total);
-        let recording = self.plan.recording("train").expect("compiled with rules");
+        let recording = self.plan.recording(recording).expect("compiled with rules");
         let mut inputs = self.inputs(batch).to_vec();
         if let Some((logits, panels)) = &mut self.taught {
             let classes = self.plan.named["eval.correct"].1.ty.elements();
@@ -252,6 +284,7 @@ impl Session {
         self.engine.play(recording, &inputs, &values).await?;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
+        self.unmeasured += 1;
         Ok(())
     }
 
@@ -407,36 +440,62 @@ pub struct ReadBack {
     download: Download,
 }
 
+/// A measurement on its way.
+pub struct Measurement {
+    steps: u64,
+    download: Download,
+}
+
+/// Binary parameters with their sizes.
+type Binary = Vec<(String, u64)>;
+/// Fusions that fired in the training graph, by name.
+type Fired = BTreeMap<&'static str, usize>;
+
 /// What a model is compiled to.
 struct Compiled {
     plan: Plan,
-    /// Binary parameters with their sizes.
-    binary: Vec<(String, u64)>,
-    /// Fusions that fired in the training graph, by name.
-    fused: BTreeMap<&'static str, usize>,
+    binary: Binary,
+    fused: Fired,
+    diagnostics: Option<Diagnostics>,
 }
 
 /// Graphs of the model, planned together.
 fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Compiled> {
-    let &Options { loss, batch, keep_gradients, ref teacher, .. } = options;
-    let fusions = if options.fuse { FUSIONS } else { &[] };
+    let &Options { loss, batch, .. } = options;
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
-    fuse(&mut eval, fusions);
+    fuse(&mut eval, options.fusions());
     let Some(rules) = rules else {
-        return Ok(Compiled { plan: plan(&[("eval", &eval)]), binary: Vec::new(), fused: BTreeMap::new() });
+        let plan = plan(&[("eval", &eval)]);
+        return Ok(Compiled { plan, binary: Vec::new(), fused: BTreeMap::new(), diagnostics: None });
     };
+    let (train, binary, fused) = training(model, rules, options, None)?;
+    let mut diagnostics = options.diagnostics.then(Diagnostics::default);
+    let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
+    let mut graphs = vec![("train", &train), ("eval", &eval)];
+    graphs.extend(measured.iter().map(|(graph, ..)| ("diagnose", graph)));
+    Ok(Compiled { plan: plan(&graphs), binary, fused, diagnostics })
+}
+
+/// A training step, with what `measured` looks at.
+fn training(
+    model: &Model,
+    rules: &Rules,
+    options: &Options,
+    mut measured: Option<&mut Diagnostics>,
+) -> Result<(Graph, Binary, Fired)> {
+    let &Options { loss, batch, keep_gradients, ref teacher, .. } = options;
     let mut train = Graph::new();
     let rows = loss_of(&mut train, model, loss, teacher.as_ref(), Mode::Train, batch)?;
-    let fused = fuse(&mut train, fusions);
+    let fused = fuse(&mut train, options.fusions());
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
     let layers: Vec<_> = trained.iter().map(|(value, role)| (owner(&train.info(*value).name), *role)).collect();
     rules.check(&layers)?;
-    let binary: Vec<(String, u64)> = trained
+    let binary: Binary = trained
         .iter()
         .filter(|(_, role)| *role == Role::Binary)
         .map(|(value, _)| (train.info(*value).name.clone(), train.ty(*value).elements() as u64))
@@ -453,11 +512,26 @@ fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Co
             train.keep(gradient, &format!("{name}.grad"));
         }
         let (rule, knob) = rules.of(owner(&name), role);
-        let counter = (role == Role::Binary).then_some((flips, layer));
-        rule.update(&mut train, Slot { parameter, gradient, knob, flips: counter })?;
-        layer += u32::from(role == Role::Binary);
+        if role == Role::Float {
+            rule.update(&mut train, Slot { parameter, gradient, knob, flips: None })?;
+            continue;
+        }
+        if options.diagnostics {
+            follow(&mut train, parameter, measured.is_some())?;
+        }
+        if let Some(measured) = &mut measured {
+            measured.gradient(&mut train, parameter, gradient)?;
+        }
+        rule.update(&mut train, Slot { parameter, gradient, knob, flips: Some((flips, layer)) })?;
+        if let Some(measured) = &mut measured {
+            measured.state(&mut train, rule.verdict())?;
+        }
+        layer += 1;
     }
-    Ok(Compiled { plan: plan(&[("train", &train), ("eval", &eval)]), binary, fused })
+    if let Some(measured) = measured {
+        measured.signs(&mut train)?;
+    }
+    Ok((train, binary, fused))
 }
 
 /// Model, loss and its mean; gives the losses by row.

@@ -5,7 +5,7 @@ use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
 use super::rules::Rules;
 use super::run::Run;
-use super::session::{Evaluation, Options, ReadBack, Session};
+use super::session::{Evaluation, Measurement, Options, ReadBack, Session};
 use super::teacher::Teacher;
 use crate::data::{Data, Dataset, Loader};
 use crate::error::{Error, Result};
@@ -233,12 +233,22 @@ impl Trainer {
         let order = Stream::new(self.config.seed, &format!("order.{epoch}"));
         let mut sums = Interval::default();
         let mut waiting: Option<ReadBack> = None;
+        let mut measured: Option<(u64, Measurement)> = None;
         let mut batches = loader.epoch(Some(order));
         let mut step = 0;
         while !self.stop.is_stopped() {
             let Some(batch) = batches.next().transpose()? else { break };
             let number = u64::from(epoch - 1) * steps as u64 + step as u64;
-            self.session.train(&batch, number, total).await?;
+            let is_measured = self.config.diagnostics > 0 && (number + 1).is_multiple_of(self.config.diagnostics);
+            // Two steps may be in flight: after so many the answer is there, and nothing waits for it.
+            if let Some(earlier) = measured.take_if(|(at, _)| is_measured || number > *at + 1) {
+                self.tell_layers(earlier, epoch, on_event).await?;
+            }
+            if is_measured {
+                measured = Some((number, self.session.diagnose(&batch, number, total).await?));
+            } else {
+                self.session.train(&batch, number, total).await?;
+            }
             batches.give_back(batch);
             step += 1;
             on_event(&Event::Step { epoch, step, steps });
@@ -250,11 +260,24 @@ impl Trainer {
                 }
             }
         }
+        if let Some(last) = measured {
+            self.tell_layers(last, epoch, on_event).await?;
+        }
         let last = self.session.read_back()?;
         for read_back in waiting.into_iter().chain([last]) {
             self.take(read_back, &mut sums, epoch).await?;
         }
         Ok((step == steps).then(|| (sums, start.elapsed().as_secs_f64())))
+    }
+
+    async fn tell_layers(
+        &mut self,
+        (number, measurement): (u64, Measurement),
+        epoch: u32,
+        on_event: &mut impl FnMut(&Event),
+    ) -> Result<()> {
+        let layers = self.session.layers(measurement).await?;
+        self.tell(Event::Diagnostics { epoch, step: number + 1, layers }, on_event)
     }
 
     async fn take(&mut self, read_back: ReadBack, sums: &mut Interval, epoch: u32) -> Result<()> {
@@ -263,7 +286,11 @@ impl Trainer {
                 sums.add(&interval);
                 Ok(())
             }
-            Err(step) => Err(Error::Diverged { step, epoch }),
+            Err(step) => {
+                // What was measured on the way tells why.
+                self.run.as_ref().map_or(Ok(()), Run::flush)?;
+                Err(Error::Diverged { step, epoch })
+            }
         }
     }
 

@@ -1,0 +1,83 @@
+// sample_flips: follows a fixed sample of a weight matrix from step to step, for diagnostics: which of its weights have ever flipped, and
+// which have flipped back within a window of steps. It runs before the step's update, and begins anew at step 0. With `report` it writes
+// the counts, and forgets who flipped back.
+// import: bits, index, step
+
+struct Params {
+    rows: u32,    // of the weight matrix
+    columns: u32,
+    count: u32,   // words in the sample
+    window: u32,  // steps from a flip to the next within which that is a flip back
+    report: u32,  // 1: count
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
+}
+
+@group(0) @binding(0) var<storage, read> weight: array<u32>;       // bits, panels [rows/32][columns/32][32]
+@group(0) @binding(1) var<storage, read_write> before: array<u32>; // [count]: the words as they were a step ago
+@group(0) @binding(2) var<storage, read_write> last: array<u32>;   // [count][32]: step that first saw the last flip of each; 0: none
+@group(0) @binding(3) var<storage, read_write> ever: array<u32>;   // [count]: bits of weights that have flipped
+@group(0) @binding(4) var<storage, read_write> back: array<u32>;   // [count]: bits of weights that flipped back since the last report
+@group(0) @binding(5) var<storage, read_write> found: array<u32>;  // [4]: weights in the sample, those of `ever`, those of `back`, 0
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+const THREADS: u32 = 64u;
+const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
+
+var<workgroup> sh_found: array<atomic<u32>, 4>;
+
+// Finaliser of MurmurHash3.
+fn hash(x: u32) -> u32 {
+    var h = x + 0x9e3779b9u;
+    h = (h ^ (h >> 16u)) * 0x85ebca6bu;
+    h = (h ^ (h >> 13u)) * 0xc2b2ae35u;
+    return h ^ (h >> 16u);
+}
+
+// One workgroup; word j of the sample is a random one of the j-th stretch of the matrix's words, row after row.
+@compute @workgroup_size(THREADS)
+fn sample_flips(@builtin(local_invocation_index) local: u32) {
+    if (local < 4u) {
+        atomicStore(&sh_found[local], 0u);
+    }
+    workgroupBarrier();
+    let words = (params.columns + 31u) / 32u;
+    let stretch = params.rows * words / params.count;
+    let count = loop_bound(params.count, arrayLength(&weight));
+    for (var j = local; j < count; j += THREADS) {
+        let i = j * stretch + hash(j) % stretch;
+        let word = weight[word_index(words, i / words, i % words)];
+        var flipped = before[j] ^ word;
+        before[j] = word;
+        if (step.step == 0u) {
+            flipped = 0u;
+            ever[j] = 0u;
+            back[j] = 0u;
+            for (var bit = 0u; bit < 32u; bit++) {
+                last[j * 32u + bit] = 0u;
+            }
+        }
+        ever[j] |= flipped;
+        while (flipped != 0u) {
+            let bit = firstTrailingBit(flipped);
+            flipped &= flipped - 1u;
+            let earlier = last[j * 32u + bit];
+            if (earlier != 0u && step.step - earlier <= params.window) {
+                back[j] |= 1u << bit;
+            }
+            last[j * 32u + bit] = step.step;
+        }
+        if (params.report == 1u) {
+            atomicAdd(&sh_found[0], countOneBits(tail_mask(params.columns, (i % words) * 32u)));
+            atomicAdd(&sh_found[1], countOneBits(ever[j]));
+            atomicAdd(&sh_found[2], countOneBits(back[j]));
+            back[j] = 0u;
+        }
+    }
+    workgroupBarrier();
+    if (params.report == 1u && local < 4u) {
+        found[local] = atomicLoad(&sh_found[local]);
+    }
+}

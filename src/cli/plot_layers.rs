@@ -1,0 +1,63 @@
+//! Curves by layer of one run: flips by epoch, and what diagnostics found.
+
+use super::picture::{Curve, Panel};
+use crate::train::{Event, LayerDiagnostics};
+
+/// A panel for each thing that is known of layers.
+pub fn layer_panels(events: &[Event]) -> Vec<Panel> {
+    let mut panels = vec![flips(events)];
+    type Value = fn(&LayerDiagnostics) -> Option<f64>;
+    let values: [(&str, bool, Value); 6] = [
+        ("share of weights that never flipped", false, |layer| layer.never_flipped),
+        ("share of weights that oscillate", true, |layer| layer.oscillating),
+        ("root mean square of the weights' gradient", true, |layer| layer.gradient_rms),
+        ("root mean square of the state whose sign is the weight", true, |layer| layer.state_rms),
+        ("share of gradients that the surrogate masks", false, |layer| layer.masked),
+        ("share of channels with one sign for the whole batch", false, |layer| layer.dead_channels),
+    ];
+    let measured = |(title, logarithmic, value): (&str, bool, Value)| Panel {
+        title: title.into(),
+        logarithmic,
+        curves: curves(points(events, value)),
+    };
+    panels.extend(values.into_iter().map(measured).filter(|panel| !panel.curves.is_empty()));
+    panels
+}
+
+fn flips(events: &[Event]) -> Panel {
+    let of_epoch = |event: &Event| match event {
+        Event::Epoch { epoch, flip_ratio_by_layer, .. } => {
+            flip_ratio_by_layer.iter().map(|(layer, ratio)| (layer.clone(), f64::from(*epoch), *ratio)).collect()
+        }
+        _ => Vec::new(),
+    };
+    let curves = curves(events.iter().flat_map(of_epoch));
+    Panel { title: "flip ratio by layer".into(), logarithmic: true, curves }
+}
+
+/// (layer, epoch, value) of each measurement.
+fn points(events: &[Event], value: fn(&LayerDiagnostics) -> Option<f64>) -> impl Iterator<Item = (String, f64, f64)> {
+    let steps =
+        events.iter().find_map(|event| if let Event::Start { steps, .. } = event { Some(*steps) } else { None });
+    let steps = steps.unwrap_or(1).max(1) as f64;
+    let of_event = move |event: &Event| match event {
+        Event::Diagnostics { step, layers, .. } => {
+            let point = |layer: &LayerDiagnostics| Some((layer.layer.clone(), *step as f64 / steps, value(layer)?));
+            layers.iter().filter_map(point).collect()
+        }
+        _ => Vec::new(),
+    };
+    events.iter().flat_map(of_event)
+}
+
+/// A curve a layer, in the order of the layers.
+fn curves(points: impl Iterator<Item = (String, f64, f64)>) -> Vec<Curve> {
+    let mut curves: Vec<Curve> = Vec::new();
+    for (layer, x, y) in points.filter(|(.., y)| y.is_finite()) {
+        match curves.iter_mut().find(|curve| curve.name == layer) {
+            Some(curve) => curve.points.push((x, y)),
+            None => curves.push(Curve { name: layer, points: vec![(x, y)] }),
+        }
+    }
+    curves
+}

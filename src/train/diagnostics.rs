@@ -1,0 +1,294 @@
+//! What training looks like from inside, layer by layer: nodes that only look, and what their counts mean.
+
+use super::metrics::Counters;
+use crate::error::Result;
+use crate::graph::{Graph, Init, Node, Plan, Value};
+use crate::nn::owner;
+use crate::ops::{ConstantChannels, Magnitudes, SampleFlips, Sign, SignBackward, Surrogate};
+use crate::runtime::BufferId;
+use crate::tensor::{DType, TensorType};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// A weight oscillates where it flips back at most so many steps after it flipped.
+pub const OSCILLATION_WINDOW: u32 = 100;
+
+/// Bins of a histogram of the states.
+const BINS: usize = 16;
+/// Powers of two between the first bin's upper end and the root mean square.
+const BELOW: isize = 11;
+
+/// A layer as it was at a step. What a layer does not have is left out.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LayerDiagnostics {
+    /// Its name.
+    pub layer: String,
+    /// Share of its binary weights that flipped in a step, mean since the last measurement.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flip_ratio: Option<f64>,
+    /// Share of its binary weights that have never flipped; of a sample of at most 8192.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub never_flipped: Option<f64>,
+    /// Share of its binary weights that flipped back since the last measurement, within [`OSCILLATION_WINDOW`]; of the same sample.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oscillating: Option<f64>,
+    /// Root mean square of the weights' gradient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gradient_rms: Option<f64>,
+    /// Root mean square of the state whose sign the weights are, after the step.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_rms: Option<f64>,
+    /// Shares of that state's sizes, 16 bins of a factor 2: with r the power of two at or below the root mean square, bin i has
+    /// r 2^(i - 12) <= |state| < r 2^(i - 11); the first also what is smaller, the last what is larger.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state_histogram: Option<Vec<f64>>,
+    /// Share of the gradients of its input's signs, where not 0, that the surrogate makes 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked: Option<f64>,
+    /// Share of its input's channels that have the same sign for the whole batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dead_channels: Option<f64>,
+}
+
+impl LayerDiagnostics {
+    /// Upper end of the first bin of [`LayerDiagnostics::state_histogram`], as a power of two.
+    pub const FIRST_LIMIT: f64 = -(BELOW as f64);
+}
+
+/// A tensor whose sizes are measured.
+struct Probe {
+    name: String,
+    words: usize,
+    elements: usize,
+    counters: Counters,
+}
+
+impl Probe {
+    /// Adds the node that measures `x`, at the end or right behind another.
+    fn new(graph: &mut Graph, name: String, x: Value, behind: Option<usize>) -> Result<Self> {
+        let ty = graph.ty(x).clone();
+        let counts = graph.state(&format!("{name}.counts"), Magnitudes::counts(), Init::Words(0));
+        let squares = graph.state(&format!("{name}.squares"), Magnitudes::squares(&ty), Init::Fill(0.0));
+        push(graph, behind, Magnitudes, x, &[counts, squares])?;
+        let counters = Counters::new(Magnitudes::counts().elements());
+        Ok(Self { name, words: ty.words(), elements: ty.elements(), counters })
+    }
+
+    /// Numbers by exponent field, without padding, since the last time.
+    fn exponents(&mut self, counts: &[u32]) -> Vec<u64> {
+        let mut counts = self.counters.growth(counts);
+        counts[0] -= counts[0].min((self.words - self.elements) as u64);
+        counts
+    }
+
+    fn rms(&self, squares: &[u32]) -> f64 {
+        let sum: f64 = squares.iter().map(|&word| f64::from(f32::from_bits(word))).sum();
+        (sum / self.elements as f64).sqrt()
+    }
+}
+
+fn push(
+    graph: &mut Graph,
+    behind: Option<usize>,
+    op: impl crate::graph::Op + 'static,
+    x: Value,
+    states: &[Value],
+) -> Result<()> {
+    match behind {
+        Some(node) => graph.push_behind(node, Arc::new(op), &[x], states).map(drop),
+        None => graph.push(Arc::new(op), &[x], states).map(drop),
+    }
+}
+
+/// Binary weights that are measured.
+struct Weights {
+    name: String,
+    elements: u64,
+    gradient: Probe,
+    state: Option<Probe>,
+}
+
+/// The signs of a layer's input that are measured.
+struct Signs {
+    layer: String,
+    channels: usize,
+    /// Gradient of the signs, and of what they are the signs of.
+    gradients: [Probe; 2],
+    constant: Counters,
+}
+
+/// What is measured, and how far counters had counted the last time.
+#[derive(Default)]
+pub(super) struct Diagnostics {
+    weights: Vec<Weights>,
+    signs: Vec<Signs>,
+    flips: Option<Counters>,
+}
+
+/// Adds the node that follows a sample of the weights from step to step; before their update, in every step.
+pub(super) fn follow(graph: &mut Graph, weight: Value, report: bool) -> Result<()> {
+    let info = graph.info(weight).clone();
+    let state =
+        |(name, ty): (&str, TensorType)| graph.state(&format!("diagnostics.{}.{name}", info.name), ty, Init::Words(0));
+    let states = SampleFlips::states(&info.ty).map(state);
+    push(graph, None, SampleFlips { window: OSCILLATION_WINDOW, report }, weight, &states)
+}
+
+impl Diagnostics {
+    /// Adds the node that measures a gradient, before the update of its weights.
+    pub(super) fn gradient(&mut self, graph: &mut Graph, weight: Value, gradient: Value) -> Result<()> {
+        let (name, elements) = (graph.info(weight).name.clone(), graph.ty(weight).elements() as u64);
+        let gradient = Probe::new(graph, format!("diagnostics.{name}.gradient"), gradient, None)?;
+        self.weights.push(Weights { name, elements, gradient, state: None });
+        Ok(())
+    }
+
+    /// Adds the node that measures the last weights' state `verdict`, behind their update; states that are no floats are left out.
+    pub(super) fn state(&mut self, graph: &mut Graph, verdict: Option<&str>) -> Result<()> {
+        let weights = self.weights.last_mut().expect("behind a gradient");
+        let found = verdict.and_then(|verdict| graph.find(&format!("{}.{verdict}", weights.name)));
+        if let Some(state) = found.filter(|state| graph.ty(*state).dtype == DType::F32) {
+            weights.state = Some(Probe::new(graph, format!("diagnostics.{}.state", weights.name), state, None)?);
+        }
+        Ok(())
+    }
+
+    /// Adds the nodes that measure signs of activations, right behind those that make them and their gradients. A layer's are those that
+    /// it reads, whichever layer's scope they are made in.
+    pub(super) fn signs(&mut self, graph: &mut Graph) -> Result<()> {
+        let mut all: Vec<(usize, usize, String)> =
+            graph.nodes().iter().enumerate().filter_map(|(i, node)| sign_of(graph, i, node)).collect();
+        // From the end of the backward pass, so that the places of what comes before stay what they are.
+        all.sort_by_key(|(_, back, _)| std::cmp::Reverse(*back));
+        for (forward, back, layer) in &all {
+            let name = |part: &str| format!("diagnostics.{layer}.{part}");
+            let (node, signs) = (graph.nodes()[*back].clone(), graph.nodes()[*forward].outputs[0]);
+            let dy = node.inputs[1];
+            let (dx, behind) = match node.op.name() {
+                "sign_backward" => (node.outputs[0], *back),
+                // Fused with batch norm's it never stores what passes the mask.
+                _ => {
+                    let clip = SignBackward(Sign { surrogate: Surrogate::named("clip")? });
+                    (graph.push_behind(*back, Arc::new(clip), &[node.inputs[5], dy], &[])?[0], back + 1)
+                }
+            };
+            let below = Probe::new(graph, name("below"), dx, Some(behind))?;
+            let above = Probe::new(graph, name("above"), dy, Some(*back))?;
+            let (channels, constant) = (graph.ty(signs).columns(), Counters::new(1));
+            self.signs.push(Signs { layer: layer.clone(), channels, gradients: [above, below], constant });
+        }
+        all.sort_by_key(|(forward, ..)| std::cmp::Reverse(*forward));
+        for (forward, _, layer) in &all {
+            let ty = TensorType::plain(DType::U32, &[1]);
+            let constant = graph.state(&format!("diagnostics.{layer}.constant"), ty, Init::Words(0));
+            let signs = graph.nodes()[*forward].outputs[0];
+            push(graph, Some(*forward), ConstantChannels, signs, &[constant])?;
+        }
+        self.signs.reverse();
+        self.flips = Some(Counters::new(self.weights.len().max(1)));
+        Ok(())
+    }
+
+    /// What a measurement reads back.
+    pub(super) fn tensors(&self, plan: &Plan) -> Vec<BufferId> {
+        let mut names = vec!["metrics.flips".to_string()];
+        for weights in &self.weights {
+            names.push(format!("diagnostics.{}.found", weights.name));
+            for probe in [Some(&weights.gradient), weights.state.as_ref()].into_iter().flatten() {
+                names.extend(["counts", "squares"].map(|part| format!("{}.{part}", probe.name)));
+            }
+        }
+        for signs in &self.signs {
+            names.extend(signs.gradients.iter().map(|probe| format!("{}.counts", probe.name)));
+            names.push(format!("diagnostics.{}.constant", signs.layer));
+        }
+        names.iter().map(|name| plan.id(name)).collect()
+    }
+
+    /// What it says, `steps` steps after the last measurement.
+    pub(super) fn read(&mut self, words: &[Vec<u32>], steps: u64) -> Vec<LayerDiagnostics> {
+        let mut words = words.iter().map(Vec::as_slice);
+        let mut next = || words.next().expect("as many as were asked for");
+        let flips = self.flips.as_mut().expect("a finished graph").growth(next());
+        let share = |part: u64, all: u64| part as f64 / all.max(1) as f64;
+        let mut layers = Vec::new();
+        for (weights, flips) in self.weights.iter_mut().zip(flips) {
+            let [sample, ever, back] = [0, 1, 2].map({
+                let found = next();
+                move |i| u64::from(found[i])
+            });
+            let mut layer = LayerDiagnostics {
+                layer: owner(&weights.name).to_string(),
+                flip_ratio: Some(share(flips, weights.elements * steps)),
+                never_flipped: Some(1.0 - share(ever, sample)),
+                oscillating: Some(share(back, sample)),
+                ..LayerDiagnostics::default()
+            };
+            // The gradient's sizes are counted, too; its scale says enough.
+            weights.gradient.exponents(next());
+            layer.gradient_rms = Some(weights.gradient.rms(next()));
+            if let Some(state) = &mut weights.state {
+                let exponents = state.exponents(next());
+                let rms = state.rms(next());
+                (layer.state_rms, layer.state_histogram) = (Some(rms), Some(histogram(&exponents, rms)));
+            }
+            layers.push(layer);
+        }
+        for signs in &mut self.signs {
+            let [above, below] = [0, 1].map(|i| signs.gradients[i].exponents(next())[0]);
+            let elements = signs.gradients[0].elements as u64;
+            let constant = signs.constant.growth(next())[0];
+            let at = layers.iter().position(|layer| layer.layer == signs.layer).unwrap_or_else(|| {
+                layers.push(LayerDiagnostics { layer: signs.layer.clone(), ..LayerDiagnostics::default() });
+                layers.len() - 1
+            });
+            layers[at].masked = Some(share(below.saturating_sub(above), elements.saturating_sub(above)));
+            layers[at].dead_channels = Some(share(constant, signs.channels as u64));
+        }
+        layers
+    }
+}
+
+/// Where node `i` makes signs that are trained through: `i`, the node of their gradient, and the layer that reads them.
+fn sign_of(graph: &Graph, i: usize, node: &Node) -> Option<(usize, usize, String)> {
+    let [signs, ref kept @ ..] = node.outputs[..] else { return None };
+    let is_back: fn(&Node, &Node, &[Value]) -> bool = match node.op.name() {
+        "sign" => |back, node, _| back.op.name() == "sign_backward" && back.scope == node.scope,
+        "norm_sign" => |back, _, kept| back.op.name() == "norm_sign_backward" && kept.contains(&back.inputs[5]),
+        _ => return None,
+    };
+    let back = graph.nodes().iter().position(|back| is_back(back, node, kept))?;
+    let reader = *graph.consumers(signs).first()?;
+    Some((i, back, graph.nodes()[reader].scope.clone()))
+}
+
+/// Shares of sizes relative to the power of two at or below `rms`.
+fn histogram(exponents: &[u64], rms: f64) -> Vec<f64> {
+    let middle = ((rms as f32).to_bits() >> 23 & 255) as isize;
+    let mut bins = vec![0_u64; BINS];
+    for (exponent, count) in exponents.iter().enumerate() {
+        let bin = (exponent as isize - middle + BELOW + 1).clamp(0, BINS as isize - 1);
+        // Zeros are smaller than anything, whatever the scale.
+        bins[if exponent == 0 { 0 } else { bin as usize }] += count;
+    }
+    let all = bins.iter().sum::<u64>().max(1) as f64;
+    bins.into_iter().map(|count| count as f64 / all).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins_are_relative_to_the_root_mean_square() {
+        let exponent = |value: f32| (value.to_bits() >> 23) as usize;
+        let mut exponents = vec![0; 256];
+        // Half at the scale, a quarter at a 256th of it, the rest 0 and far beyond.
+        for (value, count) in [(3e-6, 4), (3e-6 / 256.0, 2), (0.0, 1), (1.0, 1)] {
+            exponents[exponent(value)] += count;
+        }
+        let bins = histogram(&exponents, 3.1e-6);
+        assert_eq!((bins[12], bins[4], bins[0], bins[15]), (0.5, 0.25, 0.125, 0.125), "{bins:?}");
+    }
+}

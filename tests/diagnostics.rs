@@ -1,0 +1,184 @@
+//! Diagnostics look and change nothing: a run with them is the run without them, and what they say is what a look at every weight after
+//! every step finds.
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
+mod support;
+
+use plusminus::data::{Batch, Loader, digits};
+use plusminus::nn::{Model, ModelSpec, PixelScale, Tensor, owner};
+use plusminus::optim::{Adam, BOP, CEMA, Schedule};
+use plusminus::runtime::Engine;
+use plusminus::tensor::{BitMatrix, Stream};
+use plusminus::train::{LayerDiagnostics, Loss, OSCILLATION_WINDOW, Options, Rules, Session};
+use pollster::block_on;
+use std::collections::BTreeMap;
+
+const BATCH: usize = 50;
+const STEPS: u64 = 28;
+
+fn model(surrogate: &str) -> Model {
+    let surrogate = Some(surrogate.to_string());
+    let spec = ModelSpec { hidden: vec![70, 40], surrogate, ..ModelSpec::new("mlp", [8, 8, 1], 10) };
+    ModelSpec { pixels: PixelScale::to_unit(16), ..spec }.build().unwrap()
+}
+
+fn rules() -> Rules {
+    let adam = Adam::new(1e-3, Schedule::constant()).unwrap();
+    let cema = CEMA.with([("alpha", 0.1), ("gamma", 0.5)]).unwrap();
+    Rules::new(cema, adam).with("dense2", BOP.with([("threshold", 1e-5)]).unwrap())
+}
+
+fn session(diagnostics: bool, surrogate: &str, fuse: bool, engine: Box<dyn Engine>) -> Session {
+    let base = Options::new(Loss::CrossEntropy(0.0));
+    let options = Options { batch: BATCH, seed: 3, fuse, diagnostics, keep_gradients: !diagnostics, ..base };
+    block_on(Session::with(&model(surrogate), Some(rules()), options, engine)).unwrap()
+}
+
+fn batches() -> Vec<Batch> {
+    Loader::training(&digits(), BATCH).epoch(Some(Stream::new(1, "order"))).map(|batch| batch.unwrap()).collect()
+}
+
+fn signs(session: &mut Session) -> BTreeMap<String, BitMatrix> {
+    let weights = block_on(session.weights()).unwrap().tensors.into_iter();
+    weights
+        .filter_map(|(name, tensor)| if let Tensor::Bits(bits) = tensor { Some((name, bits)) } else { None })
+        .collect()
+}
+
+fn rms(session: &mut Session, name: &str) -> f64 {
+    let Tensor::Floats { data, .. } = block_on(session.tensor(name)).unwrap() else { panic!("{name}: no floats") };
+    (data.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / data.len() as f64).sqrt()
+}
+
+/// What has happened to each weight of a layer, by looking at all of them after every step.
+struct Seen {
+    before: BitMatrix,
+    last: Vec<Option<u64>>,
+    back: Vec<bool>,
+    flips: u64,
+}
+
+impl Seen {
+    fn new(weight: &BitMatrix) -> Self {
+        let count = weight.rows() * weight.columns();
+        Self { before: weight.clone(), last: vec![None; count], back: vec![false; count], flips: 0 }
+    }
+
+    fn look(&mut self, now: &BitMatrix, step: u64) {
+        for (i, last) in self.last.iter_mut().enumerate() {
+            let at = (i / now.columns(), i % now.columns());
+            if now.is_positive(at.0, at.1) != self.before.is_positive(at.0, at.1) {
+                self.back[i] |= last.is_some_and(|last| step - last <= u64::from(OSCILLATION_WINDOW));
+                *last = Some(step);
+                self.flips += 1;
+            }
+        }
+        self.before = now.clone();
+    }
+}
+
+fn share(part: usize, all: usize) -> f64 {
+    part as f64 / all as f64
+}
+
+#[test]
+fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
+    for (name, engine) in support::engines() {
+        let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+        let (mut looked, mut plain) = (session(true, "clip", true, engine), session(false, "clip", true, other));
+        let mut seen: BTreeMap<String, Seen> =
+            signs(&mut plain).iter().map(|(name, weight)| (name.clone(), Seen::new(weight))).collect();
+        let mut measured = 0;
+        for (step, batch) in (0..STEPS).zip(&batches()) {
+            // The sample of a report ends before the step's own update; the counter of flips has it.
+            let until_now: BTreeMap<String, (f64, f64)> = seen
+                .iter()
+                .map(|(layer, seen)| {
+                    let (count, never) = (seen.last.len(), seen.last.iter().filter(|last| last.is_none()).count());
+                    (layer.clone(), (share(never, count), share(seen.back.iter().filter(|b| **b).count(), count)))
+                })
+                .collect();
+            block_on(plain.train(batch, step, STEPS)).unwrap();
+            let now = signs(&mut plain);
+            seen.iter_mut().for_each(|(layer, seen)| seen.look(&now[layer], step));
+            if step % 7 != 6 {
+                block_on(looked.train(batch, step, STEPS)).unwrap();
+                continue;
+            }
+            let measurement = block_on(looked.diagnose(batch, step, STEPS)).unwrap();
+            let layers = block_on(looked.layers(measurement)).unwrap();
+            assert_eq!(layers.iter().map(|l| l.layer.as_str()).collect::<Vec<_>>(), ["dense1", "dense2", "dense3"]);
+            assert!(signs(&mut looked) == now, "{name}: step {step}: the same weights with and without a look");
+            for (layer, (parameter, seen)) in layers.iter().zip(&mut seen) {
+                assert_eq!(layer.layer, owner(parameter));
+                let (never, back) = until_now[parameter];
+                let flips = share(seen.flips as usize, seen.last.len() * 7);
+                let close = |a: Option<f64>, b: f64| (a.unwrap() - b).abs() <= 1e-5 * b.abs();
+                assert!(
+                    close(layer.flip_ratio, flips)
+                        && close(layer.never_flipped, never)
+                        && close(layer.oscillating, back),
+                    "{name}: step {step}: expected flips {flips}, never {never}, back {back}, got {layer:?}"
+                );
+                let state = if layer.layer == "dense2" { "m" } else { "h" };
+                let gradient = rms(&mut plain, &format!("{parameter}.grad"));
+                let state = rms(&mut plain, &format!("{parameter}.{state}"));
+                assert!(close(layer.gradient_rms, gradient) && close(layer.state_rms, state), "{name}: {layer:?}");
+                // A report begins anew, but the step's own flips belong to the next one.
+                seen.flips = 0;
+                check(layer);
+            }
+            // Who flipped back in this very step is in the next report.
+            for seen in seen.values_mut() {
+                let last = &seen.last;
+                let before = seen.back.iter().zip(last).map(|(back, last)| *back && *last == Some(step));
+                seen.back = before.collect();
+            }
+            measured += 1;
+        }
+        assert_eq!(measured, 4, "{name}: measurements");
+    }
+}
+
+fn check(layer: &LayerDiagnostics) {
+    let histogram = layer.state_histogram.as_ref().unwrap();
+    assert!(histogram.len() == 16 && (histogram.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{layer:?}");
+    // The root mean square itself lies in the bin of its power of two.
+    assert!(histogram[11..14].iter().sum::<f64>() > 0.3, "{layer:?}");
+    let is_first = layer.layer == "dense1";
+    assert_eq!((layer.masked.is_none(), layer.dead_channels.is_none()), (is_first, is_first), "floats have no signs");
+    assert!(layer.masked.is_none_or(|share| share > 0.05 && share < 0.9), "{layer:?}");
+}
+
+#[test]
+fn a_surrogate_that_passes_everything_masks_nothing() {
+    for (name, engine) in support::engines() {
+        let mut session = session(true, "identity", true, engine);
+        let measurement = block_on(session.diagnose(&batches()[0], 0, 1)).unwrap();
+        let layers = block_on(session.layers(measurement)).unwrap();
+        assert_eq!((layers[1].masked, layers[0].never_flipped), (Some(0.0), Some(1.0)), "{name}: {layers:?}");
+    }
+}
+
+/// Batch norm and sign as one node, or as two: the same is found, and by the layer that reads the signs.
+#[test]
+fn fusions_hide_nothing() {
+    for (name, engine) in support::engines() {
+        let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+        let layers = [true, false].into_iter().zip([engine, other]).map(|(fuse, engine)| {
+            let mut session = session(true, "clip", fuse, engine);
+            assert_eq!(session.fusions().is_empty(), !fuse);
+            let measurement = block_on(session.diagnose(&batches()[0], 0, 1)).unwrap();
+            block_on(session.layers(measurement)).unwrap()
+        });
+        let [fused, plain] = &layers.collect::<Vec<_>>()[..] else { panic!("two") };
+        assert_eq!(fused.len(), 3, "{name}: {fused:?}");
+        for (a, b) in fused.iter().zip(plain) {
+            let near = |a: Option<f64>, b: Option<f64>| (a.unwrap_or(0.0) - b.unwrap_or(0.0)).abs() < 1e-3;
+            assert_eq!((&a.layer, a.masked.is_some()), (&b.layer, b.masked.is_some()));
+            assert!(near(a.masked, b.masked) && near(a.dead_channels, b.dead_channels), "{name}: {a:?} and {b:?}");
+        }
+        assert!(fused[1].masked.is_some_and(|share| share > 0.05), "{name}: {fused:?}");
+    }
+}

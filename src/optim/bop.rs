@@ -36,6 +36,7 @@ pub static BOP: BinaryRule = BinaryRule {
     is_scale_invariant: false,
     is_filter: false,
     kernel: &FIRST,
+    narrow: None,
     pack: in_order,
 };
 
@@ -55,6 +56,7 @@ pub static BOP2: BinaryRule = BinaryRule {
     is_scale_invariant: false,
     is_filter: false,
     kernel: &SECOND,
+    narrow: None,
     pack: in_order,
 };
 

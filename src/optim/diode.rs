@@ -28,6 +28,7 @@ pub static RULE: BinaryRule = BinaryRule {
     is_scale_invariant: true,
     is_filter: false,
     kernel: &DIODE,
+    narrow: None,
     pack: in_order,
 };
 

@@ -2,6 +2,7 @@
 
 use super::binary::{BinaryRule, HOLD, Start, in_order, sweep_panel};
 use super::knob::{KnobSpec, Range};
+use super::narrow;
 use crate::runtime::interface::optim::cascade::{cascade, ema};
 use crate::runtime::kernel::kernel;
 
@@ -33,6 +34,7 @@ pub static CEMA: BinaryRule = BinaryRule {
     is_scale_invariant: true,
     is_filter: false,
     kernel: &CASCADE,
+    narrow: Some(narrow::CASCADE),
     pack: in_order,
 };
 
@@ -46,6 +48,7 @@ pub static EMA: BinaryRule = BinaryRule {
     is_scale_invariant: true,
     is_filter: false,
     kernel: &AVERAGE,
+    narrow: Some(narrow::AVERAGE),
     pack: in_order,
 };
 

@@ -59,6 +59,7 @@ pub static SIGNUM: BinaryRule = BinaryRule {
     is_scale_invariant: true,
     is_filter: false,
     kernel: &SIGN,
+    narrow: None,
     pack: |values, step| {
         let mut knobs = in_order(values, step);
         knobs[0][1] = (1.0 - f64::from(knobs[0][1])) as f32;
@@ -77,6 +78,7 @@ pub static LATENT_SGD: BinaryRule = BinaryRule {
     is_scale_invariant: false,
     is_filter: false,
     kernel: &SGD,
+    narrow: None,
     pack: in_order,
 };
 
@@ -98,6 +100,7 @@ pub static LATENT_ADAM: BinaryRule = BinaryRule {
     is_scale_invariant: false,
     is_filter: false,
     kernel: &ADAM,
+    narrow: None,
     pack: adam_knobs,
 };
 

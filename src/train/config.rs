@@ -5,7 +5,7 @@ use super::session::{Loss, Rules};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{ModelSpec, PixelScale};
-use crate::optim::{BinaryRule, FilterSpec, FloatRule, Knob, Poles};
+use crate::optim::{BinaryRule, FilterSpec, FloatRule, Knob, Poles, StateType};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -87,6 +87,9 @@ pub struct Settings {
     /// Latent weights start between 0 and init, with the weight's sign
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub init: Option<Knob>,
+    /// How states are stored: f32, f16, i16, i8; narrow ones for cema and ema [default: f32]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
+    pub state: Option<StateType>,
     /// Design of the filter iir: butterworth, bessel, critical (critically damped) [default: critical]
     #[cfg_attr(feature = "cli", arg(long))]
     pub design: Option<String>,
@@ -160,6 +163,7 @@ impl Settings {
             b: filter.b,
             a: filter.a,
             cutoff: self.cutoff.or(other.cutoff),
+            state: self.state.or(other.state),
             dataset: self.dataset.or(other.dataset),
             data_dir: self.data_dir.or(other.data_dir),
             limit: self.limit.or(other.limit),
@@ -223,7 +227,7 @@ impl Settings {
 
     /// The rule with all of its knobs: those beside the table win over those in it.
     fn optimizer_table(&self) -> Result<OptimizerTable> {
-        let OptimizerTable { name, mut knobs, filter } = match &self.optimizer {
+        let OptimizerTable { name, mut knobs, filter, state } = match &self.optimizer {
             None => OptimizerTable::named("cema"),
             Some(OptimizerConfig::Name(name)) => OptimizerTable::named(name),
             Some(OptimizerConfig::Table(table)) => table.clone(),
@@ -241,7 +245,8 @@ impl Settings {
             let default = rule.knobs.iter().find(|spec| spec.name == "alpha").map_or(0.0, |spec| spec.default);
             knobs.entry("alpha".into()).or_insert(default.into()).schedule = Some(schedule.parse()?);
         }
-        let table = OptimizerTable { name, knobs, filter };
+        let state = self.state.unwrap_or(state);
+        let table = OptimizerTable { name, knobs, filter, state };
         let knobs = table.make()?.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
         Ok(OptimizerTable { knobs, ..table })
     }

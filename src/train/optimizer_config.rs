@@ -1,7 +1,7 @@
 //! The optimizer as a file has it: a name, or a table.
 
 use crate::error::Result;
-use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob};
+use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob, StateType};
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -23,6 +23,9 @@ pub enum OptimizerConfig {
 pub struct OptimizerTable {
     /// Rule.
     pub name: String,
+    /// How its states are stored.
+    #[serde(default)]
+    pub state: StateType,
     /// Its knobs.
     #[serde(default)]
     pub knobs: BTreeMap<String, Knob>,
@@ -34,12 +37,12 @@ pub struct OptimizerTable {
 impl OptimizerTable {
     /// The rule of that name, at its defaults.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None }
+        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None, state: StateType::F32 }
     }
 
     /// The rule.
     pub fn make(&self) -> Result<BinaryOptimizer> {
-        let made = BinaryRule::named(&self.name)?.make(&self.knobs)?;
+        let made = BinaryRule::named(&self.name)?.make(&self.knobs)?.with_state(self.state)?;
         match &self.filter {
             Some(filter) => made.with_filter(filter),
             None => Ok(made),

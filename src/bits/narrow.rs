@@ -131,6 +131,10 @@ impl Isa {
     }
 }
 
+/// On the beginning of a cache line: a vector that lies across two is slow to read where it was just written.
+#[repr(align(64))]
+struct Lines<T>(T);
+
 struct Row<'a, F: Format, const STATES: usize, R> {
     row: usize,
     g: &'a [f32],
@@ -148,7 +152,7 @@ impl<F: Format, const STATES: usize, R: Fn(f32, [f32; STATES]) -> [f32; STATES]>
     #[inline(always)]
     unsafe fn run<V: Vectors>(self) -> Swept<STATES> {
         let Self { row, g, weight, states, units, draws, first, rule } = self;
-        let (mut flips, mut peaks) = (0, [[F::Stored::default(); PANEL]; STATES]);
+        let (mut flips, Lines(peaks)) = (0, &mut Lines([[F::Stored::default(); PANEL]; STATES]));
         let inverses: [f32; STATES] = array::from_fn(|i| F::FINE * units[i].inverse);
         for (word, g) in g.chunks_exact(PANEL).enumerate() {
             let at = word * PANEL..(word + 1) * PANEL;
@@ -156,7 +160,7 @@ impl<F: Format, const STATES: usize, R: Fn(f32, [f32; STATES]) -> [f32; STATES]>
             let first = first.wrapping_add((at.start / 2) as u32);
             // Each step makes arrays from arrays: so the compiler makes vector instructions of it.
             let random: [u32; PANEL / 2] = array::from_fn(|lane| draws.word(first.wrapping_add(lane as u32)));
-            let mut values = [[0.0_f32; PANEL]; STATES];
+            let Lines(values) = &mut Lines([[0.0_f32; PANEL]; STATES]);
             for i in 0..STATES {
                 let stored: [F::Stored; PANEL] = states[i][at.clone()].try_into().expect("32 columns");
                 values[i] = array::from_fn(|lane| F::load(stored[lane]) * units[i].old);
@@ -165,7 +169,7 @@ impl<F: Format, const STATES: usize, R: Fn(f32, [f32; STATES]) -> [f32; STATES]>
                 let next = rule(g[lane], array::from_fn(|i| values[i][lane]));
                 (0..STATES).for_each(|i| values[i][lane] = next[i] * inverses[i]);
             }
-            let mut verdicts = [0.0; PANEL];
+            let Lines(verdicts) = &mut Lines([0.0; PANEL]);
             for i in 0..STATES {
                 let byte = |lane: usize| random[lane % 16] >> (lane / 16 * 16 + 8 * i) & 0xff;
                 let bytes: [u32; PANEL] = array::from_fn(byte);
@@ -173,11 +177,11 @@ impl<F: Format, const STATES: usize, R: Fn(f32, [f32; STATES]) -> [f32; STATES]>
                 states[i][at.clone()].copy_from_slice(&stored);
                 peaks[i] = array::from_fn(|lane| F::larger(peaks[i][lane], stored[lane]));
                 if i == STATES - 1 {
-                    verdicts = array::from_fn(|lane| F::load(stored[lane]));
+                    *verdicts = array::from_fn(|lane| F::load(stored[lane]));
                 }
             }
             // SAFETY: the caller's promise.
-            flips += settle(&mut weight[word * PANEL + row], unsafe { V::signs(&verdicts) });
+            flips += settle(&mut weight[word * PANEL + row], unsafe { V::signs(verdicts) });
         }
         let (mut sizes, mut saturated) = ([0.0; STATES], 0);
         for i in 0..STATES {

@@ -8,6 +8,7 @@ mod eval;
 mod output;
 mod picture;
 mod plot;
+mod plot_filter;
 mod program;
 mod summary;
 mod sweep;

@@ -41,6 +41,8 @@ pub struct BinaryRule {
     pub is_scale_invariant: bool,
     /// Whether it is made of a [`FilterSpec`], whose coefficients are then the knobs of its kernel.
     pub is_filter: bool,
+    /// Knobs as its paper has them, as texts; none where the paper gives none.
+    pub paper: &'static [(&'static str, &'static str)],
     /// Its kernel.
     pub kernel: &'static Kernel,
     /// The same with narrow states, where there are such kernels.

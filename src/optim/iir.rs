@@ -38,6 +38,7 @@ pub static IIR: BinaryRule = BinaryRule {
     hold: 1e-6,
     is_scale_invariant: true,
     is_filter: true,
+    paper: &[],
     kernel: &SECTION,
     narrow: None,
     pack: in_order,

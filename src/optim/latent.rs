@@ -58,6 +58,7 @@ pub static SIGNUM: BinaryRule = BinaryRule {
     hold: 0.0,
     is_scale_invariant: true,
     is_filter: false,
+    paper: &[],
     kernel: &SIGN,
     narrow: None,
     pack: |values, step| {
@@ -77,6 +78,7 @@ pub static LATENT_SGD: BinaryRule = BinaryRule {
     hold: 0.0,
     is_scale_invariant: false,
     is_filter: false,
+    paper: &[],
     kernel: &SGD,
     narrow: None,
     pack: in_order,
@@ -99,6 +101,15 @@ pub static LATENT_ADAM: BinaryRule = BinaryRule {
     hold: 0.0,
     is_scale_invariant: false,
     is_filter: false,
+    // AdamBNN (Liu et al., ICML 2021), its second step: nothing is clipped, weights start within 0.001.
+    paper: &[
+        ("lr", "1.25e-3,linear"),
+        ("beta1", "0.9"),
+        ("beta2", "0.999"),
+        ("weight-decay", "0"),
+        ("clip", "off"),
+        ("init", "1e-3"),
+    ],
     kernel: &ADAM,
     narrow: None,
     pack: adam_knobs,

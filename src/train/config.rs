@@ -5,7 +5,7 @@ use super::session::{Loss, Rules};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{ModelSpec, PixelScale};
-use crate::optim::{BinaryRule, FilterSpec, FloatRule, Knob, Poles, StateType};
+use crate::optim::{BINARY_RULES, BinaryOptimizer, BinaryRule, FilterSpec, FloatRule, Knob, Poles, StateType};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -51,6 +51,9 @@ pub struct Settings {
     /// NUMBER or NUMBER,SCHEDULE; one that the rule does not have is refused
     #[cfg_attr(feature = "cli", arg(long, value_parser = OptimizerConfig::parse))]
     pub optimizer: Option<OptimizerConfig>,
+    /// Where knobs that are not set come from: defaults, or paper (published values; bop, bop2, diode, latent-adam) [default: defaults]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PRESET"))]
+    pub preset: Option<String>,
     /// Rate of the filter whose sign is the weight, in (0, 1] [default: 1e-3,linear]
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub alpha: Option<Knob>,
@@ -152,6 +155,21 @@ impl Settings {
         })
     }
 
+    /// The one setting `name = value`, by its name in files; the value as TOML, or else as text. `what` begins the error.
+    pub fn one(what: &str, name: &str, value: &str) -> Result<Self> {
+        let parse = |value: &str| toml::from_str::<Self>(&format!("{name} = {value}"));
+        parse(value).or_else(|_| parse(&format!("{value:?}"))).map_err(|e| {
+            let reason = e.message().lines().next().unwrap_or_default().to_string();
+            let got = format!("`{name}={value}` ({reason})");
+            Error::setting(what, "a setting by its name in files, and values that it takes", got)
+        })
+    }
+
+    /// The rule of the binary weights.
+    pub fn binary_optimizer(&self) -> Result<BinaryOptimizer> {
+        self.optimizer_table()?.make()
+    }
+
     /// These settings where they are set, else those of `other`.
     pub fn over(self, other: Self) -> Self {
         // The parts of a filter belong together.
@@ -164,6 +182,7 @@ impl Settings {
             a: filter.a,
             cutoff: self.cutoff.or(other.cutoff),
             state: self.state.or(other.state),
+            preset: self.preset.or(other.preset),
             dataset: self.dataset.or(other.dataset),
             data_dir: self.data_dir.or(other.data_dir),
             limit: self.limit.or(other.limit),
@@ -235,6 +254,21 @@ impl Settings {
         let rule = BinaryRule::named(&name)?;
         let filter = self.filter().or(filter).or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
         knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
+        match self.preset.as_deref() {
+            None | Some("defaults") => {}
+            Some("paper") if rule.paper.is_empty() => {
+                let published: Vec<&str> =
+                    BINARY_RULES.iter().filter(|r| !r.paper.is_empty()).map(|r| r.name).collect();
+                let expected = format!("paper only for {}, whose papers give values", published.join(", "));
+                return Err(Error::setting("preset", expected, format!("paper for {}", rule.name)));
+            }
+            Some("paper") => {
+                for (name, knob) in rule.paper {
+                    knobs.entry((*name).into()).or_insert(knob.parse()?);
+                }
+            }
+            Some(other) => return Err(Error::setting("preset", "defaults, paper", other)),
+        }
         match self.start.as_deref() {
             None => {}
             Some("zero") => drop(knobs.insert("hold".into(), 0.0.into())),

@@ -38,7 +38,9 @@ pub static IIR: BinaryRule = BinaryRule {
     hold: 1e-6,
     is_scale_invariant: true,
     is_filter: true,
+    paper: &[],
     kernel: &SECTION,
+    narrow: None,
     pack: in_order,
 };
 
@@ -61,7 +63,7 @@ pub(super) fn resting(sections: &Sections) -> [f32; 2 * SECTIONS] {
 }
 
 fn iir_twin(args: iir::Args<'_>) {
-    let Params { rows, words, knob, layer } = *args.params;
+    let Params { rows, words, knob, layer, .. } = *args.params;
     let (pitch, first) = (words as usize * PANEL, args.index * PANEL);
     let here = PANEL.min(rows as usize - first);
     let state = args.s.len() / here;

@@ -1223,7 +1223,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
     }
     // Exponents by step mod 2: step 7 reads place 1 and writes place 0.
     let exponent = 127 + 1 - 8 * state.bytes() as i32;
-    let exponents = |i: usize| (exponent + if i % 2 == 0 { moved(i / 2 % m) } else { 0 }) as f64;
+    let exponents = |i: usize| (exponent + if i.is_multiple_of(2) { moved(i / 2 % m) } else { 0 }) as f64;
     let before = Matrix::from_fn(1, 2 * count * m, |_, i| if i % 2 == 1 { f64::from(exponent) } else { 0.0 });
     case = case.update(words(2 * count * m), &before);
     case = case.expect(Matrix::from_fn(1, 2 * count * m, |_, i| exponents(i)), Compare::Exact);

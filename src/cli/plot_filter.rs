@@ -75,8 +75,9 @@ struct Bench<'a> {
     rule: &'a BinaryOptimizer,
     plan: Plan,
     engine: CpuEngine,
-    /// The state that decides.
+    /// The state that decides, and whether above 0 it makes a weight -1, as a filter's does, or +1.
     state: String,
+    sign: f64,
     step: u64,
 }
 
@@ -103,7 +104,8 @@ impl<'a> Bench<'a> {
         let states = rule.rule().states;
         let latent = states.iter().find(|(_, start)| *start == Start::Latent);
         let decides = latent.or(states.iter().rfind(|(name, _)| *name != "v")).map_or("", |(name, _)| *name);
-        Ok(Self { rule, plan, engine, state: format!("w.{decides}"), step: 0 })
+        let sign = if latent.is_some() { -1.0 } else { 1.0 };
+        Ok(Self { rule, plan, engine, state: format!("w.{decides}"), sign, step: 0 })
     }
 
     /// What decides about each weight after this gradient.
@@ -131,7 +133,7 @@ impl<'a> Bench<'a> {
     async fn state(&mut self) -> Result<Vec<f64>> {
         let words = self.engine.download(&[self.plan.id(&self.state)])?.await?;
         match Tensor::from_words(&self.plan.named[&self.state].1.ty, &words[0]) {
-            Some(Tensor::Floats { data, .. }) => Ok(data.into_iter().map(f64::from).collect()),
+            Some(Tensor::Floats { data, .. }) => Ok(data.into_iter().map(|v| self.sign * f64::from(v)).collect()),
             _ => unreachable!("states are floats in rows"),
         }
     }

@@ -233,8 +233,10 @@ impl Settings {
 
     /// These settings where they are set, else those of `other`.
     pub fn over(self, other: Self) -> Self {
-        // The parts of a filter belong together.
-        let filter = if self.filter().is_some() { self.filter() } else { other.filter() }.unwrap_or_default();
+        let filter = match (self.filter(), other.filter()) {
+            (Some(filter), Some(other)) => filter.over(other),
+            (filter, other) => filter.or(other).unwrap_or_default(),
+        };
         Self {
             design: filter.design,
             order: filter.order,
@@ -336,7 +338,11 @@ impl Settings {
         }
         Rules::check_count(rules.len())?;
         let rule = BinaryRule::named(&name)?;
-        let filter = self.filter().or(filter).or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
+        let filter = match (self.filter(), filter) {
+            (Some(set), Some(filter)) => Some(set.over(filter)),
+            (set, filter) => set.or(filter).or(rule.is_filter.then(FilterSpec::default)),
+        };
+        let filter = filter.map(FilterSpec::filled);
         knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
         match self.preset.as_deref() {
             None | Some("defaults") => {}

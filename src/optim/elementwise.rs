@@ -179,7 +179,7 @@ fn twin<const STATES: usize, const KNOBS: usize>(
     task: &mut Task<'_>,
     update: &impl Fn(f32, [f32; STATES], [f32; KNOBS]) -> ([f32; STATES], f32),
 ) {
-    let [_, words, knob, layer] = *task.params::<[u32; 4]>();
+    let [_, words, knob, layer, ..] = *task.params::<[u32; 8]>();
     let knobs = task.step().knobs[knob as usize..][..2].as_flattened();
     let knobs: [f32; KNOBS] = std::array::from_fn(|i| knobs[i]);
     let first = task.index() * PANEL * PANEL * words as usize;

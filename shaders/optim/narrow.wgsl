@@ -80,7 +80,7 @@ fn of_halves(half: vec4<u32>) -> vec4<f32> {
 // Four 16-bit words in two, and back; four bytes in one, and back, as signed integers.
 fn pack16(q: vec4<u32>) -> vec2<u32> {
     let low = q & vec4<u32>(0xffffu);
-    return vec2<u32>(low.x | low.y << 16u, low.z | low.w << 16u);
+    return vec2<u32>(low.x | (low.y << 16u), low.z | (low.w << 16u));
 }
 
 fn unpack16(w: vec2<u32>) -> vec4<u32> {
@@ -93,7 +93,7 @@ fn signed16(w: vec2<u32>) -> vec4<f32> {
 
 fn pack8(q: vec4<i32>) -> u32 {
     let bytes = bitcast<vec4<u32>>(q) & vec4<u32>(0xffu);
-    return bytes.x | bytes.y << 8u | bytes.z << 16u | bytes.w << 24u;
+    return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
 }
 
 fn signed8(w: u32) -> vec4<f32> {

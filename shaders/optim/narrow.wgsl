@@ -126,7 +126,7 @@ fn cascade_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
         let m_new = m_old + knobs.y * (g[i * 8u + q] - m_old);
         let h_new = h_old + knobs.x * (m_new - h_old);
         let m_kept = to_integers(m_new * units[0].inverse, random & vec4<u32>(0xffu), MOST_I16);
-        let h_kept = to_integers(h_new * units[1].inverse, random >> vec4<u32>(8u) & vec4<u32>(0xffu), MOST_I16);
+        let h_kept = to_integers(h_new * units[1].inverse, (random >> vec4<u32>(8u)) & vec4<u32>(0xffu), MOST_I16);
         let m_words = pack16(bitcast<vec4<u32>>(m_kept));
         let h_words = pack16(bitcast<vec4<u32>>(h_kept));
         m[at] = m_words.x;
@@ -163,7 +163,7 @@ fn cascade_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
         let m_new = m_old + knobs.y * (g[at] - m_old);
         let h_new = h_old + knobs.x * (m_new - h_old);
         let m_kept = to_integers(m_new * units[0].inverse, random & vec4<u32>(0xffu), MOST_I8);
-        let h_kept = to_integers(h_new * units[1].inverse, random >> vec4<u32>(8u) & vec4<u32>(0xffu), MOST_I8);
+        let h_kept = to_integers(h_new * units[1].inverse, (random >> vec4<u32>(8u)) & vec4<u32>(0xffu), MOST_I8);
         m[at] = pack8(m_kept);
         h[at] = pack8(h_kept);
         tops = max(tops, vec2<f32>(largest(abs(vec4<f32>(m_kept))), largest(abs(vec4<f32>(h_kept)))));
@@ -194,7 +194,7 @@ fn cascade_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
         let m_new = m_old + knobs.y * (g[i * 8u + q] - m_old);
         let h_new = h_old + knobs.x * (m_new - h_old);
         let m_halves = to_halves(m_new * SCALE_F16, random & vec4<u32>(0xffu));
-        let h_halves = to_halves(h_new * SCALE_F16, random >> vec4<u32>(8u) & vec4<u32>(0xffu));
+        let h_halves = to_halves(h_new * SCALE_F16, (random >> vec4<u32>(8u)) & vec4<u32>(0xffu));
         let m_words = pack16(m_halves);
         let h_words = pack16(h_halves);
         let h_kept = of_halves(h_halves);

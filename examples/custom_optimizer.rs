@@ -4,7 +4,7 @@
 //! `cargo run --release --example custom_optimizer -- [PICTURE.svg [DEVICE]]` takes two seconds, draws the epochs of both
 //! (custom_optimizer.svg), and prints a test accuracy above 97 %.
 
-use plusminus::cli::{Curve, Panel, draw};
+use plusminus::cli::{Axis, Curve, Panel, draw};
 use plusminus::optim::{Adam, BinaryRule, CEMA, ElementwiseFilter, KnobSpec, Range, Schedule, Start};
 use plusminus::train::{Event, Rules, Settings, Trainer};
 use plusminus::{Result, data, runtime};
@@ -50,7 +50,10 @@ fn main() -> Result<()> {
     let device = args.next().unwrap_or_else(|| "auto".into());
     let curves = plusminus::block_on(async { Ok(vec![train(&CEMA, &device).await?, train(dema, &device).await?]) })?;
     let accuracy = curves[1].points.last().expect("20 epochs").1;
-    draw(picture.as_ref(), &[Panel { title: "test accuracy".into(), logarithmic: false, curves }])?;
+    draw(
+        picture.as_ref(),
+        &[Panel { title: "test accuracy".into(), x: Axis::linear("epoch"), is_logarithmic: false, curves }],
+    )?;
     println!("test accuracy {:.2} %", 100.0 * accuracy);
     Ok(())
 }

@@ -259,6 +259,54 @@ fn translate_goes_both_ways() {
 }
 
 #[test]
+fn filters_are_measured_and_drawn() {
+    let folder = folder();
+    let picture = path(folder.path(), "filters.svg");
+    // An average and the filter of order 1 with the same pole; one rule that is no filter.
+    let rules = ["--optimizer", "ema alpha=0.05", "--optimizer", "iir poles=0.95", "--optimizer", "diode alpha=0.05"];
+    let output = run(&[&["plot", "filter", "--json", "--steps", "500", "--out", &picture], &rules[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let lines = lines(&output);
+    assert_eq!(lines.len(), 4);
+    let points =
+        |line: usize, what: &str| -> Vec<[f64; 2]> { serde_json::from_value(lines[line][what].clone()).unwrap() };
+    for [t, y] in points(0, "impulse") {
+        assert!((y - 0.95_f64.powf(t)).abs() < 1e-4, "impulse at {t}: {y}");
+    }
+    let gain = |f: f64| 0.05 / (1.0 + 0.95_f64.powi(2) - 1.9 * (std::f64::consts::TAU * f).cos()).sqrt();
+    let (one, two) = (points(0, "response"), points(1, "response"));
+    for ([f, y], [_, same]) in one.iter().zip(&two) {
+        assert!((y - gain(*f) / gain(one[0][0])).abs() < 1e-3 && (y - same).abs() < 1e-4, "gain at {f}: {y}, {same}");
+    }
+    let svg = fs::read_to_string(&picture).unwrap();
+    assert!(["ema alpha=0.05", "iir poles=0.95", "cycles a step"].iter().all(|text| svg.contains(text)));
+    for (text, word) in [("nope", "cema"), ("cema lr=1", "alpha, gamma"), ("cema alpha", "SETTING=VALUE"), ("", "NAME")]
+    {
+        refused(&["plot", "filter", "--optimizer", text, "--out", &picture], 2, &[word]);
+    }
+}
+
+#[test]
+fn presets_states_and_schedules_speak() {
+    let folder = folder();
+    let one = path(folder.path(), "one");
+    let flags = ["--optimizer", "bop2", "--preset", "paper", "--sigma", "0.5", "--epochs", "1", "--hidden", "32"];
+    let output = run(&[&["train", "--device", "cpu", "--run", &one], &flags[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let config = fs::read_to_string(Path::new(&one).join("config.toml")).unwrap();
+    let knobs =
+        ["alpha = \"0.01,linear:0.00001\"", "threshold = \"0.00001,linear:0.00000001\"", "sigma = \"0.5,constant\""];
+    assert!(knobs.iter().all(|knob| config.contains(knob)), "{config}");
+    let summary =
+        lines(&run(&["summary", "--json", "--hidden", "64", "--optimizer", "cema", "--state", "i16"])).pop().unwrap();
+    assert_eq!((&summary["state_bytes_per_weight"], &summary["state"]), (&Value::from(4), &Value::from("i16")));
+    let flags = ["--lr", "0.1", "--momentum", "0.9", "--weight-decay", "1e-4", "--schedule", "linear:0.01"];
+    let along = lines(&run(&[&["translate", "--json"], &flags[..]].concat())).remove(0)["along"].clone();
+    let alpha = |i: usize| along[i]["alpha"].as_f64().unwrap();
+    assert!(along.as_array().unwrap().len() == 5 && alpha(0) > 9e-5 && alpha(4) < 1.2e-5, "{along}");
+}
+
+#[test]
 fn flags_that_are_wrong() {
     for (args, words) in [
         (vec!["--nope"], vec!["--nope"]),
@@ -324,6 +372,10 @@ fn flags_that_are_wrong() {
         (vec!["train", "--optimizer", "iir", "--design", "elliptic"], vec!["design", "butterworth", "elliptic"]),
         (vec!["train", "--optimizer", "iir", "--cutoff", "2"], vec!["cutoff", "above 2"]),
         (vec!["train", "--order", "3"], vec!["filter", "iir", "cema"]),
+        (vec!["train", "--optimizer", "bop", "--state", "i16"], vec!["state", "cema and ema", "i16 for bop"]),
+        (vec!["train", "--state", "bf16"], vec!["state", "f32, f16, i16, i8", "bf16"]),
+        (vec!["train", "--preset", "paper"], vec!["preset", "bop2", "paper for cema"]),
+        (vec!["translate", "--lr", "0.1", "--schedule", "nope"], vec!["schedule", "linear", "nope"]),
         (vec!["sweep"], vec!["grid", "none"]),
         (vec!["sweep", "--grid", "alpha"], vec!["grid", "NAME=VALUE", "alpha"]),
         (vec!["sweep", "--grid", ""], vec!["grid", "NAME=VALUE", "``"]),

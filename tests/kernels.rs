@@ -16,9 +16,9 @@ use plusminus::ops::{
     SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
     SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
 };
-use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate};
+use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
-use plusminus::tensor::{DType, Layout, PANEL, Stream, TensorType, words_of};
+use plusminus::tensor::{DType, Draws, Layout, PANEL, Stream, TensorType, half_rounded, half_value, words_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -69,6 +69,8 @@ fn place(ty: &TensorType, r: usize, c: usize) -> (usize, u32) {
     let (rows, columns, words) = (ty.rows(), ty.columns(), words_of(ty.columns()));
     match (ty.dtype, ty.layout) {
         (DType::Bits, _) => (((r / PANEL) * words + c / PANEL) * PANEL + r % PANEL, (c % PANEL) as u32),
+        (DType::F16 | DType::I16, _) => ((r * words * PANEL + c) / 2, 16 * (c % 2) as u32),
+        (DType::I8, _) => ((r * words * PANEL + c) / 4, 8 * (c % 4) as u32),
         (DType::U8, _) => ((r * columns + c) / 4, 8 * ((r * columns + c) % 4) as u32),
         (_, Layout::Plain) => (r * columns + c, 0),
         (_, Layout::Rows) => (r * words * PANEL + c, 0),
@@ -87,6 +89,9 @@ fn pack(ty: &TensorType, matrix: &Matrix) -> Vec<u32> {
                 DType::F32 => (value as f32).to_bits(),
                 DType::I32 => (value as i32).cast_unsigned(),
                 DType::U32 => value as u32,
+                DType::F16 => u32::from(half_rounded(value as f32, 0x1000)) << shift,
+                DType::I16 => u32::from((value as i16).cast_unsigned()) << shift,
+                DType::I8 => u32::from((value as i8).cast_unsigned()) << shift,
                 DType::U8 => (value as u32) << shift,
                 DType::Bits => u32::from(value > 0.0) << shift,
             };
@@ -104,6 +109,9 @@ fn unpack(ty: &TensorType, words: &[u32]) -> Matrix {
             DType::F32 => f64::from(f32::from_bits(words[word])),
             DType::I32 => f64::from(words[word].cast_signed()),
             DType::U32 => f64::from(words[word]),
+            DType::F16 => f64::from(half_value((words[word] >> shift) as u16)),
+            DType::I16 => f64::from((words[word] >> shift) as i16),
+            DType::I8 => f64::from((words[word] >> shift) as i8),
             DType::U8 => f64::from(words[word] >> shift & 255),
             DType::Bits => {
                 if words[word] >> shift & 1 == 1 {
@@ -119,7 +127,8 @@ fn unpack(ty: &TensorType, words: &[u32]) -> Matrix {
             let (word, shift) = place(ty, r, c);
             rest[word] &= match ty.dtype {
                 DType::Bits => !(1 << shift),
-                DType::U8 => !(255 << shift),
+                DType::U8 | DType::I8 => !(255 << shift),
+                DType::F16 | DType::I16 => !(0xffff << shift),
                 _ => 0,
             };
         }
@@ -134,6 +143,8 @@ enum Compare {
     Exact,
     /// Allowed: factor * f32 epsilon * scale of the case, plus the same times |expected|.
     Float(f64),
+    /// Allowed: the factor times |expected|, or a 2^24th.
+    Step(f64),
     /// Bits, free where the definition's margin (a matrix of the same shape) is below this.
     Margin(f64),
 }
@@ -236,6 +247,7 @@ impl Case {
             let fine = match compare {
                 Compare::Exact => g == e,
                 Compare::Float(scale) => (g - e).abs() <= f64::from(f32::EPSILON) * (scale + 4.0 * e.abs()),
+                Compare::Step(share) => (g - e).abs() <= (share * e.abs()).max(2_f64.powi(-24)),
                 Compare::Margin(least) => g == e || self.margin.as_ref().unwrap().data[i].abs() < least,
             };
             assert!(fine, "{place}: at ({r}, {c}) expected {e}, got {g}, compared {compare:?}");
@@ -1118,7 +1130,7 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     });
     let undecided = margin.data.iter().any(|v| v.abs() < 1e-6);
     let flipped = w1.data.iter().zip(&w.data).filter(|(a, b)| a != b).count() as f64;
-    let op = BinaryUpdate { rule, planes, knob: 2, layer: 1 };
+    let op = BinaryUpdate { rule, planes, state: StateType::F32, stream: 0, knob: 2, layer: 1 };
     let mut case = Case::new(format!("{} {m} x {n}", rule.name), op).input(padded(m, n), &g);
     case.step.knobs[2].copy_from_slice(&knobs[..4]);
     case.step.knobs[3].copy_from_slice(&knobs[4..]);
@@ -1136,11 +1148,114 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     case
 }
 
+/// The moving averages with narrow states, at step 7. A state is rounded by a byte of a drawn number: integers to floor(x + byte / 256) of their
+/// unit, of which a 256th is cut off before; halves to the neighbour below where the byte is below the share of a step that is left. A kernel may
+/// round otherwise where f32 errs: then by one step, and the sign of what is next to 0 is free.
+fn narrow_cases(m: usize, n: usize) -> Vec<Case> {
+    let types = [StateType::F16, StateType::I16, StateType::I8];
+    let rules = BINARY_RULES.into_iter().filter(|rule| rule.narrow.is_some());
+    rules.flat_map(|rule| types.map(|state| narrow_case(rule, state, m, n))).collect()
+}
+
+fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) -> Case {
+    const STEP: u32 = 7;
+    let (is_float, count) = (state == StateType::F16, rule.states.len());
+    let most = match state {
+        StateType::F16 => 65504.0,
+        StateType::I16 => 32767.0,
+        _ => 127.0,
+    };
+    // Halves: sizes on both sides of their least normal number. Integers: the unit is such that the largest is 1.
+    let unit = if is_float { 2_f64.powi(-12) } else { 2_f64.powi(1 - 8 * state.bytes() as i32) };
+    let (g, w) = (Matrix::reals(m, n, if is_float { 1e-7 } else { 1.0 }, "g"), Matrix::signs(m, n, "w"));
+    let first = |name: &str| {
+        let x = Matrix::reals(m, n, 1.0, name);
+        let half = |x: f64| f64::from(half_value(half_rounded((x * 5e-4) as f32, 0x1000)));
+        Matrix::from_fn(m, n, |r, c| if is_float { half(x.at(r, c)) } else { (0.9 * most * x.at(r, c)).round() })
+    };
+    let states: Vec<Matrix> = rule.states.iter().map(|(name, _)| first(name)).collect();
+    // Largest sizes after the step before, by row: too large, fine, small, none.
+    let peak = |row: usize| [0.8, 0.5, 0.1, 0.0][row % 4] * most;
+    let moved = |row: usize| if is_float { 0 } else { [1, 0, -1, 0][row % 4] };
+    let (knobs, stream) = (kernel_knobs(rule.name), 5);
+    let draws = Draws::new(1, STEP, stream);
+    let stored = |value: f64, byte: u32, row: usize| {
+        let x = value / (unit * 2_f64.powi(moved(row)));
+        if is_float {
+            f64::from(half_rounded_by_definition(x, byte))
+        } else {
+            (((x.clamp(-most, most) * 256.0).trunc() + f64::from(byte)) / 256.0).floor()
+        }
+    };
+    let after = |r: usize, c: usize| {
+        let old: Vec<f64> = states.iter().map(|s| s.at(r, c) * unit).collect();
+        let word = draws.word(((r * words_of(n) + c / 32) * 16 + c % 16) as u32);
+        let (new, _) = definition(rule.name, g.at(r, c), &old, knobs.map(f64::from));
+        let byte = |i: usize| word >> (c % 32 / 16 * 16 + 8 * i) & 255;
+        new.iter().enumerate().map(|(i, value)| stored(*value, byte(i), r)).collect::<Vec<f64>>()
+    };
+    let w1 = Matrix::from_fn(m, n, |r, c| match after(r, c)[count - 1] {
+        v if v > 0.0 => -1.0,
+        v if v < 0.0 => 1.0,
+        _ => w.at(r, c),
+    });
+    let op = BinaryUpdate { rule, planes: 1, state, stream, knob: 2, layer: 1 };
+    let mut case = Case::new(format!("{} {state} {m} x {n}", rule.name), op).input(padded(m, n), &g);
+    case.step.step = STEP;
+    case.step.knobs[2].copy_from_slice(&knobs[..4]);
+    case.margin = Some(Matrix::from_fn(m, n, |r, c| after(r, c)[count - 1]));
+    let (step_size, counters) = (if is_float { 2_f64.powi(-24) } else { 1.0 }, Matrix::from_fn(1, 3, |_, i| i as f64));
+    case = case
+        .update(TensorType::bits(m, n), &w)
+        .update(words(3), &counters)
+        .expect(w1, Compare::Margin(1.5 * step_size));
+    case.expected.push(None);
+    for (i, old) in states.iter().enumerate() {
+        let new = Matrix::from_fn(m, n, |r, c| after(r, c)[i]);
+        let one = Compare::Float(1.0 / f64::from(f32::EPSILON));
+        let compare = if is_float { Compare::Step(2_f64.powi(-10)) } else { one };
+        case = case.update(TensorType::new(state.dtype(), Layout::Rows, &[m, n]), old).expect(new, compare);
+    }
+    if is_float {
+        return case
+            .update(words(1), &Matrix::from_fn(1, 1, |_, _| 0.0))
+            .expect(Matrix::from_fn(1, 1, |_, _| 0.0), Compare::Exact);
+    }
+    // Exponents by step mod 2: step 7 reads place 1 and writes place 0.
+    let exponent = 127 + 1 - 8 * state.bytes() as i32;
+    let exponents = |i: usize| (exponent + if i.is_multiple_of(2) { moved(i / 2 % m) } else { 0 }) as f64;
+    let before = Matrix::from_fn(1, 2 * count * m, |_, i| if i % 2 == 1 { f64::from(exponent) } else { 0.0 });
+    case = case.update(words(2 * count * m), &before);
+    case = case.expect(Matrix::from_fn(1, 2 * count * m, |_, i| exponents(i)), Compare::Exact);
+    // Largest sizes by step mod 3: step 7 reads place 0, fills 1 and clears 2.
+    let before = |i: usize| if i == 3 * count * m || i % 3 == 1 { 0.0 } else { peak(i / 3 % m).floor() };
+    case = case.update(words(3 * count * m + 1), &Matrix::from_fn(1, 3 * count * m + 1, |_, i| before(i)));
+    let sizes = |state: usize, row: usize| (0..n).map(|c| after(row, c)[state].abs()).fold(0.0, f64::max);
+    let ends = (0..m * n).flat_map(|i| after(i / n, i % n)).filter(|v| v.abs() >= most).count() as f64;
+    let expected = |i: usize| match (i, i % 3) {
+        (i, _) if i == 3 * count * m => ends,
+        (i, 0) => before(i),
+        (i, 1) => sizes(i / 3 / m, i / 3 % m),
+        _ => 0.0,
+    };
+    case.expect(
+        Matrix::from_fn(1, 3 * count * m + 1, |_, i| expected(i)),
+        Compare::Float(1.0 / f64::from(f32::EPSILON)),
+    )
+}
+
+/// The half below or above, the one above where (share of the step) + (byte + 1/2) / 256 reaches 1.
+fn half_rounded_by_definition(x: f64, byte: u32) -> f32 {
+    let step = 2_f64.powi((x.abs().log2().floor() as i32).max(-14) - 10);
+    let steps = (x.abs() / step + (f64::from(byte) + 0.5) / 256.0).floor();
+    (steps * step).copysign(x) as f32
+}
+
 fn optimizer_cases() -> Vec<Case> {
     let shapes = shapes().into_iter().map(|[m, n, _]| [m, n]);
     let of = |[m, n]: [usize; 2]| {
         let binary = BINARY_RULES.into_iter().map(move |rule| binary_rule_case(rule, m, n));
-        binary.chain(float_rule_cases(n * m))
+        binary.chain(narrow_cases(m, n)).chain(float_rule_cases(n * m))
     };
     shapes.flat_map(of).collect()
 }

@@ -8,7 +8,9 @@ mod update;
 
 use plusminus::data::{Data, InMemory, digits};
 use plusminus::nn::Tensor;
-use plusminus::optim::{BINARY_RULES, BinaryRule, DIODE, ElementwiseFilter, KnobSpec, Optimizer, Range, Start};
+use plusminus::optim::{
+    BINARY_RULES, BinaryOptimizer, BinaryRule, DIODE, ElementwiseFilter, KnobSpec, Optimizer, Range, Start, StateType,
+};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
 use plusminus::train::{OptimizerConfig, Session, Settings, Trainer};
@@ -267,6 +269,65 @@ fn states_follow_loaded_weights() {
             |(i, v): (usize, &f32)| *v == 0.0 || signs.is_positive(i / shape[1], i % shape[1]) == (sign * v > 0.0);
         assert!(data.iter().enumerate().all(along), "{rule}: {state} along the loaded weights");
     }
+}
+
+/// Every rule whose states may be narrow, with each type of them.
+fn narrow() -> impl Iterator<Item = BinaryOptimizer> {
+    let types = || StateType::ALL.into_iter().filter(|state| *state != StateType::F32);
+    let rules = BINARY_RULES.into_iter().filter(|rule| rule.narrow.is_some());
+    rules.flat_map(move |rule| types().map(|state| defaults(rule).with_state(state).unwrap()))
+}
+
+#[test]
+fn narrow_states_follow_the_wide_ones() {
+    for rule in narrow() {
+        let name = format!("{} {}", rule.name(), rule.state());
+        assert_eq!(rule.state_bytes(), rule.state().bytes() * rule.rule().states.len(), "{name}");
+        let mut wide = Update::new(defaults(rule.rule()), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+        let mut runs: Vec<_> =
+            support::engines().into_iter().map(|(_, engine)| Update::new(rule.clone(), SHAPE, engine)).collect();
+        // Nothing comes of nothing.
+        let (zeros, before) = (wide.padded(|_| 0.0), runs[0].signs());
+        (0..5).for_each(|step| runs[0].step(&zeros, step, 300));
+        assert_eq!((runs[0].signs(), runs[0].words("flips")), (before, vec![0, 0]), "{name}: flips of no gradient");
+        for step in 0..300 {
+            let words = gradients(&wide, step, 1e-3);
+            wide.step(&words, step, 300);
+            runs.iter_mut().for_each(|run| run.step(&words, step, 300));
+        }
+        let signs: Vec<_> = runs.iter_mut().chain([&mut wide]).map(Update::signs).collect();
+        let differ = |one: usize, other: usize| {
+            let pairs = signs[one].panels().iter().zip(signs[other].panels());
+            f64::from(pairs.map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()) / (SHAPE[0] * SHAPE[1]) as f64
+        };
+        let (from_wide, between) = (differ(0, signs.len() - 1), differ(0, signs.len() - 2));
+        let ends = runs[0].words("w.peaks").pop().unwrap();
+        println!(
+            "{name}: {:.2} % of the signs differ from f32's, {between} between engines; {ends} at ends",
+            100.0 * from_wide
+        );
+        let most = if rule.state() == StateType::I8 { 0.1 } else { 0.005 };
+        assert!(from_wide <= most && between <= 0.001, "{name}: {from_wide} from f32, {between} between engines");
+    }
+}
+
+#[test]
+fn narrow_states_learn_the_digits_and_hold_weights() {
+    for rule in narrow() {
+        let engine = Box::new(CpuEngine::new(None).unwrap());
+        let settings = Settings { epochs: Some(10), state: Some(rule.state()), ..Settings::default() };
+        let (accuracy, _) = train(rule.rule(), settings, digits(), engine);
+        println!("{} {}: {:.2} % of the digits after 10 epochs", rule.name(), rule.state(), 100.0 * accuracy);
+        assert!(accuracy >= 0.95, "{} {}: {accuracy}", rule.name(), rule.state());
+        let held = rule.rule().with([("hold", 0.25)]).unwrap().with_state(rule.state()).unwrap();
+        let mut update = Update::new(held, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+        let before = update.signs();
+        let words = gradients(&update, 0, 1e-3);
+        (0..10).for_each(|step| update.step(&words, step, 100));
+        assert_eq!(update.signs(), before, "{} {}: a strong hold", rule.name(), rule.state());
+    }
+    let error = plusminus::optim::BOP.with::<f32>([]).unwrap().with_state(StateType::I16).unwrap_err().to_string();
+    assert!(error.contains("state") && error.contains("cema") && error.contains("i16 for bop"), "{error}");
 }
 
 fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engine>) -> (f64, f64) {

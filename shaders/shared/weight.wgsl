@@ -7,6 +7,10 @@ struct Params {
     words: u32, // of a row: gradient and states have words * 32 columns
     knob: u32,  // the first of the rule's four vec4 of the step's knobs
     layer: u32, // which counter takes the flips
+    stream: u32, // of the random numbers, where the rule draws any
+    pad0: u32,
+    pad1: u32,
+    pad2: u32,
 }
 
 @group(0) @binding(0) var<storage, read> g: array<vec4<f32>>;             // gradient, rows [rows][words * 32]

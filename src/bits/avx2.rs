@@ -18,7 +18,7 @@ const CHUNK: usize = 128;
 
 /// All ones in the first `columns` of the 8 lanes from column `first` on.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn lanes_below(columns: usize, first: usize) -> __m256i {
     let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     _mm256_cmpgt_epi32(_mm256_set1_epi32(columns as i32 - first as i32), lane)
@@ -26,7 +26,7 @@ fn lanes_below(columns: usize, first: usize) -> __m256i {
 
 /// # Safety
 /// The processor has the instructions and `task` passed its check against `y`.
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
     let words = words(task.k);
     let valid: [__m256i; 4] = std::array::from_fn(|v| lanes_below(task.columns, v * LANES));
@@ -55,7 +55,7 @@ unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
 
 /// Carry-save adder: `sum + a + b = sum' + 2 * carry` in every bit.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn add(sum: &mut __m256i, a: __m256i, b: __m256i) -> __m256i {
     let half = _mm256_xor_si256(a, b);
     let carry = _mm256_or_si256(_mm256_and_si256(a, b), _mm256_and_si256(half, *sum));
@@ -65,7 +65,7 @@ fn add(sum: &mut __m256i, a: __m256i, b: __m256i) -> __m256i {
 
 /// `2^SHIFT` times the count of bits in each byte, by look-up of its two nibbles.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn count<const SHIFT: i32>(x: __m256i) -> __m256i {
     let table = _mm256_setr_epi8(
         0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4,
@@ -84,7 +84,7 @@ fn count<const SHIFT: i32>(x: __m256i) -> __m256i {
 /// Readable: R words at every `a + 32 i` and 8 words at every `w + 32 i`, for i below `words`, which is at most
 /// [`CHUNK`].
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 unsafe fn distances<const R: usize>(a: *const u32, w: *const u32, words: usize) -> [__m256i; R] {
     // SAFETY: the caller's promise.
     let weights = |i: usize| unsafe { _mm256_loadu_si256(w.add(i * PANEL).cast()) };
@@ -138,7 +138,7 @@ struct Signs([[f32; PANEL]; BLOCK]);
 
 /// # Safety
 /// The processor has the instructions, `task` passed its check against `y`, its rows and inner are at least 1.
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 unsafe fn float_bits(task: &FloatBits, y: &mut [f32]) {
     // SAFETY: the caller's promise, passed on. Constant strides become offsets inside the instructions.
     unsafe {
@@ -154,7 +154,7 @@ unsafe fn float_bits(task: &FloatBits, y: &mut [f32]) {
 ///
 /// # Safety
 /// As [`float_bits`]; strides that are not 0 are the task's.
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 unsafe fn float_bits_strided<const X_ROW: usize, const X_INNER: usize>(task: &FloatBits, y: &mut [f32]) {
     let mut signs = Signs([[0.0; PANEL]; BLOCK]);
     for start in (0..task.inner).step_by(BLOCK) {
@@ -178,7 +178,7 @@ unsafe fn float_bits_strided<const X_ROW: usize, const X_INNER: usize>(task: &Fl
 
 /// The 32 signs of a word as [`Signs`] has them.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn spread(word: u32, signs: &mut [f32; PANEL]) {
     let word = _mm256_set1_epi32(word as i32);
     for (v, signs) in signs.chunks_exact_mut(LANES).enumerate() {
@@ -199,7 +199,7 @@ fn spread(word: u32, signs: &mut [f32; PANEL]) {
 /// As [`float_bits_strided`]; `start` is a multiple of [`BLOCK`] below inner, whose signs are in `signs`; rows `i..i
 /// + R` are the task's, and `y` begins at row i.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
     task: &FloatBits,
     signs: &Signs,
@@ -247,7 +247,7 @@ unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
 
 /// Which of a panel row's 32 floats lie within `-1..=1` (`NEAR`) or are at least 0.
 #[inline]
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn test<const NEAR: bool>(x: &[f32]) -> u32 {
     x.chunks_exact(LANES).enumerate().fold(0, |word, (v, x)| {
         // SAFETY: x has 8 elements.
@@ -262,14 +262,14 @@ fn test<const NEAR: bool>(x: &[f32]) -> u32 {
     })
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn sign_pack(x: &[f32], valid: u32, out: &mut [u32]) {
     for (x, out) in x.chunks_exact(PANEL).zip(out) {
         *out = test::<false>(x) & valid;
     }
 }
 
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
     for ((x, out), mask) in x.chunks_exact(PANEL).zip(out).zip(mask) {
         *out = test::<false>(x) & valid;
@@ -279,7 +279,7 @@ fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
 
 /// Gathers one byte of each of the 32 words into a register; its top bits are then one word of the answer, seven
 /// doublings bring up the others.
-#[target_feature(enable = "avx2,fma")]
+#[target_feature(enable = "avx2,fma,popcnt")]
 fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
     let group = _mm256_setr_epi8(
         0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
@@ -314,8 +314,8 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
 ///
 /// # Safety
 /// The processor has the instructions.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn within<J: Job>(job: J) -> u32 {
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(super) unsafe fn within<J: Job>(job: J) -> J::Output {
     // SAFETY: the caller's promise.
     unsafe { job.run::<Here>() }
 }
@@ -325,7 +325,7 @@ pub(super) enum Here {}
 
 impl Vectors for Here {
     #[inline]
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,popcnt")]
     unsafe fn signs(x: &[f32; PANEL]) -> [u32; 2] {
         let (zero, mut signs) = (_mm256_setzero_ps(), [0; 2]);
         for first in (0..PANEL).step_by(LANES) {

@@ -35,7 +35,7 @@ const ROWS: usize = 8;
 
 /// # Safety
 /// The processor has the instructions and `task` passed its check against `y`.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
     let words = words(task.k);
     let valid = panel_mask(task.columns);
@@ -62,7 +62,7 @@ unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
 /// # Safety
 /// Readable: 8 words at every `a + 32 i` and 32 words at every `w + 32 i`, for i below `words`.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn xnor_tile(mut a: *const u32, mut w: *const u32, words: usize) -> [[__m512i; 2]; ROWS] {
     let mut sums = [[_mm512_setzero_si512(); 2]; ROWS];
     for _ in 0..words {
@@ -90,7 +90,7 @@ const TALL: usize = 12;
 
 /// # Safety
 /// The processor has the instructions, `task` passed its check against `y`, its rows and inner are at least 1.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn float_bits(task: &FloatBits, y: &mut [f32]) {
     // SAFETY: the caller's promise, passed on. Constant strides become offsets inside the instructions.
     unsafe {
@@ -106,7 +106,7 @@ unsafe fn float_bits(task: &FloatBits, y: &mut [f32]) {
 ///
 /// # Safety
 /// As [`float_bits`]; strides that are not 0 are the task's.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn float_bits_strided<const X_ROW: usize, const X_INNER: usize>(task: &FloatBits, y: &mut [f32]) {
     for start in (0..task.inner).step_by(BLOCK) {
         let mut i = 0;
@@ -133,7 +133,7 @@ unsafe fn float_bits_strided<const X_ROW: usize, const X_INNER: usize>(task: &Fl
 /// # Safety
 /// As [`float_bits_strided`]; `start` is a multiple of [`BLOCK`] below inner, rows `i..i + R` are the task's and `y`
 /// begins at row i.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
     task: &FloatBits,
     start: usize,
@@ -185,7 +185,7 @@ unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
 /// # Safety
 /// As [`float_tile`].
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn totals<const R: usize, const X_ROW: usize, const X_INNER: usize>(
     task: &FloatBits,
     start: usize,
@@ -240,7 +240,7 @@ unsafe fn totals<const R: usize, const X_ROW: usize, const X_INNER: usize>(
 /// # Safety
 /// The processor has the instructions.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn test<const NEAR: bool>(x: &[f32]) -> u32 {
     let half = |x: &[f32]| {
         // SAFETY: x has 16 elements.
@@ -256,7 +256,7 @@ unsafe fn test<const NEAR: bool>(x: &[f32]) -> u32 {
 
 /// # Safety
 /// The processor has the instructions.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn sign_pack(x: &[f32], valid: u32, out: &mut [u32]) {
     for (x, out) in x.chunks_exact(PANEL).zip(out) {
         // SAFETY: the instructions are there.
@@ -266,7 +266,7 @@ unsafe fn sign_pack(x: &[f32], valid: u32, out: &mut [u32]) {
 
 /// # Safety
 /// The processor has the instructions.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
 unsafe fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
     for ((x, out), mask) in x.chunks_exact(PANEL).zip(out).zip(mask) {
         // SAFETY: the instructions are there.
@@ -281,8 +281,8 @@ unsafe fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32
 ///
 /// # Safety
 /// The processor has the instructions.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
-pub(super) unsafe fn within<J: Job>(job: J) -> u32 {
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
+pub(super) unsafe fn within<J: Job>(job: J) -> J::Output {
     // SAFETY: the caller's promise.
     unsafe { job.run::<Here>() }
 }
@@ -292,7 +292,7 @@ pub(super) enum Here {}
 
 impl Vectors for Here {
     #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
     unsafe fn signs(x: &[f32; PANEL]) -> [u32; 2] {
         let zero = _mm512_setzero_ps();
         let half = |first: usize| {

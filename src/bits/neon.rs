@@ -246,7 +246,7 @@ fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
 /// # Safety
 /// The processor has the instructions.
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn within<J: Job>(job: J) -> u32 {
+pub(super) unsafe fn within<J: Job>(job: J) -> J::Output {
     // SAFETY: the caller's promise.
     unsafe { job.run::<Here>() }
 }

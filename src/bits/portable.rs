@@ -128,7 +128,7 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
 }
 
 /// Runs a job with what every processor has.
-pub(super) fn within<J: Job>(job: J) -> u32 {
+pub(super) fn within<J: Job>(job: J) -> J::Output {
     // SAFETY: no instruction beyond those that the crate is compiled for.
     unsafe { job.run::<Here>() }
 }

@@ -17,11 +17,14 @@ pub(super) trait Vectors {
 
 /// Work that is compiled for each instruction set.
 pub(super) trait Job {
+    /// What it gives.
+    type Output;
+
     /// Does it. Implementations are `#[inline(always)]`, else they would be compiled without the set's instructions.
     ///
     /// # Safety
     /// The processor has the set's instructions.
-    unsafe fn run<V: Vectors>(self) -> u32;
+    unsafe fn run<V: Vectors>(self) -> Self::Output;
 }
 
 impl Isa {
@@ -53,7 +56,7 @@ impl Isa {
     }
 
     #[inline]
-    pub(super) fn run(&self, job: impl Job) -> u32 {
+    pub(super) fn run<J: Job>(&self, job: J) -> J::Output {
         // SAFETY: an Isa is listed only where the processor has its instructions.
         unsafe {
             match self.set {
@@ -87,6 +90,8 @@ struct Sweep<'a, const STATES: usize, R> {
 }
 
 impl<const STATES: usize, R: Fn(f32, [f32; STATES]) -> ([f32; STATES], f32)> Job for Sweep<'_, STATES, R> {
+    type Output = u32;
+
     #[inline(always)]
     unsafe fn run<V: Vectors>(self) -> u32 {
         let Self { row, g, weight, mut states, rule } = self;

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::nn::{Model, ModelSpec};
+use crate::optim::{Schedule, StateType};
 use crate::train::Settings;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -46,7 +47,7 @@ pub enum Command {
     /// Accuracy of a saved run on its test images, by class
     Eval(EvalArgs),
     /// What a network holds and costs, layer by layer
-    Summary(ModelArgs),
+    Summary(SummaryArgs),
     /// Train over a grid of settings and several seeds; goes on where it stopped
     Sweep(Box<SweepArgs>),
     /// Curves of runs, in the terminal and as SVG
@@ -101,13 +102,38 @@ pub struct SweepArgs {
 
 /// Arguments of `plot`.
 #[derive(Args, Debug)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct PlotArgs {
+    /// Something else than runs.
+    #[command(subcommand)]
+    pub what: Option<PlotWhat>,
     /// Folders of runs on the same data
     #[arg(required = true, value_name = "RUN")]
     pub runs: Vec<PathBuf>,
     /// The picture [default: curves.svg in the first run's folder]
     #[arg(long, value_name = "FILE.svg")]
     pub out: Option<PathBuf>,
+}
+
+/// What `plot` draws beside runs.
+#[derive(Debug, Subcommand)]
+pub enum PlotWhat {
+    /// What rules do to a gradient: impulse and frequency responses, measured on the rules themselves
+    Filter(FilterArgs),
+}
+
+/// Arguments of `plot filter`.
+#[derive(Args, Debug)]
+pub struct FilterArgs {
+    /// A rule, with settings by their names in files as in "iir design=bessel order=4 cutoff=500"; several are drawn over each other
+    #[arg(long, required = true, value_name = "NAME SETTING=VALUE ...")]
+    pub optimizer: Vec<String>,
+    /// Steps of the impulse response, and of the slowest sine
+    #[arg(long, default_value_t = 4096, value_name = "N")]
+    pub steps: u64,
+    /// The picture
+    #[arg(long, default_value = "filters.svg", value_name = "FILE.svg")]
+    pub out: PathBuf,
 }
 
 /// Arguments of `eval`.
@@ -181,6 +207,20 @@ impl ModelArgs {
     }
 }
 
+/// Arguments of `summary`.
+#[derive(Args, Clone, Debug)]
+pub struct SummaryArgs {
+    /// Which network.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Rule of the binary weights, whose states are counted
+    #[arg(long, default_value = "cema")]
+    pub optimizer: String,
+    /// How its states are stored
+    #[arg(long, default_value = "f32", value_name = "TYPE")]
+    pub state: StateType,
+}
+
 /// Arguments of `translate`.
 #[derive(Args, Debug)]
 pub struct TranslateArgs {
@@ -199,6 +239,9 @@ pub struct TranslateArgs {
     /// Rate of the average before it [default: 1]
     #[arg(long)]
     pub gamma: Option<f64>,
+    /// How the learning rate (or alpha) moves: also gives the filter along the run
+    #[arg(long, value_name = "SCHEDULE")]
+    pub schedule: Option<Schedule>,
     /// Also gives time constants in epochs
     #[arg(long, value_name = "N")]
     pub steps_per_epoch: Option<f64>,

@@ -1,11 +1,12 @@
 //! Kernels to measure: operands, how to record one call, and the plain definition that its answer is checked against.
 
 use crate::graph::{Bound, Op};
+use crate::nn::Tensor;
 use crate::ops::{
     ConvBits, ConvBitsInput, ConvBitsWeight, ConvShape, FloatBits, FloatBitsTransposed, PadValue, Window, XnorMatmul,
     weight_type,
 };
-use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Knobs, Optimizer, Start};
+use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Knobs, Optimizer, Start, StateType};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
@@ -51,6 +52,11 @@ pub fn cases(size: usize) -> Vec<Named> {
         ("same_bytes_1", Box::new(move || same_bytes("same_bytes_1", 1, 4 * size))),
         ("same_bytes_3", Box::new(move || same_bytes("same_bytes_3", 3, 4 * size))),
     ];
+    for (name, state) in
+        [("cascade_f16", StateType::F16), ("cascade_i16", StateType::I16), ("cascade_i8", StateType::I8)]
+    {
+        all.push((name, Box::new(move || narrow(name, state, 4 * size))));
+    }
     // The cascade is measured under the name of its kernel.
     for other in BINARY_RULES.into_iter().filter(|rule| rule.name != CEMA.name) {
         all.push((other.name, Box::new(move || rule(other, 4 * size))));
@@ -259,7 +265,7 @@ fn cascade(size: usize) -> Case {
     let (g, m, h) = (floats(weights, "g"), floats(weights, "m"), floats(weights, "h"));
     let (alpha, gamma) = (0.25_f32, 0.5_f32);
     let operands = vec![g.clone(), vec![0; size * words_of(size)], vec![0], m.clone(), h.clone()];
-    let node = CEMA.with::<f32>([]).expect("defaults are in range").node(0, 0);
+    let node = CEMA.with::<f32>([]).expect("defaults are in range").node("w", 0, 0);
     let record = move |recording: &mut Recording| node.dispatch(recording, &IDS, [size; 2]);
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
@@ -283,11 +289,54 @@ fn cascade(size: usize) -> Case {
     }
 }
 
+/// The cascade with narrow states: the new bits must follow the second one, which must have moved towards the first.
+fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
+    let weights = size * size;
+    let made = CEMA.with::<f32>([]).and_then(|made| made.with_state(state)).expect("the cascade has them");
+    // Half of the range at most, as units keep them.
+    let ty = TensorType::new(state.dtype(), Layout::Rows, &[size, size]);
+    let most = if state == StateType::I8 { 63.0 } else { 16000.0 };
+    let words = |name: &str| {
+        let data = floats(weights, name).into_iter().map(|word| most * f32::from_bits(word)).collect();
+        Tensor::Floats { shape: vec![size, size], data }.to_words(&ty).expect("made for this type")
+    };
+    let (mut operands, is_float) =
+        (vec![floats(weights, "g"), vec![0; size * words_of(size)], vec![0]], state == StateType::F16);
+    operands.extend(["m", "h"].map(&words));
+    if !is_float {
+        // Units that make the largest integer 1.
+        operands.push(vec![127 + 1 - 8 * state.bytes() as u32; 4 * size]);
+    }
+    operands.push(vec![0; if is_float { 1 } else { 6 * size + 1 }]);
+    let (node, tensors) = (made.node("w", 0, 0), (0..operands.len() as u32).map(BufferId).collect::<Vec<_>>());
+    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
+    let check = move |words: &[Vec<u32>]| {
+        let Some(Tensor::Floats { data, .. }) = Tensor::from_words(&ty, &words[4]) else {
+            unreachable!("states in rows")
+        };
+        places(size).try_for_each(|(r, c)| {
+            let state = data[r * size + c];
+            let bit = words[1][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
+            compare((r, c), f64::from(bit), f64::from(u8::from(state < 0.0)), if state == 0.0 { 1.0 } else { 0.0 })
+        })
+    };
+    Case {
+        name,
+        shape: [size, size, 1],
+        work: weights as f64,
+        is_product: false,
+        operands,
+        knobs: made.knobs(0, 1),
+        record: Box::new(record),
+        check: Box::new(check),
+    }
+}
+
 /// Any other rule at its defaults: the new bits must follow what decides, a state or the output of a filter.
 fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let weights = size * size;
     let made = rule.with::<f32>([]).expect("defaults are in range");
-    let (node, knobs) = (made.node(0, 0), made.knobs(0, 1));
+    let (node, knobs) = (made.node("w", 0, 0), made.knobs(0, 1));
     let planes = node.planes;
     let is_square = |name: &str| name == "v";
     let state = |(name, _): &(&'static str, Start)| {

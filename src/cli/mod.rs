@@ -8,6 +8,7 @@ mod eval;
 mod output;
 mod picture;
 mod plot;
+mod plot_filter;
 mod plot_layers;
 mod program;
 mod summary;
@@ -16,5 +17,5 @@ mod train;
 mod translate;
 
 pub use args::Cli;
-pub use picture::{Curve, Panel, draw};
+pub use picture::{Axis, Curve, Panel, draw};
 pub use program::main;

@@ -13,13 +13,36 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
+/// What x is.
+#[derive(Clone, Copy, Debug)]
+pub struct Axis {
+    /// Its name.
+    pub name: &'static str,
+    /// Whether it is drawn on a logarithmic scale; points at 0 and below are left out then.
+    pub is_logarithmic: bool,
+}
+
+impl Axis {
+    /// Numbers at equal distances.
+    pub const fn linear(name: &'static str) -> Self {
+        Self { name, is_logarithmic: false }
+    }
+
+    /// Powers at equal distances.
+    pub const fn logarithmic(name: &'static str) -> Self {
+        Self { name, is_logarithmic: true }
+    }
+}
+
 /// Curves over the same x.
 #[derive(Clone, Debug)]
 pub struct Panel {
     /// What y is.
     pub title: String,
+    /// What x is.
+    pub x: Axis,
     /// Whether y is drawn on a logarithmic scale; points at 0 and below are left out then.
-    pub logarithmic: bool,
+    pub is_logarithmic: bool,
     /// Its curves.
     pub curves: Vec<Curve>,
 }
@@ -40,17 +63,28 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     }
 }
 
-/// Panels below each other in an SVG file; x is the epoch.
+impl Panel {
+    /// A curve's points where they are drawn: logarithms to base 10 on logarithmic scales.
+    fn points<'a>(&'a self, curve: &'a Curve) -> impl Iterator<Item = (f64, f64)> + 'a {
+        let of = |is_logarithmic: bool, v: f64| if is_logarithmic { v.log10() } else { v };
+        let visible = |is_logarithmic: bool, v: f64| !is_logarithmic || v > 0.0;
+        let drawn = curve
+            .points
+            .iter()
+            .filter(move |p| visible(self.x.is_logarithmic, p.0) && visible(self.is_logarithmic, p.1));
+        drawn.map(move |p| (of(self.x.is_logarithmic, p.0), of(self.is_logarithmic, p.1)))
+    }
+}
+
+/// Panels below each other in an SVG file.
 pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
     let failed = failed(path);
     let root = SVGBackend::new(path, (900, 260 * panels.len().max(1) as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(&failed)?;
     for (area, panel) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
-        let y = |v: f64| if panel.logarithmic { v.log10() } else { v };
-        let visible = |point: &&(f64, f64)| !panel.logarithmic || point.1 > 0.0;
-        let points = || panel.curves.iter().flat_map(|curve| curve.points.iter().filter(visible));
+        let points = || panel.curves.iter().flat_map(|curve| panel.points(curve));
         let (left, right) = range(points().map(|p| p.0));
-        let (low, high) = range(points().map(|p| y(p.1)));
+        let (low, high) = range(points().map(|p| p.1));
         let mut chart = ChartBuilder::on(area)
             .caption(&panel.title, ("sans-serif", 18))
             .margin(8)
@@ -58,19 +92,21 @@ pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
             .y_label_area_size(72)
             .build_cartesian_2d(left..right, low..high)
             .map_err(&failed)?;
-        let label = |v: &f64| if panel.logarithmic { format!("{:.1e}", 10_f64.powf(*v)) } else { format!("{v:.4}") };
+        let power = |v: &f64| format!("{:.1e}", 10_f64.powf(*v));
+        let label = |v: &f64| if panel.is_logarithmic { power(v) } else { format!("{v:.4}") };
+        let x_label = |v: &f64| if panel.x.is_logarithmic { power(v) } else { format!("{v}") };
         chart
             .configure_mesh()
-            .x_desc("epoch")
+            .x_desc(panel.x.name)
+            .x_label_formatter(&x_label)
             .y_label_formatter(&label)
             .light_line_style(WHITE)
             .draw()
             .map_err(&failed)?;
         for (number, curve) in panel.curves.iter().enumerate() {
             let style = Palette99::pick(number).stroke_width(2);
-            let line = curve.points.iter().filter(visible).map(|p| (p.0, y(p.1)));
             chart
-                .draw_series(LineSeries::new(line, style))
+                .draw_series(LineSeries::new(panel.points(curve), style))
                 .map_err(&failed)?
                 .label(&curve.name)
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
@@ -134,17 +170,11 @@ pub fn draw_heat_map(path: &Path, map: &HeatMap) -> Result<()> {
     root.present().map_err(&failed)
 }
 
-/// A curve as text, for the terminal; x is the epoch.
+/// A panel as text, for the terminal.
 pub fn in_terminal(panel: &Panel) -> String {
     use textplots::{Chart, Plot, Shape};
-    let y = |v: f64| if panel.logarithmic { v.log10() } else { v };
-    let lines: Vec<Vec<(f32, f32)>> = panel
-        .curves
-        .iter()
-        .map(|c| {
-            c.points.iter().filter(|p| !panel.logarithmic || p.1 > 0.0).map(|p| (p.0 as f32, y(p.1) as f32)).collect()
-        })
-        .collect();
+    let of = |curve| panel.points(curve).map(|p| (p.0 as f32, p.1 as f32)).collect();
+    let lines: Vec<Vec<(f32, f32)>> = panel.curves.iter().map(of).collect();
     let (left, right) = range(lines.iter().flatten().map(|p| f64::from(p.0)));
     let shapes: Vec<Shape<'_>> = lines.iter().map(|line| Shape::Lines(line)).collect();
     let mut chart = Chart::new(120, 40, left as f32, right as f32);
@@ -154,6 +184,7 @@ pub fn in_terminal(panel: &Panel) -> String {
     }
     plot.axis();
     plot.figures();
-    let scale = if panel.logarithmic { ", logarithm to base 10" } else { "" };
-    format!("{}{scale}\n{plot}", panel.title)
+    let scale = |is_logarithmic: bool| if is_logarithmic { ", logarithm to base 10" } else { "" };
+    let (x, y) = (scale(panel.x.is_logarithmic), scale(panel.is_logarithmic));
+    format!("{}{y}; over {}{x}\n{plot}", panel.title, panel.x.name)
 }

@@ -2,7 +2,7 @@
 
 use super::args::{Common, PlotArgs};
 use super::output::{json, line};
-use super::picture::{Curve, Panel, draw, in_terminal};
+use super::picture::{Axis, Curve, Panel, draw, in_terminal};
 use super::plot_layers::layer_panels;
 use crate::error::{Error, Result};
 use crate::train::{Event, Run};
@@ -55,6 +55,8 @@ fn curve(name: &str, events: &[Event], value: impl Fn(&Event) -> Option<f64>) ->
     Curve { name: name.to_string(), points: events.iter().filter_map(point).collect() }
 }
 
+pub(super) const EPOCH: Axis = Axis::linear("epoch");
+
 fn panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     type Value = fn(&Event) -> Option<f64>;
     let values: [(&str, bool, Value); 3] = [
@@ -66,9 +68,10 @@ fn panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
         ),
         ("flip ratio", true, |e| if let Event::Epoch { flip_ratio, .. } = e { Some(*flip_ratio) } else { None }),
     ];
-    let panel = |(title, logarithmic, value): (&str, bool, Value)| Panel {
+    let panel = |(title, is_logarithmic, value): (&str, bool, Value)| Panel {
         title: title.to_string(),
-        logarithmic,
+        x: EPOCH,
+        is_logarithmic,
         curves: runs.iter().map(|(name, events)| curve(name, events, value)).collect(),
     };
     let mut panels: Vec<Panel> = values.into_iter().map(panel).collect();

@@ -1,6 +1,7 @@
 //! Curves by layer of one run: flips by epoch, and what diagnostics found.
 
 use super::picture::{Curve, Panel};
+use super::plot::EPOCH;
 use crate::train::{Event, LayerDiagnostics};
 
 /// A panel for each thing that is known of layers.
@@ -17,7 +18,8 @@ pub fn layer_panels(events: &[Event]) -> Vec<Panel> {
     ];
     let measured = |(title, logarithmic, value): (&str, bool, Value)| Panel {
         title: title.into(),
-        logarithmic,
+        x: EPOCH,
+        is_logarithmic: logarithmic,
         curves: curves(points(events, value)),
     };
     panels.extend(values.into_iter().map(measured).filter(|panel| !panel.curves.is_empty()));
@@ -32,7 +34,7 @@ fn flips(events: &[Event]) -> Panel {
         _ => Vec::new(),
     };
     let curves = curves(events.iter().flat_map(of_epoch));
-    Panel { title: "flip ratio by layer".into(), logarithmic: true, curves }
+    Panel { title: "flip ratio by layer".into(), x: EPOCH, is_logarithmic: true, curves }
 }
 
 /// (layer, epoch, value) of each measurement.

@@ -1,7 +1,7 @@
 //! Parses, runs, and turns an error into one line and an exit code: 0 done, 2 usage, 1 anything else.
 
-use super::args::{Cli, Command, TrainArgs};
-use super::{bench, devices, eval, output, plot, summary, sweep, train, translate};
+use super::args::{Cli, Command, PlotWhat, TrainArgs};
+use super::{bench, devices, eval, output, plot, plot_filter, summary, sweep, train, translate};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -20,7 +20,10 @@ pub fn main() -> ExitCode {
             Some(Command::Eval(args)) => eval::run(&args, common).await,
             Some(Command::Summary(args)) => summary::run(&args, common),
             Some(Command::Sweep(args)) => sweep::run(*args, common).await,
-            Some(Command::Plot(args)) => plot::run(&args, common),
+            Some(Command::Plot(args)) => match args.what {
+                Some(PlotWhat::Filter(args)) => plot_filter::run(&args, common).await,
+                None => plot::run(&args, common),
+            },
             Some(Command::Translate(args)) => translate::run(&args, common),
             Some(Command::Devices) => devices::run(common).await,
             Some(Command::Bench(args)) => bench::run(&args, common).await,

@@ -1,31 +1,41 @@
 //! `plusminus summary`.
 
-use super::args::{Common, ModelArgs};
+use super::args::{Common, SummaryArgs};
 use super::output::{bytes, json, line, thousands};
 use crate::error::Result;
 use crate::nn::{Cost, Shape, Summary};
-use crate::train::Session;
+use crate::train::{OptimizerConfig, Session, Settings};
 use comfy_table::{CellAlignment, Table};
 
 /// Prints what a network holds and costs.
-pub fn run(args: &ModelArgs, common: &Common) -> Result<()> {
-    let model = args.build()?;
+pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
+    let model = args.model.build()?;
     let summary = model.summary();
-    let config = crate::train::Settings::default().resolve()?;
-    let peak = Session::bytes_of(&model, config.loss()?, &config.rules()?, args.batch_size)?;
+    let optimizer = Some(OptimizerConfig::Name(args.optimizer.clone()));
+    let config = Settings { optimizer, state: Some(args.state), ..Settings::default() }.resolve()?;
+    let (rules, batch) = (config.rules()?, args.model.batch_size);
+    let peak = Session::bytes_of(&model, config.loss()?, &rules, batch)?;
+    let state = rules.binary.state_bytes();
     if common.json {
         for row in &summary.rows {
             let (layer, output, precision, cost) = (&row.layer, row.output, &row.precision, row.cost);
             json(&with_cost(serde_json::json!({ "layer": layer, "output": output, "precision": precision }), cost));
         }
         json(&with_cost(
-            serde_json::json!({ "model": model.name, "batch": args.batch_size, "bytes_peak": peak }),
+            serde_json::json!({
+                "model": model.name, "batch": batch, "bytes_peak": peak,
+                "optimizer": args.optimizer, "state": args.state, "state_bytes_per_weight": state,
+            }),
             summary.total,
         ));
         return Ok(());
     }
     print(&summary);
-    line(&format!("training memory at batch {}: {} of tensors", args.batch_size, bytes(peak)));
+    line(&format!(
+        "a 1-bit weight in training: {state} bytes of state ({}, {}) and its bit",
+        args.optimizer, args.state
+    ));
+    line(&format!("training memory at batch {batch}: {} of tensors", bytes(peak)));
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use super::args::{Common, TranslateArgs};
 use super::output::{json, line};
 use crate::error::{Error, Result};
-use crate::optim::{LatentSgd, Response};
+use crate::optim::{LatentSgd, Response, Schedule};
 
 /// Says what SGD's settings mean as a filter, or which settings a filter is.
 pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
@@ -28,12 +28,49 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
     if args.steps_per_epoch.is_some_and(|steps| !(steps > 0.0 && steps.is_finite())) {
         return Err(Error::setting("steps-per-epoch", "a positive number", args.steps_per_epoch.unwrap_or_default()));
     }
+    let along = args.schedule.as_ref().map(|schedule| along(args, schedule)).transpose()?;
     if common.json {
-        json(&object(&response, sgd, args.steps_per_epoch));
-    } else {
-        print(&response, sgd, args.steps_per_epoch);
+        let mut object = object(&response, sgd, args.steps_per_epoch);
+        if let Some(along) = along {
+            let at = |(share, knob, response): &(f64, f64, Response)| {
+                let [alpha, gamma] = response.rates().map_or([None; 2], |rates| rates.map(Some));
+                serde_json::json!({ "share": share, "knob": knob, "alpha": alpha, "gamma": gamma, "flip_ratio_noise": response.noise_flips() })
+            };
+            object["along"] = along.iter().map(at).collect();
+        }
+        json(&object);
+        return Ok(());
+    }
+    print(&response, sgd, args.steps_per_epoch);
+    let knob = if args.alpha.is_some() { "alpha" } else { "lr" };
+    for (share, value, response) in along.into_iter().flatten() {
+        let filter = match response.rates() {
+            Some([alpha, gamma]) => format!("alpha {alpha:.3e}, gamma {gamma:.3e}"),
+            None => "complex poles".into(),
+        };
+        let (done, flips) = (100.0 * share, 100.0 * response.noise_flips());
+        line(&format!("at {done:>3.0} %       {knob} {value:.3e}: {filter}, flips on noise {flips:.4} %"));
     }
     Ok(())
+}
+
+/// The filter along a run whose learning rate, or alpha, moves by a schedule: share of the run, the knob, the filter. It is one filter only while
+/// the knob moves slowly against the filter's own time.
+fn along(args: &TranslateArgs, schedule: &Schedule) -> Result<Vec<(f64, f64, Response)>> {
+    const STEPS: u64 = 1000;
+    let at = |share: f64| {
+        let step = ((share * STEPS as f64) as u64).min(STEPS - 1);
+        let moved = |value: f64| f64::from(schedule.at(value as f32, step, STEPS));
+        match args.alpha {
+            Some(alpha) => Ok((share, moved(alpha), Response::cascade(moved(alpha), args.gamma.unwrap_or(1.0))?)),
+            None => {
+                let sgd = args.sgd()?;
+                let rate = moved(sgd.rate);
+                Ok((share, rate, LatentSgd { rate, ..sgd }.response()?))
+            }
+        }
+    };
+    [0.0, 0.25, 0.5, 0.75, 1.0].into_iter().map(at).collect()
 }
 
 impl TranslateArgs {

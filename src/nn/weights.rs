@@ -1,7 +1,7 @@
 //! Named tensors, to and from safetensors: signs as plain rows of u32 words, floats without padding.
 
 use crate::graph::{Init, ValueInfo, ValueKind};
-use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, words_of};
+use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, half_rounded, half_value, words_of};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 
@@ -25,6 +25,24 @@ pub enum Tensor {
 /// What a tensor is named after: the parameter `dense1.weight` of a state `dense1.weight.h`, the layer `dense1` of that parameter.
 pub fn owner(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(owner, _)| owner)
+}
+
+/// A narrow number from the low bits of a word; integers and halves are all floats, too.
+fn narrow_value(dtype: DType, word: u32) -> f32 {
+    match dtype {
+        DType::F16 => half_value(word as u16),
+        DType::I16 => f32::from(word as i16),
+        _ => f32::from(word as i8),
+    }
+}
+
+/// The nearest narrow number, as the low bits of a word.
+fn narrow_word(dtype: DType, value: f32) -> u32 {
+    match dtype {
+        DType::F16 => u32::from(half_rounded(value, 0x1000)),
+        DType::I16 => u32::from((value.round() as i16).cast_unsigned()),
+        _ => u32::from((value.round() as i8).cast_unsigned()),
+    }
 }
 
 /// States of a weight that follow each other in a row.
@@ -92,6 +110,15 @@ impl Tensor {
                 let row = |r: usize| words[r * pitch..][..columns].iter().map(|&w| f32::from_bits(w));
                 Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
             }
+            (DType::F16 | DType::I16 | DType::I8, _) => {
+                let (each, pitch) = (ty.elements_a_word(), words_of(columns) * PANEL);
+                let value = |i: usize| narrow_value(ty.dtype, words[i / each] >> (32 / each * (i % each)));
+                let row = |r: usize| (r * pitch..r * pitch + columns).map(value);
+                Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
+            }
+            (DType::U32, Layout::Plain) => {
+                Some(Self::Floats { shape: ty.shape.clone(), data: words.iter().map(|&w| w as f32).collect() })
+            }
             _ => None,
         }
     }
@@ -111,6 +138,18 @@ impl Tensor {
                     to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_bits());
                 }
                 Some(words)
+            }
+            (Self::Floats { shape, data }, DType::F16 | DType::I16 | DType::I8, _) if *shape == ty.shape => {
+                let (each, pitch, columns) = (ty.elements_a_word(), words_of(ty.columns()) * PANEL, ty.columns());
+                let mut words = vec![0; ty.words()];
+                for (i, value) in data.iter().enumerate() {
+                    let at = i / columns * pitch + i % columns;
+                    words[at / each] |= narrow_word(ty.dtype, *value) << (32 / each * (at % each));
+                }
+                Some(words)
+            }
+            (Self::Floats { shape, data }, DType::U32, Layout::Plain) if *shape == ty.shape => {
+                Some(data.iter().map(|&value| value as u32).collect())
             }
             _ => None,
         }

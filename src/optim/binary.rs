@@ -3,11 +3,12 @@
 use super::design::{Filter, FilterSpec};
 use super::iir;
 use super::knob::{Knob, KnobSpec, Range};
+use super::narrow::{Narrow, StateType};
 use super::optimizer::{Knobs, Optimizer, Slot};
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Graph, Init, Op, Role, Value};
 use crate::runtime::{BufferId, Grid, Kernel, Recording};
-use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
+use crate::tensor::{DType, Layout, PANEL, TensorType, stream_word, words_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -40,8 +41,12 @@ pub struct BinaryRule {
     pub is_scale_invariant: bool,
     /// Whether it is made of a [`FilterSpec`], whose coefficients are then the knobs of its kernel.
     pub is_filter: bool,
+    /// Knobs as its paper has them, as texts; none where the paper gives none.
+    pub paper: &'static [(&'static str, &'static str)],
     /// Its kernel.
     pub kernel: &'static Kernel,
+    /// The same with narrow states, where there are such kernels.
+    pub narrow: Option<Narrow>,
     /// The knobs of step `step` (from 0), as values in their order, for the kernel.
     pub pack: fn(values: &[f32], step: u64) -> Knobs,
 }
@@ -73,7 +78,7 @@ impl BinaryRule {
         }
         let knobs = self.knobs.iter().map(|spec| spec.resolve(set.get(spec.name))).collect::<Result<_>>()?;
         let filter = if self.is_filter { Some(FilterSpec::default().resolve()?) } else { None };
-        Ok(BinaryOptimizer { rule: self, knobs, filter })
+        Ok(BinaryOptimizer { rule: self, knobs, filter, state: StateType::F32 })
     }
 }
 
@@ -83,6 +88,7 @@ pub struct BinaryOptimizer {
     rule: &'static BinaryRule,
     knobs: Vec<Knob>,
     filter: Option<Filter>,
+    state: StateType,
 }
 
 impl BinaryOptimizer {
@@ -103,14 +109,30 @@ impl BinaryOptimizer {
         Ok(self)
     }
 
+    /// The same with states of another type; refuses one that the rule's kernels do not have.
+    pub fn with_state(mut self, state: StateType) -> Result<Self> {
+        if state != StateType::F32 && self.rule.narrow.is_none() {
+            let expected = "f32 (f16, i16 and i8 only for cema and ema)";
+            return Err(Error::setting("state", expected, format!("{state} for {}", self.rule.name)));
+        }
+        self.state = state;
+        Ok(self)
+    }
+
+    /// Type of its states.
+    pub fn state(&self) -> StateType {
+        self.state
+    }
+
     /// The filter, of a rule that has one.
     pub fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
     }
 
-    /// Its update of one parameter: knobs from this vec4 on, flips in this counter.
-    pub fn node(&self, knob: u32, layer: u32) -> BinaryUpdate {
-        BinaryUpdate { rule: self.rule, planes: self.planes(), knob, layer }
+    /// Its update of the parameter of this name: knobs from this vec4 on, flips in this counter.
+    pub fn node(&self, parameter: &str, knob: u32, layer: u32) -> BinaryUpdate {
+        let (planes, state, stream) = (self.planes(), self.state, stream_word(parameter));
+        BinaryUpdate { rule: self.rule, planes, state, stream, knob, layer }
     }
 
     /// States of a weight in each of the rule's tensors.
@@ -134,7 +156,7 @@ impl BinaryOptimizer {
     fn held(&self) -> Init {
         let hold = -self.value("hold");
         match &self.filter {
-            None => Init::Along(hold),
+            None => Init::Along(self.state.stored(hold)),
             Some(filter) => Init::Planes(iir::resting(&filter.sections(self.knobs[0].value)).map(|state| hold * state)),
         }
     }
@@ -165,7 +187,7 @@ impl Optimizer for BinaryOptimizer {
         let info = graph.info(slot.parameter).clone();
         let (rows, columns, planes) = (info.ty.rows(), info.ty.columns(), self.planes());
         let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
-        let ty = TensorType::new(DType::F32, Layout::Rows, &shape);
+        let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
         let (flips, layer) = slot.flips.expect("a binary rule counts flips");
         let mut updates: Vec<Value> = vec![slot.parameter, flips];
         for (state, start) in self.rule.states {
@@ -176,12 +198,19 @@ impl Optimizer for BinaryOptimizer {
             };
             updates.push(graph.state(&format!("{}.{state}", info.name), ty.clone(), init));
         }
-        graph.push(Arc::new(self.node(slot.knob, layer)), &[slot.gradient], &updates)?;
+        let more = self.state.extra(self.rule.states.len(), rows, self.value("hold"));
+        let more = more.into_iter().map(|(name, count, word)| {
+            let ty = TensorType::plain(DType::U32, &[count]);
+            graph.state(&format!("{}.{name}", info.name), ty, Init::Words(word))
+        });
+        updates.extend(more);
+        let node = self.node(&info.name, slot.knob, layer);
+        graph.push(Arc::new(node), &[slot.gradient], &updates)?;
         Ok(())
     }
 
     fn state_bytes(&self) -> usize {
-        4 * self.rule.states.len() * self.planes()
+        self.state.bytes() * self.rule.states.len() * self.planes()
     }
 
     /// The last that starts along the weights; where none does, the last. Sections of a filter do not keep their output.
@@ -201,6 +230,10 @@ pub struct BinaryUpdate {
     pub rule: &'static BinaryRule,
     /// States of a weight in each of its tensors: 1 but for filters.
     pub planes: usize,
+    /// How they are stored.
+    pub state: StateType,
+    /// Stream of its random numbers.
+    pub stream: u32,
     /// The first of its vec4 of the step's knobs.
     pub knob: u32,
     /// Which counter takes the flips.
@@ -213,11 +246,15 @@ impl BinaryUpdate {
         let words = words_of(columns);
         let [g, weight, flips] = [0, 1, 2].map(|i| tensors[i]);
         // A task has 32 neighbouring rows.
-        let states = tensors[3..].iter().map(|state| state.chunks(PANEL * PANEL * words * self.planes));
-        let buffers = [g.into(), weight.chunks(PANEL * words), flips.into()].into_iter().chain(states).collect();
-        let params = vec![rows as u32, words as u32, self.knob, self.layer];
-        let grid = Grid::Linear((rows * words) as u64);
-        recording.dispatch_raw(self.rule.kernel, params, buffers, grid, rows.div_ceil(PANEL));
+        let (states, shared) = tensors[3..].split_at(self.rule.states.len());
+        let chunk = PANEL * PANEL * words * self.planes * self.state.bytes() / 4;
+        let states = states.iter().map(|state| state.chunks(chunk));
+        let shared = shared.iter().map(|&id| id.into());
+        let first = [g.into(), weight.chunks(PANEL * words), flips.into()];
+        let buffers = first.into_iter().chain(states).chain(shared).collect();
+        let params = vec![rows as u32, words as u32, self.knob, self.layer, self.stream, 0, 0, 0];
+        let kernel = self.rule.narrow.as_ref().and_then(|narrow| narrow.kernel(self.state)).unwrap_or(self.rule.kernel);
+        recording.dispatch_raw(kernel, params, buffers, Grid::Linear((rows * words) as u64), rows.div_ceil(PANEL));
     }
 }
 

@@ -35,7 +35,10 @@ pub static BOP: BinaryRule = BinaryRule {
     hold: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
+    // CIFAR-10, BinaryNet, 500 epochs: a tenth every 100 epochs.
+    paper: &[("alpha", "1e-4,step:0.1:20%"), ("threshold", "1e-8")],
     kernel: &FIRST,
+    narrow: None,
     pack: in_order,
 };
 
@@ -54,7 +57,10 @@ pub static BOP2: BinaryRule = BinaryRule {
     hold: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
+    // CIFAR-10, BinaryNet, 500 epochs.
+    paper: &[("alpha", "1e-2,linear:1e-5"), ("threshold", "1e-5,linear:1e-8"), ("sigma", "1e-7,linear:1e-2")],
     kernel: &SECOND,
+    narrow: None,
     pack: in_order,
 };
 

@@ -53,9 +53,7 @@ const SHORTEST: f64 = 2.001;
 impl FilterSpec {
     /// Checks it. Refused are unknown designs, orders that no kernel has, filters that are not stable or whose gain at frequency 0 is not 1.
     pub fn resolve(&self) -> Result<Filter> {
-        let ways =
-            [self.design.is_some() || self.order.is_some(), self.poles.is_some(), self.b.is_some() || self.a.is_some()];
-        if ways.iter().filter(|way| **way).count() > 1 {
+        if self.ways().iter().filter(|way| **way).count() > 1 {
             return Err(Error::setting("filter", "either a design, or poles, or b and a", "more than one of them"));
         }
         match (&self.poles, &self.b, &self.a) {
@@ -64,6 +62,26 @@ impl FilterSpec {
             (None, Some(_), None) => Err(Error::setting("a", "coefficients of the denominator beside b", "none")),
             (None, None, Some(_)) => Err(Error::setting("b", "coefficients of the numerator beside a", "none")),
             (None, None, None) => designed(self.design.as_deref().unwrap_or("critical"), self.order.unwrap_or(2)),
+        }
+    }
+
+    /// Of design, poles and coefficients, which are set.
+    fn ways(&self) -> [bool; 3] {
+        let Self { design, order, poles, b, a } = self;
+        [design.is_some() || order.is_some(), poles.is_some(), b.is_some() || a.is_some()]
+    }
+
+    /// What is set here, and else what is set in `other`, unless that names its filter in another way.
+    pub fn over(self, other: Self) -> Self {
+        if self.ways() != other.ways() {
+            return self;
+        }
+        Self {
+            design: self.design.or(other.design),
+            order: self.order.or(other.order),
+            poles: self.poles.or(other.poles),
+            b: self.b.or(other.b),
+            a: self.a.or(other.a),
         }
     }
 
@@ -289,6 +307,14 @@ mod tests {
             assert!(words.iter().all(|word| error.contains(word)), "{text}: {error}");
         }
         assert!(toml::from_str::<FilterSpec>("poles = \"0.9,x\"").is_err());
+    }
+
+    #[test]
+    fn parts_of_a_filter_join_and_ways_do_not_mix() {
+        let bessel = spec("design = \"bessel\"");
+        assert_eq!(spec("order = 4").over(bessel.clone()), spec("design = \"bessel\"\norder = 4"));
+        assert_eq!(spec("poles = \"0.9\"").over(bessel), spec("poles = \"0.9\""));
+        assert_eq!(spec("a = [1, -0.9]").over(spec("b = [0.1]")), spec("b = [0.1]\na = [1, -0.9]"));
     }
 
     #[test]

@@ -27,7 +27,10 @@ pub static RULE: BinaryRule = BinaryRule {
     hold: 5e-3,
     is_scale_invariant: true,
     is_filter: false,
+    // The defaults of the published code; its start is random, ours is `hold`.
+    paper: &[("alpha", "1e-4"), ("gamma", "0.01")],
     kernel: &DIODE,
+    narrow: None,
     pack: in_order,
 };
 

@@ -83,6 +83,8 @@ impl ElementwiseFilter {
             hold: 0.0,
             is_scale_invariant: false,
             is_filter: false,
+            paper: &[],
+            narrow: None,
             kernel,
             pack: in_order,
         })))

@@ -2,6 +2,7 @@
 
 use super::binary::{BinaryRule, HOLD, Start, in_order, sweep_panel};
 use super::knob::{KnobSpec, Range};
+use super::narrow;
 use crate::runtime::interface::optim::cascade::{cascade, ema};
 use crate::runtime::kernel::kernel;
 
@@ -32,7 +33,9 @@ pub static CEMA: BinaryRule = BinaryRule {
     hold: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
+    paper: &[],
     kernel: &CASCADE,
+    narrow: Some(narrow::CASCADE),
     pack: in_order,
 };
 
@@ -45,7 +48,9 @@ pub static EMA: BinaryRule = BinaryRule {
     hold: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
+    paper: &[],
     kernel: &AVERAGE,
+    narrow: Some(narrow::AVERAGE),
     pack: in_order,
 };
 

@@ -38,7 +38,9 @@ pub static IIR: BinaryRule = BinaryRule {
     hold: 1e-6,
     is_scale_invariant: true,
     is_filter: true,
+    paper: &[],
     kernel: &SECTION,
+    narrow: None,
     pack: in_order,
 };
 
@@ -61,11 +63,12 @@ pub(super) fn resting(sections: &Sections) -> [f32; 2 * SECTIONS] {
 }
 
 fn iir_twin(args: iir::Args<'_>) {
-    let Params { rows, words, knob, layer } = *args.params;
+    let Params { rows, words, knob, layer, .. } = *args.params;
     let (pitch, first) = (words as usize * PANEL, args.index * PANEL);
     let here = PANEL.min(rows as usize - first);
     let state = args.s.len() / here;
-    let knobs: &[[f32; 4]] = &args.step.knobs[knob as usize..];
+    let mut knobs = Knobs::default();
+    knobs.copy_from_slice(&args.step.knobs[knob as usize..][..SECTIONS]);
     let mut flips = 0;
     for (row, s) in args.s.chunks_exact_mut(state).enumerate() {
         let g = &args.g[(first + row) * pitch..][..pitch];
@@ -80,10 +83,11 @@ fn iir_twin(args: iir::Args<'_>) {
 }
 
 /// One row, whose states `[STATES][words * 32]` follow each other.
-fn sweep_row<const STATES: usize>(row: usize, g: &[f32], weight: &mut [u32], s: &mut [f32], knobs: &[[f32; 4]]) -> u32 {
+fn sweep_row<const STATES: usize>(row: usize, g: &[f32], weight: &mut [u32], s: &mut [f32], knobs: Knobs) -> u32 {
     let mut rest = s.chunks_exact_mut(g.len());
     let states: [&mut [f32]; STATES] = std::array::from_fn(|_| rest.next().expect("a state of the row"));
-    bits::current().sweep(row, g, weight, states, |g, mut s| {
+    // By value: what is behind a reference would be read again for every weight.
+    bits::current().sweep(row, g, weight, states, move |g, mut s| {
         let mut u = g;
         for (k, [b0, b1, a1, a2]) in knobs[..STATES / 2].iter().enumerate() {
             let (p, q) = (s[2 * k], s[2 * k + 1]);

@@ -58,7 +58,9 @@ pub static SIGNUM: BinaryRule = BinaryRule {
     hold: 0.0,
     is_scale_invariant: true,
     is_filter: false,
+    paper: &[],
     kernel: &SIGN,
+    narrow: None,
     pack: |values, step| {
         let mut knobs = in_order(values, step);
         knobs[0][1] = (1.0 - f64::from(knobs[0][1])) as f32;
@@ -76,7 +78,9 @@ pub static LATENT_SGD: BinaryRule = BinaryRule {
     hold: 0.0,
     is_scale_invariant: false,
     is_filter: false,
+    paper: &[],
     kernel: &SGD,
+    narrow: None,
     pack: in_order,
 };
 
@@ -97,7 +101,17 @@ pub static LATENT_ADAM: BinaryRule = BinaryRule {
     hold: 0.0,
     is_scale_invariant: false,
     is_filter: false,
+    // AdamBNN (Liu et al., ICML 2021), its second step: nothing is clipped, weights start within 0.001.
+    paper: &[
+        ("lr", "1.25e-3,linear"),
+        ("beta1", "0.9"),
+        ("beta2", "0.999"),
+        ("weight-decay", "0"),
+        ("clip", "off"),
+        ("init", "1e-3"),
+    ],
     kernel: &ADAM,
+    narrow: None,
     pack: adam_knobs,
 };
 

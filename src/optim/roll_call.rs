@@ -1,6 +1,6 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
-use super::{adam, bop, diode, filter, iir, latent, sgd};
+use super::{adam, bop, diode, filter, iir, latent, narrow, sgd};
 use crate::runtime::Kernel;
 
 /// Every kernel of `shaders/optim/`.
@@ -15,5 +15,11 @@ pub static KERNELS: &[&Kernel] = &[
     &latent::ADAM,
     &latent::SGD,
     &latent::SIGN,
+    &narrow::CASCADE_F16,
+    &narrow::CASCADE_I16,
+    &narrow::CASCADE_I8,
+    &narrow::AVERAGE_F16,
+    &narrow::AVERAGE_I16,
+    &narrow::AVERAGE_I8,
     &sgd::SGD,
 ];

@@ -54,6 +54,7 @@ impl FloatRule {
 
 #[cfg(test)]
 mod tests {
+    use super::super::knob::Knob;
     use super::*;
 
     #[test]
@@ -61,6 +62,8 @@ mod tests {
         for rule in BINARY_RULES {
             let made = rule.with::<f32>([]).expect("defaults");
             assert_eq!(made.settings().count(), rule.knobs.len());
+            let paper = rule.paper.iter().map(|(name, knob)| (*name, knob.parse::<Knob>().expect(knob)));
+            rule.with(paper).expect("published knobs are in range");
             let error = rule.with([("volume", 11.0)]).expect_err("no such knob").to_string();
             assert!(
                 error.contains(rule.name) && error.contains("volume") && error.contains(rule.knobs[0].name),

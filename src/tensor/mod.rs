@@ -1,9 +1,11 @@
 //! Shapes, element types, the bit layouts, and counter-based random numbers: what every floor above agrees on.
 
 mod bits;
+mod half;
 mod random;
 mod shape;
 
 pub use bits::{BitMatrix, PANEL, number_at, words_of};
+pub use half::{HALF_MOST, half_rounded, half_value};
 pub use random::{Draws, Stream, shuffled, stream_word};
 pub use shape::{DType, Layout, TensorType};

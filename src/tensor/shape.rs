@@ -12,6 +12,12 @@ pub enum DType {
     I32,
     /// 32-bit unsigned integer: labels, counters.
     U32,
+    /// 16-bit floats, two to a word: narrow states.
+    F16,
+    /// 16-bit signed integers, two to a word: narrow states.
+    I16,
+    /// 8-bit signed integers, four to a word: narrow states.
+    I8,
     /// Bytes, four to a word: pixels.
     U8,
     /// Signs, 32 to a word: bit 1 is +1, bit 0 is -1.
@@ -78,6 +84,16 @@ impl TensorType {
         self.shape.iter().product()
     }
 
+    /// Elements in a word, where there are several whole ones.
+    pub fn elements_a_word(&self) -> usize {
+        match self.dtype {
+            DType::F16 | DType::I16 => 2,
+            DType::I8 | DType::U8 => 4,
+            DType::Bits => 32,
+            DType::F32 | DType::I32 | DType::U32 => 1,
+        }
+    }
+
     /// 32-bit words that the tensor takes, padding included; at least one, since no device binds nothing.
     pub fn words(&self) -> usize {
         let (rows, words) = (self.rows(), words_of(self.columns()));
@@ -85,6 +101,8 @@ impl TensorType {
             (DType::Bits, Layout::Panels) => rows.div_ceil(PANEL) * words * PANEL,
             (DType::Bits, _) => rows * words,
             (DType::U8, _) => self.elements().div_ceil(4),
+            (DType::F16 | DType::I16, _) => rows * words * PANEL / 2,
+            (DType::I8, _) => rows * words * PANEL / 4,
             (_, Layout::Plain) => self.elements(),
             (_, Layout::Rows | Layout::Panels) => rows * words * PANEL,
         };

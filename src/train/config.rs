@@ -6,7 +6,7 @@ use super::session::{Loss, Options};
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{MODELS, ModelSpec, PixelScale};
-use crate::optim::{BinaryRule, FilterSpec, FloatRule, Knob, Poles};
+use crate::optim::{BINARY_RULES, BinaryOptimizer, BinaryRule, FilterSpec, FloatRule, Knob, Poles, StateType};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -105,6 +105,9 @@ pub struct Settings {
     /// matches wins; in place of those of the optimizer's table
     #[cfg_attr(feature = "cli", arg(long, value_name = "LAYERS=NAME,KNOB=VALUE,..."))]
     pub rule: Option<Vec<String>>,
+    /// Where knobs that are not set come from: defaults, or paper (published values; bop, bop2, diode, latent-adam) [default: defaults]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "PRESET"))]
+    pub preset: Option<String>,
     /// Rate of the filter whose sign is the weight, in (0, 1] [default: 1e-3,linear]
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub alpha: Option<Knob>,
@@ -141,6 +144,9 @@ pub struct Settings {
     /// Latent weights start between 0 and init, with the weight's sign
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub init: Option<Knob>,
+    /// How states are stored: f32, f16, i16, i8; narrow ones for cema and ema [default: f32]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
+    pub state: Option<StateType>,
     /// Design of the filter iir: butterworth, bessel, critical (critically damped) [default: critical]
     #[cfg_attr(feature = "cli", arg(long))]
     pub design: Option<String>,
@@ -210,10 +216,27 @@ impl Settings {
         })
     }
 
+    /// The one setting `name = value`, by its name in files; the value as TOML, or else as text. `what` begins the error.
+    pub fn one(what: &str, name: &str, value: &str) -> Result<Self> {
+        let parse = |value: &str| toml::from_str::<Self>(&format!("{name} = {value}"));
+        parse(value).or_else(|_| parse(&format!("{value:?}"))).map_err(|e| {
+            let reason = e.message().lines().next().unwrap_or_default().to_string();
+            let got = format!("`{name}={value}` ({reason})");
+            Error::setting(what, "a setting by its name in files, and values that it takes", got)
+        })
+    }
+
+    /// The rule of the binary weights.
+    pub fn binary_optimizer(&self) -> Result<BinaryOptimizer> {
+        self.optimizer_table()?.make()
+    }
+
     /// These settings where they are set, else those of `other`.
     pub fn over(self, other: Self) -> Self {
-        // The parts of a filter belong together.
-        let filter = if self.filter().is_some() { self.filter() } else { other.filter() }.unwrap_or_default();
+        let filter = match (self.filter(), other.filter()) {
+            (Some(filter), Some(other)) => filter.over(other),
+            (filter, other) => filter.or(other).unwrap_or_default(),
+        };
         Self {
             design: filter.design,
             order: filter.order,
@@ -221,6 +244,8 @@ impl Settings {
             b: filter.b,
             a: filter.a,
             cutoff: self.cutoff.or(other.cutoff),
+            state: self.state.or(other.state),
+            preset: self.preset.or(other.preset),
             dataset: self.dataset.or(other.dataset),
             data_dir: self.data_dir.or(other.data_dir),
             limit: self.limit.or(other.limit),
@@ -303,7 +328,7 @@ impl Settings {
 
     /// The rule with all of its knobs: those beside the table win over those in it.
     fn optimizer_table(&self) -> Result<OptimizerTable> {
-        let OptimizerTable { name, mut knobs, filter, mut rules } = match &self.optimizer {
+        let OptimizerTable { name, mut knobs, filter, state, mut rules } = match &self.optimizer {
             None => OptimizerTable::named("cema"),
             Some(OptimizerConfig::Name(name)) => OptimizerTable::named(name),
             Some(OptimizerConfig::Table(table)) => table.clone(),
@@ -313,8 +338,27 @@ impl Settings {
         }
         Rules::check_count(rules.len())?;
         let rule = BinaryRule::named(&name)?;
-        let filter = self.filter().or(filter).or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
+        let filter = match (self.filter(), filter) {
+            (Some(set), Some(filter)) => Some(set.over(filter)),
+            (set, filter) => set.or(filter).or(rule.is_filter.then(FilterSpec::default)),
+        };
+        let filter = filter.map(FilterSpec::filled);
         knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
+        match self.preset.as_deref() {
+            None | Some("defaults") => {}
+            Some("paper") if rule.paper.is_empty() => {
+                let published: Vec<&str> =
+                    BINARY_RULES.iter().filter(|r| !r.paper.is_empty()).map(|r| r.name).collect();
+                let expected = format!("paper only for {}, whose papers give values", published.join(", "));
+                return Err(Error::setting("preset", expected, format!("paper for {}", rule.name)));
+            }
+            Some("paper") => {
+                for (name, knob) in rule.paper {
+                    knobs.entry((*name).into()).or_insert(knob.parse()?);
+                }
+            }
+            Some(other) => return Err(Error::setting("preset", "defaults, paper", other)),
+        }
         match self.start.as_deref() {
             None => {}
             Some("zero") => drop(knobs.insert("hold".into(), 0.0.into())),
@@ -326,7 +370,8 @@ impl Settings {
             knobs.entry("alpha".into()).or_insert(default.into()).schedule = Some(schedule.parse()?);
         }
         let rules = rules.into_iter().map(|rule| rule.resolved(self.start.as_deref())).collect::<Result<_>>()?;
-        let table = OptimizerTable { name, knobs, filter, rules };
+        let state = self.state.unwrap_or(state);
+        let table = OptimizerTable { name, knobs, filter, state, rules };
         let knobs = table.make()?.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
         Ok(OptimizerTable { knobs, ..table })
     }

@@ -2,7 +2,7 @@
 
 use super::rules::Pattern;
 use crate::error::{Error, Result};
-use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob, Optimizer};
+use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob, Optimizer, StateType};
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +26,9 @@ pub struct OptimizerTable {
     /// Rule.
     #[serde(default = "usual_rule")]
     pub name: String,
+    /// How its states are stored.
+    #[serde(default)]
+    pub state: StateType,
     /// Its knobs.
     #[serde(default)]
     pub knobs: BTreeMap<String, Knob>,
@@ -55,6 +58,9 @@ pub struct LayerRule {
     pub layers: String,
     /// Rule.
     pub name: String,
+    /// How its states are stored.
+    #[serde(default)]
+    pub state: StateType,
     /// Its knobs.
     #[serde(default)]
     pub knobs: BTreeMap<String, Knob>,
@@ -66,17 +72,22 @@ pub struct LayerRule {
 impl OptimizerTable {
     /// The rule of that name, at its defaults.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None, rules: Vec::new() }
+        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None, state: StateType::F32, rules: Vec::new() }
     }
 
     /// The rule.
     pub fn make(&self) -> Result<BinaryOptimizer> {
-        made(&self.name, &self.knobs, self.filter.as_ref())
+        made(&self.name, &self.knobs, self.state, self.filter.as_ref())
     }
 }
 
-fn made(name: &str, knobs: &BTreeMap<String, Knob>, filter: Option<&FilterSpec>) -> Result<BinaryOptimizer> {
-    let made = BinaryRule::named(name)?.make(knobs)?;
+fn made(
+    name: &str,
+    knobs: &BTreeMap<String, Knob>,
+    state: StateType,
+    filter: Option<&FilterSpec>,
+) -> Result<BinaryOptimizer> {
+    let made = BinaryRule::named(name)?.make(knobs)?.with_state(state)?;
     match filter {
         Some(filter) => made.with_filter(filter),
         None => Ok(made),
@@ -93,14 +104,15 @@ impl LayerRule {
             _ => {}
         }
         self.filter = self.filter.take().or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
-        let made = made(&self.name, &self.knobs, self.filter.as_ref()).map_err(|error| self.place(error))?;
+        let made =
+            made(&self.name, &self.knobs, self.state, self.filter.as_ref()).map_err(|error| self.place(error))?;
         self.knobs = made.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
         Ok(self)
     }
 
     /// The rule and the pattern of its layers.
     pub(super) fn make(&self) -> Result<(Pattern, Box<dyn Optimizer>)> {
-        let rule = made(&self.name, &self.knobs, self.filter.as_ref())?;
+        let rule = made(&self.name, &self.knobs, self.state, self.filter.as_ref())?;
         Ok((Pattern::new(&self.layers), Box::new(rule)))
     }
 
@@ -135,7 +147,13 @@ impl FromStr for LayerRule {
         }
         let knob = |(knob, value): (&str, String)| Ok((knob.to_string(), value.parse()?));
         let knobs = texts.into_iter().map(knob).collect::<Result<_>>()?;
-        Ok(Self { layers: layers.trim().to_string(), name: name.to_string(), knobs, filter: None })
+        Ok(Self {
+            layers: layers.trim().to_string(),
+            name: name.to_string(),
+            knobs,
+            state: StateType::F32,
+            filter: None,
+        })
     }
 }
 

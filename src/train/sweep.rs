@@ -27,22 +27,9 @@ impl Axis {
         if axis.name.is_empty() || axis.values.is_empty() {
             return Err(wrong());
         }
-        axis.values.iter().try_for_each(|value| setting(&axis.name, value).map(drop))?;
+        axis.values.iter().try_for_each(|value| Settings::one("grid", &axis.name, value).map(drop))?;
         Ok(axis)
     }
-}
-
-/// The one setting `name = value`; the value as TOML, or else as text.
-fn setting(name: &str, value: &str) -> Result<Settings> {
-    let parse = |value: &str| toml::from_str::<Settings>(&format!("{name} = {value}"));
-    parse(value).or_else(|_| parse(&format!("{value:?}"))).map_err(|e| {
-        let reason = e.message().lines().next().unwrap_or_default().to_string();
-        Error::setting(
-            "grid",
-            "a setting by its name in files, and values that it takes",
-            format!("`{name}={value}` ({reason})"),
-        )
-    })
 }
 
 /// How a run of a sweep ended.
@@ -144,7 +131,7 @@ impl Sweep {
     fn config(&self, place: &[String], seed: u64) -> Result<TrainConfig> {
         let mut settings = self.base.clone();
         for (axis, value) in self.axes.iter().zip(place) {
-            settings = setting(&axis.name, value)?.over(settings);
+            settings = Settings::one("grid", &axis.name, value)?.over(settings);
         }
         // A swept seed counts seeds from there.
         settings.seed = Some(settings.seed.unwrap_or(1) + seed);

@@ -1,0 +1,292 @@
+// narrow: the filters of cascade.wgsl with narrow states, rounded to one of the two neighbours at random, the nearer the likelier, so that what is
+// smaller than a step still counts on average; the weight is the sign of h as it is stored.
+// f16: 16-bit floats of 2^12 times the state. i16, i8: integers in units of a power of two that a row shares. It moves by at most one power a step:
+// up where the largest size of the row after the step before was above 3/4 of the largest integer, down where it was below 1/4. States too large for
+// their unit become the largest integer; states at the ends are counted.
+// Knobs: x = alpha, y = gamma.
+// import: weight, random
+
+@group(0) @binding(3) var<storage, read_write> m: array<u32>; // first filter, as g, two or four to a word, low bits first
+@group(0) @binding(4) var<storage, read_write> h: array<u32>; // second filter, as m
+@group(0) @binding(5) var<storage, read_write> exponents: array<atomic<u32>>; // of the units, as in an f32: [states][rows][2], by step mod 2
+@group(0) @binding(6) var<storage, read_write> peaks: array<atomic<u32>>; // largest sizes: [states][rows][3], by step mod 3; then the saturated
+
+// Words that a workgroup has, one an invocation.
+const THREADS: u32 = 64u;
+// Powers of two are multiplied: division may be off by some last digits.
+const SCALE_F16: f32 = 4096.0;
+const UNIT_F16: f32 = 0.000244140625;
+const MOST_F16: f32 = 65504.0;
+const MOST_I16: f32 = 32767.0;
+const MOST_I8: f32 = 127.0;
+
+// The unit that a row's state is stored in, 1 / the unit that it will be, and where its largest size goes.
+struct Unit {
+    old: f32,
+    inverse: f32,
+    peak: u32,
+}
+
+fn unit(state: u32, i: u32, most: f32) -> Unit {
+    let row = state * params.rows + i / params.words;
+    let old = atomicLoad(&exponents[row * 2u + step.step % 2u]);
+    let peak = f32(atomicLoad(&peaks[row * 3u + (step.step + 2u) % 3u]));
+    let grown = select(old, min(old + 1u, 227u), peak > 0.75 * most);
+    let next = select(grown, max(old, 28u) - 1u, peak > 0.0 && peak < 0.25 * most);
+    if (i % params.words == 0u) {
+        atomicStore(&exponents[row * 2u + (step.step + 1u) % 2u], next);
+        atomicStore(&peaks[row * 3u + (step.step + 1u) % 3u], 0u);
+    }
+    return Unit(bitcast<f32>(old << 23u), bitcast<f32>((254u - next) << 23u), row * 3u + step.step % 3u);
+}
+
+fn largest(x: vec4<f32>) -> f32 {
+    return max(max(x.x, x.y), max(x.z, x.w));
+}
+
+// How many are at the ends of what the format holds.
+fn at_ends(x: vec4<f32>, most: f32) -> u32 {
+    let flags = select(vec4<u32>(0u), vec4<u32>(1u), abs(x) >= vec4<f32>(most));
+    return flags.x + flags.y + flags.z + flags.w;
+}
+
+// To integers, by way of steps of a 256th.
+fn to_integers(x: vec4<f32>, random: vec4<u32>, most: f32) -> vec4<i32> {
+    let steps = vec4<i32>(clamp(x * 256.0, vec4<f32>(-256.0 * most), vec4<f32>(256.0 * most)));
+    return (steps + vec4<i32>(random)) >> vec4<u32>(8u);
+}
+
+// Bytes that columns q * 4 to q * 4 + 3 of word i are rounded by: bits 0 to 7 for the first state, 8 to 15 for the second.
+fn random_bytes(key: vec2<u32>, i: u32, q: u32) -> vec4<u32> {
+    return draw4(key, i * 16u + q % 4u * 4u) >> vec4<u32>(q / 4u * 16u);
+}
+
+// To halves, as `half_rounded` of src/tensor/half.rs, and what they are again. All by integers: adapters round packing as they like.
+fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
+    let low = random * 32u + 16u;
+    let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MOST_F16)));
+    let normal = ((size + low) >> vec4<u32>(13u)) - vec4<u32>(112u << 10u);
+    let small = vec4<u32>(bitcast<vec4<f32>>(min(size, vec4<u32>(0x38800000u))) * 16777216.0 + vec4<f32>(low) * 0.0001220703125);
+    return select(small, normal, size >= vec4<u32>(0x38800000u)) | (bitcast<vec4<u32>>(x) >> vec4<u32>(16u) & vec4<u32>(0x8000u));
+}
+
+fn of_halves(half: vec4<u32>) -> vec4<f32> {
+    let size = half & vec4<u32>(0x7fffu);
+    let normal = (size << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
+    let small = bitcast<vec4<u32>>(vec4<f32>(size) * 5.9604644775390625e-8);
+    return bitcast<vec4<f32>>(select(small, normal, size >= vec4<u32>(0x400u)) | (half & vec4<u32>(0x8000u)) << vec4<u32>(16u));
+}
+
+// Four 16-bit words in two, and back; four bytes in one, and back, as signed integers.
+fn pack16(q: vec4<u32>) -> vec2<u32> {
+    let low = q & vec4<u32>(0xffffu);
+    return vec2<u32>(low.x | low.y << 16u, low.z | low.w << 16u);
+}
+
+fn unpack16(w: vec2<u32>) -> vec4<u32> {
+    return vec4<u32>(w.x, w.x >> 16u, w.y, w.y >> 16u) & vec4<u32>(0xffffu);
+}
+
+fn signed16(w: vec2<u32>) -> vec4<f32> {
+    return vec4<f32>(bitcast<vec4<i32>>(unpack16(w) << vec4<u32>(16u)) >> vec4<u32>(16u));
+}
+
+fn pack8(q: vec4<i32>) -> u32 {
+    let bytes = bitcast<vec4<u32>>(q) & vec4<u32>(0xffu);
+    return bytes.x | bytes.y << 8u | bytes.z << 16u | bytes.w << 24u;
+}
+
+fn signed8(w: u32) -> vec4<f32> {
+    return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w)) >> vec4<u32>(24u));
+}
+
+fn count_saturated(count: u32) {
+    if (count != 0u) {
+        atomicAdd(&peaks[arrayLength(&peaks) - 1u], count);
+    }
+}
+
+@compute @workgroup_size(THREADS)
+fn cascade_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (is_outside(i)) {
+        return;
+    }
+    let knobs = step.knobs[params.knob];
+    let key = draws(step.seed, step.step, params.stream);
+    let units = array<Unit, 2>(unit(0u, i, MOST_I16), unit(1u, i, MOST_I16));
+    var turn = Turn(0u, 0u);
+    var tops = vec2<f32>(0.0);
+    var saturated = 0u;
+    for (var q = 0u; q < 8u; q++) { // unroll
+        let at = i * 16u + q * 2u;
+        let random = random_bytes(key, i, q);
+        let m_old = signed16(vec2<u32>(m[at], m[at + 1u])) * units[0].old;
+        let h_old = signed16(vec2<u32>(h[at], h[at + 1u])) * units[1].old;
+        let m_new = m_old + knobs.y * (g[i * 8u + q] - m_old);
+        let h_new = h_old + knobs.x * (m_new - h_old);
+        let m_kept = to_integers(m_new * units[0].inverse, random & vec4<u32>(0xffu), MOST_I16);
+        let h_kept = to_integers(h_new * units[1].inverse, random >> vec4<u32>(8u) & vec4<u32>(0xffu), MOST_I16);
+        let m_words = pack16(bitcast<vec4<u32>>(m_kept));
+        let h_words = pack16(bitcast<vec4<u32>>(h_kept));
+        m[at] = m_words.x;
+        m[at + 1u] = m_words.y;
+        h[at] = h_words.x;
+        h[at + 1u] = h_words.y;
+        tops = max(tops, vec2<f32>(largest(abs(vec4<f32>(m_kept))), largest(abs(vec4<f32>(h_kept)))));
+        saturated += at_ends(vec4<f32>(m_kept), MOST_I16) + at_ends(vec4<f32>(h_kept), MOST_I16);
+        turn = turned(turn, q, vec4<f32>(h_kept));
+    }
+    atomicMax(&peaks[units[0].peak], u32(tops.x));
+    atomicMax(&peaks[units[1].peak], u32(tops.y));
+    count_saturated(saturated);
+    settle(i, turn);
+}
+
+@compute @workgroup_size(THREADS)
+fn cascade_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (is_outside(i)) {
+        return;
+    }
+    let knobs = step.knobs[params.knob];
+    let key = draws(step.seed, step.step, params.stream);
+    let units = array<Unit, 2>(unit(0u, i, MOST_I8), unit(1u, i, MOST_I8));
+    var turn = Turn(0u, 0u);
+    var tops = vec2<f32>(0.0);
+    var saturated = 0u;
+    for (var q = 0u; q < 8u; q++) { // unroll
+        let at = i * 8u + q;
+        let random = random_bytes(key, i, q);
+        let m_old = signed8(m[at]) * units[0].old;
+        let h_old = signed8(h[at]) * units[1].old;
+        let m_new = m_old + knobs.y * (g[at] - m_old);
+        let h_new = h_old + knobs.x * (m_new - h_old);
+        let m_kept = to_integers(m_new * units[0].inverse, random & vec4<u32>(0xffu), MOST_I8);
+        let h_kept = to_integers(h_new * units[1].inverse, random >> vec4<u32>(8u) & vec4<u32>(0xffu), MOST_I8);
+        m[at] = pack8(m_kept);
+        h[at] = pack8(h_kept);
+        tops = max(tops, vec2<f32>(largest(abs(vec4<f32>(m_kept))), largest(abs(vec4<f32>(h_kept)))));
+        saturated += at_ends(vec4<f32>(m_kept), MOST_I8) + at_ends(vec4<f32>(h_kept), MOST_I8);
+        turn = turned(turn, q, vec4<f32>(h_kept));
+    }
+    atomicMax(&peaks[units[0].peak], u32(tops.x));
+    atomicMax(&peaks[units[1].peak], u32(tops.y));
+    count_saturated(saturated);
+    settle(i, turn);
+}
+
+@compute @workgroup_size(THREADS)
+fn cascade_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (is_outside(i)) {
+        return;
+    }
+    let knobs = step.knobs[params.knob];
+    let key = draws(step.seed, step.step, params.stream);
+    var turn = Turn(0u, 0u);
+    var saturated = 0u;
+    for (var q = 0u; q < 8u; q++) { // unroll
+        let at = i * 16u + q * 2u;
+        let random = random_bytes(key, i, q);
+        let m_old = of_halves(unpack16(vec2<u32>(m[at], m[at + 1u]))) * UNIT_F16;
+        let h_old = of_halves(unpack16(vec2<u32>(h[at], h[at + 1u]))) * UNIT_F16;
+        let m_new = m_old + knobs.y * (g[i * 8u + q] - m_old);
+        let h_new = h_old + knobs.x * (m_new - h_old);
+        let m_halves = to_halves(m_new * SCALE_F16, random & vec4<u32>(0xffu));
+        let h_halves = to_halves(h_new * SCALE_F16, random >> vec4<u32>(8u) & vec4<u32>(0xffu));
+        let m_words = pack16(m_halves);
+        let h_words = pack16(h_halves);
+        let h_kept = of_halves(h_halves);
+        m[at] = m_words.x;
+        m[at + 1u] = m_words.y;
+        h[at] = h_words.x;
+        h[at + 1u] = h_words.y;
+        saturated += at_ends(of_halves(m_halves), MOST_F16) + at_ends(h_kept, MOST_F16);
+        turn = turned(turn, q, h_kept);
+    }
+    count_saturated(saturated);
+    settle(i, turn);
+}
+
+@compute @workgroup_size(THREADS)
+fn ema_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (is_outside(i)) {
+        return;
+    }
+    let alpha = step.knobs[params.knob].x;
+    let key = draws(step.seed, step.step, params.stream);
+    let units = unit(0u, i, MOST_I16);
+    var turn = Turn(0u, 0u);
+    var top = 0.0;
+    var saturated = 0u;
+    for (var q = 0u; q < 8u; q++) { // unroll
+        let at = i * 16u + q * 2u;
+        let h_old = signed16(vec2<u32>(h[at], h[at + 1u])) * units.old;
+        let h_new = h_old + alpha * (g[i * 8u + q] - h_old);
+        let kept = to_integers(h_new * units.inverse, random_bytes(key, i, q) & vec4<u32>(0xffu), MOST_I16);
+        let words = pack16(bitcast<vec4<u32>>(kept));
+        h[at] = words.x;
+        h[at + 1u] = words.y;
+        top = max(top, largest(abs(vec4<f32>(kept))));
+        saturated += at_ends(vec4<f32>(kept), MOST_I16);
+        turn = turned(turn, q, vec4<f32>(kept));
+    }
+    atomicMax(&peaks[units.peak], u32(top));
+    count_saturated(saturated);
+    settle(i, turn);
+}
+
+@compute @workgroup_size(THREADS)
+fn ema_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (is_outside(i)) {
+        return;
+    }
+    let alpha = step.knobs[params.knob].x;
+    let key = draws(step.seed, step.step, params.stream);
+    let units = unit(0u, i, MOST_I8);
+    var turn = Turn(0u, 0u);
+    var top = 0.0;
+    var saturated = 0u;
+    for (var q = 0u; q < 8u; q++) { // unroll
+        let at = i * 8u + q;
+        let h_old = signed8(h[at]) * units.old;
+        let h_new = h_old + alpha * (g[at] - h_old);
+        let kept = to_integers(h_new * units.inverse, random_bytes(key, i, q) & vec4<u32>(0xffu), MOST_I8);
+        h[at] = pack8(kept);
+        top = max(top, largest(abs(vec4<f32>(kept))));
+        saturated += at_ends(vec4<f32>(kept), MOST_I8);
+        turn = turned(turn, q, vec4<f32>(kept));
+    }
+    atomicMax(&peaks[units.peak], u32(top));
+    count_saturated(saturated);
+    settle(i, turn);
+}
+
+@compute @workgroup_size(THREADS)
+fn ema_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (is_outside(i)) {
+        return;
+    }
+    let alpha = step.knobs[params.knob].x;
+    let key = draws(step.seed, step.step, params.stream);
+    var turn = Turn(0u, 0u);
+    var saturated = 0u;
+    for (var q = 0u; q < 8u; q++) { // unroll
+        let at = i * 16u + q * 2u;
+        let h_old = of_halves(unpack16(vec2<u32>(h[at], h[at + 1u]))) * UNIT_F16;
+        let h_new = h_old + alpha * (g[i * 8u + q] - h_old);
+        let halves = to_halves(h_new * SCALE_F16, random_bytes(key, i, q) & vec4<u32>(0xffu));
+        let words = pack16(halves);
+        h[at] = words.x;
+        h[at + 1u] = words.y;
+        let kept = of_halves(halves);
+        saturated += at_ends(kept, MOST_F16);
+        turn = turned(turn, q, kept);
+    }
+    count_saturated(saturated);
+    settle(i, turn);
+}

@@ -1,0 +1,180 @@
+//! `plusminus plot filter --optimizer ...`: what rules do to a gradient, measured on the rules themselves.
+
+use super::args::{Common, FilterArgs};
+use super::output::{json, line};
+use super::picture::{Axis, Curve, Panel, draw, in_terminal};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Init, Plan, Role, ValueKind, plan};
+use crate::nn::Tensor;
+use crate::optim::{BinaryOptimizer, Optimizer, Slot, Start};
+use crate::runtime::{CpuEngine, Engine, StepParams};
+use crate::tensor::{DType, Layout, TensorType};
+use crate::train::Settings;
+use std::f64::consts::TAU;
+use std::sync::Arc;
+
+/// Frequencies that a response is measured at.
+const FREQUENCIES: usize = 48;
+
+/// Points of an impulse response, at least where there are as many steps.
+const POINTS: usize = 512;
+
+/// Gains below this are rounding of f32.
+const LEAST: f64 = 1e-8;
+
+/// Most steps of a measurement.
+const MOST: u64 = 1 << 20;
+
+/// Draws impulse and frequency responses of the rules, one over the other.
+pub async fn run(args: &FilterArgs, common: &Common) -> Result<()> {
+    if !(16..=MOST).contains(&args.steps) {
+        return Err(Error::setting("steps", format!("16 to {MOST}"), args.steps));
+    }
+    let [mut impulses, mut responses] = [Vec::new(), Vec::new()];
+    for text in &args.optimizer {
+        let rule = settings(text)?.binary_optimizer()?;
+        impulses.push(Curve { name: text.clone(), points: impulse(&rule, args.steps).await? });
+        responses.push(Curve { name: text.clone(), points: response(&rule, args.steps).await? });
+    }
+    let panel = |title: &str, x, is_logarithmic, curves| Panel { title: title.into(), x, is_logarithmic, curves };
+    let panels = [
+        panel("response to one gradient, of its largest size", Axis::linear("step"), false, impulses),
+        panel("gain, of that at the lowest frequency", Axis::logarithmic("cycles a step"), true, responses),
+    ];
+    draw(&args.out, &panels)?;
+    if common.json {
+        for (impulse, response) in panels[0].curves.iter().zip(&panels[1].curves) {
+            json(
+                &serde_json::json!({ "optimizer": impulse.name, "impulse": impulse.points, "response": response.points }),
+            );
+        }
+        json(&serde_json::json!({ "picture": args.out, "optimizers": args.optimizer }));
+        return Ok(());
+    }
+    if !common.quiet {
+        panels.iter().for_each(|panel| line(&in_terminal(panel)));
+    }
+    line(&format!("drawn    {}", args.out.display()));
+    Ok(())
+}
+
+/// From `iir design=bessel order=4`: a rule and settings of it by their names in files.
+fn settings(text: &str) -> Result<Settings> {
+    let mut words = text.split_whitespace();
+    let wrong = || Error::setting("optimizer", "NAME, or \"NAME SETTING=VALUE ...\"", format!("`{text}`"));
+    let mut all = Settings::one("optimizer", "optimizer", words.next().ok_or_else(wrong)?)?;
+    for word in words {
+        let (name, value) = word.split_once('=').ok_or_else(wrong)?;
+        all = Settings::one("optimizer", name, value)?.over(all);
+    }
+    Ok(all)
+}
+
+/// A rule with some weights of its own, at the first values of its knobs.
+struct Bench<'a> {
+    rule: &'a BinaryOptimizer,
+    plan: Plan,
+    engine: CpuEngine,
+    /// The state that decides, and whether above 0 it makes a weight -1, as a filter's does, or +1.
+    state: String,
+    sign: f64,
+    step: u64,
+}
+
+impl<'a> Bench<'a> {
+    async fn new(rule: &'a BinaryOptimizer, weights: usize) -> Result<Self> {
+        let mut graph = Graph::new();
+        let parameter = graph.parameter("w", TensorType::bits(1, weights), Role::Binary, Init::Signs);
+        let gradient = graph.input("g", TensorType::new(DType::F32, Layout::Rows, &[1, weights]));
+        let flips = graph.state("flips", TensorType::plain(DType::U32, &[1]), Init::Words(0));
+        rule.update(&mut graph, Slot { parameter, gradient, knob: 0, flips: Some((flips, 0)) })?;
+        let plan = plan(&[("update", &graph)]);
+        let mut engine = CpuEngine::new(Some(1))?;
+        engine.load(Arc::new(plan.program.clone())).await?;
+        for (id, info) in plan.named.values() {
+            let (ValueKind::State(init) | ValueKind::Parameter(crate::graph::Parameter { init, .. })) = info.kind
+            else {
+                continue;
+            };
+            // From rest: latent weights and held states, too, begin at 0.
+            let init =
+                if matches!(init, Init::Spread(_) | Init::Along(_) | Init::Planes(_)) { Init::Fill(0.0) } else { init };
+            engine.upload(*id, &Tensor::initial(info, init, 1))?;
+        }
+        let states = rule.rule().states;
+        let latent = states.iter().find(|(_, start)| *start == Start::Latent);
+        let decides = latent.or(states.iter().rfind(|(name, _)| *name != "v")).map_or("", |(name, _)| *name);
+        let sign = if latent.is_some() { -1.0 } else { 1.0 };
+        Ok(Self { rule, plan, engine, state: format!("w.{decides}"), sign, step: 0 })
+    }
+
+    /// What decides about each weight after this gradient.
+    async fn step(&mut self, gradients: &[f32]) -> Result<Vec<f64>> {
+        let before = if self.rule.filter().is_some() { self.state().await? } else { Vec::new() };
+        // So long a run that no schedule moves a knob.
+        let mut values = StepParams { step: self.step as u32, valid_rows: 1, ..StepParams::default() };
+        values.knobs[..4].copy_from_slice(&self.rule.knobs(self.step, u64::MAX >> 8));
+        let mut words: Vec<u32> = gradients.iter().map(|g| g.to_bits()).collect();
+        words.resize(self.plan.named["g"].1.ty.words(), 0);
+        self.engine.play(0, &[(self.plan.id("g"), &words)], &values).await?;
+        self.step += 1;
+        if self.rule.filter().is_none() {
+            return self.state().await;
+        }
+        // The output of a filter's last section is no state: it follows from the states before and the gradient.
+        let planes = before.len() / gradients.len();
+        let output = |(i, g): (usize, &f32)| {
+            (0..planes / 2)
+                .fold(f64::from(*g), |u, k| f64::from(values.knobs[k][0]) * u + before[2 * k * gradients.len() + i])
+        };
+        Ok(gradients.iter().enumerate().map(output).collect())
+    }
+
+    async fn state(&mut self) -> Result<Vec<f64>> {
+        let words = self.engine.download(&[self.plan.id(&self.state)])?.await?;
+        match Tensor::from_words(&self.plan.named[&self.state].1.ty, &words[0]) {
+            Some(Tensor::Floats { data, .. }) => Ok(data.into_iter().map(|v| self.sign * f64::from(v)).collect()),
+            _ => unreachable!("states are floats in rows"),
+        }
+    }
+}
+
+/// After a gradient of 1 and then none, from rest; of its largest size.
+async fn impulse(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> {
+    let mut bench = Bench::new(rule, 1).await?;
+    let mut all = Vec::new();
+    for step in 0..steps {
+        all.push((step as f64, bench.step(&[if step == 0 { 1.0 } else { 0.0 }]).await?[0]));
+    }
+    let top = all.iter().fold(0.0_f64, |top, (_, y)| top.max(y.abs()));
+    // As many points as a picture can show.
+    let seen = all.into_iter().step_by((steps as usize / POINTS).max(1));
+    Ok(seen.map(|(x, y)| (x, if top > 0.0 { y / top } else { y })).collect())
+}
+
+/// The fundamental of what decides while the gradient is a sine, one weight a frequency, over the second of two times `steps` steps;
+/// of that at the lowest frequency.
+async fn response(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> {
+    // Whole periods, from one to half of the steps, evenly on a logarithmic scale.
+    let most = (steps / 2) as f64 * 0.99;
+    let period = |i: usize| most.powf(i as f64 / (FREQUENCIES - 1) as f64).round();
+    let mut periods: Vec<f64> = (0..FREQUENCIES).map(period).collect();
+    periods.dedup();
+    let mut bench = Bench::new(rule, periods.len()).await?;
+    let mut sums = vec![[0.0; 2]; periods.len()];
+    for step in 0..2 * steps {
+        let phase = |count: &f64| TAU * (count * step as f64 / steps as f64).fract();
+        let gradients: Vec<f32> = periods.iter().map(|count| phase(count).sin() as f32).collect();
+        let out = bench.step(&gradients).await?;
+        if step >= steps {
+            for ((sums, count), y) in sums.iter_mut().zip(&periods).zip(out) {
+                sums[0] += y * phase(count).sin();
+                sums[1] += y * phase(count).cos();
+            }
+        }
+    }
+    let gain = |sums: &[f64; 2]| sums[0].hypot(sums[1]);
+    let first = gain(&sums[0]).max(f64::MIN_POSITIVE);
+    let points = periods.iter().zip(&sums).map(|(count, sums)| (count / steps as f64, gain(sums) / first));
+    Ok(points.filter(|(_, gain)| *gain >= LEAST).collect())
+}

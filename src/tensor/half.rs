@@ -1,0 +1,64 @@
+//! Floats of 16 bits as IEEE 754 has them (as WGSL's `pack2x16float` does), by integer arithmetic: the same on every device.
+
+/// Largest number of 16 bits.
+pub const HALF_MOST: f32 = 65504.0;
+
+/// The number; infinities and not-a-number are never stored.
+#[inline(always)]
+pub fn half_value(half: u16) -> f32 {
+    let (sign, size) = (u32::from(half & 0x8000) << 16, u32::from(half & 0x7fff));
+    let (normal, small) = ((size << 13) + (112 << 23), (size as f32 * 2_f32.powi(-24)).to_bits());
+    f32::from_bits(choose(size >= 0x400, normal, small) | sign)
+}
+
+/// One of the two neighbours, the nearer the likelier where the low 13 bits of `random` are; the nearest one where they are 0x1000. What is
+/// larger than [`HALF_MOST`] becomes that.
+#[inline(always)]
+pub fn half_rounded(value: f32, random: u32) -> u16 {
+    let (sign, random) = (value.to_bits() >> 16 & 0x8000, random & 0x1fff);
+    let size = (value.to_bits() & 0x7fff_ffff).min(HALF_MOST.to_bits());
+    let normal = ((size + random) >> 13).wrapping_sub(112 << 10);
+    // Below the least normal number the steps are 2^-24.
+    let small = f32::from_bits(size.min(0x3880_0000)) * 2_f32.powi(24) + random as f32 / 8192.0;
+    (choose(size >= 0x3880_0000, normal, (small as i32).cast_unsigned()) | sign) as u16
+}
+
+/// One or the other without a branch, which would keep loops from becoming vector instructions.
+#[inline(always)]
+fn choose(first: bool, one: u32, other: u32) -> u32 {
+    let mask = u32::from(first).wrapping_neg();
+    (one & mask) | (other & !mask)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half_is_its_own_nearest() {
+        for half in (0..=0xffff_u16).filter(|half| half & 0x7c00 != 0x7c00) {
+            for random in [0, 0x1000, 0x1fff] {
+                assert_eq!(half_rounded(half_value(half), random), half, "{half:#x}, {random:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_ieee_s_and_rounding_is_fair() {
+        for (half, value) in
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (1, 2_f32.powi(-24)), (0x400, 2_f32.powi(-14))]
+        {
+            assert_eq!(half_value(half), value);
+        }
+        assert_eq!(half_rounded(1e6, 0x1fff), 0x7bff);
+        // 1 + 0.3 / 1024 lies 0.3 of the way from 1 to the next; so does 100.3 * 2^-24 from 100 steps.
+        for (value, below) in
+            [(1.0 + 0.3 / 1024.0, 0x3c00), (-(1.0 + 0.3 / 1024.0), 0xbc00), (100.3 * 2_f32.powi(-24), 100)]
+        {
+            let up = (0..0x2000).filter(|&random| half_rounded(value, random) == below + 1).count();
+            let down = (0..0x2000).filter(|&random| half_rounded(value, random) == below).count();
+            assert_eq!(up + down, 0x2000, "{value}: no other neighbour");
+            assert!((up as f32 / 8192.0 - 0.3).abs() < 1e-3, "{value}: up in {up} of 8192");
+        }
+    }
+}

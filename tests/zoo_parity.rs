@@ -1,0 +1,129 @@
+//! The networks of the zoo against PyTorch: outputs and all gradients of one step at width 1/8, from the same weights and pixels.
+//! PyTorch runs `benches/peers/zoo_step.py`; `PLUSMINUS_TORCH` names the Python that has it, else the test says that it skips.
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
+use plusminus::data::Batch;
+use plusminus::nn::{MODELS, ModelSpec, Tensor, Weights};
+use plusminus::optim::{BinaryRule, FloatRule};
+use plusminus::runtime::CpuEngine;
+use plusminus::tensor::Stream;
+use plusminus::train::{Loss, Rules, Session};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+fn rules() -> Rules {
+    Rules {
+        binary: Box::new(BinaryRule::named("cema").unwrap().with::<f32>([]).unwrap()),
+        float: (FloatRule::named("adam").unwrap().make)(1e-3, "constant".parse().unwrap()).unwrap(),
+        layers: Vec::new(),
+    }
+}
+
+fn floats(shape: &[usize], data: Vec<f32>) -> Tensor {
+    Tensor::Floats { shape: shape.to_vec(), data }
+}
+
+fn write(path: &Path, tensors: &[(&str, Tensor)]) {
+    let tensors = tensors.iter().map(|(name, tensor)| (name.to_string(), tensor.clone())).collect();
+    std::fs::write(path, Weights { tensors }.to_bytes(&[]).unwrap()).unwrap();
+}
+
+/// PyTorch's answer, by name.
+fn torch(python: &str, folder: &Path, spec: &ModelSpec) -> BTreeMap<String, Vec<f32>> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/zoo_step.py");
+    let width = spec.width.to_string();
+    let status = Command::new(python)
+        .args([script.as_os_str(), folder.as_os_str()])
+        .args(["--model", &spec.model, "--width", &width])
+        .status()
+        .unwrap();
+    assert!(status.success(), "{}: zoo_step.py", spec.model);
+    let bytes = std::fs::read(folder.join("torch.safetensors")).unwrap();
+    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let numbers = |view: safetensors::tensor::TensorView<'_>| {
+        view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+    };
+    file.tensors().into_iter().map(|(name, view)| (name, numbers(view))).collect()
+}
+
+/// Largest difference, relative to the root mean square of what is expected.
+fn difference(got: &[f32], expected: &[f32]) -> f64 {
+    assert_eq!(got.len(), expected.len());
+    let square: f64 = expected.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / expected.len() as f64;
+    let most = got.iter().zip(expected).map(|(g, e)| f64::from((g - e).abs())).fold(0.0, f64::max);
+    most / square.sqrt().max(1e-12)
+}
+
+/// Draws weights and pixels, runs both; gives how near a value came to a sign's decision, and the worst difference.
+fn compare(python: &str, spec: &ModelSpec, rows: usize, seed: u64) -> (f32, f64, String) {
+    let model = spec.build().unwrap();
+    let engine = Box::new(CpuEngine::new(Some(2)).unwrap());
+    let session = Session::with_gradients(&model, Loss::CrossEntropy(0.0), rules(), rows, seed, engine);
+    let mut session = pollster::block_on(session).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let weights = pollster::block_on(session.weights()).unwrap();
+    std::fs::write(folder.path().join("weights.safetensors"), weights.to_bytes(&[]).unwrap()).unwrap();
+    let stream = Stream::new(seed, "pixels");
+    let bytes: Vec<u8> = (0..(rows * model.features()) as u64).map(|i| stream.below(i, 256) as u8).collect();
+    let labels: Vec<u32> = (0..rows as u32).map(|i| (3 + 4 * i) % 10).collect();
+    let image = [&[rows][..], &spec.input].concat();
+    let pixels = floats(&image, bytes.iter().map(|&b| f32::from(b)).collect());
+    let as_floats = floats(&[rows], labels.iter().map(|&l| l as f32).collect());
+    write(&folder.path().join("batch.safetensors"), &[("pixels", pixels), ("labels", as_floats)]);
+    let words = bytes.chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
+    let batch = Batch { pixels: words, labels, valid: rows as u32, ..Batch::default() };
+    pollster::block_on(session.train(&batch, 0, 10)).unwrap();
+    let mut expected = torch(python, folder.path(), spec);
+    let margin = expected.remove("margin").unwrap()[0];
+    let loss = expected.remove("loss").unwrap()[0];
+    let read_back = session.read_back().unwrap();
+    let got = pollster::block_on(session.interval(read_back)).unwrap().unwrap().mean_loss();
+    let mut worst = ((got - f64::from(loss)).abs() / f64::from(loss), "loss".to_string());
+    expected.remove("logits");
+    for (name, expected) in expected {
+        let Tensor::Floats { data, .. } = pollster::block_on(session.tensor(&name)).unwrap() else { unreachable!() };
+        let difference = difference(&data, &expected);
+        if difference > worst.0 {
+            worst = (difference, name);
+        }
+    }
+    (margin, worst.0, worst.1)
+}
+
+/// Of the root mean square of a gradient: sums of a few thousand f32 terms in another order, through up to twenty batch norms of few rows.
+const ALLOWED: f64 = 2e-3;
+
+#[test]
+fn a_step_of_every_network_is_that_of_pytorch() {
+    let Ok(python) = std::env::var("PLUSMINUS_TORCH") else {
+        println!("skipped: PLUSMINUS_TORCH names no Python with torch (benches/peers/README.md)");
+        return;
+    };
+    for zoo in &MODELS {
+        // Images as small as the network lets them be: few values near a decision.
+        let input = if zoo.input[0] == 224 { [64, 64, 3] } else { zoo.input };
+        let spec = ModelSpec { hidden: vec![40, 33], width: 0.125, ..ModelSpec::new(zoo.name, input, 10) };
+        // A batch norm of two rows gives +-1 whatever comes: dense layers need some more.
+        let rows = if zoo.name == "mlp" { 8 } else { 4 };
+        // In a large network some value may lie so near to a sign's decision that rounding turns it, and all behind it differs: a network that is
+        // right agrees on most seeds, one that is wrong on none.
+        let mut differ = Vec::new();
+        let found =
+            (1..8).map(|seed| (seed, compare(&python, &spec, rows, seed))).find(|(seed, (margin, worst, name))| {
+                let fine = *worst < ALLOWED;
+                if !fine {
+                    differ.push(format!(
+                        "seed {seed}: {name} differs by {worst:.1e}, nearest to a decision {margin:.1e}"
+                    ));
+                }
+                fine
+            });
+        let Some((seed, (margin, worst, name))) = found else { panic!("{}: {}", zoo.name, differ.join("; ")) };
+        println!(
+            "{}: seed {seed}, nearest to a decision {margin:.1e}, worst difference {worst:.1e} of {name}",
+            zoo.name
+        );
+    }
+}

@@ -36,7 +36,7 @@ pub struct LayerDiagnostics {
     /// Root mean square of the weights' gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_rms: Option<f64>,
-    /// Root mean square of the state whose sign the weights are, after the step.
+    /// Root mean square of the state whose sign the weights are, after the step; where there is one, of f32.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_rms: Option<f64>,
     /// Shares of that state's sizes, 16 bins of a factor 2: with r the power of two at or below the root mean square, bin i has

@@ -67,14 +67,14 @@ fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
     let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MOST_F16)));
     let normal = ((size + low) >> vec4<u32>(13u)) - vec4<u32>(112u << 10u);
     let small = vec4<u32>(bitcast<vec4<f32>>(min(size, vec4<u32>(0x38800000u))) * 16777216.0 + vec4<f32>(low) * 0.0001220703125);
-    return select(small, normal, size >= vec4<u32>(0x38800000u)) | (bitcast<vec4<u32>>(x) >> vec4<u32>(16u) & vec4<u32>(0x8000u));
+    return select(small, normal, size >= vec4<u32>(0x38800000u)) | ((bitcast<vec4<u32>>(x) >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
 }
 
 fn of_halves(half: vec4<u32>) -> vec4<f32> {
     let size = half & vec4<u32>(0x7fffu);
     let normal = (size << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
     let small = bitcast<vec4<u32>>(vec4<f32>(size) * 5.9604644775390625e-8);
-    return bitcast<vec4<f32>>(select(small, normal, size >= vec4<u32>(0x400u)) | (half & vec4<u32>(0x8000u)) << vec4<u32>(16u));
+    return bitcast<vec4<f32>>(select(small, normal, size >= vec4<u32>(0x400u)) | ((half & vec4<u32>(0x8000u)) << vec4<u32>(16u)));
 }
 
 // Four 16-bit words in two, and back; four bytes in one, and back, as signed integers.

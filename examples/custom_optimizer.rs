@@ -12,7 +12,7 @@ use plusminus::{Result, data, runtime};
 const DEMA: ElementwiseFilter = ElementwiseFilter {
     name: "dema",
     doc: "twice a moving average of the gradient, less the average of that average",
-    knobs: &[KnobSpec::new("alpha", "rate of both averages", Range::Rate, 1e-2).falling()],
+    knobs: &[KnobSpec::new("alpha", "rate of both averages", Range::Rate, 2e-3).falling()],
     states: &[("m", Start::Zero), ("h", Start::Zero)],
     source: "
 fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32 {

@@ -385,6 +385,7 @@ fn flags_that_are_wrong() {
         (vec!["sweep", "--grid", "alpha-schedule=linear,nope"], vec!["schedule", "linear", "nope"]),
         (vec!["train", "--diagnostics", "x"], vec!["--diagnostics", "x"]),
         (vec!["train", "--diagnostics=-1"], vec!["--diagnostics", "-1"]),
+        (vec!["train", "--diagnostics", "--float"], vec!["diagnostics", "binary weights", "floats"]),
         (vec!["train", "--tensorboard=maybe"], vec!["--tensorboard", "maybe"]),
         (vec!["sweep", "--grid", "alfa=1"], vec!["grid", "alfa"]),
         (vec!["sweep", "--grid", "alpha=1e-3,2"], vec!["alpha", "(0, 1]", "2"]),

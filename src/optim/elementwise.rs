@@ -4,6 +4,8 @@ use super::binary::{BinaryRule, Start, in_order};
 use super::knob::KnobSpec;
 use crate::bits;
 use crate::error::{Error, Result};
+// Of shaders/shared/weight.wgsl, as every rule's file has it.
+use crate::runtime::interface::optim::diode::Params;
 use crate::runtime::kernel::{Access, CustomKernel, Kernel, Task};
 use crate::tensor::PANEL;
 use std::fmt::Write as _;
@@ -179,7 +181,7 @@ fn twin<const STATES: usize, const KNOBS: usize>(
     task: &mut Task<'_>,
     update: &impl Fn(f32, [f32; STATES], [f32; KNOBS]) -> ([f32; STATES], f32),
 ) {
-    let [_, words, knob, layer, ..] = *task.params::<[u32; 8]>();
+    let Params { words, knob, layer, .. } = *task.params();
     let knobs = task.step().knobs[knob as usize..][..2].as_flattened();
     let knobs: [f32; KNOBS] = std::array::from_fn(|i| knobs[i]);
     let first = task.index() * PANEL * PANEL * words as usize;

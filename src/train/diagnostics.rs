@@ -1,7 +1,7 @@
 //! What training looks like from inside, layer by layer: nodes that only look, and what their counts mean.
 
 use super::metrics::Counters;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Node, Plan, Value};
 use crate::nn::owner;
 use crate::ops::{ConstantChannels, Magnitudes, SampleFlips, Sign, SignBackward, Surrogate};
@@ -36,7 +36,7 @@ pub struct LayerDiagnostics {
     /// Root mean square of the weights' gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_rms: Option<f64>,
-    /// Root mean square of the state whose sign the weights are, after the step.
+    /// Root mean square of the state whose sign the weights are, after the step; where there is one, of f32.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_rms: Option<f64>,
     /// Shares of that state's sizes, 16 bins of a factor 2: with r the power of two at or below the root mean square, bin i has
@@ -184,6 +184,9 @@ impl Diagnostics {
             let constant = graph.state(&format!("diagnostics.{layer}.constant"), ty, Init::Words(0));
             let signs = graph.nodes()[*forward].outputs[0];
             push(graph, Some(*forward), ConstantChannels, signs, &[constant])?;
+        }
+        if self.weights.is_empty() && self.signs.is_empty() {
+            return Err(Error::setting("diagnostics", "a network with binary weights or activations", "one of floats"));
         }
         self.signs.reverse();
         self.flips = Some(Counters::new(self.weights.len().max(1)));

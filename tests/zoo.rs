@@ -9,7 +9,7 @@ use plusminus::nn::{MODELS, Model, ModelSpec};
 use plusminus::optim::{BinaryRule, FloatRule};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
-use plusminus::train::{Loss, Options, Rules, Session};
+use plusminus::train::{Loss, Options, Rules, Session, Settings};
 
 fn rules() -> Rules {
     Rules {
@@ -136,4 +136,23 @@ fn fusions_change_nothing_but_time_and_memory() {
         // A few words a channel more, where little else is.
         assert!(less <= more + more / 100, "{name}: {less} bytes fused, {more} not");
     }
+}
+
+/// Every recipe is a file of settings for a network of the zoo, and says its source and its cost.
+#[test]
+fn recipes_are_settings() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recipes");
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let config = Settings::read(&path).unwrap().resolve().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert!(MODELS.iter().any(|zoo| zoo.name == config.model), "{}", path.display());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let comment: String = text.lines().take_while(|line| line.starts_with('#')).collect();
+        for word in ["et al.", "% published", "Cost:"] {
+            assert!(comment.contains(word), "{}: its comment has no `{word}`", path.display());
+        }
+        count += 1;
+    }
+    assert!(count >= 8, "{count} recipes");
 }

@@ -1,6 +1,6 @@
 //! `plusminus summary`.
 
-use super::args::{Common, SummaryArgs};
+use super::args::{Common, ModelArgs, SummaryArgs};
 use super::output::{bytes, json, line, thousands};
 use crate::error::Result;
 use crate::nn::{Cost, Shape, Summary};
@@ -16,6 +16,8 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     let (rules, batch) = (config.rules()?, args.model.batch_size);
     let peak = Session::bytes_of(&model, config.loss()?, &rules, batch)?;
     let state = rules.binary.state_bytes();
+    let float = ModelArgs { float: true, ..args.model.clone() }.build()?;
+    let (float_total, float_peak) = (float.summary().total, Session::bytes_of(&float, config.loss()?, &rules, batch)?);
     if common.json {
         for row in &summary.rows {
             let (layer, output, precision, cost) = (&row.layer, row.output, &row.precision, row.cost);
@@ -24,6 +26,7 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
         json(&with_cost(
             serde_json::json!({
                 "model": model.name, "batch": batch, "bytes_peak": peak,
+                "float": { "weights_32bit": float_total.weights_32bit, "macs_32bit": float_total.macs_32bit, "bytes_peak": float_peak },
                 "optimizer": args.optimizer, "state": args.state, "state_bytes_per_weight": state,
             }),
             summary.total,
@@ -36,6 +39,12 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
         args.optimizer, args.state
     ));
     line(&format!("training memory at batch {batch}: {} of tensors", bytes(peak)));
+    line(&format!(
+        "the same network of floats: {} in weights, {} multiply-adds, {} in training with Adam",
+        bytes(4 * float_total.weights_32bit),
+        thousands(float_total.macs_32bit),
+        bytes(float_peak)
+    ));
     Ok(())
 }
 

@@ -48,7 +48,7 @@ binary = binary_weights(net)
 if args.rule == "adam-latent":
     for layer in net.modules():
         if isinstance(layer, (Conv, Dense)) and layer.binary:
-            layer.weight.data.mul_(0.1)
+            layer.weight.data.mul_(0.005 * torch.rand_like(layer.weight))
             torch.nn.utils.parametrize.register_parametrization(layer, "weight", type("Binary", (nn.Module,), {"forward": lambda _, w: Sign.apply(w)})())
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 else:

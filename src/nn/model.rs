@@ -32,6 +32,25 @@ impl PixelScale {
 }
 
 /// Layers in order, named as in a [`Sequence`].
+///
+/// ```
+/// use plusminus::nn::{BatchNorm, Conv, Dense, Flatten, MaxPool, Model, PixelScale, Quantizer, Residual, Sequence};
+/// use plusminus::ops::Window;
+///
+/// let (float, sign) = (Quantizer::Float, Quantizer::sign());
+/// let conv = |channels, input| Conv::new(channels, Window::same(3, 1), input, sign);
+/// let main = Sequence::new().with(conv(64, sign)).with(BatchNorm::default());
+/// let model = Model::new("mine", [32, 32, 3], PixelScale::to_unit(255))
+///     .with(conv(64, float)) // binary weights on pixels
+///     .with(BatchNorm::default())
+///     .with(Residual { main, shortcut: Sequence::new() })
+///     .with(MaxPool(Window::valid(2, 2)))
+///     .with(Flatten)
+///     .with(Dense { units: 10, input: sign, weight: sign })
+///     .with(BatchNorm::default());
+/// assert_eq!(model.outputs(), 10);
+/// assert_eq!(model.summary().total.weights_1bit, (3 + 64) * 64 * 9 + 16 * 16 * 64 * 10);
+/// ```
 #[derive(Debug)]
 pub struct Model {
     /// Name in the zoo, or any.

@@ -527,6 +527,13 @@ impl TrainConfig {
             return Err(Error::setting("temperature", "a number above 0", self.temperature));
         }
         self.data.check()?;
+        if self.teacher.is_some() && self.teacher_logits.is_some() {
+            return Err(Error::setting("teacher", "a run or a file of logits", "both"));
+        }
+        let taught = self.teacher.is_some() || self.teacher_logits.is_some();
+        if taught && !matches!(self.loss()?, Loss::CrossEntropy(_)) {
+            return Err(Error::setting("loss", "cross-entropy, with a teacher", &self.loss));
+        }
         self.loss()?;
         self.rules()?;
         self.model_spec([1, 1, 1], 2, PixelScale::to_unit(1)).check()?;

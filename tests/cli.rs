@@ -2,9 +2,12 @@
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
 
+#[path = "support/images.rs"]
+mod images;
 #[path = "support/program.rs"]
 mod program;
 
+use images::png;
 use program::{lines, plusminus, refused, run, said};
 use serde_json::Value;
 use std::fs;
@@ -365,6 +368,19 @@ fn flags_that_are_wrong() {
         (vec!["train", "--label-smoothing", "1"], vec!["label-smoothing", "1"]),
         (vec!["--threads", "0", "--device", "cpu"], vec!["threads", "1 to"]),
         (vec!["--threads", "100000", "--device", "cpu"], vec!["threads", "1 to"]),
+        (vec!["train", "--float-optimizer", "nope"], vec!["float-optimizer", "adam, sgd", "nope"]),
+        (
+            vec!["train", "--float-momentum", "0.9"],
+            vec!["adam", "float-beta1, float-beta2, float-epsilon, float-weight-decay", "float-momentum = 0.9"],
+        ),
+        (
+            vec!["train", "--float-optimizer", "sgd", "--float-beta2", "0.9"],
+            vec!["sgd", "float-momentum, float-weight-decay", "float-beta2 = 0.9"],
+        ),
+        (vec!["train", "--float-beta1", "1"], vec!["float-beta1", "[0, 1)", "1"]),
+        (vec!["train", "--float-epsilon", "0"], vec!["float-epsilon", "positive", "0"]),
+        (vec!["train", "--float-weight-decay", "nan"], vec!["float-weight-decay", "0 or a positive", "NaN"]),
+        (vec!["train", "--float-weight-decay", "x"], vec!["float-weight-decay", "x"]),
         (vec!["eval"], vec!["<RUN>"]),
         (vec!["plot"], vec!["<RUN>"]),
         (vec!["train", "--optimizer", "iir", "--poles", "1.01"], vec!["poles", "unit circle", "1.01"]),
@@ -397,6 +413,67 @@ fn flags_that_are_wrong() {
     ] {
         refused(&args, 2, &words);
     }
+}
+
+#[test]
+fn networks_that_do_not_fit_their_images() {
+    for (args, words) in [
+        (
+            vec!["summary", "--model", "binarynet", "--input", "4x4x3"],
+            vec!["images that fit binarynet (32x32x3", "`maxpool3`", "2x2", "1x1"],
+        ),
+        (vec!["summary", "--model", "reactnet-a", "--input", "8x8x3"], vec!["reactnet-a (224x224x3", "`residual11`"]),
+        // 8x8 is just enough for three poolings; less is not.
+        (vec!["train", "--model", "binarynet", "--crop", "7x7"], vec!["binarynet", "`maxpool3`", "1x1"]),
+        (vec!["summary", "--model", "binarynet", "--width", "0.001"], vec!["width", "1 of 128 channels", "0.001"]),
+        (vec!["train", "--model", "binarynet", "--width", "0.001"], vec!["width", "1 of 128 channels", "0.001"]),
+        (vec!["summary", "--model", "birealnet20", "--width", "0.03"], vec!["width", "1 of 16 channels", "0.03"]),
+        (vec!["summary", "--width", "nan"], vec!["width", "NaN"]),
+        (vec!["train", "--float", "--rule", "*=bop"], vec!["optimizer rules", "no layer has binary weights", "`*`"]),
+    ] {
+        refused(&args, 2, &words);
+    }
+    let fits = run(&["summary", "--model", "binarynet", "--input", "8x8x1", "--json"]);
+    assert_eq!(fits.status.code(), Some(0), "{fits:?}");
+}
+
+#[test]
+fn teachers_that_do_not_fit() {
+    let folder = folder();
+    let at = |name: &str| path(folder.path(), name);
+    let (teacher, logits, student) = (at("teacher"), at("logits.safetensors"), at("student"));
+    let common = ["--device", "cpu", "--epochs", "1", "--hidden", "8", "--run"];
+    let trained = run(&[&["train"], &common[..], &[&teacher]].concat());
+    assert_eq!(trained.status.code(), Some(0), "{trained:?}");
+    assert_eq!(run(&["eval", &teacher, "--logits", &logits]).status.code(), Some(0));
+    for class in ["dark", "light"] {
+        (0..8).for_each(|i| png(&folder.path().join(format!("images/{class}/{i}.png")), [8, 8], 1, &[i; 64]));
+    }
+    let (images, model) = (at("images"), path(Path::new(&teacher), "model.safetensors"));
+    let other = ["--dataset", "folder", "--data-dir", &images, "--batch-size", "4"];
+    let by_run = ["--teacher", &teacher];
+    let by_file = ["--teacher-logits", &logits];
+    for (code, args, words) in [
+        (2, [&by_run[..], &other].concat(), vec!["teacher", "same classes (dark, light)", "0, 1, 2"]),
+        (2, [&by_run[..], &["--crop", "6x6"]].concat(), vec!["teacher", "6x6x1", "dense1.weight"]),
+        (2, [by_run, by_file].concat(), vec!["teacher", "a run or a file of logits", "both"]),
+        (2, [by_run, ["--loss", "squared-hinge"]].concat(), vec!["loss", "cross-entropy", "teacher", "squared-hinge"]),
+        (2, [by_file, ["--loss", "squared-hinge"]].concat(), vec!["loss", "cross-entropy", "squared-hinge"]),
+        (2, [by_file, ["--augment", "flip"]].concat(), vec!["augment", "none", "flip"]),
+        (2, [by_run, ["--teacher-weight", "2"]].concat(), vec!["teacher-weight", "[0, 1]", "2"]),
+        (2, vec!["--teacher-weight", "nan"], vec!["teacher-weight", "[0, 1]", "NaN"]),
+        (2, [by_run, ["--temperature", "0"]].concat(), vec!["temperature", "above 0", "0"]),
+        (2, vec!["--temperature", "inf"], vec!["temperature", "above 0", "inf"]),
+        (1, vec!["--teacher", &images], vec!["reading", "images/config.toml"]),
+        (1, vec!["--teacher", "/nowhere"], vec!["reading", "/nowhere/config.toml"]),
+        (1, vec!["--teacher-logits", "/nowhere"], vec!["reading", "/nowhere"]),
+        (1, vec!["--teacher-logits", &model], vec!["model.safetensors", "1437 training images", "no tensor `logits`"]),
+        (1, [by_file, ["--limit", "500"]].concat(), vec!["logits", "500 training images", "[1437, 10]"]),
+        (1, [&by_file[..], &other].concat(), vec!["logits", "2 classes", "[1437, 10]"]),
+    ] {
+        refused(&[&["train"], &common[..], &[&student], &args].concat(), code, &words);
+    }
+    assert!(!Path::new(&student).exists(), "no run is left of what never began");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use plusminus::train::{Loss, Options, Rules, Session, Settings};
 fn rules() -> Rules {
     Rules {
         binary: Box::new(BinaryRule::named("cema").unwrap().with::<f32>([]).unwrap()),
-        float: (FloatRule::named("adam").unwrap().make)(1e-2, "constant".parse().unwrap()).unwrap(),
+        float: FloatRule::named("adam").unwrap().with(1e-2, "constant".parse().unwrap(), &[]).unwrap(),
         layers: Vec::new(),
     }
 }

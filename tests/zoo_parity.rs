@@ -16,7 +16,7 @@ use std::process::Command;
 fn rules() -> Rules {
     Rules {
         binary: Box::new(BinaryRule::named("cema").unwrap().with::<f32>([]).unwrap()),
-        float: (FloatRule::named("adam").unwrap().make)(1e-3, "constant".parse().unwrap()).unwrap(),
+        float: FloatRule::named("adam").unwrap().with(1e-3, "constant".parse().unwrap(), &[]).unwrap(),
         layers: Vec::new(),
     }
 }

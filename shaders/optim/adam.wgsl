@@ -1,13 +1,13 @@
-// adam: Kingma and Ba 2015, algorithm 1, as PyTorch writes it:
-//   m += (1 - beta1) (g - m),  v += (1 - beta2) (g^2 - v),  p -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon).
+// adam: Kingma and Ba 2015, algorithm 1, as PyTorch writes it, with L2 decay:
+//   g += decay p,  m += (1 - beta1) (g - m),  v += (1 - beta2) (g^2 - v),  p -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon).
 // The host works the corrections into the knobs: x = rate / (1 - beta1^t), y = 1 / sqrt(1 - beta2^t), z = 1 - beta1, w = 1 - beta2.
 // import: index, step
 
 struct Params {
     knob: u32, // which vec4 of the step's knobs
     epsilon: f32,
-    pad0: u32,
-    pad1: u32,
+    decay: f32,
+    pad: u32,
 }
 
 @group(0) @binding(0) var<storage, read> g: array<f32>;       // gradient
@@ -26,8 +26,9 @@ fn adam(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
         return;
     }
     let knobs = step.knobs[params.knob];
-    let m_new = m[i] + knobs.z * (g[i] - m[i]);
-    let v_new = v[i] + knobs.w * (g[i] * g[i] - v[i]);
+    let slope = g[i] + params.decay * p[i];
+    let m_new = m[i] + knobs.z * (slope - m[i]);
+    let v_new = v[i] + knobs.w * (slope * slope - v[i]);
     m[i] = m_new;
     v[i] = v_new;
     p[i] -= knobs.x * m_new / (sqrt(v_new) * knobs.y + params.epsilon);

@@ -100,3 +100,22 @@ impl Layer for Conv {
         true
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Model, PixelScale};
+    use super::*;
+
+    #[test]
+    fn a_layer_that_does_not_fit_is_named() {
+        let conv = Conv::new(6, Window::valid(3, 1), Quantizer::Float, Quantizer::Float);
+        let in_groups = Conv { geometry: ConvShape { groups: 4, ..conv.geometry }, ..conv };
+        for (conv, input, words) in
+            [(in_groups, [5, 5, 4], "4 groups of 4 to 6 channels"), (conv, [2, 5, 4], "3x3 with dilation 1, got 2x5")]
+        {
+            let model = Model::new("test", input, PixelScale::to_unit(255)).with(conv);
+            let error = model.output().expect_err("does not fit").to_string();
+            assert!(error.contains("`conv1`") && error.contains(words), "{error}");
+        }
+    }
+}

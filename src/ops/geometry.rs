@@ -187,4 +187,29 @@ mod tests {
         assert!(!forward.is_empty());
         assert_eq!(forward, back);
     }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let window = Window::valid(3, 1);
+        let shape = ConvShape { window, channels: 6, groups: 2, pad: PadValue::Zero };
+        let image = [1, 5, 5, 4];
+        shape.on("conv", image).expect("2 divides 4 and 6");
+        let tall = Window { kernel: [6, 1], ..window };
+        let spread = Window { dilation: 3, ..window };
+        for (shape, image, words) in [
+            (ConvShape { groups: 3, ..shape }, image, ["groups that divides", "3 groups of 4 to 6 channels"]),
+            (ConvShape { groups: 4, ..shape }, image, ["groups that divides", "4 groups of 4 to 6 channels"]),
+            (ConvShape { groups: 0, ..shape }, image, ["groups that divides", "0 groups"]),
+            (ConvShape { channels: 0, ..shape }, image, ["at least 1 channel", "got 0"]),
+            (shape, [1, 5, 5, 0], ["at least 1 channel", "got 0"]),
+            (shape, [1, 2, 5, 4], ["at least the kernel, 3x3 with dilation 1", "2x5 with padding 0"]),
+            (ConvShape { window: tall, ..shape }, image, ["6x1", "5x5 with padding 0"]),
+            (ConvShape { window: spread, ..shape }, image, ["3x3 with dilation 3", "5x5 with padding 0"]),
+            (ConvShape { window: Window { stride: 0, ..window }, ..shape }, image, ["a stride", "stride 0"]),
+        ] {
+            let error = shape.on("layer `conv1`", image).expect_err("does not fit").to_string();
+            assert!(error.starts_with("layer `conv1`: "), "{error}");
+            assert!(words.iter().all(|word| error.contains(word)), "{words:?} in {error}");
+        }
+    }
 }

@@ -17,7 +17,8 @@ kernel!(
 /// Words of a task.
 const CHUNK: usize = 4096;
 
-/// Kingma and Ba 2015, algorithm 1, with PyTorch's epsilon outside the corrected root.
+/// Kingma and Ba 2015, algorithm 1, with PyTorch's epsilon outside the corrected root, and its weight decay: L2, added to the gradient
+/// before the moments (that of AdamW would shrink the parameter beside them).
 #[derive(Clone, Debug)]
 pub struct Adam {
     /// Learning rate.
@@ -28,17 +29,19 @@ pub struct Adam {
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f32,
+    /// Weight decay, added to the gradient: of every float parameter, those of batch norm among them.
+    pub decay: f32,
     /// How the rate moves.
     pub schedule: Schedule,
 }
 
 impl Adam {
-    /// With beta1 0.9, beta2 0.999, epsilon 1e-8.
+    /// With beta1 0.9, beta2 0.999, epsilon 1e-8, and no decay.
     pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
         if !(rate > 0.0 && rate.is_finite()) {
             return Err(Error::setting("float-rate", "a positive number", rate));
         }
-        Ok(Self { rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, schedule })
+        Ok(Self { rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0, schedule })
     }
 }
 
@@ -64,7 +67,7 @@ impl Optimizer for Adam {
         let info = graph.info(slot.parameter).clone();
         let m = graph.state(&format!("{}.m", info.name), info.ty.clone(), Init::Fill(0.0));
         let v = graph.state(&format!("{}.v", info.name), info.ty.clone(), Init::Fill(0.0));
-        let op = AdamUpdate { knob: slot.knob, epsilon: self.epsilon };
+        let op = AdamUpdate { knob: slot.knob, epsilon: self.epsilon, decay: self.decay };
         graph.push(Arc::new(op), &[slot.gradient], &[m, v, slot.parameter])?;
         Ok(())
     }
@@ -81,6 +84,8 @@ pub struct AdamUpdate {
     pub knob: u32,
     /// Added to the root of the second moment.
     pub epsilon: f32,
+    /// Share of the parameter that is added to the gradient.
+    pub decay: f32,
 }
 
 impl Op for AdamUpdate {
@@ -95,7 +100,7 @@ impl Op for AdamUpdate {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let words = bound.inputs[0].1.words();
         let [m, v, p] = [0, 1, 2].map(|i| bound.update(i).chunks(CHUNK));
-        let params = Params { knob: self.knob, epsilon: self.epsilon, pad0: 0, pad1: 0 };
+        let params = Params { knob: self.knob, epsilon: self.epsilon, decay: self.decay, pad: 0 };
         let buffers = adam::Buffers { g: bound.input(0), m, v, p };
         recording.dispatch(&ADAM, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
     }
@@ -106,6 +111,7 @@ fn twin(args: adam::Args<'_>) {
     let states = args.m.iter_mut().zip(args.v);
     let g = &args.g[args.index * CHUNK..];
     for ((p, (m, v)), g) in args.p.iter_mut().zip(states).zip(g) {
+        let g = g + args.params.decay * *p;
         *m += first * (g - *m);
         *v += second * (g * g - *v);
         *p -= rate * *m / (v.sqrt() * correction + args.params.epsilon);

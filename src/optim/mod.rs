@@ -35,5 +35,5 @@ pub use roll_call::KERNELS;
 pub use schedule::Schedule;
 pub use section::{SECTIONS, Section, Sections};
 pub use sgd::{Sgd, SgdUpdate};
-pub use spec::{BINARY_RULES, FLOAT_RULES, FloatRule};
+pub use spec::{BINARY_RULES, FLOAT_RULES, FloatKnob, FloatRule};
 pub use translate::{LatentSgd, Response};

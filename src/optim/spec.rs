@@ -2,6 +2,7 @@
 
 use super::adam::Adam;
 use super::binary::BinaryRule;
+use super::knob::Range;
 use super::optimizer::Optimizer;
 use super::schedule::Schedule;
 use super::sgd::Sgd;
@@ -21,19 +22,57 @@ pub static BINARY_RULES: [&BinaryRule; 9] = [
     &latent::LATENT_ADAM,
 ];
 
-/// A rule for float parameters, made from its rate and the rate's schedule.
+/// What a float rule says of one of its knobs; those stay where they are, only the rate moves.
+#[derive(Clone, Copy, Debug)]
+pub struct FloatKnob {
+    /// Name in flags and files.
+    pub name: &'static str,
+    /// What it may be.
+    pub range: Range,
+    /// What it is unless it is set; in f64, since 1 - beta is what enters.
+    pub default: f64,
+}
+
+/// A rule for float parameters, made from its rate, the rate's schedule, and its knobs.
 #[derive(Clone, Copy)]
 pub struct FloatRule {
     /// Name in flags and files.
     pub name: &'static str,
-    /// Makes it; refuses knobs outside their range.
-    pub make: fn(f32, Schedule) -> Result<Box<dyn Optimizer>>,
+    /// Its knobs beside the rate.
+    pub knobs: &'static [FloatKnob],
+    /// Makes it from values in the order of its knobs, whose ranges are checked; refuses a rate outside its range.
+    make: fn(f32, Schedule, &[f64]) -> Result<Box<dyn Optimizer>>,
 }
+
+const fn knob(name: &'static str, range: Range, default: f64) -> FloatKnob {
+    FloatKnob { name, range, default }
+}
+
+const DECAY: FloatKnob = knob("float-weight-decay", Range::NotNegative, 0.0);
 
 /// Every rule for float parameters.
 pub static FLOAT_RULES: [FloatRule; 2] = [
-    FloatRule { name: "adam", make: |rate, schedule| Ok(Box::new(Adam::new(rate, schedule)?)) },
-    FloatRule { name: "sgd", make: |rate, schedule| Ok(Box::new(Sgd::new(rate, schedule)?)) },
+    FloatRule {
+        name: "adam",
+        knobs: &[
+            knob("float-beta1", Range::Share, 0.9),
+            knob("float-beta2", Range::Share, 0.999),
+            knob("float-epsilon", Range::Positive, 1e-8),
+            DECAY,
+        ],
+        make: |rate, schedule, knobs| {
+            let (epsilon, decay) = (knobs[2] as f32, knobs[3] as f32);
+            Ok(Box::new(Adam { beta1: knobs[0], beta2: knobs[1], epsilon, decay, ..Adam::new(rate, schedule)? }))
+        },
+    },
+    FloatRule {
+        name: "sgd",
+        knobs: &[knob("float-momentum", Range::Share, 0.9), DECAY],
+        make: |rate, schedule, knobs| {
+            let (momentum, decay) = (knobs[0] as f32, knobs[1] as f32);
+            Ok(Box::new(Sgd { momentum, decay, ..Sgd::new(rate, schedule)? }))
+        },
+    },
 ];
 
 impl BinaryRule {
@@ -49,6 +88,30 @@ impl FloatRule {
     pub fn named(name: &str) -> Result<&'static Self> {
         let names = FLOAT_RULES.map(|r| r.name).join(", ");
         FLOAT_RULES.iter().find(|r| r.name == name).ok_or_else(|| Error::setting("float-optimizer", names, name))
+    }
+
+    /// All of its knobs, those that are set and else their defaults; refuses one that it does not have or that is outside its range.
+    pub fn settings(&self, set: &[(&str, f64)]) -> Result<Vec<(&'static str, f64)>> {
+        if let Some((name, value)) = set.iter().find(|(name, _)| self.knobs.iter().all(|knob| knob.name != *name)) {
+            let names: Vec<&str> = self.knobs.iter().map(|knob| knob.name).collect();
+            let expected = format!("a knob of {} ({})", self.name, names.join(", "));
+            return Err(Error::setting("float-optimizer", expected, format!("{name} = {value}")));
+        }
+        let value = |knob: &FloatKnob| {
+            let value = set.iter().find(|(name, _)| *name == knob.name).map_or(knob.default, |(_, value)| *value);
+            // As the kernels see it.
+            match knob.range.holds(value as f32) {
+                true => Ok((knob.name, value)),
+                false => Err(Error::setting(knob.name, knob.range.describe(), value)),
+            }
+        };
+        self.knobs.iter().map(value).collect()
+    }
+
+    /// The rule with its rate, how that moves, and some knobs; the others keep their defaults.
+    pub fn with(&self, rate: f32, schedule: Schedule, set: &[(&str, f64)]) -> Result<Box<dyn Optimizer>> {
+        let values: Vec<f64> = self.settings(set)?.into_iter().map(|(_, value)| value).collect();
+        (self.make)(rate, schedule, &values)
     }
 }
 
@@ -69,6 +132,16 @@ mod tests {
                 error.contains(rule.name) && error.contains("volume") && error.contains(rule.knobs[0].name),
                 "{error}"
             );
+        }
+        for rule in &FLOAT_RULES {
+            assert_eq!(rule.settings(&[]).expect("defaults").len(), rule.knobs.len());
+            for knob in rule.knobs {
+                let error = rule.settings(&[(knob.name, -1.0)]).expect_err("none is negative").to_string();
+                assert!(error.starts_with(knob.name) && error.contains("-1"), "{error}");
+            }
+            let error = rule.settings(&[("volume", 11.0)]).expect_err("no such knob").to_string();
+            assert!(error.contains(rule.name) && error.contains("volume = 11"), "{error}");
+            assert!(error.contains(rule.knobs[0].name), "{error}");
         }
         assert!(BinaryRule::named("sgd").is_err_and(|e| e.is_usage() && e.to_string().contains("latent-sgd")));
     }

@@ -8,7 +8,11 @@ use crate::error::{Error, Result};
 use crate::nn::{MODELS, ModelSpec, PixelScale};
 use crate::optim::{BINARY_RULES, BinaryOptimizer, BinaryRule, FilterSpec, FloatRule, Knob, Poles, StateType};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+/// Rule of the float parameters unless it is set.
+const FLOAT_OPTIMIZER: &str = "adam";
 
 /// Names of the losses.
 pub const LOSSES: [&str; 2] = ["cross-entropy", "squared-hinge"];
@@ -187,6 +191,21 @@ pub struct Settings {
     /// How the float rate moves, as --alpha-schedule [default: constant]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
     pub float_schedule: Option<String>,
+    /// Decay of the first moment of the float parameters, in [0, 1); adam [default: 0.9]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    pub float_beta1: Option<f64>,
+    /// Decay of their second moment, in [0, 1); adam [default: 0.999]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    pub float_beta2: Option<f64>,
+    /// Added to the root of their second moment; adam [default: 1e-8]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    pub float_epsilon: Option<f64>,
+    /// Momentum of the float parameters, in [0, 1); sgd [default: 0.9]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    pub float_momentum: Option<f64>,
+    /// Weight decay of the float parameters, batch norm's too: L2, added to the gradient (as PyTorch's Adam and SGD) [default: 0]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    pub float_weight_decay: Option<f64>,
     /// Look at every layer each N steps: flips, weights that never flipped or oscillate, sizes of gradients and states, masked
     /// gradients, dead channels; 0 is off [default: 0; without N: 100]
     #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "100", value_name = "N"))]
@@ -237,6 +256,10 @@ impl Settings {
             (Some(filter), Some(other)) => filter.over(other),
             (filter, other) => filter.or(other).unwrap_or_default(),
         };
+        let rule = |settings: &Self| settings.float_optimizer.clone().unwrap_or_else(|| FLOAT_OPTIMIZER.into());
+        // Another rule leaves the knobs of the one that it stands for.
+        let keeps = self.float_optimizer.is_none() || rule(&self) == rule(&other);
+        let float = |set: Option<f64>, other: Option<f64>| set.or(other.filter(|_| keeps));
         Self {
             design: filter.design,
             order: filter.order,
@@ -291,6 +314,11 @@ impl Settings {
             float_optimizer: self.float_optimizer.or(other.float_optimizer),
             float_rate: self.float_rate.or(other.float_rate),
             float_schedule: self.float_schedule.or(other.float_schedule),
+            float_beta1: float(self.float_beta1, other.float_beta1),
+            float_beta2: float(self.float_beta2, other.float_beta2),
+            float_epsilon: float(self.float_epsilon, other.float_epsilon),
+            float_momentum: float(self.float_momentum, other.float_momentum),
+            float_weight_decay: float(self.float_weight_decay, other.float_weight_decay),
             diagnostics: self.diagnostics.or(other.diagnostics),
             tensorboard: self.tensorboard.or(other.tensorboard),
             seed: self.seed.or(other.seed),
@@ -317,6 +345,18 @@ impl Settings {
             ("cutoff", &self.cutoff),
         ];
         all.into_iter().filter_map(|(name, knob)| Some((name, knob.as_ref()?)))
+    }
+
+    /// The knobs of the float optimizer that are set.
+    fn float_knobs(&self) -> Vec<(&'static str, f64)> {
+        let all = [
+            ("float-beta1", self.float_beta1),
+            ("float-beta2", self.float_beta2),
+            ("float-epsilon", self.float_epsilon),
+            ("float-momentum", self.float_momentum),
+            ("float-weight-decay", self.float_weight_decay),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
     /// The filter that is set beside the optimizer's table.
@@ -396,6 +436,9 @@ impl Settings {
     /// Defaults filled in, ranges checked.
     pub fn resolve(self) -> Result<TrainConfig> {
         let optimizer = self.optimizer_table()?;
+        let float_knobs = self.float_knobs();
+        let float_optimizer = self.float_optimizer.unwrap_or_else(|| FLOAT_OPTIMIZER.into());
+        let float_knobs = FloatRule::named(&float_optimizer)?.settings(&float_knobs)?;
         let dataset = self.dataset.unwrap_or_else(|| "digits".into());
         let digits = dataset == "digits";
         let hidden = self.hidden.unwrap_or_else(|| if digits { vec![512; 2] } else { vec![4096; 3] });
@@ -433,7 +476,8 @@ impl Settings {
             batch_size: self.batch_size.unwrap_or(100),
             epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
             optimizer,
-            float_optimizer: self.float_optimizer.unwrap_or_else(|| "adam".into()),
+            float_optimizer,
+            float_knobs: float_knobs.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
             float_rate: self.float_rate.unwrap_or(1e-3),
             float_schedule: self.float_schedule.unwrap_or_else(|| "constant".into()),
             diagnostics: self.diagnostics.unwrap_or(0),
@@ -488,6 +532,9 @@ pub struct TrainConfig {
     pub optimizer: OptimizerTable,
     /// Rule of the float parameters.
     pub float_optimizer: String,
+    /// All of its knobs, by their names in files.
+    #[serde(flatten)]
+    pub float_knobs: BTreeMap<String, f64>,
     /// Their learning rate.
     pub float_rate: f32,
     /// How it moves.
@@ -527,6 +574,13 @@ impl TrainConfig {
             return Err(Error::setting("temperature", "a number above 0", self.temperature));
         }
         self.data.check()?;
+        if self.teacher.is_some() && self.teacher_logits.is_some() {
+            return Err(Error::setting("teacher", "a run or a file of logits", "both"));
+        }
+        let taught = self.teacher.is_some() || self.teacher_logits.is_some();
+        if taught && !matches!(self.loss()?, Loss::CrossEntropy(_)) {
+            return Err(Error::setting("loss", "cross-entropy, with a teacher", &self.loss));
+        }
         self.loss()?;
         self.rules()?;
         self.model_spec([1, 1, 1], 2, PixelScale::to_unit(1)).check()?;
@@ -570,7 +624,9 @@ impl TrainConfig {
     /// The rules.
     pub fn rules(&self) -> Result<Rules> {
         let binary = Box::new(self.optimizer.make()?);
-        let float = (FloatRule::named(&self.float_optimizer)?.make)(self.float_rate, self.float_schedule.parse()?)?;
+        let knobs: Vec<_> = self.float_knobs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let rule = FloatRule::named(&self.float_optimizer)?;
+        let float = rule.with(self.float_rate, self.float_schedule.parse()?, &knobs)?;
         let layers = self.optimizer.rules.iter().map(|rule| rule.make()).collect::<Result<_>>()?;
         Ok(Rules { binary, float, layers })
     }
@@ -622,6 +678,29 @@ mod tests {
         let stranger = Settings { lr: Some(0.1.into()), ..settings };
         let error = stranger.resolve().expect_err("diode has no lr").to_string();
         assert!(error.contains("diode") && error.contains("gamma") && error.contains("lr = 0.1"), "{error}");
+    }
+
+    #[test]
+    fn the_float_rule_s_knobs_are_saved_and_another_rule_leaves_them() {
+        let file = Settings { float_beta1: Some(0.8), float_weight_decay: Some(1e-4), ..Settings::default() };
+        let config = file.clone().resolve().expect("in range");
+        let text = config.to_toml().expect("plain text");
+        for line in ["float-beta1 = 0.8", "float-beta2 = 0.999", "float-epsilon = 0.00000001", "float-weight-decay = 0.0001"]
+        {
+            assert!(text.contains(line), "`{line}` in {text}");
+        }
+        let again: Settings = toml::from_str(&text).expect("it is TOML");
+        assert_eq!(again.clone().resolve().expect("in range"), config);
+        let sgd = Settings { float_optimizer: Some("sgd".into()), ..Settings::default() };
+        let knobs = sgd.clone().over(again.clone()).resolve().expect("in range").float_knobs;
+        assert_eq!(
+            knobs.into_iter().collect::<Vec<_>>(),
+            [("float-momentum".to_string(), 0.9), ("float-weight-decay".to_string(), 0.0)]
+        );
+        let same = Settings { float_optimizer: Some("adam".into()), ..Settings::default() }.over(again);
+        assert_eq!(same.resolve().expect("in range"), config);
+        let error = Settings { float_beta1: Some(0.8), ..sgd }.resolve().expect_err("sgd has no beta1");
+        assert!(error.is_usage() && error.to_string().contains("float-momentum"), "{error}");
     }
 
     #[test]

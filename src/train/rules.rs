@@ -99,7 +99,11 @@ impl Rules {
             let layers = || parameters.iter().filter(|(_, role)| *role == rule.role()).map(|(layer, _)| *layer);
             if !layers().any(|layer| pattern.matches(layer)) {
                 let names = layers().collect::<Vec<_>>().join(", ");
-                let expected = format!("a pattern of layers that {} can train: {names}", rule.name());
+                let expected = match (&*names, rule.role()) {
+                    ("", Role::Binary) => format!("no pattern for {}, since no layer has binary weights", rule.name()),
+                    ("", Role::Float) => format!("no pattern for {}, since no layer has float parameters", rule.name()),
+                    _ => format!("a pattern of layers that {} can train: {names}", rule.name()),
+                };
                 return Err(Error::setting("optimizer rules", expected, format!("`{pattern}`, which matches none")));
             }
         }
@@ -159,6 +163,9 @@ mod tests {
             let error = rules.check(&parameters).expect_err("no such layer").to_string();
             assert!(error.contains(wrong) && error.contains("dense1, dense2"), "{error}");
         }
+        let rules = rules_of_nothing().with("*", with(&EMA, 0.1));
+        let error = rules.check(&parameters[2..]).expect_err("nothing binary").to_string();
+        assert!(error.contains("no layer has binary weights") && error.contains("`*`"), "{error}");
         let many = (0..7).fold(rules_of_nothing(), |rules, _| rules.with("*", with(&EMA, 0.1)));
         assert!(many.check(&parameters).is_err_and(|e| e.to_string().contains("at most 6 patterns, got 7")));
     }

@@ -124,7 +124,8 @@ impl Session {
             None => {}
             Some(Source::Network { weights, .. }) => {
                 for (name, tensor) in &weights.tensors {
-                    session.set_tensor(&format!("{TEACHER}{name}"), tensor)?;
+                    let set = session.set_tensor(&format!("{TEACHER}{name}"), tensor);
+                    set.map_err(|error| Teacher::misfit(model.input, error))?;
                 }
             }
             Some(Source::Logits(logits)) => session.taught = Some((logits, Vec::new())),

@@ -4,7 +4,7 @@ use super::config::TrainConfig;
 use super::run::Run;
 use crate::data::Data;
 use crate::error::{Error, Result};
-use crate::nn::{Model, Tensor, Weights};
+use crate::nn::{Model, Shape, Tensor, Weights};
 use crate::tensor::{PANEL, number_at, words_of};
 use std::path::Path;
 
@@ -64,8 +64,19 @@ impl Teacher {
             let expected = format!("a run on the same classes ({})", data.classes.join(", "));
             return Err(Error::setting("teacher", expected, classes.join(", ")));
         }
-        let model = settings.resolve()?.model_for(data).build()?;
+        let model = settings.resolve()?.model_for(data).build().map_err(|error| Self::misfit(data.shape, error))?;
         Ok(Source::Network { model, weights })
+    }
+
+    /// A network that the student's images do not fit; networks that end in a global average take other sizes, so that only building and
+    /// loading it can tell.
+    pub(super) fn misfit([height, width, channels]: Shape, why: Error) -> Error {
+        match why {
+            Error::Setting { .. } | Error::Shape { .. } => {
+                Error::setting("teacher", format!("a run that takes images of {height}x{width}x{channels}"), why)
+            }
+            other => other,
+        }
     }
 }
 

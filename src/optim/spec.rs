@@ -143,6 +143,18 @@ mod tests {
             assert!(error.contains(rule.name) && error.contains("volume = 11"), "{error}");
             assert!(error.contains(rule.knobs[0].name), "{error}");
         }
+        let made = |name: &str, set: &[(&str, f64)]| {
+            let rule = FloatRule::named(name).expect("there is one").with(0.5, Schedule::constant(), set);
+            format!("{:?}", rule.expect("in range"))
+        };
+        let adam =
+            [("float-beta2", 0.75), ("float-beta1", 0.25), ("float-weight-decay", 0.125), ("float-epsilon", 2.0)];
+        let adam = made("adam", &adam);
+        assert!(adam.contains("beta1: 0.25, beta2: 0.75, epsilon: 2.0, decay: 0.125"), "{adam}");
+        let sgd = made("sgd", &[("float-weight-decay", 0.125), ("float-momentum", 0.25)]);
+        assert!(sgd.contains("momentum: 0.25, decay: 0.125"), "{sgd}");
+        let defaults = made("sgd", &[]);
+        assert!(defaults.contains("momentum: 0.9, decay: 0.0"), "{defaults}");
         assert!(BinaryRule::named("sgd").is_err_and(|e| e.is_usage() && e.to_string().contains("latent-sgd")));
     }
 }

@@ -33,6 +33,9 @@ pub struct FloatKnob {
     pub default: f64,
 }
 
+/// From a rate, its schedule, and knobs.
+type Make = fn(f32, Schedule, &[f64]) -> Result<Box<dyn Optimizer>>;
+
 /// A rule for float parameters, made from its rate, the rate's schedule, and its knobs.
 #[derive(Clone, Copy)]
 pub struct FloatRule {
@@ -41,7 +44,7 @@ pub struct FloatRule {
     /// Its knobs beside the rate.
     pub knobs: &'static [FloatKnob],
     /// Makes it from values in the order of its knobs, whose ranges are checked; refuses a rate outside its range.
-    make: fn(f32, Schedule, &[f64]) -> Result<Box<dyn Optimizer>>,
+    make: Make,
 }
 
 const fn knob(name: &'static str, range: Range, default: f64) -> FloatKnob {

@@ -9,8 +9,8 @@ mod tolerance;
 
 use plusminus::graph::{Graph, Init, Plan, Role, Value, backward, plan};
 use plusminus::ops::{
-    Add, BatchNorm, BatchNormStatistics, Matmul, SURROGATES, Sign, SoftmaxCrossEntropy, SquaredHinge, Surrogate,
-    XnorMatmul, join,
+    Add, BatchNorm, BatchNormStatistics, Dropout, Matmul, SURROGATES, Sign, SoftmaxCrossEntropy, SquaredHinge,
+    Surrogate, XnorMatmul, join,
 };
 use plusminus::runtime::{Engine, StepParams};
 use plusminus::tensor::{BitMatrix, DType, Layout, Stream, TensorType};
@@ -293,6 +293,21 @@ fn a_value_that_is_used_several_times() {
         let sizes = |name: &str| if name.starts_with('w') { 0.15 } else { 1.0 };
         let mut problem = Problem::new(build, Ending::CrossEntropy(0.0), sizes, engine);
         problem.check(&format!("{engine_name}: joins"), ROWS as u32);
+    }
+}
+
+#[test]
+fn dropout_drops_the_same_again() {
+    for (engine_name, engine) in support::engines() {
+        let build = |graph: &mut Graph| {
+            let x = activations(graph, "x", 37);
+            let h = dense(graph, x, "w1", 34);
+            let some = graph.push1(Dropout { probability: 0.3, stream: 7 }, &[h], &[]).unwrap();
+            dense(graph, some, "w2", CLASSES)
+        };
+        let sizes = |name: &str| if name.starts_with('w') { 0.3 } else { 1.0 };
+        let mut problem = Problem::new(build, Ending::CrossEntropy(0.0), sizes, engine);
+        problem.check(&format!("{engine_name}: dropout"), ROWS as u32);
     }
 }
 

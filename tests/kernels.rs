@@ -10,8 +10,8 @@ use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
     Activation, ActivationBackward, Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
     ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
-    ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, EPSILON, Flatten,
-    FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
+    ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, Dropout, EPSILON,
+    Flatten, FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
     MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
     SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
     SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
@@ -679,6 +679,7 @@ fn channel_cases() -> Vec<Case> {
                     .expect(y, Compare::Exact),
             );
         }
+        cases.extend([0.0, 0.25, 0.9, 1.0 - 2_f32.powi(-24)].map(|probability| dropout_case(m, n, probability)));
         for kind in [Activation::Relu, Activation::Hardtanh] {
             let x = Matrix::from_fn(m, n, |r, c| x.at(r, c) / 4.0);
             let f = |x: f64| if kind == Activation::Relu { x.max(0.0) } else { x.clamp(-1.0, 1.0) };
@@ -1258,6 +1259,21 @@ fn optimizer_cases() -> Vec<Case> {
         binary.chain(narrow_cases(m, n)).chain(float_rule_cases(n * m))
     };
     shapes.flat_map(of).collect()
+}
+
+/// Also its backward, which is the same operation.
+fn dropout_case(m: usize, n: usize, probability: f32) -> Case {
+    const STREAM: u32 = 0x1234_5678;
+    const STEP: u32 = 41;
+    let (ty, x) = (TensorType::panels(DType::F32, m, n), Matrix::reals(m, n, 1.0, "x"));
+    let draws = Draws::new(1, STEP, STREAM);
+    let dropped =
+        |r: usize, c: usize| f64::from(draws.word(place(&ty, r, c).0 as u32)) / 2_f64.powi(32) < f64::from(probability);
+    let scale = 1.0 / (1.0 - probability);
+    let y = Matrix::from_fn(m, n, |r, c| if dropped(r, c) { 0.0 } else { f64::from(x.at(r, c) as f32 * scale) });
+    let mut case = Case::new(format!("dropout {probability} {m} x {n}"), Dropout { probability, stream: STREAM });
+    case.step.step = STEP;
+    case.input(ty, &x).expect(y, Compare::Exact)
 }
 
 fn float_rule_cases(n: usize) -> Vec<Case> {

@@ -2,8 +2,8 @@
 
 use super::{
     activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_float, conv_weights, distillation,
-    flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool, sample_flips, shift_channels, sign,
-    softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs, xnor_matmul,
+    dropout, flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool, sample_flips,
+    shift_channels, sign, softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs, xnor_matmul,
 };
 use crate::graph::Fusion;
 use crate::runtime::Kernel;
@@ -36,6 +36,7 @@ pub static KERNELS: &[&Kernel] = &[
     &conv_weights::CONV_WEIGHTS,
     &distillation::FORWARD,
     &distillation::BACKWARD,
+    &dropout::DROPOUT,
     &flatten::FLATTEN,
     &flatten::UNFLATTEN,
     &float_bits::FLOAT_BITS,

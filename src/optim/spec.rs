@@ -33,6 +33,9 @@ pub struct FloatKnob {
     pub default: f64,
 }
 
+/// From a rate, its schedule, and knobs.
+type Make = fn(f32, Schedule, &[f64]) -> Result<Box<dyn Optimizer>>;
+
 /// A rule for float parameters, made from its rate, the rate's schedule, and its knobs.
 #[derive(Clone, Copy)]
 pub struct FloatRule {
@@ -41,7 +44,7 @@ pub struct FloatRule {
     /// Its knobs beside the rate.
     pub knobs: &'static [FloatKnob],
     /// Makes it from values in the order of its knobs, whose ranges are checked; refuses a rate outside its range.
-    make: fn(f32, Schedule, &[f64]) -> Result<Box<dyn Optimizer>>,
+    make: Make,
 }
 
 const fn knob(name: &'static str, range: Range, default: f64) -> FloatKnob {
@@ -143,6 +146,18 @@ mod tests {
             assert!(error.contains(rule.name) && error.contains("volume = 11"), "{error}");
             assert!(error.contains(rule.knobs[0].name), "{error}");
         }
+        let made = |name: &str, set: &[(&str, f64)]| {
+            let rule = FloatRule::named(name).expect("there is one").with(0.5, Schedule::constant(), set);
+            format!("{:?}", rule.expect("in range"))
+        };
+        let adam =
+            [("float-beta2", 0.75), ("float-beta1", 0.25), ("float-weight-decay", 0.125), ("float-epsilon", 2.0)];
+        let adam = made("adam", &adam);
+        assert!(adam.contains("beta1: 0.25, beta2: 0.75, epsilon: 2.0, decay: 0.125"), "{adam}");
+        let sgd = made("sgd", &[("float-weight-decay", 0.125), ("float-momentum", 0.25)]);
+        assert!(sgd.contains("momentum: 0.25, decay: 0.125"), "{sgd}");
+        let defaults = made("sgd", &[]);
+        assert!(defaults.contains("momentum: 0.9, decay: 0.0"), "{defaults}");
         assert!(BinaryRule::named("sgd").is_err_and(|e| e.is_usage() && e.to_string().contains("latent-sgd")));
     }
 }

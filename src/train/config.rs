@@ -685,7 +685,8 @@ mod tests {
         let file = Settings { float_beta1: Some(0.8), float_weight_decay: Some(1e-4), ..Settings::default() };
         let config = file.clone().resolve().expect("in range");
         let text = config.to_toml().expect("plain text");
-        for line in ["float-beta1 = 0.8", "float-beta2 = 0.999", "float-epsilon = 0.00000001", "float-weight-decay = 0.0001"]
+        for line in
+            ["float-beta1 = 0.8", "float-beta2 = 0.999", "float-epsilon = 0.00000001", "float-weight-decay = 0.0001"]
         {
             assert!(text.contains(line), "`{line}` in {text}");
         }

@@ -1149,8 +1149,9 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     case
 }
 
-/// The moving averages with narrow states, at step 7. A state is rounded by a byte of a drawn number: integers to floor(x + byte / 256) of their
-/// unit, of which a 256th is cut off before; halves to the neighbour below where the byte is below the share of a step that is left. A kernel may
+/// The moving averages with narrow states, at step 7. All states of a weight are rounded by one half of a drawn number: integers to
+/// floor(x + half / 65536) of their unit, of which a 65536th is cut off before; halves to the neighbour above where the share of a step that is
+/// left and the upper 13 bits, as a share, reach 1. A kernel may
 /// round otherwise where f32 errs: then by one step, and the sign of what is next to 0 is free.
 fn narrow_cases(m: usize, n: usize) -> Vec<Case> {
     let types = [StateType::F16, StateType::I16, StateType::I8];
@@ -1180,20 +1181,20 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
     let moved = |row: usize| if is_float { 0 } else { [1, 0, -1, 0][row % 4] };
     let (knobs, stream) = (kernel_knobs(rule.name), 5);
     let draws = Draws::new(1, STEP, stream);
-    let stored = |value: f64, byte: u32, row: usize| {
+    let stored = |value: f64, random: u32, row: usize| {
         let x = value / (unit * 2_f64.powi(moved(row)));
         if is_float {
-            f64::from(half_rounded_by_definition(x, byte))
+            f64::from(half_rounded_by_definition(x, random))
         } else {
-            (((x.clamp(-most, most) * 256.0).trunc() + f64::from(byte)) / 256.0).floor()
+            (((x.clamp(-most, most) * 65536.0).trunc() + f64::from(random)) / 65536.0).floor()
         }
     };
     let after = |r: usize, c: usize| {
         let old: Vec<f64> = states.iter().map(|s| s.at(r, c) * unit).collect();
         let word = draws.word(((r * words_of(n) + c / 32) * 16 + c % 16) as u32);
         let (new, _) = definition(rule.name, g.at(r, c), &old, knobs.map(f64::from));
-        let byte = |i: usize| word >> (c % 32 / 16 * 16 + 8 * i) & 255;
-        new.iter().enumerate().map(|(i, value)| stored(*value, byte(i), r)).collect::<Vec<f64>>()
+        let half = word >> (c % 32 / 16 * 16) & 0xffff;
+        new.iter().map(|value| stored(*value, half, r)).collect::<Vec<f64>>()
     };
     let w1 = Matrix::from_fn(m, n, |r, c| match after(r, c)[count - 1] {
         v if v > 0.0 => -1.0,
@@ -1245,10 +1246,10 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
     )
 }
 
-/// The half below or above, the one above where (share of the step) + (byte + 1/2) / 256 reaches 1.
-fn half_rounded_by_definition(x: f64, byte: u32) -> f32 {
+/// The half below or above, the one above where (share of the step) + (upper 13 of 16 bits) / 8192 reaches 1.
+fn half_rounded_by_definition(x: f64, random: u32) -> f32 {
     let step = 2_f64.powi((x.abs().log2().floor() as i32).max(-14) - 10);
-    let steps = (x.abs() / step + (f64::from(byte) + 0.5) / 256.0).floor();
+    let steps = (x.abs() / step + f64::from(random >> 3) / 8192.0).floor();
     (steps * step).copysign(x) as f32
 }
 

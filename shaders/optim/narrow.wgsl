@@ -50,20 +50,20 @@ fn at_ends(x: vec4<f32>, most: f32) -> u32 {
     return flags.x + flags.y + flags.z + flags.w;
 }
 
-// To integers, by way of steps of a 256th.
+// To integers, by way of steps of a 65536th.
 fn to_integers(x: vec4<f32>, random: vec4<u32>, most: f32) -> vec4<i32> {
-    let steps = vec4<i32>(clamp(x * 256.0, vec4<f32>(-256.0 * most), vec4<f32>(256.0 * most)));
-    return (steps + vec4<i32>(random)) >> vec4<u32>(8u);
+    let steps = vec4<i32>(clamp(x * 65536.0, vec4<f32>(-65536.0 * most), vec4<f32>(65536.0 * most)));
+    return (steps + vec4<i32>(random)) >> vec4<u32>(16u);
 }
 
-// Bytes that columns q * 4 to q * 4 + 3 of word i are rounded by: bits 0 to 7 for the first state, 8 to 15 for the second.
-fn random_bytes(key: vec2<u32>, i: u32, q: u32) -> vec4<u32> {
-    return draw4(key, i * 16u + q % 4u * 4u) >> vec4<u32>(q / 4u * 16u);
+// 16 bits each that all states of columns q * 4 to q * 4 + 3 of word i are rounded by: each is right on average, and one number serves two columns.
+fn random_halves(key: vec2<u32>, i: u32, q: u32) -> vec4<u32> {
+    return (draw4(key, i * 16u + q % 4u * 4u) >> vec4<u32>(q / 4u * 16u)) & vec4<u32>(0xffffu);
 }
 
 // To halves, as `half_rounded` of src/tensor/half.rs, and what they are again. All by integers: adapters round packing as they like.
 fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
-    let low = random * 32u + 16u;
+    let low = random >> vec4<u32>(3u);
     let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MOST_F16)));
     let normal = ((size + low) >> vec4<u32>(13u)) - vec4<u32>(112u << 10u);
     let small = vec4<u32>(bitcast<vec4<f32>>(min(size, vec4<u32>(0x38800000u))) * 16777216.0 + vec4<f32>(low) * 0.0001220703125);
@@ -120,13 +120,13 @@ fn cascade_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
         let at = i * 16u + q * 2u;
-        let random = random_bytes(key, i, q);
+        let random = random_halves(key, i, q);
         let m_old = signed16(vec2<u32>(m[at], m[at + 1u])) * units[0].old;
         let h_old = signed16(vec2<u32>(h[at], h[at + 1u])) * units[1].old;
         let m_new = m_old + knobs.y * (g[i * 8u + q] - m_old);
         let h_new = h_old + knobs.x * (m_new - h_old);
-        let m_kept = to_integers(m_new * units[0].inverse, random & vec4<u32>(0xffu), MOST_I16);
-        let h_kept = to_integers(h_new * units[1].inverse, (random >> vec4<u32>(8u)) & vec4<u32>(0xffu), MOST_I16);
+        let m_kept = to_integers(m_new * units[0].inverse, random, MOST_I16);
+        let h_kept = to_integers(h_new * units[1].inverse, random, MOST_I16);
         let m_words = pack16(bitcast<vec4<u32>>(m_kept));
         let h_words = pack16(bitcast<vec4<u32>>(h_kept));
         m[at] = m_words.x;
@@ -157,13 +157,13 @@ fn cascade_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
         let at = i * 8u + q;
-        let random = random_bytes(key, i, q);
+        let random = random_halves(key, i, q);
         let m_old = signed8(m[at]) * units[0].old;
         let h_old = signed8(h[at]) * units[1].old;
         let m_new = m_old + knobs.y * (g[at] - m_old);
         let h_new = h_old + knobs.x * (m_new - h_old);
-        let m_kept = to_integers(m_new * units[0].inverse, random & vec4<u32>(0xffu), MOST_I8);
-        let h_kept = to_integers(h_new * units[1].inverse, (random >> vec4<u32>(8u)) & vec4<u32>(0xffu), MOST_I8);
+        let m_kept = to_integers(m_new * units[0].inverse, random, MOST_I8);
+        let h_kept = to_integers(h_new * units[1].inverse, random, MOST_I8);
         m[at] = pack8(m_kept);
         h[at] = pack8(h_kept);
         tops = max(tops, vec2<f32>(largest(abs(vec4<f32>(m_kept))), largest(abs(vec4<f32>(h_kept)))));
@@ -188,13 +188,13 @@ fn cascade_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
         let at = i * 16u + q * 2u;
-        let random = random_bytes(key, i, q);
+        let random = random_halves(key, i, q);
         let m_old = of_halves(unpack16(vec2<u32>(m[at], m[at + 1u]))) * UNIT_F16;
         let h_old = of_halves(unpack16(vec2<u32>(h[at], h[at + 1u]))) * UNIT_F16;
         let m_new = m_old + knobs.y * (g[i * 8u + q] - m_old);
         let h_new = h_old + knobs.x * (m_new - h_old);
-        let m_halves = to_halves(m_new * SCALE_F16, random & vec4<u32>(0xffu));
-        let h_halves = to_halves(h_new * SCALE_F16, (random >> vec4<u32>(8u)) & vec4<u32>(0xffu));
+        let m_halves = to_halves(m_new * SCALE_F16, random);
+        let h_halves = to_halves(h_new * SCALE_F16, random);
         let m_words = pack16(m_halves);
         let h_words = pack16(h_halves);
         let h_kept = of_halves(h_halves);
@@ -225,7 +225,7 @@ fn ema_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         let at = i * 16u + q * 2u;
         let h_old = signed16(vec2<u32>(h[at], h[at + 1u])) * units.old;
         let h_new = h_old + alpha * (g[i * 8u + q] - h_old);
-        let kept = to_integers(h_new * units.inverse, random_bytes(key, i, q) & vec4<u32>(0xffu), MOST_I16);
+        let kept = to_integers(h_new * units.inverse, random_halves(key, i, q), MOST_I16);
         let words = pack16(bitcast<vec4<u32>>(kept));
         h[at] = words.x;
         h[at + 1u] = words.y;
@@ -254,7 +254,7 @@ fn ema_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grou
         let at = i * 8u + q;
         let h_old = signed8(h[at]) * units.old;
         let h_new = h_old + alpha * (g[at] - h_old);
-        let kept = to_integers(h_new * units.inverse, random_bytes(key, i, q) & vec4<u32>(0xffu), MOST_I8);
+        let kept = to_integers(h_new * units.inverse, random_halves(key, i, q), MOST_I8);
         h[at] = pack8(kept);
         top = max(top, largest(abs(vec4<f32>(kept))));
         saturated += at_ends(vec4<f32>(kept), MOST_I8);
@@ -279,7 +279,7 @@ fn ema_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         let at = i * 16u + q * 2u;
         let h_old = of_halves(unpack16(vec2<u32>(h[at], h[at + 1u]))) * UNIT_F16;
         let h_new = h_old + alpha * (g[i * 8u + q] - h_old);
-        let halves = to_halves(h_new * SCALE_F16, random_bytes(key, i, q) & vec4<u32>(0xffu));
+        let halves = to_halves(h_new * SCALE_F16, random_halves(key, i, q));
         let words = pack16(halves);
         h[at] = words.x;
         h[at + 1u] = words.y;

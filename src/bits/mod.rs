@@ -14,6 +14,8 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512_narrow;
 mod isa;
 mod narrow;
 #[cfg(target_arch = "aarch64")]
@@ -25,5 +27,5 @@ mod sweep;
 mod tests;
 
 pub use isa::{FloatBits, Isa, PANEL, Xnor, panel_mask, words};
-pub use narrow::{F16, Format, I8, I16, Swept, Unit};
+pub use narrow::{CascadeI16, F16, Format, I8, I16, Swept, Unit};
 pub use select::{VARIABLE, active, all, choose, current};

@@ -17,7 +17,7 @@ pub trait Format {
     fn load(stored: Self::Stored) -> f32;
     /// The larger size of two.
     fn larger(one: Self::Stored, other: Self::Stored) -> Self::Stored;
-    /// One of the two neighbours of a number, given in its unit times `FINE`, the nearer the likelier, by 8 random bits. What is too large
+    /// One of the two neighbours of a number, given in its unit times `FINE`, the nearer the likelier, by 16 random bits. What is too large
     /// becomes the largest.
     fn store(value: f32, random: u32) -> Self::Stored;
 }
@@ -40,7 +40,7 @@ impl Format for F16 {
     }
     #[inline(always)]
     fn store(value: f32, random: u32) -> u16 {
-        half_rounded(value, 32 * random + 16)
+        half_rounded(value, random >> 3)
     }
 }
 
@@ -53,7 +53,7 @@ macro_rules! integers {
         impl Format for $name {
             type Stored = $stored;
             const MOST: f32 = $stored::MAX as f32;
-            const FINE: f32 = 256.0;
+            const FINE: f32 = 65536.0;
             #[inline(always)]
             fn load(stored: $stored) -> f32 {
                 f32::from(stored)
@@ -64,13 +64,13 @@ macro_rules! integers {
             }
             #[inline(always)]
             fn store(value: f32, random: u32) -> $stored {
-                const END: f32 = 256.0 * $stored::MAX as f32;
+                const END: f32 = 65536.0 * $stored::MAX as f32;
                 // Comparisons that send not-a-number to an end.
                 let below = if value < END { value } else { END };
                 let within = if below > -END { below } else { -END };
-                // SAFETY: within +-END, far inside i32.
+                // SAFETY: within +-END, which i32 holds with any 16 bits added.
                 let steps = unsafe { within.to_int_unchecked::<i32>() };
-                ((steps + random as i32) >> 8) as $stored
+                ((steps + random as i32) >> 16) as $stored
             }
         }
     };
@@ -107,8 +107,8 @@ pub struct Swept<const STATES: usize> {
 
 impl Isa {
     /// Row `row` of a panel of weights, as [`Isa::sweep`]: `rule` turns a gradient and its states into new ones, and the last one, as it is
-    /// stored, is the verdict. Column c is rounded by byte
-    /// 2 (c % 32 / 16) of number `first + c / 32 * 16 + c % 16` of the draws, and its second state by the byte after it.
+    /// stored, is the verdict. All states of column c are rounded by half
+    /// `c % 32 / 16` of number `first + c / 32 * 16 + c % 16` of the draws: each is right on average, and one number serves two columns.
     ///
     /// # Panics
     /// Where the lengths do not fit each other.
@@ -124,11 +124,54 @@ impl Isa {
         (draws, first): (Draws, u32),
         rule: impl Fn(f32, [f32; STATES]) -> [f32; STATES],
     ) -> Swept<STATES> {
-        const { assert!(STATES == 1 || STATES == 2, "a number has two bytes a column") };
         assert!(weight.len() == g.len() && row < PANEL, "sweep_narrow: {} words, {} gradients", weight.len(), g.len());
         assert!(states.iter().all(|state| state.len() == g.len()), "sweep_narrow: states as long as gradients");
         self.run(Row::<'_, F, STATES, _> { row, g, weight, states, units, draws, first, rule })
     }
+
+    /// [`Isa::sweep_narrow`] with the rule that most training has: two moving averages, the second of the first, m += gamma (g - m) and
+    /// h += alpha (m - h), as 16-bit integers. The same numbers, from a loop by hand where the compiler's own is slower than memory.
+    ///
+    /// # Panics
+    /// Where the lengths do not fit each other.
+    pub fn cascade_i16(&self, task: CascadeI16<'_>) -> Swept<2> {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self.set, super::isa::Set::Avx512) {
+            let [m, h] = &task.states;
+            assert!(task.weight.len() == task.g.len() && task.row < PANEL, "cascade_i16: {} words", task.weight.len());
+            assert!(task.g.len().is_multiple_of(PANEL), "cascade_i16: {} gradients", task.g.len());
+            assert!([m, h].iter().all(|state| state.len() == task.g.len()), "cascade_i16: states as long as gradients");
+            let (mut task, mut peaks) = (task, [[0; PANEL]; 2]);
+            // SAFETY: lengths are checked; an Isa is listed only where the processor has its instructions.
+            let flips = unsafe { super::avx512_narrow::cascade_i16(&mut task, &mut peaks) };
+            return swept::<I16, 2>(flips, &peaks, task.states);
+        }
+        let CascadeI16 { row, g, weight, states, units, draws, knobs: [alpha, gamma] } = task;
+        self.sweep_narrow::<I16, 2>(row, g, weight, states, units, draws, move |g, [m, h]| {
+            let m = m + gamma * (g - m);
+            let h = h + alpha * (m - h);
+            [m, h]
+        })
+    }
+}
+
+/// What [`Isa::cascade_i16`] takes: the arguments of [`Isa::sweep_narrow`], with the rule's knobs.
+#[derive(Debug)]
+pub struct CascadeI16<'a> {
+    /// Row of the panel.
+    pub row: usize,
+    /// Gradients.
+    pub g: &'a [f32],
+    /// The panel's words.
+    pub weight: &'a mut [u32],
+    /// m and h.
+    pub states: [&'a mut [i16]; 2],
+    /// Their units: at least 2^-100, so that an integer times its unit is exact.
+    pub units: [Unit; 2],
+    /// The draws, and the row's first number of them.
+    pub draws: (Draws, u32),
+    /// Alpha and gamma.
+    pub knobs: [f32; 2],
 }
 
 /// On the beginning of a cache line: a vector that lies across two is slow to read where it was just written.
@@ -170,10 +213,9 @@ impl<F: Format, const STATES: usize, R: Fn(f32, [f32; STATES]) -> [f32; STATES]>
                 (0..STATES).for_each(|i| values[i][lane] = next[i] * inverses[i]);
             }
             let Lines(verdicts) = &mut Lines([0.0; PANEL]);
+            let halves: [u32; PANEL] = array::from_fn(|lane| random[lane % 16] >> (lane / 16 * 16) & 0xffff);
             for i in 0..STATES {
-                let byte = |lane: usize| random[lane % 16] >> (lane / 16 * 16 + 8 * i) & 0xff;
-                let bytes: [u32; PANEL] = array::from_fn(byte);
-                let stored: [F::Stored; PANEL] = array::from_fn(|lane| F::store(values[i][lane], bytes[lane]));
+                let stored: [F::Stored; PANEL] = array::from_fn(|lane| F::store(values[i][lane], halves[lane]));
                 states[i][at.clone()].copy_from_slice(&stored);
                 peaks[i] = array::from_fn(|lane| F::larger(peaks[i][lane], stored[lane]));
                 if i == STATES - 1 {
@@ -183,13 +225,23 @@ impl<F: Format, const STATES: usize, R: Fn(f32, [f32; STATES]) -> [f32; STATES]>
             // SAFETY: the caller's promise.
             flips += settle(&mut weight[word * PANEL + row], unsafe { V::signs(verdicts) });
         }
-        let (mut sizes, mut saturated) = ([0.0; STATES], 0);
-        for i in 0..STATES {
-            sizes[i] = F::load(peaks[i].iter().fold(F::Stored::default(), |peak, &lane| F::larger(peak, lane)));
-            if sizes[i] >= F::MOST {
-                saturated += states[i].iter().filter(|stored| F::load(**stored).abs() >= F::MOST).count() as u32;
-            }
-        }
-        Swept { flips, saturated, peaks: sizes }
+        swept::<F, STATES>(flips, peaks, states)
     }
+}
+
+/// A row's result, from the largest sizes of 32 lanes and the states as they are stored now.
+#[inline(always)]
+fn swept<F: Format, const STATES: usize>(
+    flips: u32,
+    peaks: &[[F::Stored; PANEL]; STATES],
+    states: [&mut [F::Stored]; STATES],
+) -> Swept<STATES> {
+    let (mut sizes, mut saturated) = ([0.0; STATES], 0);
+    for i in 0..STATES {
+        sizes[i] = F::load(peaks[i].iter().fold(F::Stored::default(), |peak, &lane| F::larger(peak, lane)));
+        if sizes[i] >= F::MOST {
+            saturated += states[i].iter().filter(|stored| F::load(**stored).abs() >= F::MOST).count() as u32;
+        }
+    }
+    Swept { flips, saturated, peaks: sizes }
 }

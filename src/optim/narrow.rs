@@ -1,6 +1,6 @@
 //! Narrow states of the moving averages: 16-bit floats, or integers whose unit a row shares, rounded at random.
 
-use crate::bits::{self, Format, Unit};
+use crate::bits::{self, CascadeI16, Format, Swept, Unit};
 use crate::error::{Error, Result};
 use crate::runtime::Kernel;
 use crate::runtime::interface::StepParams;
@@ -184,10 +184,11 @@ impl Panel<'_> {
         (Unit { old: f32::from_bits(exponent << 23), inverse: f32::from_bits((254 - moved) << 23) }, now)
     }
 
+    /// Calls `sweep_row` for each row, and books what it found.
     fn sweep<F: Format, const STATES: usize>(
         self,
         mut states: [&mut [F::Stored]; STATES],
-        rule: impl Fn(f32, [f32; STATES]) -> [f32; STATES] + Copy,
+        sweep_row: impl Fn(Row<'_, F, STATES>) -> Swept<STATES>,
     ) {
         let (pitch, first) = (self.params.words as usize * PANEL, self.index * PANEL);
         let draws = Draws::new(self.step.seed, self.step.step, self.params.stream);
@@ -198,18 +199,14 @@ impl Panel<'_> {
             let units: [(Unit, usize); STATES] =
                 std::array::from_fn(|i| if is_float { fixed } else { self.unit::<F>(i, first + row) });
             let mut rows = states.iter_mut().map(|state| &mut state[row * pitch..][..pitch]);
-            let rows = std::array::from_fn(|_| rows.next().expect("one of each state"));
-            let g = &self.g[(first + row) * pitch..][..pitch];
-            let draws = (draws, ((first + row) * pitch / 2) as u32);
-            let here = bits::current().sweep_narrow::<F, STATES>(
+            let here = sweep_row(Row {
                 row,
-                g,
-                self.weight,
-                rows,
-                units.map(|(unit, _)| unit),
-                draws,
-                rule,
-            );
+                g: &self.g[(first + row) * pitch..][..pitch],
+                weight: &mut *self.weight,
+                states: std::array::from_fn(|_| rows.next().expect("one of each state")),
+                units: units.map(|(unit, _)| unit),
+                draws: (draws, ((first + row) * pitch / 2) as u32),
+            });
             flips += here.flips;
             saturated += here.saturated;
             for ((_, at), peak) in units.iter().zip(here.peaks).filter(|_| !is_float) {
@@ -218,6 +215,23 @@ impl Panel<'_> {
         }
         self.flips[self.params.layer as usize].fetch_add(flips, Relaxed);
         self.peaks[self.peaks.len() - 1].fetch_add(saturated, Relaxed);
+    }
+}
+
+/// What a row's update takes.
+struct Row<'a, F: Format, const STATES: usize> {
+    row: usize,
+    g: &'a [f32],
+    weight: &'a mut [u32],
+    states: [&'a mut [F::Stored]; STATES],
+    units: [Unit; STATES],
+    draws: (Draws, u32),
+}
+
+impl<F: Format, const STATES: usize> Row<'_, F, STATES> {
+    fn update(self, rule: impl Fn(f32, [f32; STATES]) -> [f32; STATES]) -> Swept<STATES> {
+        let Self { row, g, weight, states, units, draws } = self;
+        bits::current().sweep_narrow::<F, STATES>(row, g, weight, states, units, draws, rule)
     }
 }
 
@@ -239,16 +253,18 @@ macro_rules! panel {
 
 fn cascade<F: Format<Stored: bytemuck::Pod>>(panel: Panel<'_>, m: &mut [u32], h: &mut [u32]) {
     let [alpha, gamma, ..] = panel.step.knobs[panel.params.knob as usize];
-    panel.sweep::<F, 2>([bytemuck::cast_slice_mut(m), bytemuck::cast_slice_mut(h)], move |g, [m, h]| {
-        let m = m + gamma * (g - m);
-        let h = h + alpha * (m - h);
-        [m, h]
+    panel.sweep::<F, 2>([bytemuck::cast_slice_mut(m), bytemuck::cast_slice_mut(h)], |row| {
+        row.update(move |g, [m, h]| {
+            let m = m + gamma * (g - m);
+            let h = h + alpha * (m - h);
+            [m, h]
+        })
     });
 }
 
 fn ema<F: Format<Stored: bytemuck::Pod>>(panel: Panel<'_>, h: &mut [u32]) {
     let alpha = panel.step.knobs[panel.params.knob as usize][0];
-    panel.sweep::<F, 1>([bytemuck::cast_slice_mut(h)], move |g, [h]| [h + alpha * (g - h)]);
+    panel.sweep::<F, 1>([bytemuck::cast_slice_mut(h)], |row| row.update(move |g, [h]| [h + alpha * (g - h)]));
 }
 
 fn cascade_f16_twin(args: cascade_f16::Args<'_>) {
@@ -256,7 +272,12 @@ fn cascade_f16_twin(args: cascade_f16::Args<'_>) {
 }
 
 fn cascade_i16_twin(args: cascade_i16::Args<'_>) {
-    cascade::<bits::I16>(panel!(args, args.exponents), args.m, args.h);
+    let panel = panel!(args, args.exponents);
+    let [alpha, gamma, ..] = panel.step.knobs[panel.params.knob as usize];
+    panel.sweep::<bits::I16, 2>([bytemuck::cast_slice_mut(args.m), bytemuck::cast_slice_mut(args.h)], |here| {
+        let Row { row, g, weight, states, units, draws } = here;
+        bits::current().cascade_i16(CascadeI16 { row, g, weight, states, units, draws, knobs: [alpha, gamma] })
+    });
 }
 
 fn cascade_i8_twin(args: cascade_i8::Args<'_>) {

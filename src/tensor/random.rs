@@ -51,6 +51,9 @@ pub struct Draws {
 }
 
 impl Draws {
+    /// What numbers are multiplied by, first and second.
+    pub(crate) const FACTORS: [u32; 2] = [0x7feb_352d, 0x846c_a68b];
+
     /// The numbers of a stream ([`stream_word`]) at a step.
     #[inline]
     pub const fn new(seed: u32, step: u32, stream: u32) -> Self {
@@ -58,13 +61,19 @@ impl Draws {
         Self { key: [first, mix32(first.wrapping_add(0x85eb_ca6b))] }
     }
 
+    /// The two words that numbers are made with, for loops that make several at once.
+    #[inline(always)]
+    pub(crate) const fn key(self) -> [u32; 2] {
+        self.key
+    }
+
     /// Number `index`, 32 uniform bits: "lowbias32" with a word of the key before each product, so that no two keys give the same numbers
     /// in another order.
     #[inline(always)]
     pub const fn word(self, index: u32) -> u32 {
         let x = index ^ self.key[0];
-        let x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
-        let x = (x ^ (x >> 15) ^ self.key[1]).wrapping_mul(0x846c_a68b);
+        let x = (x ^ (x >> 16)).wrapping_mul(Self::FACTORS[0]);
+        let x = (x ^ (x >> 15) ^ self.key[1]).wrapping_mul(Self::FACTORS[1]);
         x ^ (x >> 16)
     }
 }

@@ -20,7 +20,16 @@ pub fn half_rounded(value: f32, random: u32) -> u16 {
     let normal = ((size + random) >> 13).wrapping_sub(112 << 10);
     // Below the least normal number the steps are 2^-24.
     let small = f32::from_bits(size.min(0x3880_0000)) * 2_f32.powi(24) + random as f32 / 8192.0;
-    (choose(size >= 0x3880_0000, normal, (small as i32).cast_unsigned()) | sign) as u16
+    (choose(size >= 0x3880_0000, normal, floor(small)) | sign) as u16
+}
+
+/// The integer below a number from 0 to 2^22, by additions: `as` looks for what an integer cannot hold, lane by lane.
+#[inline(always)]
+fn floor(x: f32) -> u32 {
+    const ONES: f32 = 8_388_608.0;
+    // From here on the steps of floats are 1.
+    let nearest = x + ONES;
+    nearest.to_bits() - ONES.to_bits() - u32::from(nearest - ONES > x)
 }
 
 /// One or the other without a branch, which would keep loops from becoming vector instructions.
@@ -40,6 +49,13 @@ mod tests {
             for random in [0, 0x1000, 0x1fff] {
                 assert_eq!(half_rounded(half_value(half), random), half, "{half:#x}, {random:#x}");
             }
+        }
+    }
+
+    #[test]
+    fn floors_are_those_of_casts() {
+        for x in (0..40_000).map(|i| i as f32 / 32.0).chain([0.99999, 1023.9999, 1e-40]) {
+            assert_eq!(floor(x), x as u32, "{x}");
         }
     }
 

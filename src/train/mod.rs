@@ -1,5 +1,6 @@
 //! Training: configuration, the compiled step, metrics, events, run folders, and the trainer that ties them together.
 
+mod compile;
 mod config;
 mod diagnostics;
 mod event;
@@ -8,19 +9,22 @@ mod optimizer_config;
 mod rules;
 mod run;
 mod session;
+mod settings;
 mod sweep;
 mod teacher;
 mod tensorboard;
 mod trainer;
 
-pub use config::{LOSSES, Settings, TrainConfig};
+pub use compile::{Loss, Options};
+pub use config::{LOSSES, TrainConfig};
 pub use diagnostics::{LayerDiagnostics, OSCILLATION_WINDOW};
 pub use event::{Best, Event, StopHandle};
 pub use metrics::Interval;
 pub use optimizer_config::{LayerRule, OptimizerConfig, OptimizerTable};
 pub use rules::{Pattern, Rules};
 pub use run::Run;
-pub use session::{Evaluation, Loss, Measurement, Options, ReadBack, Session};
+pub use session::{Evaluation, Measurement, ReadBack, Session};
+pub use settings::Settings;
 pub use sweep::{Axis, Cell, Place, Sweep};
 pub use teacher::{Source, Teacher, write_logits};
 pub use trainer::{Outcome, Trainer};

@@ -1,7 +1,8 @@
 //! A run's folder: `config.toml`, `metrics.jsonl`, `model.safetensors`, each written whole under another name, then renamed.
 
-use super::config::{Settings, TrainConfig};
+use super::config::TrainConfig;
 use super::event::Event;
+use super::settings::Settings;
 use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 use crate::nn::Weights;

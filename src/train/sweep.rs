@@ -1,8 +1,9 @@
 //! A sweep: the same training over a grid of settings and several seeds, in order, going on where it stopped.
 
-use super::config::{Settings, TrainConfig};
+use super::config::TrainConfig;
 use super::event::{Event, StopHandle};
 use super::run::{Run, write_whole};
+use super::settings::Settings;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use serde::Serialize;

@@ -1,11 +1,12 @@
 //! The trainer: data, device, model and run folder, driven epoch by epoch.
 
+use super::compile::Options;
 use super::config::TrainConfig;
 use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
 use super::rules::Rules;
 use super::run::Run;
-use super::session::{Evaluation, Measurement, Options, ReadBack, Session};
+use super::session::{Evaluation, Measurement, ReadBack, Session};
 use super::teacher::Teacher;
 use crate::data::{Data, Dataset, Loader};
 use crate::error::{Error, Result};

@@ -1,0 +1,196 @@
+//! From a model to a plan: forward, loss, fusions, gradients, updates; one graph to train, one to evaluate.
+
+use super::diagnostics::{Diagnostics, follow};
+use super::rules::Rules;
+use super::teacher::{Source, Teacher};
+use crate::error::{Error, Result};
+use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, backward, fuse, plan};
+use crate::nn::{Mode, Model, owner};
+use crate::ops::{Distillation, FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
+use crate::optim::Slot;
+use crate::tensor::{DType, TensorType};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is minimised.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Loss {
+    /// Softmax and cross-entropy, with this share of label smoothing.
+    CrossEntropy(f32),
+    /// Squared hinge on +-1 targets.
+    SquaredHinge,
+}
+
+/// How a model is compiled.
+#[derive(Debug)]
+pub struct Options {
+    /// What is minimised.
+    pub loss: Loss,
+    /// Samples of a batch.
+    pub batch: usize,
+    /// Of weights and of random numbers.
+    pub seed: u64,
+    /// Whether fusions apply; what comes out is the same.
+    pub fuse: bool,
+    /// A teacher beside the labels; the loss is cross-entropy then.
+    pub teacher: Option<Teacher>,
+    /// Whether the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
+    pub keep_gradients: bool,
+    /// Whether there is a recording more, [`Session::diagnose`].
+    pub diagnostics: bool,
+}
+
+impl Options {
+    /// Batches of 100, seed 1, fused, no teacher, nothing beside training and evaluation.
+    pub fn new(loss: Loss) -> Self {
+        Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false, diagnostics: false }
+    }
+
+    fn fusions(&self) -> &'static [Fusion] {
+        if self.fuse { FUSIONS } else { &[] }
+    }
+}
+
+/// Steps whose losses the device keeps before they are read back.
+pub(super) const RING: usize = 64;
+
+/// Before the names of a teacher's tensors.
+pub(super) const TEACHER: &str = "teacher.";
+/// The input with a teacher's logits from a file.
+pub(super) const TEACHER_LOGITS: &str = "teacher.logits";
+/// The output of an evaluation.
+pub(super) const LOGITS: &str = "eval.logits";
+
+/// Binary parameters with their sizes.
+type Binary = Vec<(String, u64)>;
+/// Fusions that fired in the training graph, by name.
+type Fired = BTreeMap<&'static str, usize>;
+
+/// What a model is compiled to.
+pub(super) struct Compiled {
+    pub plan: Plan,
+    pub binary: Binary,
+    pub fused: Fired,
+    pub diagnostics: Option<Diagnostics>,
+}
+
+/// Graphs of the model, planned together.
+pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Compiled> {
+    let &Options { loss, batch, .. } = options;
+    if batch == 0 {
+        return Err(Error::setting("batch-size", "at least 1", batch));
+    }
+    let mut eval = Graph::new();
+    loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
+    fuse(&mut eval, options.fusions());
+    let Some(rules) = rules else {
+        let plan = plan(&[("eval", &eval)]);
+        return Ok(Compiled { plan, binary: Vec::new(), fused: BTreeMap::new(), diagnostics: None });
+    };
+    let (train, binary, fused) = training(model, rules, options, None)?;
+    let mut diagnostics = options.diagnostics.then(Diagnostics::default);
+    let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
+    let mut graphs = vec![("train", &train), ("eval", &eval)];
+    graphs.extend(measured.iter().map(|(graph, ..)| ("diagnose", graph)));
+    Ok(Compiled { plan: plan(&graphs), binary, fused, diagnostics })
+}
+
+/// A training step, with what `measured` looks at.
+fn training(
+    model: &Model,
+    rules: &Rules,
+    options: &Options,
+    mut measured: Option<&mut Diagnostics>,
+) -> Result<(Graph, Binary, Fired)> {
+    let &Options { loss, batch, keep_gradients, ref teacher, .. } = options;
+    let mut train = Graph::new();
+    let rows = loss_of(&mut train, model, loss, teacher.as_ref(), Mode::Train, batch)?;
+    let fused = fuse(&mut train, options.fusions());
+    let gradients = backward(&mut train, rows, &join)?;
+    let trained = train.trained();
+    let layers: Vec<_> = trained.iter().map(|(value, role)| (owner(&train.info(*value).name), *role)).collect();
+    rules.check(&layers)?;
+    let binary: Binary = trained
+        .iter()
+        .filter(|(_, role)| *role == Role::Binary)
+        .map(|(value, _)| (train.info(*value).name.clone(), train.ty(*value).elements() as u64))
+        .collect();
+    let flips = train.state("metrics.flips", TensorType::plain(DType::U32, &[binary.len().max(1)]), Init::Words(0));
+    let mut layer = 0;
+    for (parameter, role) in trained {
+        let name = train.info(parameter).name.clone();
+        let Some(&gradient) = gradients.get(&parameter) else {
+            return Err(Error::shape(format!("parameter `{name}`"), "a path to the loss", "none"));
+        };
+        train.enter(owner(&name));
+        if keep_gradients {
+            train.keep(gradient, &format!("{name}.grad"));
+        }
+        let (rule, knob) = rules.of(owner(&name), role);
+        if role == Role::Float {
+            rule.update(&mut train, Slot { parameter, gradient, knob, flips: None })?;
+            continue;
+        }
+        if options.diagnostics {
+            follow(&mut train, parameter, measured.is_some())?;
+        }
+        if let Some(measured) = &mut measured {
+            measured.gradient(&mut train, parameter, gradient)?;
+        }
+        rule.update(&mut train, Slot { parameter, gradient, knob, flips: Some((flips, layer)) })?;
+        if let Some(measured) = &mut measured {
+            measured.state(&mut train, rule.verdict())?;
+        }
+        layer += 1;
+    }
+    if let Some(measured) = measured {
+        measured.signs(&mut train)?;
+    }
+    Ok((train, binary, fused))
+}
+
+/// Model, loss and its mean; gives the losses by row.
+fn loss_of(
+    graph: &mut Graph,
+    model: &Model,
+    loss: Loss,
+    teacher: Option<&Teacher>,
+    mode: Mode,
+    batch: usize,
+) -> Result<Value> {
+    let logits = model.build(graph, mode, batch)?;
+    let taught = teacher.map(|teacher| teacher_logits(graph, teacher, logits, batch)).transpose()?;
+    graph.enter("loss");
+    let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
+    let prefix = if mode == Mode::Train { "metrics" } else { "eval" };
+    let word = |count| TensorType::plain(DType::U32, &[count]);
+    let correct = graph.state(&format!("{prefix}.correct"), word(model.outputs()), Init::Words(0));
+    let ring = graph.state(&format!("{prefix}.loss"), TensorType::plain(DType::F32, &[RING]), Init::Fill(0.0));
+    let failed = graph.state(&format!("{prefix}.failed"), word(1), Init::Words(u32::MAX));
+    let rows = match (loss, taught.zip(teacher)) {
+        (Loss::CrossEntropy(smoothing), Some((taught, &Teacher { weight, temperature, .. }))) => {
+            let op = Distillation { smoothing, weight, temperature };
+            graph.push1(op, &[logits, labels, taught], &[correct])?
+        }
+        (Loss::SquaredHinge, Some(_)) => {
+            return Err(Error::setting("loss", "cross-entropy, with a teacher", "squared-hinge"));
+        }
+        (Loss::CrossEntropy(smoothing), None) => {
+            graph.push1(SoftmaxCrossEntropy { smoothing }, &[logits, labels], &[correct])?
+        }
+        (Loss::SquaredHinge, None) => graph.push1(SquaredHinge, &[logits, labels], &[correct])?,
+    };
+    graph.push(Arc::new(MeanLoss), &[rows], &[ring, failed])?;
+    if mode == Mode::Eval {
+        graph.keep(logits, LOGITS);
+    }
+    Ok(rows)
+}
+
+/// The teacher's logits, of the student's type.
+fn teacher_logits(graph: &mut Graph, teacher: &Teacher, logits: Value, batch: usize) -> Result<Value> {
+    match &teacher.source {
+        Source::Network { model, .. } => model.build_frozen(graph, batch, TEACHER),
+        Source::Logits(_) => Ok(graph.input(TEACHER_LOGITS, graph.ty(logits).clone())),
+    }
+}

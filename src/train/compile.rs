@@ -36,7 +36,7 @@ pub struct Options {
     pub teacher: Option<Teacher>,
     /// Whether the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
     pub keep_gradients: bool,
-    /// Whether there is a recording more, [`Session::diagnose`].
+    /// Whether there is a recording more, [`super::Session::diagnose`].
     pub diagnostics: bool,
 }
 

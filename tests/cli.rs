@@ -464,6 +464,7 @@ fn teachers_that_do_not_fit() {
         (2, vec!["--teacher-weight", "nan"], vec!["teacher-weight", "[0, 1]", "NaN"]),
         (2, [by_run, ["--temperature", "0"]].concat(), vec!["temperature", "above 0", "0"]),
         (2, vec!["--temperature", "inf"], vec!["temperature", "above 0", "inf"]),
+        (2, vec!["--temperature", "3"], vec!["temperature", "a teacher beside it", "3"]),
         (1, vec!["--teacher", &images], vec!["reading", "images/config.toml"]),
         (1, vec!["--teacher", "/nowhere"], vec!["reading", "/nowhere/config.toml"]),
         (1, vec!["--teacher-logits", "/nowhere"], vec!["reading", "/nowhere"]),

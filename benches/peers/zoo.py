@@ -206,7 +206,7 @@ def network(name: str, width: float, classes: int = 10, hidden: tuple[int, ...] 
     if name == "mlp":
         see = "float"
         net.push(Do("flatten", flatten))
-        for units in (*hidden, classes):
+        for units in (*map(c, hidden), classes):
             net.push(Dense(units, inputs, see, True), Norm(units))
             see, inputs = "clip", units
     elif name in ("binarynet", "binarynet-bop"):

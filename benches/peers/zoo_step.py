@@ -18,7 +18,7 @@ parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("folder", type=Path)
 parser.add_argument("--model", required=True)
 parser.add_argument("--width", type=float, required=True)
-parser.add_argument("--hidden", default="40,33")
+parser.add_argument("--hidden", default="320,264")
 args = parser.parse_args()
 
 batch = load_file(args.folder / "batch.safetensors")

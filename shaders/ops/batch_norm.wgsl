@@ -2,19 +2,8 @@
 // Statistics are taken over the rows that hold samples; where there are at least two, running = running + momentum * (batch - running), variance unbiased there.
 // backward: dz over rows gives  dbias = sum dz,  dscale = sum dz * n,  dy = scale * rstd * (dz - dbias / N - n * dscale / N),
 // where n = (y - mean) * rstd and N is the number of rows that hold samples.
-// import: index, step, reduce
+// import: norm, index, step, reduce
 // pieces: z, dy
-
-struct Params {
-    rows: u32,     // of y: samples times pixels
-    columns: u32,  // channels
-    integer: u32,  // 1: y holds the i32 of a product of bits, 0: f32
-    epsilon: f32,
-    momentum: f32, // of the running statistics
-    pixels: u32,   // rows of a sample
-    block: u32,    // rows of a block of partial sums
-    blocks: u32,
-}
 
 @group(0) @binding(0) var<storage, read> y: array<u32>;                    // i32 or f32, [columns/32][rows][32]
 @group(0) @binding(1) var<storage, read_write> partial: array<f32>;        // [columns/32][blocks][2][32]: mean and sum of squared deviations; or sums of dz and dz * n
@@ -31,11 +20,9 @@ struct Params {
 @group(0) @binding(12) var<storage, read> dz: array<f32>;                  // [columns/32][rows][32]
 @group(0) @binding(13) var<storage, read_write> dscale: array<f32>;        // [columns]
 @group(0) @binding(14) var<storage, read_write> dbias: array<f32>;         // [columns]
-@group(0) @binding(15) var<storage, read> scale_sum: array<f32>;           // dscale, where it is only read
-@group(0) @binding(16) var<storage, read> bias_sum: array<f32>;            // dbias, where it is only read
+@group(0) @binding(15) var<storage, read_write> shares: array<f32>;        // [columns/32][2][32]: means of dz and dz * n over the samples
+@group(0) @binding(16) var<storage, read> means: array<f32>;               // shares, where they are only read
 @group(0) @binding(17) var<storage, read_write> dy: array<f32>;            // [columns/32][rows][32]
-
-@group(1) @binding(0) var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 const COVER_batch_norm: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
@@ -47,12 +34,6 @@ const COVER_batch_norm_gradients: vec3<u32> = vec3<u32>(32u, 1u, 1u);
 
 fn load(i: u32) -> f32 {
     return select(bitcast<f32>(y[i]), f32(bitcast<i32>(y[i])), params.integer != 0u);
-}
-
-// Rows of a block that hold samples.
-fn rows_in(block: u32) -> u32 {
-    let end = min(step.valid_rows * params.pixels, (block + 1u) * params.block);
-    return end - min(end, block * params.block);
 }
 
 // A workgroup has one block of one panel.
@@ -143,21 +124,27 @@ fn batch_norm_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     }
 }
 
-// An invocation has one channel.
+// An invocation has one channel, tail channels too (they are 0).
 @compute @workgroup_size(32)
 fn batch_norm_gradients(@builtin(global_invocation_id) id: vec3<u32>) {
     let channel = id.x;
-    if (channel >= params.columns) {
+    if (channel >= (params.columns + 31u) / 32u * 32u) {
         return;
     }
     let blocks = loop_bound(params.blocks, arrayLength(&parts));
     let first = (channel >> 5u) * blocks * 64u + (channel & 31u);
-    var sums = vec2<f32>(0.0);
+    var total = vec2<f32>(0.0);
     for (var block = 0u; block < blocks; block++) {
-        sums += vec2<f32>(parts[first + block * 64u], parts[first + block * 64u + 32u]);
+        total += vec2<f32>(parts[first + block * 64u], parts[first + block * 64u + 32u]);
     }
-    dbias[channel] = sums.x;
-    dscale[channel] = sums.y;
+    if (channel < params.columns) {
+        dbias[channel] = total.x;
+        dscale[channel] = total.y;
+    }
+    let at = (channel >> 5u) * 64u + (channel & 31u);
+    let n = f32(step.valid_rows * params.pixels);
+    shares[at] = total.x / n;
+    shares[at + 32u] = total.y / n;
 }
 
 // An invocation has one element of the panels.
@@ -172,10 +159,10 @@ fn batch_norm_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_wor
     let valid = step.valid_rows * params.pixels;
     var value = 0.0;
     if (channel < params.columns && row < valid) {
-        let n = f32(valid);
         let rstd = 1.0 / sqrt(spread[channel] + params.epsilon);
         let normalised = (load(i) - center[channel]) * rstd;
-        value = scale[channel] * rstd * (dz[i] - bias_sum[channel] / n - normalised * (scale_sum[channel] / n));
+        let at = (channel >> 5u) * 64u + (i & 31u);
+        value = scale[channel] * rstd * (dz[i] - means[at] - normalised * means[at + 32u]);
     }
     dy[i] = value;
 }

@@ -1,18 +1,7 @@
 // norm_sign: batch norm and the sign behind it in one pass over y, with the clip surrogate: z = (y - mean) * rstd * scale + bias is never stored.
 // y = sign(z) as bits, and the mask |z| <= 1. Its backward takes dy where the mask is set for the dz of batch_norm (see there).
-// import: index, bits, step, reduce
+// import: norm, index, bits, step, reduce
 // pieces: dx
-
-struct Params {
-    rows: u32,     // of x: samples times pixels
-    columns: u32,  // channels
-    integer: u32,  // 1: x holds the i32 of a product of bits, 0: f32
-    epsilon: f32,
-    momentum: f32, // as in batch_norm; not read here
-    pixels: u32,   // rows of a sample
-    block: u32,    // rows of a block of partial sums
-    blocks: u32,
-}
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;             // i32 or f32, [columns/32][rows][32]
 @group(0) @binding(1) var<storage, read> center: array<f32>;        // mean, [columns]
@@ -24,19 +13,12 @@ struct Params {
 @group(0) @binding(7) var<storage, read> kept: array<u32>;          // mask, where it is read
 @group(0) @binding(8) var<storage, read> dy: array<f32>;            // [columns/32][rows][32]
 @group(0) @binding(9) var<storage, read_write> partial: array<f32>; // [columns/32][blocks][2][32]: sums of dz and dz * n
-@group(0) @binding(10) var<storage, read> parts: array<f32>;        // the same, where it is read
-@group(0) @binding(11) var<storage, read_write> dscale: array<f32>; // [columns]
-@group(0) @binding(12) var<storage, read_write> dbias: array<f32>;  // [columns]
-@group(0) @binding(13) var<storage, read_write> sums: array<f32>;   // [columns/32][2][32]: means of dz and dz * n over the samples
-@group(0) @binding(14) var<storage, read> means: array<f32>;        // the same, where it is read
-@group(0) @binding(15) var<storage, read_write> dx: array<f32>;     // [columns/32][rows][32]
-
-@group(1) @binding(0) var<uniform> params: Params;
+@group(0) @binding(10) var<storage, read> means: array<f32>;        // [columns/32][2][32]: means of dz and dz * n, as batch_norm_gradients has them
+@group(0) @binding(11) var<storage, read_write> dx: array<f32>;     // [columns/32][rows][32]
 
 const THREADS: u32 = 64u;
 const COVER_norm_sign: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
 const COVER_norm_sign_backward: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
-const COVER_norm_sign_gradients: vec3<u32> = vec3<u32>(32u, 1u, 1u);
 const COVER_norm_sign_sums: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 fn load(i: u32) -> f32 {
@@ -82,9 +64,8 @@ fn masked(panel: u32, row: u32, lane: u32) -> f32 {
 // A workgroup has one block of one panel.
 @compute @workgroup_size(LANES, STRIPES)
 fn norm_sign_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let end = min(step.valid_rows * params.pixels, (group.y + 1u) * params.block);
     let begin = group.y * params.block;
-    let count = loop_bound(end - min(end, begin), arrayLength(&x));
+    let count = loop_bound(rows_in(group.y), arrayLength(&x));
     let c = min(group.x * 32u + local.x, params.columns - 1u);
     let middle = center[c];
     let rstd = 1.0 / sqrt(spread[c] + params.epsilon);
@@ -100,29 +81,6 @@ fn norm_sign_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
         partial[at] = sums.x;
         partial[at + 32u] = sums.y;
     }
-}
-
-// An invocation has one channel, tail channels too (they are 0).
-@compute @workgroup_size(32)
-fn norm_sign_gradients(@builtin(global_invocation_id) id: vec3<u32>) {
-    let channel = id.x;
-    if (channel >= (params.columns + 31u) / 32u * 32u) {
-        return;
-    }
-    let blocks = loop_bound(params.blocks, arrayLength(&parts));
-    let first = (channel >> 5u) * blocks * 64u + (channel & 31u);
-    var total = vec2<f32>(0.0);
-    for (var block = 0u; block < blocks; block++) {
-        total += vec2<f32>(parts[first + block * 64u], parts[first + block * 64u + 32u]);
-    }
-    if (channel < params.columns) {
-        dbias[channel] = total.x;
-        dscale[channel] = total.y;
-    }
-    let at = (channel >> 5u) * 64u + (channel & 31u);
-    let n = f32(step.valid_rows * params.pixels);
-    sums[at] = total.x / n;
-    sums[at + 32u] = total.y / n;
 }
 
 // An invocation has one element of the panels.

@@ -161,7 +161,7 @@ pub struct ModelArgs {
     /// Units of the hidden layers
     #[arg(long, value_delimiter = ',', value_name = "N,N,...", default_value = "4096,4096,4096")]
     pub hidden: Vec<usize>,
-    /// Factor of the channels of every layer of a network with convolutions
+    /// Factor of the channels and hidden units of every layer
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub width: f64,
     /// The network with float weights and ReLU for sign

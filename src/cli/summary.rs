@@ -3,7 +3,7 @@
 use super::args::{Common, ModelArgs, SummaryArgs};
 use super::output::{bytes, json, line, thousands};
 use crate::error::Result;
-use crate::nn::{Cost, Shape, Summary};
+use crate::nn::{Cost, MODELS, Shape, Summary};
 use crate::train::{OptimizerConfig, Session, Settings};
 use comfy_table::{CellAlignment, Table};
 
@@ -34,6 +34,9 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
         return Ok(());
     }
     print(&summary);
+    if let Some(zoo) = MODELS.iter().find(|zoo| zoo.name == model.name) {
+        line(&format!("{}: {}; published: {}", zoo.name, zoo.source, zoo.published));
+    }
     line(&format!(
         "a 1-bit weight in training: {state} bytes of state ({}, {}) and its bit",
         args.optimizer, args.state

@@ -22,7 +22,7 @@ pub struct ModelSpec {
     pub input: Shape,
     /// Classes.
     pub classes: usize,
-    /// Factor of every number of channels and hidden units, of all but `mlp`; rounded.
+    /// Factor of every number of channels and hidden units; rounded.
     pub width: f64,
     /// The network with float weights and ReLU for sign: what the binary one is compared with.
     pub float: bool,

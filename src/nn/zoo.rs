@@ -179,7 +179,8 @@ impl<'a> Parts<'a> {
 fn mlp(spec: &ModelSpec, mut model: Model) -> Result<Model> {
     let parts = Parts::of(spec)?;
     let mut input = Quantizer::Float;
-    for &units in spec.hidden.iter().chain([&spec.classes]) {
+    let hidden = spec.hidden.iter().map(|&units| spec.channels(units)).collect::<Result<Vec<usize>>>()?;
+    for units in hidden.into_iter().chain([spec.classes]) {
         model.push(Dense { units, input, weight: parts.weight }).push(BatchNorm::default());
         input = parts.input;
     }

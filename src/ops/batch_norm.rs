@@ -7,7 +7,7 @@ use crate::runtime::interface::ops::batch_norm::{
     Params, batch_norm, batch_norm_backward, batch_norm_gradients, batch_norm_partial, batch_norm_statistics,
     batch_norm_sums,
 };
-use crate::runtime::{Grid, Recording, StepParams, kernel::kernel};
+use crate::runtime::{BufferId, Grid, Recording, StepParams, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
@@ -27,7 +27,7 @@ kernel!(
     SUMS = ops::batch_norm::{ batch_norm_sums }, twin = sums_twin
 );
 kernel!(
-    /// dscale, dbias from those of the blocks.
+    /// dscale, dbias, and the means of dz and dz * n, from the sums of the blocks.
     GRADIENTS = ops::batch_norm::{ batch_norm_gradients }, twin = gradients_twin
 );
 kernel!(
@@ -55,7 +55,7 @@ pub(super) fn params(y: &TensorType) -> Params {
 }
 
 /// Two numbers a channel and block.
-pub(super) fn partial_type(y: &TensorType) -> TensorType {
+fn partial_type(y: &TensorType) -> TensorType {
     TensorType::plain(DType::F32, &[words_of(y.columns()), Blocks::of(y).count, 2, PANEL])
 }
 
@@ -64,8 +64,45 @@ pub(super) fn block_grid(y: &TensorType) -> (Grid, usize) {
     (Grid::Tiles([panels as u32, blocks as u32, 1]), panels * blocks)
 }
 
-pub(super) fn channel_grid(y: &TensorType) -> (Grid, usize) {
+fn channel_grid(y: &TensorType) -> (Grid, usize) {
     (Grid::Tiles([y.columns() as u32, 1, 1]), words_of(y.columns()))
+}
+
+/// What batch norm demands of numbers and their four vectors; gives the numbers' type.
+pub(super) fn check_input<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Result<&'a TensorType> {
+    let (y, vectors) = (inputs[0], &inputs[1..]);
+    if !matches!(y.dtype, DType::F32 | DType::I32) || vectors.iter().any(|v| v.elements() != y.columns()) {
+        return Err(Error::shape(op, "numbers, and four vectors as long as a row", y));
+    }
+    Ok(y)
+}
+
+/// Outputs of a backward: dy, dscale, dbias; the sums of blocks of rows; and the means of dz and dz * n over the samples.
+pub(super) fn gradient_types(y: &TensorType, dz: &TensorType) -> Vec<TensorType> {
+    let vector = TensorType::plain(DType::F32, &[y.columns()]);
+    let means = TensorType::plain(DType::F32, &[words_of(y.columns()), 2, PANEL]);
+    vec![dz.clone(), vector.clone(), vector, partial_type(y), means]
+}
+
+/// From the sums of blocks to dscale, dbias and the means.
+pub(super) fn record_gradients(
+    recording: &mut Recording,
+    [parts, dscale, dbias, means]: [BufferId; 4],
+    y: &TensorType,
+) {
+    let (grid, tasks) = channel_grid(y);
+    let buffers = batch_norm_gradients::Buffers {
+        parts,
+        dscale: dscale.chunks(PANEL),
+        dbias: dbias.chunks(PANEL),
+        shares: means.chunks(2 * PANEL),
+    };
+    recording.dispatch(&GRADIENTS, params(y), buffers, grid, tasks);
+}
+
+/// 1 / sqrt(variance + epsilon) of a panel's channels.
+pub(super) fn rstd(variance: &[f32], panel: usize, epsilon: f32) -> Lanes {
+    lanes(variance, panel, 1.0).map(|v| 1.0 / (v + epsilon).sqrt())
 }
 
 /// Input: y `[rows, channels]`, integers or floats in panels. Updates: running mean and variance. Outputs: mean, biased variance, and
@@ -116,10 +153,7 @@ impl Op for BatchNorm {
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let (y, vectors) = (inputs[0], &inputs[1..]);
-        if !matches!(y.dtype, DType::F32 | DType::I32) || vectors.iter().any(|v| v.elements() != y.columns()) {
-            return Err(Error::shape("batch_norm", "numbers, and four vectors as long as a row", y));
-        }
+        let y = check_input(self.name(), inputs)?;
         Ok(vec![TensorType { dtype: DType::F32, ..y.clone() }])
     }
 
@@ -149,7 +183,7 @@ impl Op for BatchNorm {
     }
 }
 
-/// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale, dbias, through the batch's statistics; and the sums of blocks of rows.
+/// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale, dbias, through the batch's statistics; the sums of blocks of rows, and the means.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormBackward;
 
@@ -159,30 +193,26 @@ impl Op for BatchNormBackward {
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let vector = TensorType::plain(DType::F32, &[inputs[0].columns()]);
-        Ok(vec![inputs[1].clone(), vector.clone(), vector, partial_type(inputs[0])])
+        Ok(gradient_types(inputs[0], inputs[1]))
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (y, ty) = bound.inputs[0];
         let [dz, center, spread, scale] = [1, 2, 3, 4].map(|i| bound.input(i));
-        let [dscale, dbias, parts] = [1, 2, 3].map(|i| bound.output(i));
+        let [dscale, dbias, parts, means] = [1, 2, 3, 4].map(|i| bound.output(i));
         let (grid, tasks) = block_grid(ty);
         let buffers = batch_norm_sums::Buffers { y, partial: parts.chunks(2 * PANEL), center, spread, dz };
         recording.dispatch(&SUMS, params(ty), buffers, grid, tasks);
-        let (grid, tasks) = channel_grid(ty);
-        let buffers = batch_norm_gradients::Buffers { parts, dscale: dscale.chunks(PANEL), dbias: dbias.chunks(PANEL) };
-        recording.dispatch(&GRADIENTS, params(ty), buffers, grid, tasks);
+        record_gradients(recording, [parts, dscale, dbias, means], ty);
         let blocks = Blocks::of(ty);
         let dy = bound.output(0).pieces(words_of(ty.columns()), blocks.rows * PANEL);
-        let buffers =
-            batch_norm_backward::Buffers { y, center, spread, scale, dz, scale_sum: dscale, bias_sum: dbias, dy };
+        let buffers = batch_norm_backward::Buffers { y, center, spread, scale, dz, means, dy };
         recording.dispatch(&BACKWARD, params(ty), buffers, Grid::Linear(ty.words() as u64), blocks.count);
     }
 }
 
 /// Samples' rows.
-pub(super) fn valid_rows(params: &Params, step: &StepParams) -> usize {
+fn valid_rows(params: &Params, step: &StepParams) -> usize {
     (step.valid_rows * params.pixels) as usize
 }
 
@@ -234,10 +264,8 @@ fn statistics_twin(args: batch_norm_statistics::Args<'_>) {
 fn apply_twin(mut args: batch_norm::Args<'_>) {
     for i in 0..args.z.parts() {
         let (mean, scale, bias) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0), lanes(args.bias, i, 0.0));
-        let gain: Lanes = {
-            let rstd = lanes(args.spread, i, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
-            std::array::from_fn(|l| rstd[l] * scale[l])
-        };
+        let rstd = rstd(args.spread, i, args.params.epsilon);
+        let gain: Lanes = std::array::from_fn(|l| rstd[l] * scale[l]);
         let y = numbers(block(args.y, args.params.rows, args.params.block, i, args.index), args.params.integer != 0);
         let (out, _) = args.z.piece(i).as_chunks_mut::<PANEL>();
         for (z, y) in out.iter_mut().zip(y) {
@@ -252,7 +280,7 @@ fn sums_twin(args: batch_norm_sums::Args<'_>) {
     let (panel, at) = (args.index / blocks, args.index % blocks);
     let count = rows_in(at, args.params, args.step);
     let mean = lanes(args.center, panel, 0.0);
-    let rstd = lanes(args.spread, panel, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
+    let rstd = rstd(args.spread, panel, args.params.epsilon);
     let (dz, _) = block(args.dz, args.params.rows, args.params.block, panel, at).as_chunks::<PANEL>();
     let y = numbers(block(args.y, args.params.rows, args.params.block, panel, at), args.params.integer != 0);
     let dbias = sum(dz.iter().take(count).copied());
@@ -267,23 +295,25 @@ fn sums_twin(args: batch_norm_sums::Args<'_>) {
 fn gradients_twin(args: batch_norm_gradients::Args<'_>) {
     let blocks = args.params.blocks as usize;
     let (parts, _) = args.parts[args.index * blocks * 2 * PANEL..][..blocks * 2 * PANEL].as_chunks::<PANEL>();
-    let (dscale, dbias) = (args.dscale, args.dbias);
+    let n = valid_rows(args.params, args.step) as f32;
     let total = |which: usize| sum(parts.iter().skip(which).step_by(2).copied());
-    dbias.copy_from_slice(&total(0)[..dbias.len()]);
-    dscale.copy_from_slice(&total(1)[..dscale.len()]);
+    let (of_bias, of_scale) = (total(0), total(1));
+    let (dscale, dbias) = (args.dscale, args.dbias);
+    dbias.copy_from_slice(&of_bias[..dbias.len()]);
+    dscale.copy_from_slice(&of_scale[..dscale.len()]);
+    let (bias_mean, scale_mean) = args.shares.split_at_mut(PANEL);
+    bias_mean.copy_from_slice(&of_bias.map(|s| s / n));
+    scale_mean.copy_from_slice(&of_scale.map(|s| s / n));
 }
 
 fn backward_twin(mut args: batch_norm_backward::Args<'_>) {
-    let (valid, here) = (valid_rows(args.params, args.step), rows_in(args.index, args.params, args.step));
+    let here = rows_in(args.index, args.params, args.step);
     for i in 0..args.dy.parts() {
         let (mean, scale) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0));
-        let rstd = lanes(args.spread, i, 1.0).map(|v| 1.0 / (v + args.params.epsilon).sqrt());
+        let rstd = rstd(args.spread, i, args.params.epsilon);
         let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
-        let bias_mean = lanes(args.bias_sum, i, 0.0).map(|s| s / valid as f32);
-        let slope: Lanes = {
-            let scale_mean = lanes(args.scale_sum, i, 0.0).map(|s| s / valid as f32);
-            std::array::from_fn(|l| rstd[l] * scale_mean[l])
-        };
+        let (bias_mean, scale_mean) = (lanes(args.means, 2 * i, 0.0), lanes(args.means, 2 * i + 1, 0.0));
+        let slope: Lanes = std::array::from_fn(|l| rstd[l] * scale_mean[l]);
         let (dz, _) = block(args.dz, args.params.rows, args.params.block, i, args.index).as_chunks::<PANEL>();
         let y = numbers(block(args.y, args.params.rows, args.params.block, i, args.index), args.params.integer != 0);
         let (out, _) = args.dy.piece(i).as_chunks_mut::<PANEL>();

@@ -109,7 +109,8 @@ impl ConvShape {
         let wide = [height + 2 * window.padding, width + 2 * window.padding, channels, self.channels];
         let pixels = batch.saturating_mul(height.max(out_height)).saturating_mul(width.max(out_width));
         if pixels.saturating_mul(wide.into_iter().max().unwrap_or(0)) > i32::MAX as usize {
-            return Err(Error::shape(op, "images of fewer than 2^31 numbers", format!("{list:?}")));
+            let got = format!("{batch} of {height}x{width}, {channels} to {} channels", self.channels);
+            return Err(Error::shape(op, "images of fewer than 2^31 numbers", got));
         }
         Ok(*bytemuck::from_bytes(bytemuck::cast_slice(&list)))
     }

@@ -1,12 +1,12 @@
 //! Batch norm and the sign behind it, fused: what lies between is never stored, forward or backward.
 
-use super::batch_norm::{BatchNorm, block_grid, channel_grid, params, partial_type, rows_in, valid_rows};
+use super::batch_norm::{BatchNorm, block_grid, check_input, gradient_types, params, record_gradients, rows_in, rstd};
 use super::reduce::{Blocks, Lanes, block, lanes, numbers, sum};
 use super::sign::Sign;
 use crate::bits;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Backward, Bound, Fused, Fusion, Graph, Node, Op, Value};
-use crate::runtime::interface::ops::norm_sign::{norm_sign, norm_sign_backward, norm_sign_gradients, norm_sign_sums};
+use crate::runtime::interface::ops::norm_sign::{norm_sign, norm_sign_backward, norm_sign_sums};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 use std::any::Any;
@@ -19,10 +19,6 @@ kernel!(
 kernel!(
     /// Sums of masked dz and dz * n over a block of rows.
     NORM_SIGN_SUMS = ops::norm_sign::{ norm_sign_sums }, twin = sums_twin
-);
-kernel!(
-    /// dscale, dbias, and the means of dz and dz * n.
-    NORM_SIGN_GRADIENTS = ops::norm_sign::{ norm_sign_gradients }, twin = gradients_twin
 );
 kernel!(
     /// dx of masked dz.
@@ -58,10 +54,7 @@ impl Op for NormSign {
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let (x, vectors) = (inputs[0], &inputs[1..]);
-        if !matches!(x.dtype, DType::F32 | DType::I32) || vectors.iter().any(|v| v.elements() != x.columns()) {
-            return Err(Error::shape("norm_sign", "numbers, and four vectors as long as a row", x));
-        }
+        let x = check_input(self.name(), inputs)?;
         let bits = TensorType { dtype: DType::Bits, ..x.clone() };
         Ok(vec![bits.clone(), bits])
     }
@@ -94,9 +87,7 @@ impl Op for NormSignBackward {
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let vector = TensorType::plain(DType::F32, &[inputs[0].columns()]);
-        let means = TensorType::plain(DType::F32, &[words_of(inputs[0].columns()), 2, PANEL]);
-        Ok(vec![inputs[1].clone(), vector.clone(), vector, partial_type(inputs[0]), means])
+        Ok(gradient_types(inputs[0], inputs[1]))
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
@@ -106,14 +97,7 @@ impl Op for NormSignBackward {
         let (grid, tasks) = block_grid(ty);
         let buffers = norm_sign_sums::Buffers { x, center, spread, kept, dy, partial: parts.chunks(2 * PANEL) };
         recording.dispatch(&NORM_SIGN_SUMS, bytemuck::cast(params(ty)), buffers, grid, tasks);
-        let (grid, tasks) = channel_grid(ty);
-        let buffers = norm_sign_gradients::Buffers {
-            parts,
-            dscale: dscale.chunks(PANEL),
-            dbias: dbias.chunks(PANEL),
-            sums: means.chunks(2 * PANEL),
-        };
-        recording.dispatch(&NORM_SIGN_GRADIENTS, bytemuck::cast(params(ty)), buffers, grid, tasks);
+        record_gradients(recording, [parts, dscale, dbias, means], ty);
         let blocks = Blocks::of(ty);
         let buffers = norm_sign_backward::Buffers {
             x,
@@ -128,10 +112,6 @@ impl Op for NormSignBackward {
         let grid = Grid::Linear(ty.words() as u64);
         recording.dispatch(&NORM_SIGN_BACKWARD, bytemuck::cast(params(ty)), buffers, grid, blocks.count);
     }
-}
-
-fn rstd(spread: &[f32], panel: usize, epsilon: f32) -> Lanes {
-    lanes(spread, panel, 1.0).map(|v| 1.0 / (v + epsilon).sqrt())
 }
 
 /// A task has 32 rows, all channels.
@@ -189,21 +169,6 @@ fn sums_twin(args: norm_sign_sums::Args<'_>) {
     let (to_bias, to_scale) = args.partial.split_at_mut(PANEL);
     to_bias.copy_from_slice(&dbias);
     to_scale.copy_from_slice(&dscale);
-}
-
-/// A task has one panel of 32 channels.
-fn gradients_twin(args: norm_sign_gradients::Args<'_>) {
-    let (blocks, p) = (args.params.blocks as usize, bytemuck::cast(*args.params));
-    let (parts, _) = args.parts[args.index * blocks * 2 * PANEL..][..blocks * 2 * PANEL].as_chunks::<PANEL>();
-    let n = valid_rows(&p, args.step) as f32;
-    let total = |which: usize| sum(parts.iter().skip(which).step_by(2).copied());
-    let (of_bias, of_scale) = (total(0), total(1));
-    let (dscale, dbias) = (args.dscale, args.dbias);
-    dbias.copy_from_slice(&of_bias[..dbias.len()]);
-    dscale.copy_from_slice(&of_scale[..dscale.len()]);
-    let (bias_mean, scale_mean) = args.sums.split_at_mut(PANEL);
-    bias_mean.copy_from_slice(&of_bias.map(|s| s / n));
-    scale_mean.copy_from_slice(&of_scale.map(|s| s / n));
 }
 
 /// A task has a block of rows.

@@ -48,7 +48,6 @@ pub static KERNELS: &[&Kernel] = &[
     &mean_loss::MEAN_LOSS,
     &norm_sign::NORM_SIGN,
     &norm_sign::NORM_SIGN_SUMS,
-    &norm_sign::NORM_SIGN_GRADIENTS,
     &norm_sign::NORM_SIGN_BACKWARD,
     &normalise::NORMALISE,
     &pool::MAX_POOL,

@@ -43,10 +43,12 @@ pub struct TrainConfig {
     /// Its logits instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher_logits: Option<PathBuf>,
-    /// Its share of the loss.
-    pub teacher_weight: f32,
+    /// Its share of the loss, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub teacher_weight: Option<f32>,
     /// Temperature of its softmax.
-    pub temperature: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub temperature: Option<f32>,
     /// Samples of a batch.
     pub batch_size: usize,
     /// Passes over the data.
@@ -90,11 +92,17 @@ impl TrainConfig {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(Error::setting("label-smoothing", "a share in [0, 1)", self.label_smoothing));
         }
-        if !(0.0..=1.0).contains(&self.teacher_weight) {
-            return Err(Error::setting("teacher-weight", "a share in [0, 1]", self.teacher_weight));
+        if let Some(weight) = self.teacher_weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
+            return Err(Error::setting("teacher-weight", "a share in [0, 1]", weight));
         }
-        if !(self.temperature > 0.0 && self.temperature.is_finite()) {
-            return Err(Error::setting("temperature", "a number above 0", self.temperature));
+        if let Some(heat) = self.temperature.filter(|heat| !(*heat > 0.0 && heat.is_finite())) {
+            return Err(Error::setting("temperature", "a number above 0", heat));
+        }
+        let taught = self.teacher.is_some() || self.teacher_logits.is_some();
+        for (name, value) in [("teacher-weight", self.teacher_weight), ("temperature", self.temperature)] {
+            if let Some(value) = value.filter(|_| !taught) {
+                return Err(Error::setting(name, "a teacher beside it", value));
+            }
         }
         self.data.check()?;
         if self.teacher.is_some() && self.teacher_logits.is_some() {

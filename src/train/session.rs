@@ -226,13 +226,15 @@ impl Session {
         };
         rules.knobs(&mut values, step, total);
         let recording = self.plan.recording(recording).expect("compiled with rules");
-        let mut inputs = self.inputs(batch).to_vec();
+        let [pixels, labels] = self.inputs(batch);
         if let Some((logits, panels)) = &mut self.taught {
             let classes = self.plan.named["eval.correct"].1.ty.elements();
             to_panels(logits, classes, &batch.samples, self.batch, panels);
-            inputs.push((self.plan.id(TEACHER_LOGITS), panels));
+            let taught = (self.plan.id(TEACHER_LOGITS), &panels[..]);
+            self.engine.play(recording, &[pixels, labels, taught], &values).await?;
+        } else {
+            self.engine.play(recording, &[pixels, labels], &values).await?;
         }
-        self.engine.play(recording, &inputs, &values).await?;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
         self.unmeasured += 1;

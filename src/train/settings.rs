@@ -61,7 +61,7 @@ pub struct Settings {
     /// Units of the hidden layers [default: 4096,4096,4096; on digits 512,512]
     #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "N,N,..."))]
     pub hidden: Option<Vec<usize>>,
-    /// Factor of the channels of every layer of a network with convolutions [default: 1]
+    /// Factor of the channels and hidden units of every layer [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "FACTOR"))]
     pub width: Option<f64>,
     /// The network with float weights and ReLU for sign: what the binary one is compared with
@@ -432,7 +432,10 @@ impl Settings {
     /// Defaults filled in, ranges checked.
     pub fn resolve(self) -> Result<TrainConfig> {
         let optimizer = self.optimizer_table()?;
+        let taught = self.teacher.is_some() || self.teacher_logits.is_some();
         let float_knobs = self.float_knobs();
+        let teacher_weight = self.teacher_weight.or(taught.then_some(0.5));
+        let temperature = self.temperature.or(taught.then_some(2.0));
         let float_optimizer = self.float_optimizer.unwrap_or_else(|| FLOAT_OPTIMIZER.into());
         let float_knobs = FloatRule::named(&float_optimizer)?.settings(&float_knobs)?;
         let dataset = self.dataset.unwrap_or_else(|| "digits".into());
@@ -467,8 +470,8 @@ impl Settings {
             no_fuse: self.no_fuse.unwrap_or(false),
             teacher: self.teacher,
             teacher_logits: self.teacher_logits,
-            teacher_weight: self.teacher_weight.unwrap_or(0.5),
-            temperature: self.temperature.unwrap_or(2.0),
+            teacher_weight,
+            temperature,
             batch_size: self.batch_size.unwrap_or(100),
             epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
             optimizer,

@@ -39,7 +39,7 @@ const LOGITS: &str = "logits";
 impl Teacher {
     /// The teacher that a configuration names; `None` where it names none.
     pub fn of(config: &TrainConfig, data: &Data) -> Result<Option<Self>> {
-        let (weight, temperature) = (config.teacher_weight, config.temperature);
+        let (Some(weight), Some(temperature)) = (config.teacher_weight, config.temperature) else { return Ok(None) };
         let source = match (&config.teacher, &config.teacher_logits) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => {

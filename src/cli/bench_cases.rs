@@ -1,19 +1,16 @@
 //! Kernels to measure: operands, how to record one call, and the plain definition that its answer is checked against.
 
-use crate::graph::{Bound, Op};
+use super::bench_convolutions::{conv_bits, conv_gradient};
 use crate::nn::Tensor;
-use crate::ops::{
-    ConvBits, ConvBitsInput, ConvBitsWeight, ConvShape, FloatBits, FloatBitsTransposed, PadValue, Window, XnorMatmul,
-    weight_type,
-};
+use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
 use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Knobs, Optimizer, Start, StateType};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
-use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, number_at, words_of};
+use crate::tensor::{BitMatrix, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
 /// Records one call.
-type Record = Box<dyn Fn(&mut Recording)>;
+pub(super) type Record = Box<dyn Fn(&mut Recording)>;
 /// Compares all tensors after one call with the definition; the error says where they differ.
-type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
+pub(super) type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
 
 /// A kernel to measure.
 pub struct Case {
@@ -64,28 +61,28 @@ pub fn cases(size: usize) -> Vec<Named> {
     all
 }
 
-const IDS: [BufferId; 5] = [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(4)];
+pub(super) const IDS: [BufferId; 5] = [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(4)];
 
 fn bits(size: usize, name: &str) -> BitMatrix {
     BitMatrix::random(size, size, Stream::new(1, name))
 }
 
-fn floats(count: usize, name: &str) -> Vec<u32> {
+pub(super) fn floats(count: usize, name: &str) -> Vec<u32> {
     let stream = Stream::new(1, name);
     (0..count as u64).map(|i| (2.0 * stream.unit(i) - 1.0).to_bits()).collect()
 }
 
 /// (row, column) pairs spread over a square.
-fn places(size: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(super) fn places(size: usize) -> impl Iterator<Item = (usize, usize)> {
     let stream = Stream::new(2, "places");
     (0..2000).map(move |i| (stream.below(2 * i, size as u32) as usize, stream.below(2 * i + 1, size as u32) as usize))
 }
 
-fn sign(bits: &BitMatrix, row: usize, column: usize) -> f64 {
+pub(super) fn sign(bits: &BitMatrix, row: usize, column: usize) -> f64 {
     if bits.is_positive(row, column) { 1.0 } else { -1.0 }
 }
 
-fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f64) -> Result<(), String> {
+pub(super) fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f64) -> Result<(), String> {
     if (got - expected).abs() <= allowed {
         return Ok(());
     }
@@ -137,127 +134,6 @@ fn float_bits_transposed(size: usize) -> Case {
         })
     };
     product("float_bits_transposed", size, operands, Box::new(record), Box::new(check))
-}
-
-/// Images and images' side of a convolution: `channels` to `channels`, 3x3, padding 1.
-const IMAGES: [usize; 2] = [50, 32];
-
-fn convolution(channels: usize) -> ConvShape {
-    ConvShape { window: Window::same(3, 1), channels, groups: 1, pad: PadValue::Zero }
-}
-
-/// Records an operation on tensors of its types: inputs, then outputs.
-fn record_op(op: impl Op + 'static, inputs: Vec<TensorType>) -> (Record, usize) {
-    let outputs = op.outputs(&inputs.iter().collect::<Vec<_>>()).expect("they fit");
-    let words = outputs[0].words();
-    let record = move |recording: &mut Recording| {
-        let (first, rest) = IDS.split_at(inputs.len());
-        let bound = Bound {
-            inputs: first.iter().copied().zip(&inputs).collect(),
-            updates: Vec::new(),
-            outputs: rest.iter().copied().zip(&outputs).collect(),
-        };
-        op.record(recording, &bound);
-    };
-    (Box::new(record), words)
-}
-
-/// A pixel's neighbour that a tap reads.
-fn neighbour(row: usize, tap: usize) -> Option<usize> {
-    let side = IMAGES[1];
-    let (y, x) = (row / side % side + tap / 3, row % side + tap % 3);
-    ((1..=side).contains(&y) && (1..=side).contains(&x)).then(|| (row / (side * side) * side + y - 1) * side + x - 1)
-}
-
-fn conv_case(name: &'static str, channels: usize, operands: Vec<Vec<u32>>, record: Record, check: Check) -> Case {
-    let shape = [IMAGES[0] * IMAGES[1] * IMAGES[1], channels, 9 * channels];
-    let work = 2.0 * shape.iter().map(|&n| n as f64).product::<f64>();
-    Case { name, shape, work, is_product: true, operands, knobs: Knobs::default(), record, check }
-}
-
-fn conv_bits(channels: usize) -> Case {
-    let (rows, shape) = (IMAGES[0] * IMAGES[1] * IMAGES[1], convolution(channels));
-    let a = BitMatrix::random(rows, channels, Stream::new(1, "a"));
-    let w = BitMatrix::random(9 * channels, channels, Stream::new(1, "w"));
-    let (packed, sums) = packed_weights(&w, channels);
-    let image = TensorType::new(DType::Bits, Layout::Panels, &[IMAGES[0], IMAGES[1], IMAGES[1], channels]);
-    let types = vec![
-        image,
-        weight_type(DType::Bits, &shape, channels),
-        TensorType::bits(channels, 9 * words_of(channels) * PANEL),
-        TensorType::plain(DType::I32, &[words_of(channels), 9, PANEL]),
-    ];
-    let (record, words) = record_op(ConvBits(shape), types);
-    let operands = vec![a.panels().to_vec(), w.panels().to_vec(), packed, sums, vec![0; words]];
-    let check = move |words: &[Vec<u32>]| {
-        places(channels).take(300).enumerate().try_for_each(|(i, (_, o))| {
-            let row = i * 163 % rows;
-            let term = |tap: usize, p: usize, c: usize| sign(&a, p, c) * sign(&w, tap * channels + o, c);
-            let taps = (0..9).filter_map(|tap| Some((tap, neighbour(row, tap)?)));
-            let expected = taps.map(|(tap, p)| (0..channels).map(|c| term(tap, p, c)).sum::<f64>()).sum();
-            compare((row, o), f64::from(words[4][number_at(rows, row, o)].cast_signed()), expected, 0.0)
-        })
-    };
-    conv_case("conv_bits", channels, operands, record, Box::new(check))
-}
-
-/// Bits by panel of outputs and tap, and the sums of each tap's signs.
-fn packed_weights(w: &BitMatrix, channels: usize) -> (Vec<u32>, Vec<u32>) {
-    let words = words_of(channels);
-    let (mut packed, mut sums) = (vec![0; words * 9 * words * PANEL], vec![0; words * 9 * PANEL]);
-    for (o, tap) in (0..channels).flat_map(|o| (0..9).map(move |tap| (o, tap))) {
-        let positive = |c: usize| w.is_positive(tap * channels + o, c);
-        let at = (o / PANEL) * 9 + tap;
-        for c in (0..channels).filter(|&c| positive(c)) {
-            packed[(at * words + c / PANEL) * PANEL + o % PANEL] |= 1 << (c % PANEL);
-        }
-        let ones = (0..channels).filter(|&c| positive(c)).count() as i32;
-        sums[at * PANEL + o % PANEL] = (2 * ones - channels as i32).cast_unsigned();
-    }
-    (packed, sums)
-}
-
-/// The gradient for the weights, or for the images.
-fn conv_gradient(channels: usize, weight: bool) -> Case {
-    let ([batch, side], shape) = (IMAGES, convolution(channels));
-    let rows = batch * side * side;
-    let dy = floats(rows * channels, "dy");
-    let out = TensorType::new(DType::F32, Layout::Panels, &[batch, side, side, channels]);
-    let a = BitMatrix::random(rows, channels, Stream::new(1, "a"));
-    let w = BitMatrix::random(9 * channels, channels, Stream::new(1, "w"));
-    let image = [batch, side, side, channels];
-    let (record, words, bits) = if weight {
-        let ty = TensorType::new(DType::Bits, Layout::Panels, &image);
-        let (record, words) = record_op(ConvBitsWeight(shape), vec![out, ty]);
-        (record, words, a.panels().to_vec())
-    } else {
-        let ty = TensorType::bits(channels, 9 * words_of(channels) * PANEL);
-        let (record, words) = record_op(ConvBitsInput(shape, image), vec![out, ty]);
-        (record, words, packed_weights(&w, channels).0)
-    };
-    let operands = vec![dy.clone(), bits, vec![0; words]];
-    let gradient = move |row: usize, o: usize| f64::from(f32::from_bits(dy[number_at(rows, row, o)]));
-    let check = move |words: &[Vec<u32>]| {
-        let got = |at: usize| f64::from(f32::from_bits(words[2][at]));
-        places(channels).take(30).enumerate().try_for_each(|(i, (o, c))| {
-            if weight {
-                let tap = i % 9;
-                let term = |row: usize| Some(gradient(row, o) * sign(&a, neighbour(row, tap)?, c));
-                let expected = (0..rows).filter_map(term).sum();
-                let at = (tap * channels + o) * words_of(channels) * PANEL + c;
-                return compare((o, c), got(at), expected, 1e-6 * rows as f64);
-            }
-            // The tap by which a pixel reads its neighbour is the opposite of the one by which the neighbour reads it.
-            let row = i * 1637 % rows;
-            let taps = (0..9).filter_map(|tap| Some((8 - tap, neighbour(row, tap)?)));
-            let sum = |(tap, p): (usize, usize)| -> f64 {
-                (0..channels).map(|o| gradient(p, o) * sign(&w, tap * channels + o, c)).sum()
-            };
-            compare((row, c), got(number_at(rows, row, c)), taps.map(sum).sum(), 1e-5 * channels as f64)
-        })
-    };
-    let name = if weight { "conv_bits_weight" } else { "conv_bits_input" };
-    conv_case(name, channels, operands, record, Box::new(check))
 }
 
 fn cascade(size: usize) -> Case {

@@ -3,6 +3,7 @@
 mod args;
 mod bench;
 mod bench_cases;
+mod bench_convolutions;
 mod devices;
 mod eval;
 mod output;

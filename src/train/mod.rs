@@ -6,6 +6,7 @@ mod diagnostics;
 mod event;
 mod metrics;
 mod optimizer_config;
+mod optimizer_settings;
 mod rules;
 mod run;
 mod session;

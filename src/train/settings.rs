@@ -1,12 +1,11 @@
 //! What a user may set: one set of names for flags and files, and their defaults.
 
 use super::config::TrainConfig;
-use super::optimizer_config::{OptimizerConfig, OptimizerTable};
-use super::rules::Rules;
+use super::optimizer_config::OptimizerConfig;
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::nn::MODELS;
-use crate::optim::{BINARY_RULES, BinaryOptimizer, BinaryRule, FilterSpec, FloatRule, Knob, Poles, StateType};
+use crate::optim::{BinaryOptimizer, FloatRule, Knob, Poles, StateType};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -321,112 +320,6 @@ impl Settings {
             device: self.device.or(other.device),
             threads: self.threads.or(other.threads),
         }
-    }
-
-    /// The knobs that are set beside the optimizer's table.
-    fn knobs(&self) -> impl Iterator<Item = (&'static str, &Knob)> {
-        let all = [
-            ("alpha", &self.alpha),
-            ("gamma", &self.gamma),
-            ("sigma", &self.sigma),
-            ("threshold", &self.threshold),
-            ("hold", &self.hold),
-            ("lr", &self.lr),
-            ("momentum", &self.momentum),
-            ("beta1", &self.beta1),
-            ("beta2", &self.beta2),
-            ("weight-decay", &self.weight_decay),
-            ("clip", &self.clip),
-            ("init", &self.init),
-            ("cutoff", &self.cutoff),
-        ];
-        all.into_iter().filter_map(|(name, knob)| Some((name, knob.as_ref()?)))
-    }
-
-    /// The knobs of the float optimizer that are set.
-    fn float_knobs(&self) -> Vec<(&'static str, f64)> {
-        let all = [
-            ("float-beta1", self.float_beta1),
-            ("float-beta2", self.float_beta2),
-            ("float-epsilon", self.float_epsilon),
-            ("float-momentum", self.float_momentum),
-            ("float-weight-decay", self.float_weight_decay),
-        ];
-        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
-    }
-
-    /// The filter that is set beside the optimizer's table.
-    fn filter(&self) -> Option<FilterSpec> {
-        let Self { design, order, poles, b, a, .. } = self.clone();
-        let filter = FilterSpec { design, order, poles, b, a };
-        (filter != FilterSpec::default()).then_some(filter)
-    }
-
-    /// The rule with all of its knobs: those beside the table win over those in it.
-    fn optimizer_table(&self) -> Result<OptimizerTable> {
-        let OptimizerTable { name, mut knobs, filter, state, mut rules } = match &self.optimizer {
-            None => OptimizerTable::named("cema"),
-            Some(OptimizerConfig::Name(name)) => OptimizerTable::named(name),
-            Some(OptimizerConfig::Table(table)) => table.clone(),
-        };
-        if let Some(texts) = &self.rule {
-            rules = texts.iter().map(|text| text.parse()).collect::<Result<_>>()?;
-        }
-        Rules::check_count(rules.len())?;
-        let rule = BinaryRule::named(&name)?;
-        let filter = match (self.filter(), filter) {
-            (Some(set), Some(filter)) => Some(set.over(filter)),
-            (set, filter) => set.or(filter).or(rule.is_filter.then(FilterSpec::default)),
-        };
-        let filter = filter.map(FilterSpec::filled);
-        knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
-        match self.preset.as_deref() {
-            None | Some("defaults") => {}
-            Some("paper") if rule.paper.is_empty() => {
-                let published: Vec<&str> =
-                    BINARY_RULES.iter().filter(|r| !r.paper.is_empty()).map(|r| r.name).collect();
-                let expected = format!("paper only for {}, whose papers give values", published.join(", "));
-                return Err(Error::setting("preset", expected, format!("paper for {}", rule.name)));
-            }
-            Some("paper") => {
-                for (name, knob) in rule.paper {
-                    knobs.entry((*name).into()).or_insert(knob.parse()?);
-                }
-            }
-            Some(other) => return Err(Error::setting("preset", "defaults, paper", other)),
-        }
-        match self.start.as_deref() {
-            None => {}
-            Some("zero") => drop(knobs.insert("hold".into(), 0.0.into())),
-            Some("hold") => drop(knobs.entry("hold".into()).or_insert(rule.hold.into())),
-            Some(other) => return Err(Error::setting("start", "zero, hold", other)),
-        }
-        if let Some(schedule) = &self.alpha_schedule {
-            let default = rule.knobs.iter().find(|spec| spec.name == "alpha").map_or(0.0, |spec| spec.default);
-            knobs.entry("alpha".into()).or_insert(default.into()).schedule = Some(schedule.parse()?);
-        }
-        let rules = rules.into_iter().map(|rule| rule.resolved(self.start.as_deref())).collect::<Result<_>>()?;
-        let state = self.state.unwrap_or(state);
-        let table = OptimizerTable { name, knobs, filter, state, rules };
-        let knobs = table.make()?.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
-        Ok(OptimizerTable { knobs, ..table })
-    }
-
-    /// For a start from given weights: where nothing is said about the start of a filter it holds them, since states that start at 0
-    /// let the first gradient decide every weight.
-    pub fn holding_weights(mut self) -> Result<Self> {
-        if self.start.is_some() {
-            return Ok(self);
-        }
-        let mut table = self.optimizer_table()?;
-        let rules = table.rules.iter_mut().map(|rule| (&rule.name, &mut rule.knobs));
-        for (name, knobs) in rules.chain([(&table.name, &mut table.knobs)]) {
-            if let Some(hold) = knobs.get_mut("hold").filter(|hold| hold.value == 0.0) {
-                *hold = BinaryRule::named(name)?.hold.into();
-            }
-        }
-        (self.optimizer, self.rule) = (Some(OptimizerConfig::Table(table)), None);
-        Ok(self)
     }
 
     /// Defaults filled in, ranges checked.

@@ -2,6 +2,7 @@
 // float_bits:            x in panels [depth/32][rows][32]; the forward of a float input by transposed weights, and dX = dY * W.
 // float_bits_transposed: x in panels [rows/32][depth][32], read as its transpose; dW = dY^T * A, depth is the batch.
 // import: index, bits
+// pieces: y
 
 struct Params {
     rows: u32,    // of y

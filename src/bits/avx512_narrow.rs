@@ -18,7 +18,7 @@ const AHEAD: usize = 256;
 ///
 /// # Safety
 /// The processor has the instructions; gradients, states and words are of one length, a multiple of 32; row is below 32.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 pub(super) unsafe fn cascade_i16(task: &mut CascadeI16<'_>, peaks: &mut [[i16; PANEL]; 2]) -> u32 {
     let [m, h] = &mut task.states;
     let (draws, first) = task.draws;
@@ -80,7 +80,7 @@ pub(super) unsafe fn cascade_i16(task: &mut CascadeI16<'_>, peaks: &mut [[i16; P
 
 /// `Draws::word` of 16 indices.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,popcnt")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 fn numbers(draws: Draws, index: __m512i) -> __m512i {
     let [key, factor] = [draws.key(), Draws::FACTORS].map(|words| words.map(|word| _mm512_set1_epi32(word as i32)));
     let x = _mm512_xor_si512(index, key[0]);

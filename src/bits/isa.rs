@@ -50,8 +50,8 @@ impl Xnor<'_> {
     }
 }
 
-/// Floats x bits, one output panel: `y(i, c) = sum over j of x(i, j) * s(j, c)`, where s is +1 for bit 1 and -1 for
-/// bit 0; lanes `c >= columns` are 0.
+/// Floats x bits: `y(i, c) = sum over j of x(i, j) * s(j, c)`, where s is +1 for bit 1 and -1 for bit 0; lanes of the last panel beyond
+/// `columns` are 0.
 ///
 /// Strides make one kernel serve all float products of a training step:
 ///
@@ -59,8 +59,8 @@ impl Xnor<'_> {
 /// |---|---|---|
 /// | x | panels `[K/32][rows][32]`, i a row, j a column | one panel `[B][32]` of dY, i a channel, j a row |
 /// | `x_block`, `x_inner`, `x_row` | `rows * 32`, 1, 32 | 1024, 32, 1 |
-/// | bits | packed along the output axis: word of j for this panel | activations' bits: word `kw` of row j |
-/// | `bits_block` | `words * 32` of that matrix | `words(K) * 32` |
+/// | bits | packed along the output axis: words of j | activations' bits: words of row j |
+/// | `bits_block`, `bits_panel` | `words * 32` of that matrix, 32 | `words(K) * 32`, 32 |
 /// | `y_row` | 32 | `words(K) * 32` |
 ///
 /// These two sets of strides run at full speed, any others are right but slower. Sums are in f32, by blocks of j that
@@ -77,23 +77,51 @@ pub struct FloatBits<'a> {
     pub x_inner: usize,
     /// Step between neighbouring i.
     pub x_row: usize,
-    /// The word of j is `bits[(j / 32) * bits_block + j % 32]`; its bit c belongs to column c.
+    /// The word of j and panel p is `bits[(j / 32) * bits_block + j % 32 + p * bits_panel]`; its bit c belongs to column `32 p + c`.
     pub bits: &'a [u32],
     /// Step between blocks of 32 words.
     pub bits_block: usize,
+    /// Step between the words of neighbouring panels of columns.
+    pub bits_panel: usize,
     /// Valid j, 0 or more.
     pub inner: usize,
     /// Rows i to compute.
     pub rows: usize,
-    /// Valid columns of this panel, 1 to 32.
+    /// Columns, at least 1. Many at once are faster than panel by panel, as what is made of x serves them all.
     pub columns: usize,
-    /// Step between rows of y, at least 32. Row i is `y[i * y_row ..][..32]`; what lies between rows is left alone.
+    /// Step between rows of a panel of y, at least 32. Row i is `[i * y_row ..][..32]`; what lies between rows is left alone.
     pub y_row: usize,
     /// Whether the sum joins what y holds, instead of replacing it.
     pub accumulate: bool,
 }
 
+/// Where a product of many panels writes.
+pub trait Panels {
+    /// Panel number `at`, from its first row on.
+    fn panel(&mut self, at: usize) -> &mut [f32];
+}
+
+/// Panels of one tensor, a step apart.
+#[derive(Debug)]
+pub struct Apart<'a>(pub &'a mut [f32], pub usize);
+
+impl Panels for Apart<'_> {
+    fn panel(&mut self, at: usize) -> &mut [f32] {
+        &mut self.0[at * self.1..]
+    }
+}
+
 impl FloatBits<'_> {
+    /// Panels of columns.
+    pub fn panels(&self) -> usize {
+        words(self.columns)
+    }
+
+    /// The part that makes panel `at`.
+    pub(super) fn panel(&self, at: usize) -> Self {
+        Self { bits: &self.bits[at * self.bits_panel..], columns: PANEL.min(self.columns - at * PANEL), ..*self }
+    }
+
     /// One past the greatest offset read, over j alone: the last block may be short, so the block before it is asked
     /// too.
     fn reach(&self, block: usize, inner: usize) -> usize {
@@ -103,27 +131,30 @@ impl FloatBits<'_> {
         at(last).max(before).saturating_add(1)
     }
 
-    fn check(&self, y: usize) {
-        assert!((1..=PANEL).contains(&self.columns), "float_bits: columns is {}, expected 1 to 32", self.columns);
+    fn check(&self, y: &mut dyn Panels) {
+        assert!(self.columns > 0, "float_bits: columns is 0, expected at least 1");
         assert!(self.y_row >= PANEL, "float_bits: y_row is {}, expected at least 32", self.y_row);
         if self.rows == 0 {
             return;
         }
         let need = (self.rows - 1).saturating_mul(self.y_row).saturating_add(PANEL);
-        assert!(y >= need, "float_bits: y has {y} elements, expected at least {need}");
+        for at in 0..self.panels() {
+            let y = y.panel(at).len();
+            assert!(y >= need, "float_bits: panel {at} of y has {y} elements, expected at least {need}");
+        }
         if self.inner == 0 {
             return;
         }
         let need = self.reach(self.x_block, self.x_inner).saturating_add((self.rows - 1).saturating_mul(self.x_row));
         assert!(self.x.len() >= need, "float_bits: x has {} elements, expected at least {need}", self.x.len());
-        let need = self.reach(self.bits_block, 1);
+        let need = self.reach(self.bits_block, 1).saturating_add((self.panels() - 1).saturating_mul(self.bits_panel));
         assert!(self.bits.len() >= need, "float_bits: bits has {} words, expected at least {need}", self.bits.len());
     }
 }
 
 /// Signature of [`Isa::xnor`]'s inner function; the others follow.
 pub(super) type XnorFn = unsafe fn(&Xnor, &mut [i32]);
-pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut [f32]);
+pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut dyn Panels);
 pub(super) type SignPackFn = unsafe fn(&[f32], u32, &mut [u32]);
 pub(super) type SignPackMaskFn = unsafe fn(&[f32], u32, &mut [u32], &mut [u32]);
 pub(super) type TransposeFn = unsafe fn(&[u32; PANEL], &mut [u32; PANEL]);
@@ -169,16 +200,19 @@ impl Isa {
         unsafe { (self.xnor)(task, y) }
     }
 
-    /// Floats x bits, one output panel: see [`FloatBits`].
+    /// Floats x bits: see [`FloatBits`].
     ///
     /// # Panics
     /// Where a slice is too short or a number is out of its range.
-    pub fn float_bits(&self, task: &FloatBits, y: &mut [f32]) {
-        task.check(y.len());
+    pub fn float_bits(&self, task: &FloatBits, y: &mut dyn Panels) {
+        task.check(y);
         if task.inner == 0 && task.accumulate {
             // Nothing joins.
         } else if task.inner == 0 {
-            (0..task.rows).for_each(|i| y[i * task.y_row..][..PANEL].fill(0.0));
+            for at in 0..task.panels() {
+                let y = y.panel(at);
+                (0..task.rows).for_each(|i| y[i * task.y_row..][..PANEL].fill(0.0));
+            }
         } else if task.rows > 0 {
             // SAFETY: lengths are checked, inner and rows are at least 1; the processor has the instructions.
             unsafe { (self.float_bits)(task, y) }

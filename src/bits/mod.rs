@@ -1,7 +1,6 @@
 //! The processor's bit kernels. Signs stand 32 to a `u32` (bit 1 = +1, least significant bit first, tail bits 0),
 //! matrices lie in panels of 32. `isa` holds the contract ([`Isa`] and the tasks it takes), one file an instruction
-//! set the inner loops; [`all`] and [`active`] the roll-call. A kernel call is one sequential task that writes one
-//! output panel; whoever calls spreads tasks over threads. Integers and bits are the same on every instruction set;
+//! set the inner loops; [`all`] and [`active`] the roll-call. A kernel call is one sequential task; whoever calls spreads tasks over threads. Integers and bits are the same on every instruction set;
 //! floats differ in their last bits. Slices need no alignment; buffers that begin on a cache line (64 bytes) run
 //! fastest.
 
@@ -15,6 +14,8 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
+mod avx512_float;
+#[cfg(target_arch = "x86_64")]
 mod avx512_narrow;
 mod isa;
 mod narrow;
@@ -26,6 +27,6 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use isa::{FloatBits, Isa, PANEL, Xnor, panel_mask, words};
+pub use isa::{Apart, FloatBits, Isa, PANEL, Panels, Xnor, panel_mask, words};
 pub use narrow::{CascadeI16, F16, Format, I8, I16, Swept, Unit};
 pub use select::{VARIABLE, active, all, choose, current};

@@ -1,6 +1,6 @@
 //! Plain Rust, written so that a compiler can vectorise it: every processor, WebAssembly included.
 
-use super::isa::{FloatBits, Isa, PANEL, Set, Xnor, words};
+use super::isa::{FloatBits, Isa, PANEL, Panels, Set, Xnor, words};
 use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa =
@@ -74,7 +74,11 @@ fn xnor(task: &Xnor, y: &mut [i32]) {
 /// Values of j summed at once before they join y.
 const BLOCK: usize = 64;
 
-fn float_bits(task: &FloatBits, y: &mut [f32]) {
+fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
+    (0..task.panels()).for_each(|at| float_panel(&task.panel(at), y.panel(at)));
+}
+
+fn float_panel(task: &FloatBits, y: &mut [f32]) {
     let mut signs = [[0.0f32; PANEL]; BLOCK];
     for start in (0..task.inner).step_by(BLOCK) {
         let signs = &mut signs[..BLOCK.min(task.inner - start)];

@@ -20,9 +20,11 @@ pub fn all() -> Vec<&'static Isa> {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vpopcntdq");
+            && is_x86_feature_detected!("avx512vpopcntdq")
+            && is_x86_feature_detected!("avx512vbmi")
+            && is_x86_feature_detected!("gfni");
         if avx2 && avx512 {
-            all.push(if super::avx512::is_split() { &super::avx512::SPLIT } else { &super::avx512::ISA });
+            all.push(&super::avx512::ISA);
         }
         if avx2 {
             all.push(&super::avx2::ISA);

@@ -1,6 +1,6 @@
 //! Every instruction set of this processor against the plainest loops.
 
-use super::isa::{FloatBits, Isa, PANEL, Xnor, panel_mask, words};
+use super::isa::{Apart, FloatBits, Isa, PANEL, Xnor, panel_mask, words};
 use super::narrow::{CascadeI16, Unit};
 use super::select::{VARIABLE, active, all, choose};
 use crate::tensor::Draws;
@@ -95,15 +95,15 @@ fn xnor_counts_all_ones_and_clears_tail_lanes() {
     }
 }
 
-/// One task of float_bits: strides (block, inner, row) of x, block of bits, row of y.
+/// One task of float_bits: strides (block, inner, row) of x, (block, panel) of bits, (row, panel) of y.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     rows: usize,
     inner: usize,
     columns: usize,
     x: (usize, usize, usize),
-    bits_block: usize,
-    y_row: usize,
+    bits: (usize, usize),
+    y: (usize, usize),
 }
 
 impl Shape {
@@ -111,28 +111,56 @@ impl Shape {
         j / PANEL * self.x.0 + j % PANEL * self.x.1 + i * self.x.2
     }
 
+    fn word_at(&self, j: usize, c: usize) -> usize {
+        j / PANEL * self.bits.0 + j % PANEL + c / PANEL * self.bits.1
+    }
+
+    fn y_at(&self, i: usize, c: usize) -> usize {
+        i * self.y.0 + c / PANEL * self.y.1 + c % PANEL
+    }
+
     /// The shortest slices that hold the task, and y: all that the checks allow.
     fn lengths(&self) -> (usize, usize, usize) {
         let last = |at: &dyn Fn(usize) -> usize| (0..self.inner).map(at).max().map_or(0, |at| at + 1);
         let x = last(&|j| self.x_at(self.rows - 1, j));
-        (x, last(&|j| j / PANEL * self.bits_block + j % PANEL), (self.rows - 1) * self.y_row + PANEL)
+        let end = (self.columns - 1) / PANEL * PANEL;
+        (x, last(&|j| self.word_at(j, end)), self.y_at(self.rows - 1, end) + PANEL)
     }
 
     fn task<'a>(&self, x: &'a [f32], bits: &'a [u32]) -> FloatBits<'a> {
-        let Shape { rows, inner, columns, x: (x_block, x_inner, x_row), bits_block, y_row } = *self;
-        FloatBits { x, x_block, x_inner, x_row, bits, bits_block, inner, rows, columns, y_row, accumulate: false }
+        let Shape { rows, inner, columns, x: (x_block, x_inner, x_row), bits: (bits_block, bits_panel), .. } = *self;
+        let y_row = self.y.0;
+        FloatBits {
+            x,
+            x_block,
+            x_inner,
+            x_row,
+            bits,
+            bits_block,
+            bits_panel,
+            inner,
+            rows,
+            columns,
+            y_row,
+            accumulate: false,
+        }
     }
 
-    /// Definition in f64: sums, and sums of magnitudes.
-    fn definition(&self, x: &[f32], bits: &[u32]) -> Vec<(f64, f64)> {
-        let mut y = vec![(0.0, 0.0); self.rows * PANEL];
-        for (i, c) in (0..self.rows).flat_map(|i| (0..self.columns).map(move |c| (i, c))) {
-            for j in 0..self.inner {
+    fn run(&self, isa: &Isa, x: &[f32], bits: &[u32], y: &mut [f32]) {
+        isa.float_bits(&self.task(x, bits), &mut Apart(y, self.y.1));
+    }
+
+    /// Definition in f64 where y has it: sums, and sums of magnitudes; lanes beyond the columns are 0, and what lies between is not there.
+    fn definition(&self, x: &[f32], bits: &[u32]) -> Vec<Option<(f64, f64)>> {
+        let mut y = vec![None; self.lengths().2];
+        for (i, c) in (0..self.rows).flat_map(|i| (0..words(self.columns) * PANEL).map(move |c| (i, c))) {
+            let mut sums = (0.0, 0.0);
+            for j in 0..if c < self.columns { self.inner } else { 0 } {
                 let x = f64::from(x[self.x_at(i, j)]);
-                let plus = bits[j / PANEL * self.bits_block + j % PANEL] >> c & 1 == 1;
-                let y = &mut y[i * PANEL + c];
-                *y = (y.0 + if plus { x } else { -x }, y.1 + x.abs());
+                let plus = bits[self.word_at(j, c)] >> (c % PANEL) & 1 == 1;
+                sums = (sums.0 + if plus { x } else { -x }, sums.1 + x.abs());
             }
+            y[self.y_at(i, c)] = Some(sums);
         }
         y
     }
@@ -142,11 +170,13 @@ impl Shape {
 fn float_shapes(random: &mut Random) -> Vec<Shape> {
     let mut all = Vec::new();
     for (rows, inner, columns) in shapes(random) {
-        let bits_block = PANEL * (1 + random.below(3));
-        all.push(Shape { rows, inner, columns, x: (rows * 32, 1, 32), bits_block, y_row: 32 });
-        let channels = rows.min(32);
-        all.push(Shape { rows: channels, inner, columns, x: (1024, 32, 1), bits_block, y_row: 96 });
-        all.push(Shape { rows, inner, columns, x: (3, 7, 5), bits_block, y_row: 37 });
+        let columns = if inner < 500 { columns + random.below(3) * PANEL } else { columns };
+        let (panels, channels) = (words(columns), rows.min(32));
+        let bits = (PANEL * (panels + random.below(3)), PANEL);
+        all.push(Shape { rows, inner, columns, x: (rows * 32, 1, 32), bits, y: (32, rows * 32) });
+        all.push(Shape { rows: channels, inner, columns, x: (1024, 32, 1), bits, y: (96, 32) });
+        let bits = (37, 37 * words(inner) + 1);
+        all.push(Shape { rows, inner, columns, x: (3, 7, 5), bits, y: (37, 38 * rows) });
     }
     all
 }
@@ -162,18 +192,16 @@ fn float_bits_is_the_definition() {
         let (expected, exact) = (shape.definition(&x, &bits), shape.definition(&whole, &bits));
         for isa in all() {
             let (mut y, mut y_whole) = (vec![7.5; y_length], vec![7.5; y_length]);
-            isa.float_bits(&shape.task(&x, &bits), &mut y);
-            isa.float_bits(&shape.task(&whole, &bits), &mut y_whole);
+            shape.run(isa, &x, &bits, &mut y);
+            shape.run(isa, &whole, &bits, &mut y_whole);
             for (at, (&y, &y_whole)) in y.iter().zip(&y_whole).enumerate() {
-                let (i, c) = (at / shape.y_row, at % shape.y_row);
-                if c >= PANEL {
+                let Some(((sum, magnitude), (exact, _))) = expected[at].zip(exact[at]) else {
                     assert_eq!((y, y_whole), (7.5, 7.5), "{isa:?} wrote between rows, {shape:?}");
                     continue;
-                }
-                assert_eq!(f64::from(y_whole), exact[i * PANEL + c].0, "{isa:?}, ({i}, {c}), {shape:?}");
-                let (sum, magnitude) = expected[i * PANEL + c];
+                };
+                assert_eq!(f64::from(y_whole), exact, "{isa:?}, {at}, {shape:?}");
                 let error = (f64::from(y) - sum).abs();
-                assert!(error <= 1e-6 * magnitude, "{isa:?}, ({i}, {c}), off by {error} of {magnitude}, {shape:?}");
+                assert!(error <= 1e-6 * magnitude, "{isa:?}, {at}, off by {error} of {magnitude}, {shape:?}");
             }
         }
     }
@@ -189,12 +217,12 @@ fn float_bits_does_not_depend_on_tiles() {
         let x = random.floats(x_length);
         for isa in all() {
             let (mut y, mut split) = (vec![0.0; y_length], vec![0.0; y_length]);
-            isa.float_bits(&shape.task(&x, &bits), &mut y);
+            shape.run(isa, &x, &bits, &mut y);
             let mut i = 0;
             while i < shape.rows {
                 let rows = (1 + random.below(17)).min(shape.rows - i);
                 let part = Shape { rows, ..shape };
-                isa.float_bits(&part.task(&x[i * shape.x.2..], &bits), &mut split[i * shape.y_row..]);
+                part.run(isa, &x[i * shape.x.2..], &bits, &mut split[i * shape.y.0..]);
                 i += rows;
             }
             let same = y.iter().zip(&split).all(|(a, b)| a.to_bits() == b.to_bits());
@@ -209,9 +237,9 @@ fn float_bits_keeps_what_is_not_finite_not_finite() {
         for isa in all() {
             let mut x = vec![1.0; 64 * PANEL];
             x[5 * PANEL + 3] = bad;
-            let shape = Shape { rows: 32, inner: 40, columns: 32, x: (1024, 32, 1), bits_block: 32, y_row: 32 };
+            let shape = Shape { rows: 32, inner: 40, columns: 32, x: (1024, 32, 1), bits: (32, 32), y: (32, 32) };
             let mut y = vec![0.0; 32 * PANEL];
-            isa.float_bits(&shape.task(&x, &[0x5555_5555; 64]), &mut y);
+            shape.run(isa, &x, &[0x5555_5555; 64], &mut y);
             for (i, y) in y.chunks(PANEL).enumerate() {
                 assert!(y.iter().all(|y| y.is_finite() == (i != 3)), "{isa:?}, {bad}, row {i}");
             }
@@ -222,9 +250,9 @@ fn float_bits_keeps_what_is_not_finite_not_finite() {
 #[test]
 fn float_bits_without_terms_is_zero() {
     for isa in all() {
-        let shape = Shape { rows: 3, inner: 0, columns: 4, x: (96, 1, 32), bits_block: 32, y_row: 33 };
+        let shape = Shape { rows: 3, inner: 0, columns: 4, x: (96, 1, 32), bits: (32, 32), y: (33, 33) };
         let mut y = vec![1.0; 98];
-        isa.float_bits(&shape.task(&[], &[]), &mut y);
+        shape.run(isa, &[], &[], &mut y);
         assert!(y.iter().enumerate().all(|(at, &y)| y == f32::from(at % 33 == 32)), "{isa:?}");
     }
 }
@@ -363,14 +391,17 @@ fn wrong_arguments_panic() {
     assert!(run(Xnor { columns: 33, ..good }, 640) && run(Xnor { columns: 0, ..good }, 640), "columns");
     assert!(run(Xnor { row_end: usize::MAX, ..good }, 640) && run(Xnor { k: usize::MAX, ..good }, 640), "overflow");
 
-    let shape = Shape { rows: 5, inner: 33, columns: 32, x: (160, 1, 32), bits_block: 32, y_row: 32 };
+    let shape = Shape { rows: 5, inner: 33, columns: 32, x: (160, 1, 32), bits: (32, 32), y: (32, 32) };
     let (x, bits) = (vec![0.0; 289], vec![0; 33]);
-    let run = |task: FloatBits, y: usize| panics(|| isa.float_bits(&task, &mut vec![0.0; y]));
+    let run = |task: FloatBits, y: usize| panics(|| isa.float_bits(&task, &mut Apart(&mut vec![0.0; y], 32)));
     let good = shape.task(&x, &bits);
     assert!(!run(good, 160), "a good task");
     assert!(run(good, 159) && run(FloatBits { y_row: 31, ..good }, 160), "y");
     assert!(run(FloatBits { x: &x[1..], ..good }, 160) && run(FloatBits { bits: &bits[1..], ..good }, 160), "x, bits");
     assert!(run(FloatBits { x_row: usize::MAX, ..good }, 160), "overflow");
+    assert!(run(FloatBits { columns: 0, ..good }, 160) && run(FloatBits { columns: 33, ..good }, 160), "columns");
+    assert!(run(FloatBits { columns: 64, bits_panel: 0, ..good }, 160), "the second panel of y");
+    assert!(!run(FloatBits { columns: 64, bits_panel: 0, ..good }, 192), "two panels of one");
 
     let zeros = vec![0.0; 64 * 3];
     let run = |rows: usize, m: usize, bits: usize| {

@@ -7,7 +7,11 @@ use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::runtime::interface::ops::conv_bits::{conv_bits, conv_bits_input, conv_bits_weight};
-use crate::runtime::{Grid, Recording, kernel::kernel, with_scratch};
+use crate::runtime::{
+    Grid, Recording,
+    kernel::{Pieces, kernel},
+    with_scratch,
+};
 use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
 
 kernel!(
@@ -192,6 +196,18 @@ fn input_tile(g: &Geometry) -> usize {
     ((256 << 10) / row / 12).clamp(1, 8) * 12
 }
 
+/// The panels of one group of channels.
+struct GroupOf<'a, 'b> {
+    pieces: &'a mut Pieces<'b, f32>,
+    first: usize,
+}
+
+impl bits::Panels for GroupOf<'_, '_> {
+    fn panel(&mut self, at: usize) -> &mut [f32] {
+        self.pieces.piece(self.first + at)
+    }
+}
+
 /// A task has a tile of input pixels, all channels. The sum runs over (panel of outputs, tap, output).
 fn input_twin(mut args: conv_bits_input::Args<'_>) {
     let g: Geometry = bytemuck::cast(*args.params);
@@ -201,27 +217,23 @@ fn input_twin(mut args: conv_bits_input::Args<'_>) {
     let patches = Patches::new(&g, first, rows);
     with_scratch(panels * taps * rows * PANEL, |scratch| {
         let scratch: &mut [f32] = bytemuck::cast_slice_mut(scratch);
-        let mut filled = None;
-        for word in 0..args.dx.parts() {
-            let group = word / words;
-            if filled != Some(group) {
-                patches.gradients(args.dy, group * panels..(group + 1) * panels, scratch);
-                filled = Some(group);
-            }
+        for group in 0..g.groups as usize {
+            patches.gradients(args.dy, group * panels..(group + 1) * panels, scratch);
             let task = bits::FloatBits {
                 x: scratch,
                 x_block: rows * PANEL,
                 x_inner: 1,
                 x_row: PANEL,
-                bits: &args.weight[(group * panels * taps * words + word % words) * PANEL..],
+                bits: &args.weight[group * panels * taps * words * PANEL..],
                 bits_block: words * PANEL,
+                bits_panel: PANEL,
                 inner: panels * taps * PANEL,
                 rows,
-                columns: PANEL.min(g.in_channels as usize - word * PANEL),
+                columns: g.depth(),
                 y_row: PANEL,
                 accumulate: false,
             };
-            bits::current().float_bits(&task, args.dx.piece(word));
+            bits::current().float_bits(&task, &mut GroupOf { pieces: &mut args.dx, first: group * words });
         }
     });
 }
@@ -250,22 +262,21 @@ fn weight_twin(args: conv_bits_weight::Args<'_>) {
             for (i, dw) in dw.chunks_mut(PANEL * pitch).enumerate() {
                 let here = dw.len() / pitch;
                 let dy = &args.dy[((first_channel / PANEL + i) * rows + start) * PANEL..][..count * PANEL];
-                for word in 0..words {
-                    let task = bits::FloatBits {
-                        x: dy,
-                        x_block: PANEL * PANEL,
-                        x_inner: PANEL,
-                        x_row: 1,
-                        bits: &packed[word * PANEL..],
-                        bits_block: words * PANEL,
-                        inner: count,
-                        rows: here,
-                        columns: PANEL.min(g.depth() - word * PANEL),
-                        y_row: pitch,
-                        accumulate: true,
-                    };
-                    bits::current().float_bits(&task, &mut dw[word * PANEL..]);
-                }
+                let task = bits::FloatBits {
+                    x: dy,
+                    x_block: PANEL * PANEL,
+                    x_inner: PANEL,
+                    x_row: 1,
+                    bits: packed,
+                    bits_block: words * PANEL,
+                    bits_panel: PANEL,
+                    inner: count,
+                    rows: here,
+                    columns: g.depth(),
+                    y_row: pitch,
+                    accumulate: true,
+                };
+                bits::current().float_bits(&task, &mut bits::Apart(dw, PANEL));
                 if g.pad_one == 0 && g.padding > 0 {
                     // Absent taps were read as -1.
                     let mut missing = [0.0; PANEL];

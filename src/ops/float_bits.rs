@@ -35,6 +35,9 @@ fn floats_and_bits<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Result<(&
     }
 }
 
+/// Rows of a task of [`FloatBits`]: few, so that a small batch keeps every thread at work.
+const TALL: usize = 24;
+
 /// y = x s for floats `x` `[rows, depth]` and signs `s` `[depth, columns]`; floats in panels. The input gradient dX = dY * W.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatBits;
@@ -44,8 +47,8 @@ impl FloatBits {
     pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
         let panels = words_of(columns);
         let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
-        let buffers = float_bits::Buffers { x, bits, y: y.chunks(rows * PANEL) };
-        recording.dispatch(&FLOAT_BITS, params(rows, columns, depth), buffers, grid, panels);
+        let buffers = float_bits::Buffers { x, bits, y: y.pieces(panels, TALL * PANEL) };
+        recording.dispatch(&FLOAT_BITS, params(rows, columns, depth), buffers, grid, rows.div_ceil(TALL));
     }
 }
 
@@ -136,45 +139,43 @@ impl Op for FloatByBits {
     }
 }
 
-/// A task has one panel of 32 columns.
-fn twin(args: float_bits::Args<'_>) {
+/// A task has some rows, all columns.
+fn twin(mut args: float_bits::Args<'_>) {
     let Params { rows, columns, depth, words } = *args.params;
     let task = bits::FloatBits {
-        x: args.x,
+        x: &args.x[args.index * TALL * PANEL..],
         x_block: rows as usize * PANEL,
         x_inner: 1,
         x_row: PANEL,
-        bits: &args.bits[args.index * PANEL..],
+        bits: args.bits,
         bits_block: words as usize * PANEL,
+        bits_panel: PANEL,
         inner: depth as usize,
-        rows: rows as usize,
-        columns: PANEL.min(columns as usize - args.index * PANEL),
+        rows: args.y.length() / PANEL,
+        columns: columns as usize,
         y_row: PANEL,
         accumulate: false,
     };
-    bits::current().float_bits(&task, args.y);
+    bits::current().float_bits(&task, &mut args.y);
 }
 
 /// A task has one panel of 32 rows, all columns.
-fn transposed_twin(args: float_bits_transposed::Args<'_>) {
+fn transposed_twin(mut args: float_bits_transposed::Args<'_>) {
     let Params { rows, columns, depth, words } = *args.params;
-    let (words, depth, pitch) = (words as usize, depth as usize, words as usize * PANEL);
-    let isa = bits::current();
-    let y = args.y;
-    for word in 0..words {
-        let task = bits::FloatBits {
-            x: &args.x[args.index * depth * PANEL..],
-            x_block: PANEL * PANEL,
-            x_inner: PANEL,
-            x_row: 1,
-            bits: &args.bits[word * PANEL..],
-            bits_block: pitch,
-            inner: depth,
-            rows: PANEL.min(rows as usize - args.index * PANEL),
-            columns: PANEL.min(columns as usize - word * PANEL),
-            y_row: pitch,
-            accumulate: false,
-        };
-        isa.float_bits(&task, &mut y[word * PANEL..]);
-    }
+    let (depth, pitch) = (depth as usize, words as usize * PANEL);
+    let task = bits::FloatBits {
+        x: &args.x[args.index * depth * PANEL..],
+        x_block: PANEL * PANEL,
+        x_inner: PANEL,
+        x_row: 1,
+        bits: args.bits,
+        bits_block: pitch,
+        bits_panel: PANEL,
+        inner: depth,
+        rows: PANEL.min(rows as usize - args.index * PANEL),
+        columns: columns as usize,
+        y_row: pitch,
+        accumulate: false,
+    };
+    bits::current().float_bits(&task, &mut bits::Apart(args.y.piece(0), PANEL));
 }

@@ -6,6 +6,7 @@
 
 use super::interface::StepParams;
 use super::kernel::Access;
+use crate::bits;
 use bytemuck::Pod;
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicU32;
@@ -119,5 +120,11 @@ impl<T: Pod> Pieces<'_, T> {
         assert!(part < self.parts, "part {part} of {}", self.parts);
         // SAFETY: every piece is inside its part, no other task has one that overlaps (Program::check), and self is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.pointer.add(part * self.part).cast::<T>(), self.length) }
+    }
+}
+
+impl bits::Panels for Pieces<'_, f32> {
+    fn panel(&mut self, at: usize) -> &mut [f32] {
+        self.piece(at)
     }
 }

@@ -4,7 +4,7 @@
 // conv_bits_weight: dw(t, o, c) = sum over p of dy(p, o) * a(source(p, t), c).
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1; absent taps as in Rastegari et al. 2016 with zero padding.)
 // import: conv, index, bits
-// pieces: y, dx
+// pieces: y, dx, dw
 
 @group(0) @binding(0) var<storage, read> a: array<u32>;              // bits of the input, panels [pixels/32][words][32]
 @group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;        // as conv_weights packs them

@@ -2,11 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::isa::{FloatBits, Isa, PANEL, Panels, Set, Xnor, words};
+use super::isa::{FloatBits, GatheredFloatBits, Isa, PANEL, Panels, Set, Xnor, words};
 use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa =
-    Isa { name: "avx2", set: Set::Avx2, xnor, float_bits, sign_pack, sign_pack_mask, transpose32 };
+    Isa { name: "avx2", set: Set::Avx2, xnor, float_bits, gathered, sign_pack, sign_pack_mask, transpose32 };
 
 /// Columns in a register.
 const LANES: usize = 8;
@@ -144,6 +144,14 @@ unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
         // SAFETY: the caller's promise, passed on.
         unsafe { float_panel(&task.panel(at), y.panel(at)) }
     }
+}
+
+/// # Safety
+/// The processor has the instructions, and `task` passed its check against `y`.
+#[target_feature(enable = "avx2,fma,popcnt")]
+unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { task.by_blocks(y, float_panel) }
 }
 
 /// # Safety

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx512_float::float_bits;
+use super::avx512_float::{float_bits, gathered};
 use super::isa::{Isa, PANEL, Set, Xnor, panel_mask, words};
 use super::sweep::{Job, Vectors};
 
@@ -11,6 +11,7 @@ pub(super) static ISA: Isa = Isa {
     set: Set::Avx512,
     xnor,
     float_bits,
+    gathered,
     sign_pack,
     sign_pack_mask,
     // Moving bits between bytes has no wider form that is faster.

@@ -4,143 +4,247 @@
 //! once; then four bits of a column, as a number, pick the column's sum. One permutation picks for 16 columns, one addition takes what four
 //! multiplications would have: a quarter of the arithmetic, whatever the number of columns beyond a few panels. For the numbers, a tile of 32
 //! j x 32 columns of bits is turned around in registers, on its way.
+//!
+//! The tables of a *place*, 32 floats in a row, lie together. Where a product reads a place several times, as a convolution's gradient does
+//! with each of its taps, its tables are made once for all.
 
 use std::arch::x86_64::*;
+use std::ops::Range;
 
-use super::isa::{FloatBits, PANEL, Panels, panel_mask};
-
-/// Values of j whose sums stay in registers, then they join y: tables of 8 rows fill half of a first-level cache.
-const BLOCK: usize = 128;
+use super::isa::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, panel_mask, words};
 
 /// Terms of a table.
 const TERMS: usize = 4;
 
+/// Tables of a place.
+const GROUPS: usize = PANEL / TERMS;
+
 /// Rows that share a tile of bits: 8 x 2 sums.
 const TALL: usize = 8;
 
-/// Tables by group of four j and row.
+/// The tables of 32 floats: entry n of table k is ((s0 x0 + s1 x1) + s2 x2) + s3 x3 of floats from 4 k on, where s_i is +1 if bit i of n is
+/// 1, else -1.
+#[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Tables([[[f32; 16]; TALL]; BLOCK / TERMS]);
+struct Tables([[f32; 16]; GROUPS]);
+
+const NOTHING: Tables = Tables([[0.0; 16]; GROUPS]);
+
+/// Blocks of 32 j whose sums stay in registers, then they join y: the tables of 8 rows fill half of a first-level cache.
+const BLOCKS: usize = 4;
 
 /// # Safety
 /// The processor has the instructions, `task` passed its check against `y`, its rows and inner are at least 1.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 pub(super) unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
-    // SAFETY: the caller's promise, passed on. Constant strides become offsets inside the instructions.
-    unsafe {
-        match (task.x_row, task.x_inner) {
-            (32, 1) => strided::<32, 1>(task, y),
-            (1, 32) => strided::<1, 32>(task, y),
-            _ => strided::<0, 0>(task, y),
-        }
-    }
-}
-
-/// Strides of 0 stand for those of the task.
-///
-/// # Safety
-/// As [`float_bits`]; strides that are not 0 are the task's.
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
-unsafe fn strided<const X_ROW: usize, const X_INNER: usize>(task: &FloatBits, y: &mut dyn Panels) {
-    let mut tables = Tables([[[0.0; 16]; TALL]; BLOCK / TERMS]);
+    let mut tables = [[NOTHING; TALL]; BLOCKS];
     for i in (0..task.rows).step_by(TALL) {
-        for start in (0..task.inner).step_by(BLOCK) {
-            macro_rules! rows {
-                ($($rows:literal)*) => { match TALL.min(task.rows - i) {
-                    // SAFETY: the rows from i on and the j from start on are the task's, whose reach was checked.
-                    $($rows => unsafe {
-                        fill::<$rows, X_ROW, X_INNER>(task, start, i, &mut tables);
-                        for at in 0..task.panels() {
-                            multiply::<$rows>(task, start, at, &tables, &mut y.panel(at)[i * task.y_row..]);
-                        }
-                    },)*
-                    _ => unreachable!("a tile has 1 to 8 rows"),
-                } };
+        let rows = TALL.min(task.rows - i);
+        for start in (0..task.inner).step_by(BLOCKS * PANEL) {
+            let end = task.inner.min(start + BLOCKS * PANEL);
+            let blocks = || (start..end).step_by(PANEL).map(|first| (first, PANEL.min(end - first)));
+            for ((first, count), tables) in blocks().zip(&mut tables) {
+                for (r, tables) in tables.iter_mut().enumerate().take(rows) {
+                    let x = task.x.as_ptr().wrapping_add(first / PANEL * task.x_block + (i + r) * task.x_row);
+                    // SAFETY: row i + r and the j from first on are the task's, whose reach was checked.
+                    unsafe { fill(x, task.x_inner, count, tables) };
+                }
             }
-            rows!(1 2 3 4 5 6 7 8);
+            let begins = start == 0 && !task.accumulate;
+            for at in 0..task.panels() {
+                let steps = blocks().zip(&tables).map(|((first, count), tables)| {
+                    let bits = task.bits.as_ptr().wrapping_add(first / PANEL * task.bits_block + at * task.bits_panel);
+                    (bits, count, std::array::from_fn(|r| &tables[r]))
+                });
+                let y = &mut y.panel(at)[i * task.y_row..];
+                // SAFETY: count words are readable from bits on, as checked.
+                unsafe { multiply_rows(rows, steps, task.columns - at * PANEL, begins, y, task.y_row) };
+            }
         }
     }
 }
 
-/// Makes the tables of rows `i..i + R` for the block of j from `start` on: entry n is ((s0 x0 + s1 x1) + s2 x2) + s3 x3, where s_k is +1 if
-/// bit k of n is 1, else -1. Terms beyond the last j are 0.
+/// Rows of a tile of [`gathered`], whose places lie close together.
+const TILE: usize = 2 * TALL;
+
+/// Most places of a tile.
+const SLOTS: usize = 160;
+
+/// # Safety
+/// The processor has the instructions, `task` passed its check against `y`, its rows, taps and panels of x are at least 1.
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
+pub(super) unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
+    // The first stands for what is absent.
+    let mut tables = [NOTHING; 1 + SLOTS];
+    let (mut places, mut slots) = ([ABSENT; 1 + SLOTS], [[0_u8; TILE]; SLOTS / TILE]);
+    for i in (0..task.rows).step_by(TILE) {
+        let rows = TILE.min(task.rows - i);
+        for first_tap in (0..task.taps).step_by(SLOTS / TILE) {
+            let taps = first_tap..task.taps.min(first_tap + SLOTS / TILE);
+            let count = number(task, i..i + rows, taps.clone(), &mut places, &mut slots);
+            for panel in 0..task.panels {
+                for (place, tables) in places.iter().zip(&mut tables).take(count).skip(1) {
+                    let x = task.x.as_ptr().wrapping_add(panel * task.x_panel + *place as usize * PANEL);
+                    // SAFETY: every place was checked.
+                    unsafe { fill(x, 1, task.terms, tables) };
+                }
+                let begins = panel == 0 && first_tap == 0;
+                for at in 0..words(task.columns) {
+                    for half in (0..rows).step_by(TALL) {
+                        let steps = taps.clone().zip(&slots).map(|(tap, slots)| {
+                            let block = (panel * task.taps + tap) * task.bits_block;
+                            let bits = task.bits.as_ptr().wrapping_add(block + at * task.bits_panel);
+                            (bits, task.terms, std::array::from_fn(|r| &tables[slots[half + r] as usize]))
+                        });
+                        let y = &mut y.panel(at)[(i + half) * PANEL..];
+                        let rows = TALL.min(rows - half);
+                        // SAFETY: as many words as terms are readable from bits on, as checked.
+                        unsafe { multiply_rows(rows, steps, task.columns - at * PANEL, begins, y, PANEL) };
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Gives the distinct places of some rows and taps numbers from 1 on, with 0 for what is absent; and one past the last. (A place that a
+/// hash forgot has two numbers.)
+fn number(
+    task: &GatheredFloatBits,
+    rows: Range<usize>,
+    taps: Range<usize>,
+    places: &mut [u32; 1 + SLOTS],
+    slots: &mut [[u8; TILE]; SLOTS / TILE],
+) -> usize {
+    let (mut seen, mut count) = ([0_u8; 256], 1);
+    for (tap, slots) in taps.zip(slots) {
+        let row = &task.places[tap * task.rows..][rows.clone()];
+        *slots = [0; TILE];
+        for (&place, slot) in row.iter().zip(slots).filter(|(place, _)| **place != ABSENT) {
+            let seen = &mut seen[place as usize % 256];
+            if places[*seen as usize] != place {
+                places[count] = place;
+                *seen = count as u8;
+                count += 1;
+            }
+            *slot = *seen;
+        }
+    }
+    count
+}
+
+/// The tables of `count` floats, `step` apart; what is beyond them is 0.
 ///
 /// # Safety
-/// As [`strided`]; `start` is a multiple of [`BLOCK`] below inner, and the rows are the task's.
+/// The processor has the instructions, and the floats are readable.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
-unsafe fn fill<const R: usize, const X_ROW: usize, const X_INNER: usize>(
-    task: &FloatBits,
-    start: usize,
-    i: usize,
-    tables: &mut Tables,
-) {
-    let x_row = if X_ROW == 0 { task.x_row } else { X_ROW };
-    let x_inner = if X_INNER == 0 { task.x_inner } else { X_INNER };
+unsafe fn fill(x: *const f32, step: usize, count: usize, tables: &mut Tables) {
     let signs: [__m512; TERMS] = std::array::from_fn(|k| {
         let set = [0xaaaa, 0xcccc, 0xf0f0, 0xff00][k];
         _mm512_mask_mov_ps(_mm512_set1_ps(-1.0), set, _mm512_set1_ps(1.0))
     });
-    let end = task.inner.min(start + BLOCK);
-    for (j, tables) in (start..end).step_by(TERMS).zip(&mut tables.0) {
-        let x = task.x.as_ptr().wrapping_add(j / PANEL * task.x_block + j % PANEL * x_inner + i * x_row);
-        for (r, table) in tables.iter_mut().enumerate().take(R) {
-            // SAFETY: four j lie in one block of 32; those read are below inner, so inside x, as checked.
-            let term = |k: usize| unsafe { _mm512_set1_ps(*x.add(k * x_inner + r * x_row)) };
-            let mut sum = _mm512_mul_ps(term(0), signs[0]);
-            if end - j >= TERMS {
-                sum = _mm512_fmadd_ps(term(1), signs[1], sum);
-                sum = _mm512_fmadd_ps(term(2), signs[2], sum);
-                sum = _mm512_fmadd_ps(term(3), signs[3], sum);
-            } else {
-                for (k, &signs) in signs.iter().enumerate().take(end - j).skip(1) {
-                    sum = _mm512_fmadd_ps(term(k), signs, sum);
-                }
+    for (j, table) in (0..count).step_by(TERMS).zip(&mut tables.0) {
+        // SAFETY: the caller's promise; only floats below count are read.
+        let term = |k: usize| unsafe { _mm512_set1_ps(*x.add((j + k) * step)) };
+        let mut sum = _mm512_mul_ps(term(0), signs[0]);
+        if count - j >= TERMS {
+            sum = _mm512_fmadd_ps(term(1), signs[1], sum);
+            sum = _mm512_fmadd_ps(term(2), signs[2], sum);
+            sum = _mm512_fmadd_ps(term(3), signs[3], sum);
+        } else {
+            for (k, &signs) in signs.iter().enumerate().take(count - j).skip(1) {
+                sum = _mm512_fmadd_ps(term(k), signs, sum);
             }
-            // SAFETY: 16 floats.
-            unsafe { _mm512_store_ps(table.as_mut_ptr(), sum) };
+        }
+        // SAFETY: 16 floats.
+        unsafe { _mm512_store_ps(table.as_mut_ptr(), sum) };
+    }
+}
+
+/// [`multiply`] of as many rows and halves of a panel as there are.
+///
+/// # Safety
+/// As [`multiply`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
+unsafe fn multiply_rows<'a>(
+    rows: usize,
+    steps: impl Iterator<Item = (*const u32, usize, [&'a Tables; TALL])>,
+    columns: usize,
+    begins: bool,
+    y: &mut [f32],
+    y_row: usize,
+) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        match (rows, columns > PANEL / 2) {
+            (TALL, true) => multiply::<TALL, 2>(TALL, steps, columns, begins, y, y_row),
+            (TALL, false) => multiply::<TALL, 1>(TALL, steps, columns, begins, y, y_row),
+            (5.., true) => multiply::<TALL, 2>(rows, steps, columns, begins, y, y_row),
+            (5.., false) => multiply::<TALL, 1>(rows, steps, columns, begins, y, y_row),
+            (_, true) => multiply::<{ TALL / 2 }, 2>(rows, steps, columns, begins, y, y_row),
+            (_, false) => multiply::<{ TALL / 2 }, 1>(rows, steps, columns, begins, y, y_row),
         }
     }
 }
 
-/// Adds the block of j from `start` on to R rows of panel `at`, or begins them with it.
+/// Adds a sum over steps to R rows of a panel, of which the first `rows` are there, or begins them with it. A step is where its words of bits are,
+/// how many they are, and the tables of every row.
 ///
 /// # Safety
-/// As [`strided`]; the tables are those of this block, and `y` begins at their first row.
+/// The processor has the instructions, and the words of every step are readable.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
-unsafe fn multiply<const R: usize>(task: &FloatBits, start: usize, at: usize, tables: &Tables, y: &mut [f32]) {
-    let end = task.inner.min(start + BLOCK);
-    let mut sums = [[_mm512_setzero_ps(); 2]; R];
-    for first in (start..end).step_by(PANEL) {
-        let left = PANEL.min(end - first);
-        let bits = task.bits.as_ptr().wrapping_add(first / PANEL * task.bits_block + at * task.bits_panel);
-        // SAFETY: as many words as there are j, inside the bits, as checked.
-        let mut numbers = unsafe { columns(bits, left) };
-        for tables in &tables.0[(first - start) / TERMS..][..left.div_ceil(TERMS)] {
-            for (sums, table) in sums.iter_mut().zip(tables) {
-                // SAFETY: 16 floats.
-                let table = unsafe { _mm512_load_ps(table.as_ptr()) };
-                // The lowest four bits of a number count.
-                sums[0] = _mm512_add_ps(sums[0], _mm512_permutexvar_ps(numbers[0], table));
-                sums[1] = _mm512_add_ps(sums[1], _mm512_permutexvar_ps(numbers[1], table));
+unsafe fn multiply<'a, const R: usize, const HALVES: usize>(
+    rows: usize,
+    steps: impl Iterator<Item = (*const u32, usize, [&'a Tables; TALL])>,
+    columns: usize,
+    begins: bool,
+    y: &mut [f32],
+    y_row: usize,
+) {
+    let mut sums = [[_mm512_setzero_ps(); HALVES]; R];
+    for (bits, count, tables) in steps {
+        // SAFETY: the caller's promise.
+        let mut numbers = unsafe { self::columns(bits, count) };
+        for group in 0..count.div_ceil(TERMS) {
+            for (sums, tables) in sums.iter_mut().zip(tables) {
+                // SAFETY: a place has 8 tables of 16 floats, and count is at most 32.
+                let table = unsafe { _mm512_load_ps(tables.0.as_ptr().add(group).cast()) };
+                for (sum, number) in sums.iter_mut().zip(numbers) {
+                    // The lowest four bits of a number count.
+                    *sum = _mm512_add_ps(*sum, _mm512_permutexvar_ps(number, table));
+                }
             }
             numbers = numbers.map(|number| _mm512_srli_epi32::<{ TERMS as u32 }>(number));
         }
     }
-    let valid = panel_mask(task.columns - at * PANEL);
-    let begins = start == 0 && !task.accumulate;
-    for (r, sums) in sums.into_iter().enumerate() {
-        let y = &mut y[r * task.y_row..][..PANEL];
-        for (half, (y, sum)) in y.chunks_exact_mut(16).zip(sums).enumerate() {
-            // SAFETY: y has 16 elements.
+    // Through memory: a loop of unknown length over the sums would keep them there all the time.
+    let mut rows_of_sums = Rows([[0.0; PANEL]; R]);
+    for (row, sums) in rows_of_sums.0.iter_mut().zip(sums) {
+        for (half, sum) in sums.into_iter().enumerate() {
+            // SAFETY: a row has 2 x 16 elements.
+            unsafe { _mm512_store_ps(row.as_mut_ptr().add(16 * half), sum) };
+        }
+    }
+    let valid = panel_mask(columns);
+    for (r, sums) in rows_of_sums.0.iter().enumerate().take(rows) {
+        let y = &mut y[r * y_row..][..PANEL];
+        for (half, (y, sum)) in y.chunks_exact_mut(16).zip(sums.chunks_exact(16)).enumerate() {
+            // SAFETY: 16 elements.
             unsafe {
                 let before = if begins { _mm512_setzero_ps() } else { _mm512_loadu_ps(y.as_ptr()) };
-                _mm512_storeu_ps(y.as_mut_ptr(), _mm512_maskz_add_ps((valid >> (16 * half)) as u16, before, sum));
+                let sum = _mm512_maskz_add_ps((valid >> (16 * half)) as u16, before, _mm512_load_ps(sum.as_ptr()));
+                _mm512_storeu_ps(y.as_mut_ptr(), sum);
             }
         }
     }
 }
+
+/// Sums of some rows of a panel.
+#[repr(align(64))]
+struct Rows<const R: usize>([[f32; PANEL]; R]);
 
 /// Bytes of a register.
 #[repr(align(64))]
@@ -148,7 +252,7 @@ struct Bytes([u8; 64]);
 
 /// Where byte `at % 8` of block `at / 8` comes from. Blocks are 8 x 8 bits, of words `8 q..` and their byte b, in the order 4 (b % 2) + q; words
 /// run backwards in them, as the instruction that turns them around wants it. The second register's bytes follow the first's.
-const fn gathered(high: usize) -> Bytes {
+const fn gather_order(high: usize) -> Bytes {
     let (mut order, mut at) = ([0; 64], 0);
     while at < 64 {
         let (byte, word) = (2 * high + at / 32, at / 8 % 4 * 8 + 7 - at % 8);
@@ -159,7 +263,7 @@ const fn gathered(high: usize) -> Bytes {
 }
 
 /// Where byte q of column c comes from.
-const fn scattered() -> Bytes {
+const fn scatter_order() -> Bytes {
     let (mut order, mut at) = ([0; 64], 0);
     while at < 64 {
         let (column, q) = (at / 4, at % 4);
@@ -169,8 +273,8 @@ const fn scattered() -> Bytes {
     Bytes(order)
 }
 
-static GATHER: [Bytes; 2] = [gathered(0), gathered(1)];
-static SCATTER: Bytes = scattered();
+static GATHER: [Bytes; 2] = [gather_order(0), gather_order(1)];
+static SCATTER: Bytes = scatter_order();
 
 /// The transpose of up to 32 words: bit j of number c is bit c of word j. Words that are not there count as 0.
 ///

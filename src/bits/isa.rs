@@ -152,9 +152,111 @@ impl FloatBits<'_> {
     }
 }
 
+/// In place of a row's number: nothing is there.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Floats x bits where each row of a block of terms lies where a list says: the input gradient of a convolution, as an implicit product.
+///
+/// `y(i, c) = sum over panels q, taps t and terms j of x(q, places(t, i), j) * s(q, t, j, c)`; lanes of the last panel beyond `columns` are 0.
+///
+/// Sums are in f32, in an order that the shape alone fixes.
+#[derive(Clone, Copy, Debug)]
+pub struct GatheredFloatBits<'a> {
+    /// Panels of floats: term j of row r of panel q is `x[q * x_panel + r * 32 + j]`.
+    pub x: &'a [f32],
+    /// Step between panels of x.
+    pub x_panel: usize,
+    /// Panels of x.
+    pub panels: usize,
+    /// Valid terms of each panel, 1 to 32.
+    pub terms: usize,
+    /// `[taps][rows]`: the rows of x, or [`ABSENT`] for one of zeros.
+    pub places: &'a [u32],
+    /// Taps.
+    pub taps: usize,
+    /// The word of term j, tap t and panel p of columns is `bits[(q * taps + t) * bits_block + p * bits_panel + j]`.
+    pub bits: &'a [u32],
+    /// Step between blocks of words.
+    pub bits_block: usize,
+    /// Step between the words of neighbouring panels of columns.
+    pub bits_panel: usize,
+    /// Rows i to compute. Row i of a panel of y is `[i * 32..][..32]`.
+    pub rows: usize,
+    /// Columns, at least 1.
+    pub columns: usize,
+}
+
+impl GatheredFloatBits<'_> {
+    fn check(&self, y: &mut dyn Panels) {
+        assert!((1..=PANEL).contains(&self.terms), "gathered_float_bits: {} terms, expected 1 to 32", self.terms);
+        let [panels, taps, columns] = [self.panels, self.taps, self.columns];
+        assert!(
+            panels > 0 && taps > 0 && columns > 0,
+            "gathered_float_bits: {panels} panels, {taps} taps, {columns} columns"
+        );
+        let places = self.taps.saturating_mul(self.rows);
+        assert!(self.places.len() == places, "gathered_float_bits: {} places, expected {places}", self.places.len());
+        for at in 0..words(self.columns) {
+            let (y, need) = (y.panel(at).len(), self.rows.saturating_mul(PANEL));
+            assert!(y >= need, "gathered_float_bits: panel {at} of y has {y} elements, expected at least {need}");
+        }
+        let blocks = panels.saturating_mul(taps) - 1;
+        let last =
+            blocks.saturating_mul(self.bits_block).saturating_add((words(columns) - 1).saturating_mul(self.bits_panel));
+        let (bits, need) = (self.bits.len(), last.saturating_add(self.terms));
+        assert!(bits >= need, "gathered_float_bits: bits has {bits} words, expected at least {need}");
+        let Some(last) = self.places.iter().filter(|place| **place != ABSENT).max() else { return };
+        let last = (panels - 1).saturating_mul(self.x_panel).saturating_add(*last as usize * PANEL);
+        let (x, need) = (self.x.len(), last.saturating_add(self.terms));
+        assert!(x >= need, "gathered_float_bits: x has {x} elements, expected at least {need}");
+    }
+
+    /// Block by block with [`FloatBits`], whose rows are packed before: for instruction sets that have nothing better.
+    ///
+    /// # Safety
+    /// The task passed its check against `y`, and the processor has the instructions of `panel`, which makes one panel.
+    pub(super) unsafe fn by_blocks(&self, y: &mut dyn Panels, panel: unsafe fn(&FloatBits, &mut [f32])) {
+        const ROWS: usize = 96;
+        let mut packed = [[0.0; PANEL]; ROWS];
+        for first in (0..self.rows).step_by(ROWS) {
+            let rows = ROWS.min(self.rows - first);
+            for block in 0..self.panels * self.taps {
+                let x = &self.x[(block / self.taps * self.x_panel).min(self.x.len())..];
+                for (packed, &place) in
+                    packed.iter_mut().zip(&self.places[block % self.taps * self.rows + first..][..rows])
+                {
+                    *packed = [0.0; PANEL];
+                    if place != ABSENT {
+                        packed[..self.terms].copy_from_slice(&x[place as usize * PANEL..][..self.terms]);
+                    }
+                }
+                for at in 0..words(self.columns) {
+                    let task = FloatBits {
+                        x: packed.as_flattened(),
+                        x_block: 0,
+                        x_inner: 1,
+                        x_row: PANEL,
+                        bits: &self.bits[block * self.bits_block + at * self.bits_panel..],
+                        bits_block: 0,
+                        bits_panel: 0,
+                        inner: self.terms,
+                        rows,
+                        columns: PANEL.min(self.columns - at * PANEL),
+                        y_row: PANEL,
+                        accumulate: block > 0,
+                    };
+                    // SAFETY: the packed rows, the words and y, which were checked, hold one block of one panel.
+                    unsafe { panel(&task, &mut y.panel(at)[first * PANEL..]) };
+                }
+            }
+        }
+    }
+}
+
 /// Signature of [`Isa::xnor`]'s inner function; the others follow.
 pub(super) type XnorFn = unsafe fn(&Xnor, &mut [i32]);
 pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut dyn Panels);
+pub(super) type GatheredFn = unsafe fn(&GatheredFloatBits, &mut dyn Panels);
 pub(super) type SignPackFn = unsafe fn(&[f32], u32, &mut [u32]);
 pub(super) type SignPackMaskFn = unsafe fn(&[f32], u32, &mut [u32], &mut [u32]);
 pub(super) type TransposeFn = unsafe fn(&[u32; PANEL], &mut [u32; PANEL]);
@@ -178,6 +280,7 @@ pub struct Isa {
     pub(super) set: Set,
     pub(super) xnor: XnorFn,
     pub(super) float_bits: FloatBitsFn,
+    pub(super) gathered: GatheredFn,
     pub(super) sign_pack: SignPackFn,
     pub(super) sign_pack_mask: SignPackMaskFn,
     pub(super) transpose32: TransposeFn,
@@ -216,6 +319,18 @@ impl Isa {
         } else if task.rows > 0 {
             // SAFETY: lengths are checked, inner and rows are at least 1; the processor has the instructions.
             unsafe { (self.float_bits)(task, y) }
+        }
+    }
+
+    /// Floats x bits with rows from a list: see [`GatheredFloatBits`].
+    ///
+    /// # Panics
+    /// Where a slice is too short or a number is out of its range.
+    pub fn gathered_float_bits(&self, task: &GatheredFloatBits, y: &mut dyn Panels) {
+        task.check(y);
+        if task.rows > 0 {
+            // SAFETY: lengths and places are checked, nothing is 0; the processor has the instructions.
+            unsafe { (self.gathered)(task, y) }
         }
     }
 

@@ -27,6 +27,6 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-pub use isa::{Apart, FloatBits, Isa, PANEL, Panels, Xnor, panel_mask, words};
+pub use isa::{ABSENT, Apart, FloatBits, GatheredFloatBits, Isa, PANEL, Panels, Xnor, panel_mask, words};
 pub use narrow::{CascadeI16, F16, Format, I8, I16, Swept, Unit};
 pub use select::{VARIABLE, active, all, choose, current};

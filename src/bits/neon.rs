@@ -2,7 +2,7 @@
 
 use std::arch::aarch64::*;
 
-use super::isa::{FloatBits, Isa, PANEL, Panels, Set, Xnor, words};
+use super::isa::{FloatBits, GatheredFloatBits, Isa, PANEL, Panels, Set, Xnor, words};
 use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa = Isa {
@@ -10,6 +10,7 @@ pub(super) static ISA: Isa = Isa {
     set: Set::Neon,
     xnor,
     float_bits,
+    gathered,
     sign_pack,
     sign_pack_mask,
     // Shifts and xors of whole rows, which the compiler vectorises.
@@ -103,6 +104,14 @@ unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
         // SAFETY: the caller's promise, passed on.
         unsafe { float_panel(&task.panel(at), y.panel(at)) }
     }
+}
+
+/// # Safety
+/// The processor has the instructions, and `task` passed its check against `y`.
+#[target_feature(enable = "neon")]
+unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
+    // SAFETY: the caller's promise, passed on.
+    unsafe { task.by_blocks(y, float_panel) }
 }
 
 /// # Safety

@@ -1,10 +1,10 @@
 //! Plain Rust, written so that a compiler can vectorise it: every processor, WebAssembly included.
 
-use super::isa::{FloatBits, Isa, PANEL, Panels, Set, Xnor, words};
+use super::isa::{FloatBits, GatheredFloatBits, Isa, PANEL, Panels, Set, Xnor, words};
 use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa =
-    Isa { name: "portable", set: Set::Portable, xnor, float_bits, sign_pack, sign_pack_mask, transpose32 };
+    Isa { name: "portable", set: Set::Portable, xnor, float_bits, gathered, sign_pack, sign_pack_mask, transpose32 };
 
 /// Columns that are worked on together: a multiple of every vector's length.
 const LANES: usize = 8;
@@ -76,6 +76,11 @@ const BLOCK: usize = 64;
 
 fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
     (0..task.panels()).for_each(|at| float_panel(&task.panel(at), y.panel(at)));
+}
+
+fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
+    // SAFETY: no instruction beyond those that the crate is compiled for.
+    unsafe { task.by_blocks(y, float_panel) }
 }
 
 fn float_panel(task: &FloatBits, y: &mut [f32]) {

@@ -1,6 +1,6 @@
 //! Every instruction set of this processor against the plainest loops.
 
-use super::isa::{Apart, FloatBits, Isa, PANEL, Xnor, panel_mask, words};
+use super::isa::{ABSENT, Apart, FloatBits, GatheredFloatBits, Isa, PANEL, Xnor, panel_mask, words};
 use super::narrow::{CascadeI16, Unit};
 use super::select::{VARIABLE, active, all, choose};
 use crate::tensor::Draws;
@@ -254,6 +254,67 @@ fn float_bits_without_terms_is_zero() {
         let mut y = vec![1.0; 98];
         shape.run(isa, &[], &[], &mut y);
         assert!(y.iter().enumerate().all(|(at, &y)| y == f32::from(at % 33 == 32)), "{isa:?}");
+    }
+}
+
+/// The shapes of convolutions' gradients: places near each other, many taps, rows that are absent.
+#[test]
+fn gathered_float_bits_is_the_definition() {
+    let mut random = Random(8);
+    for case in 0..60 {
+        let (rows, taps) = (1 + random.below(70), [1, 2, 9, 25, 49][case % 5]);
+        let (panels, columns) = (1 + random.below(3), 1 + random.below(100));
+        let (terms, spread) = (if panels == 1 { 1 + random.below(32) } else { PANEL }, 1 + random.below(400));
+        let (x_panel, bits_panel) = (spread * PANEL + 5, [PANEL, PANEL * taps * panels][case % 2]);
+        let bits_block = if case % 2 == 0 { PANEL * words(columns) } else { PANEL };
+        let places: Vec<u32> =
+            (0..taps * rows).map(|_| if random.below(5) == 0 { ABSENT } else { random.below(spread) as u32 }).collect();
+        let x: Vec<f32> = (0..panels * x_panel).map(|_| random.below(201) as f32 - 100.0).collect();
+        let bits: Vec<u32> = (0..panels * taps * words(columns) * PANEL).map(|_| random.bits() as u32).collect();
+        let (places, bits, columns_panels) = (&places[..], &bits[..], words(columns));
+        let task = GatheredFloatBits {
+            x: &x,
+            x_panel,
+            panels,
+            terms,
+            places,
+            taps,
+            bits,
+            bits_block,
+            bits_panel,
+            rows,
+            columns,
+        };
+        let mut expected = vec![7.5; columns_panels * rows * PANEL];
+        for (i, c) in (0..rows).flat_map(|i| (0..columns_panels * PANEL).map(move |c| (i, c))) {
+            let mut sum = 0.0;
+            for (q, t) in (0..panels).flat_map(|q| (0..taps).map(move |t| (q, t))) {
+                let place = places[t * rows + i];
+                for j in 0..if place == ABSENT || c >= columns { 0 } else { terms } {
+                    let word = bits[(q * taps + t) * bits_block + c / PANEL * bits_panel + j];
+                    let x = x[q * x_panel + place as usize * PANEL + j];
+                    sum += if word >> (c % PANEL) & 1 == 1 { x } else { -x };
+                }
+            }
+            expected[(c / PANEL * rows + i) * PANEL + c % PANEL] = sum;
+        }
+        for isa in all() {
+            let mut y = vec![7.5; expected.len()];
+            isa.gathered_float_bits(&task, &mut Apart(&mut y, rows * PANEL));
+            assert!(y == expected, "{isa:?}, {rows} rows, {taps} taps, {panels} panels of {terms}, {columns} columns");
+            let run = |task: GatheredFloatBits, y: usize| {
+                panics(|| isa.gathered_float_bits(&task, &mut Apart(&mut vec![0.0; y], rows * PANEL)))
+            };
+            assert!(!run(task, expected.len()) && run(task, expected.len() - 1), "{isa:?}: y");
+            assert!(run(GatheredFloatBits { places: &places[1..], ..task }, expected.len()), "{isa:?}: places");
+            assert!(run(GatheredFloatBits { terms: 33, ..task }, expected.len()), "{isa:?}: terms");
+            let last = (panels * taps - 1) * bits_block + (columns_panels - 1) * bits_panel + terms;
+            assert!(run(GatheredFloatBits { bits: &bits[..last - 1], ..task }, expected.len()), "{isa:?}: bits");
+            if let Some(last) = places.iter().filter(|place| **place != ABSENT).max() {
+                let end = (panels - 1) * x_panel + *last as usize * PANEL + terms;
+                assert!(run(GatheredFloatBits { x: &x[..end - 1], ..task }, expected.len()), "{isa:?}: x");
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::conv_weights::weight_type;
 use super::geometry::{ConvShape, Geometry, image_of};
-use super::patches::{ABSENT, Patches};
+use super::patches::Patches;
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
@@ -27,7 +27,7 @@ kernel!(
     CONV_BITS_WEIGHT = ops::conv_bits::{ conv_bits_weight }, twin = weight_twin
 );
 
-/// Pixels of a forward task: three tiles of bits, so that weights are loaded once for them.
+/// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.
 const TILE: usize = 3 * PANEL;
 
 /// Inputs: signs of images `[batch, height, width, channels]`, and the two outputs of [`super::ConvWeights`]. Output: integers in panels, images too.
@@ -98,10 +98,9 @@ impl Op for ConvBitsInput {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
         let (rows, panels) = (g.in_rows(), words_of(self.1[3]));
-        let tile = input_tile(&g);
-        let dx = bound.output(0).pieces(panels, tile * PANEL);
+        let dx = bound.output(0).pieces(panels, TILE * PANEL);
         let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), dx };
-        recording.dispatch(&CONV_BITS_INPUT, bytemuck::cast(g), buffers, grid(self.1[3], rows, 1), rows.div_ceil(tile));
+        recording.dispatch(&CONV_BITS_INPUT, bytemuck::cast(g), buffers, grid(self.1[3], rows, 1), rows.div_ceil(TILE));
     }
 }
 
@@ -123,16 +122,20 @@ impl Op for ConvBitsWeight {
         let g = self.0.on("conv_bits_weight", image_of("", ty).expect("checked")).expect("checked");
         let (taps, channels) = (g.taps(), self.0.channels);
         let rows = weight_rows(channels);
-        let chunk = rows * g.words as usize * PANEL;
-        let buffers = conv_bits_weight::Buffers { a, dy: bound.input(0), dw: bound.output(0).chunks(chunk) };
+        let dw = bound.output(0).pieces(taps, rows * g.words as usize * PANEL);
+        let buffers = conv_bits_weight::Buffers { a, dy: bound.input(0), dw };
         let grid = grid(g.depth(), channels, taps);
-        recording.dispatch(&CONV_BITS_WEIGHT, bytemuck::cast(g), buffers, grid, taps * channels / rows);
+        recording.dispatch(&CONV_BITS_WEIGHT, bytemuck::cast(g), buffers, grid, channels.div_ceil(rows));
     }
 }
 
-/// Output channels of a task of the weight gradient: a panel where they divide into panels, else all.
+/// Output channels of a task of the weight gradient, within a panel: few, where there are few, so that every thread has some.
 fn weight_rows(channels: usize) -> usize {
-    if channels.is_multiple_of(PANEL) { PANEL } else { channels }
+    match channels {
+        ..128 => PANEL / 4,
+        128..256 => PANEL / 2,
+        256.. => PANEL,
+    }
 }
 
 /// A task has 96 output pixels, all channels.
@@ -145,21 +148,18 @@ fn twin(mut args: conv_bits::Args<'_>) {
     // Each word of a patch may end in a gap, which the product counts as equal signs.
     let gap = (panel_words - taps * depth) as i32;
     let patches = Patches::new(g, args.index * TILE, rows);
-    with_scratch(rows.div_ceil(PANEL) * panel_words + (1 + taps) * rows, |scratch| {
-        let (packed, rest) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
-        let (addresses, absent) = rest.split_at_mut(rows);
+    with_scratch(rows.div_ceil(PANEL) * panel_words + taps * rows, |scratch| {
+        let (packed, absent) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
         let (mut filled, mut missing) = (None, 0);
         for panel in 0..args.y.parts() {
             let group = panel * PANEL / (words_of(channels) * PANEL / g.groups as usize);
             if filled != Some(group) {
                 missing = 0;
                 for tap in 0..taps {
-                    patches.addresses(tap, group, addresses);
-                    patches.gather(args.a, addresses, &mut packed[tap * words * PANEL..], panel_words);
-                    for (row, _) in addresses.iter().enumerate().filter(|(_, at)| **at == ABSENT) {
+                    patches.gather(args.a, [tap, group], &mut packed[tap * words * PANEL..], panel_words, |row| {
                         absent[missing] = (tap * TILE + row) as u32;
                         missing += 1;
-                    }
+                    });
                 }
                 filled = Some(group);
             }
@@ -190,12 +190,6 @@ fn twin(mut args: conv_bits::Args<'_>) {
     });
 }
 
-/// Input pixels of a task of the input gradient: as many as keep its patches in the second-level cache, in whole register tiles of 12.
-fn input_tile(g: &Geometry) -> usize {
-    let row = 4 * PANEL * g.taps() * words_of(g.outputs());
-    ((256 << 10) / row / 12).clamp(1, 8) * 12
-}
-
 /// The panels of one group of channels.
 struct GroupOf<'a, 'b> {
     pieces: &'a mut Pieces<'b, f32>,
@@ -208,87 +202,95 @@ impl bits::Panels for GroupOf<'_, '_> {
     }
 }
 
-/// A task has a tile of input pixels, all channels. The sum runs over (panel of outputs, tap, output).
+/// A task has 96 input pixels, all channels. The sum runs over (panel of outputs, tap, output).
 fn input_twin(mut args: conv_bits_input::Args<'_>) {
     let g: Geometry = bytemuck::cast(*args.params);
     let (taps, words) = (g.taps(), g.words as usize);
-    let (first, rows) = (args.index * input_tile(&g), args.dx.length() / PANEL);
-    let panels = words_of(g.out_channels as usize) / g.groups as usize;
-    let patches = Patches::new(&g, first, rows);
-    with_scratch(panels * taps * rows * PANEL, |scratch| {
-        let scratch: &mut [f32] = bytemuck::cast_slice_mut(scratch);
+    let rows = args.dx.length() / PANEL;
+    let panels = words_of(g.outputs());
+    with_scratch(taps * rows, |places| {
+        Patches::new(&g, args.index * TILE, rows).places(places);
         for group in 0..g.groups as usize {
-            patches.gradients(args.dy, group * panels..(group + 1) * panels, scratch);
-            let task = bits::FloatBits {
-                x: scratch,
-                x_block: rows * PANEL,
-                x_inner: 1,
-                x_row: PANEL,
+            let task = bits::GatheredFloatBits {
+                x: &args.dy[group * panels * g.out_rows() * PANEL..],
+                x_panel: g.out_rows() * PANEL,
+                panels,
+                terms: PANEL.min(g.outputs()),
+                places,
+                taps,
                 bits: &args.weight[group * panels * taps * words * PANEL..],
                 bits_block: words * PANEL,
                 bits_panel: PANEL,
-                inner: panels * taps * PANEL,
                 rows,
                 columns: g.depth(),
-                y_row: PANEL,
-                accumulate: false,
             };
-            bits::current().float_bits(&task, &mut GroupOf { pieces: &mut args.dx, first: group * words });
+            bits::current().gathered_float_bits(&task, &mut GroupOf { pieces: &mut args.dx, first: group * words });
         }
     });
 }
 
-/// Output pixels whose words are packed at once.
+/// Output pixels whose words are packed at once, at most.
 const STRETCH: usize = 512;
 
-/// A task has one tap and 32 output channels (or one tap and all of them).
-fn weight_twin(args: conv_bits_weight::Args<'_>) {
+/// A task has some output channels of one panel, all taps: columns of its product are (tap, channel).
+fn weight_twin(mut args: conv_bits_weight::Args<'_>) {
     let g: Geometry = bytemuck::cast(*args.params);
-    let (rows, words, pitch) = (g.out_rows(), g.words as usize, g.words as usize * PANEL);
-    let channels = g.out_channels as usize;
-    let per_task = weight_rows(channels);
-    let first = args.index * per_task;
-    let (tap, first_channel) = (first / channels, first % channels);
-    let group = first_channel / g.outputs();
-    let dw = args.dw;
-    dw.fill(0.0);
-    with_scratch(STRETCH * (1 + words), |scratch| {
-        let (addresses, packed) = scratch.split_at_mut(STRETCH);
-        for start in (0..rows).step_by(STRETCH) {
-            let count = STRETCH.min(rows - start);
-            let (patches, addresses) = (Patches::new(&g, start, count), &mut addresses[..count]);
-            patches.addresses(tap, group, addresses);
-            patches.gather(args.a, addresses, packed, words * PANEL);
-            for (i, dw) in dw.chunks_mut(PANEL * pitch).enumerate() {
-                let here = dw.len() / pitch;
-                let dy = &args.dy[((first_channel / PANEL + i) * rows + start) * PANEL..][..count * PANEL];
-                let task = bits::FloatBits {
-                    x: dy,
-                    x_block: PANEL * PANEL,
-                    x_inner: PANEL,
-                    x_row: 1,
-                    bits: packed,
-                    bits_block: words * PANEL,
-                    bits_panel: PANEL,
-                    inner: count,
-                    rows: here,
-                    columns: g.depth(),
-                    y_row: pitch,
-                    accumulate: true,
-                };
-                bits::current().float_bits(&task, &mut bits::Apart(dw, PANEL));
-                if g.pad_one == 0 && g.padding > 0 {
-                    // Absent taps were read as -1.
-                    let mut missing = [0.0; PANEL];
-                    let (dy, _) = dy.as_chunks::<PANEL>();
-                    for (dy, _) in dy.iter().zip(&*addresses).filter(|(_, at)| **at == ABSENT) {
-                        (0..PANEL).for_each(|lane| missing[lane] += dy[lane]);
-                    }
-                    for (dw, missing) in dw.chunks_exact_mut(pitch).zip(missing) {
-                        dw[..g.depth()].iter_mut().for_each(|dw| *dw += missing);
-                    }
+    let (rows, taps, words) = (g.out_rows(), g.taps(), g.words as usize);
+    let (pitch, block) = (words * PANEL, taps * words * PANEL);
+    let channels = args.dw.length() / pitch;
+    let first = args.index * weight_rows(g.out_channels as usize);
+    let group = first / g.outputs();
+    // Packed words stay in the second-level cache.
+    let stretch = ((64 << 10) / block * PANEL).clamp(4 * PANEL, STRETCH);
+    with_scratch(stretch / PANEL * block + taps * PANEL, |scratch| {
+        let (packed, missing) = scratch.split_at_mut(stretch / PANEL * block);
+        let (missing, _) = bytemuck::cast_slice_mut::<_, f32>(missing).as_chunks_mut::<PANEL>();
+        missing.fill([0.0; PANEL]);
+        for start in (0..rows).step_by(stretch) {
+            let count = stretch.min(rows - start);
+            let dy = &args.dy[(first / PANEL * rows + start) * PANEL + first % PANEL..];
+            let patches = Patches::new(&g, start, count);
+            for (tap, missing) in missing.iter_mut().enumerate() {
+                patches.gather(args.a, [tap, group], &mut packed[tap * words * PANEL..], block, |i| {
+                    missing.iter_mut().zip(&dy[i * PANEL..][..channels]).for_each(|(sum, dy)| *sum += dy);
+                });
+            }
+            let task = bits::FloatBits {
+                x: dy,
+                x_block: PANEL * PANEL,
+                x_inner: PANEL,
+                x_row: 1,
+                bits: packed,
+                bits_block: block,
+                bits_panel: PANEL,
+                inner: count,
+                rows: channels,
+                columns: block,
+                y_row: pitch,
+                accumulate: start > 0,
+            };
+            bits::current().float_bits(&task, &mut Taps { pieces: &mut args.dw, words });
+        }
+        for (tap, missing) in missing.iter().enumerate() {
+            for (dw, missing) in args.dw.piece(tap).chunks_exact_mut(pitch).zip(missing) {
+                // Absent pixels were read as -1.
+                if g.pad_one == 0 {
+                    dw.iter_mut().for_each(|dw| *dw += missing);
                 }
+                dw[g.depth()..].fill(0.0);
             }
         }
     });
+}
+
+/// Panels of a weight gradient, in the order (tap, word).
+struct Taps<'a, 'b> {
+    pieces: &'a mut Pieces<'b, f32>,
+    words: usize,
+}
+
+impl bits::Panels for Taps<'_, '_> {
+    fn panel(&mut self, at: usize) -> &mut [f32] {
+        &mut self.pieces.piece(at / self.words)[at % self.words * PANEL..]
+    }
 }

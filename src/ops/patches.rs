@@ -1,6 +1,7 @@
 //! What convolutions read of a stretch of pixels, packed for a product: the processor's side of an implicit matrix product.
 
 use super::geometry::Geometry;
+use crate::bits::{ABSENT, panel_mask};
 use crate::tensor::{PANEL, words_of};
 use std::ops::Range;
 
@@ -19,9 +20,6 @@ pub struct Patches<'a> {
     rows: usize,
 }
 
-/// In place of an address: nothing is there.
-pub const ABSENT: u32 = u32::MAX;
-
 /// Where pixel `row` is.
 fn place(row: usize, [height, width]: [u32; 2]) -> Place {
     let line = row as u32 / width;
@@ -34,10 +32,10 @@ impl<'a> Patches<'a> {
         Self { g, first, rows }
     }
 
-    /// Calls `each` with the number of every output pixel of the stretch and the input pixel that the tap reads. Line by line: what a line
-    /// decides is decided once.
+    /// Calls `each` with stretches of output pixels of one line, and the first of the input pixels that the tap reads, one a stride further for
+    /// each; or with `None` where it reads nothing.
     #[inline]
-    pub fn sources(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
+    pub fn runs(&self, tap: usize, mut each: impl FnMut(Range<usize>, Option<usize>)) {
         let g = self.g;
         let (down, across) = (tap as u32 / g.kernel_width * g.dilation, tap as u32 % g.kernel_width * g.dilation);
         let mut i = 0;
@@ -45,15 +43,32 @@ impl<'a> Patches<'a> {
             let at = place(self.first + i, [g.out_height, g.out_width]);
             let end = self.rows.min(i + (g.out_width - at.x) as usize);
             let y = (at.y * g.stride + down).wrapping_sub(g.padding);
-            let line = (at.image * g.in_height).wrapping_add(y).wrapping_mul(g.in_width);
-            let mut x = (at.x * g.stride + across).wrapping_sub(g.padding);
-            let width = if y < g.in_height { g.in_width } else { 0 };
-            for i in i..end {
-                each(i, (x < width).then(|| line.wrapping_add(x) as usize));
-                x = x.wrapping_add(g.stride);
+            let x = at.x * g.stride + across;
+            // Pixels of the line from where on x is at least the padding, or the padding and the width.
+            let beyond = |least: u32| (i + least.saturating_sub(x).div_ceil(g.stride) as usize).min(end);
+            let inside = if y < g.in_height { beyond(g.padding)..beyond(g.padding + g.in_width) } else { end..end };
+            if i < inside.start {
+                each(i..inside.start, None);
+            }
+            if !inside.is_empty() {
+                let x = x as usize + (inside.start - i) * g.stride as usize - g.padding as usize;
+                each(inside.clone(), Some((at.image * g.in_height + y) as usize * g.in_width as usize + x));
+            }
+            if inside.start.max(inside.end) < end {
+                each(inside.end..end, None);
             }
             i = end;
         }
+    }
+
+    /// Calls `each` with the number of every output pixel of the stretch and the input pixel that the tap reads.
+    #[inline]
+    pub fn sources(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
+        let stride = self.g.stride as usize;
+        self.runs(tap, |run, pixel| {
+            let first = run.start;
+            run.for_each(|i| each(i, pixel.map(|pixel| pixel + (i - first) * stride)));
+        });
     }
 
     /// The same for input pixels and the output pixel whose tap reads them.
@@ -79,46 +94,53 @@ impl<'a> Patches<'a> {
         }
     }
 
-    /// Where in panels of input bits the first word of a group lies for the pixel that a tap reads, for every output pixel; or [`ABSENT`].
-    pub fn addresses(&self, tap: usize, group: usize, out: &mut [u32]) {
-        let (words, in_words) = (self.g.words as usize, words_of(self.g.in_channels as usize));
-        self.sources(tap, |i, pixel| {
-            let at = |p: usize| ((p / PANEL * in_words + group * words) * PANEL + p % PANEL) as u32;
-            out[i] = pixel.map_or(ABSENT, at);
+    /// The words of input bits that a tap reads: word w of pixel i of block b (32 pixels) at `out[b * pitch + w * 32 + i]`. An absent pixel has zeros,
+    /// or ones where the padding is +1; `absent` is told of it.
+    pub fn gather(
+        &self,
+        a: &[u32],
+        [tap, group]: [usize; 2],
+        out: &mut [u32],
+        pitch: usize,
+        mut absent: impl FnMut(usize),
+    ) {
+        let g = self.g;
+        let (words, in_words) = (g.words as usize, words_of(g.in_channels as usize));
+        let to = |i: usize, word: usize| i / PANEL * pitch + word * PANEL + i % PANEL;
+        let from = |p: usize, word: usize| (p / PANEL * in_words + group * words + word) * PANEL + p % PANEL;
+        self.runs(tap, |run, pixel| match pixel {
+            Some(first) if g.stride == 1 => {
+                // In pieces that lie within a block on both sides.
+                let mut i = run.start;
+                while i < run.end {
+                    let p = first + i - run.start;
+                    let count = (run.end - i).min(PANEL - i % PANEL).min(PANEL - p % PANEL);
+                    for word in 0..words {
+                        out[to(i, word)..][..count].copy_from_slice(&a[from(p, word)..][..count]);
+                    }
+                    i += count;
+                }
+            }
+            Some(first) => {
+                for (p, i) in (first..).step_by(g.stride as usize).zip(run) {
+                    (0..words).for_each(|word| out[to(i, word)] = a[from(p, word)]);
+                }
+            }
+            None => {
+                for i in run {
+                    for word in 0..words {
+                        out[to(i, word)] = if g.pad_one == 0 { 0 } else { panel_mask(g.depth() - word * PANEL) };
+                    }
+                    absent(i);
+                }
+            }
         });
     }
 
-    /// The words at the addresses of one tap: word w of pixel i of block b (32 pixels) at `out[b * pitch + w * 32 + i]`. An absent tap has
-    /// zeros, or ones where the padding is +1.
-    pub fn gather(&self, a: &[u32], addresses: &[u32], out: &mut [u32], pitch: usize) {
-        let g = self.g;
-        for (block, addresses) in addresses.chunks(PANEL).enumerate() {
-            let out = &mut out[block * pitch..];
-            for (word, out) in out.chunks_exact_mut(PANEL).take(g.words as usize).enumerate() {
-                let left = g.depth() - word * PANEL;
-                let ones = if left < PANEL { (1 << left) - 1 } else { u32::MAX };
-                let fill = if g.pad_one == 0 { 0 } else { ones };
-                // A tensor has fewer than 2^31 words, so what is absent is beyond its end.
-                for (out, &at) in out.iter_mut().zip(addresses) {
-                    *out = a.get((at as usize).saturating_add(word * PANEL)).copied().unwrap_or(fill);
-                }
-            }
-        }
-    }
-
-    /// Gradients that input pixels see, `[panel][tap][rows][32]` for some panels of output channels; absent ones are 0.
-    pub fn gradients(&self, dy: &[f32], panels: Range<usize>, out: &mut [f32]) {
-        let (taps, out_rows, rows) = (self.g.taps(), self.g.out_rows(), self.rows);
-        for tap in 0..taps {
-            self.sinks(tap, |i, pixel| {
-                for (at, panel) in panels.clone().enumerate() {
-                    let out = &mut out[((at * taps + tap) * rows + i) * PANEL..][..PANEL];
-                    match pixel {
-                        Some(p) => out.copy_from_slice(&dy[(panel * out_rows + p) * PANEL..][..PANEL]),
-                        None => out.fill(0.0),
-                    }
-                }
-            });
+    /// Output pixels whose tap reads each input pixel of the stretch, `[taps][rows]`; [`ABSENT`] where there is none.
+    pub fn places(&self, out: &mut [u32]) {
+        for (tap, out) in out.chunks_exact_mut(self.rows).enumerate() {
+            self.sinks(tap, |i, pixel| out[i] = pixel.map_or(ABSENT, |pixel| pixel as u32));
         }
     }
 

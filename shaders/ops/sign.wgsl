@@ -2,6 +2,7 @@
 // Surrogates (`surrogate` in Params; the table with formulas and papers is in src/ops/sign.rs):
 // 0 identity, 1 clip, 2 polynomial (Bi-Real Net), 3 swish-sign, 4 hyperbolic tangent.
 // import: index, bits
+// pieces: dx
 
 struct Params {
     rows: u32,      // of x, the batch

@@ -58,7 +58,7 @@ pub(super) unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
                 });
                 let y = &mut y.panel(at)[i * task.y_row..];
                 // SAFETY: count words are readable from bits on, as checked.
-                unsafe { multiply_rows(rows, steps, task.columns - at * PANEL, begins, y, task.y_row) };
+                unsafe { multiply_rows(rows, steps, task.valid(at), begins, y, task.y_row) };
             }
         }
     }

@@ -87,8 +87,10 @@ pub struct FloatBits<'a> {
     pub inner: usize,
     /// Rows i to compute.
     pub rows: usize,
-    /// Columns, at least 1. Many at once are faster than panel by panel, as what is made of x serves them all.
+    /// Columns of a set, at least 1. Many at once are faster than panel by panel, as what is made of x serves them all.
     pub columns: usize,
+    /// Sets of columns, at least 1, each in panels of its own.
+    pub sets: usize,
     /// Step between rows of a panel of y, at least 32. Row i is `[i * y_row ..][..32]`; what lies between rows is left alone.
     pub y_row: usize,
     /// Whether the sum joins what y holds, instead of replacing it.
@@ -114,12 +116,17 @@ impl Panels for Apart<'_> {
 impl FloatBits<'_> {
     /// Panels of columns.
     pub fn panels(&self) -> usize {
-        words(self.columns)
+        words(self.columns) * self.sets
+    }
+
+    /// Valid columns of panel `at`.
+    pub(super) fn valid(&self, at: usize) -> usize {
+        PANEL.min(self.columns - at % words(self.columns) * PANEL)
     }
 
     /// The part that makes panel `at`.
     pub(super) fn panel(&self, at: usize) -> Self {
-        Self { bits: &self.bits[at * self.bits_panel..], columns: PANEL.min(self.columns - at * PANEL), ..*self }
+        Self { bits: &self.bits[at * self.bits_panel..], columns: self.valid(at), sets: 1, ..*self }
     }
 
     /// One past the greatest offset read, over j alone: the last block may be short, so the block before it is asked
@@ -132,7 +139,8 @@ impl FloatBits<'_> {
     }
 
     fn check(&self, y: &mut dyn Panels) {
-        assert!(self.columns > 0, "float_bits: columns is 0, expected at least 1");
+        let (columns, sets) = (self.columns, self.sets);
+        assert!(columns > 0 && sets > 0, "float_bits: {sets} sets of {columns} columns, expected at least 1");
         assert!(self.y_row >= PANEL, "float_bits: y_row is {}, expected at least 32", self.y_row);
         if self.rows == 0 {
             return;
@@ -242,6 +250,7 @@ impl GatheredFloatBits<'_> {
                         inner: self.terms,
                         rows,
                         columns: PANEL.min(self.columns - at * PANEL),
+                        sets: 1,
                         y_row: PANEL,
                         accumulate: block > 0,
                     };

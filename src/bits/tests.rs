@@ -102,6 +102,7 @@ struct Shape {
     inner: usize,
     columns: usize,
     x: (usize, usize, usize),
+    sets: usize,
     bits: (usize, usize),
     y: (usize, usize),
 }
@@ -109,6 +110,11 @@ struct Shape {
 impl Shape {
     fn x_at(&self, i: usize, j: usize) -> usize {
         j / PANEL * self.x.0 + j % PANEL * self.x.1 + i * self.x.2
+    }
+
+    /// Lanes of all panels.
+    fn width(&self) -> usize {
+        words(self.columns) * PANEL * self.sets
     }
 
     fn word_at(&self, j: usize, c: usize) -> usize {
@@ -123,12 +129,13 @@ impl Shape {
     fn lengths(&self) -> (usize, usize, usize) {
         let last = |at: &dyn Fn(usize) -> usize| (0..self.inner).map(at).max().map_or(0, |at| at + 1);
         let x = last(&|j| self.x_at(self.rows - 1, j));
-        let end = (self.columns - 1) / PANEL * PANEL;
+        let end = (self.width() - 1) / PANEL * PANEL;
         (x, last(&|j| self.word_at(j, end)), self.y_at(self.rows - 1, end) + PANEL)
     }
 
     fn task<'a>(&self, x: &'a [f32], bits: &'a [u32]) -> FloatBits<'a> {
-        let Shape { rows, inner, columns, x: (x_block, x_inner, x_row), bits: (bits_block, bits_panel), .. } = *self;
+        let Shape { rows, inner, columns, sets, .. } = *self;
+        let ((x_block, x_inner, x_row), (bits_block, bits_panel)) = (self.x, self.bits);
         let y_row = self.y.0;
         FloatBits {
             x,
@@ -141,6 +148,7 @@ impl Shape {
             inner,
             rows,
             columns,
+            sets,
             y_row,
             accumulate: false,
         }
@@ -153,9 +161,9 @@ impl Shape {
     /// Definition in f64 where y has it: sums, and sums of magnitudes; lanes beyond the columns are 0, and what lies between is not there.
     fn definition(&self, x: &[f32], bits: &[u32]) -> Vec<Option<(f64, f64)>> {
         let mut y = vec![None; self.lengths().2];
-        for (i, c) in (0..self.rows).flat_map(|i| (0..words(self.columns) * PANEL).map(move |c| (i, c))) {
+        for (i, c) in (0..self.rows).flat_map(|i| (0..self.width()).map(move |c| (i, c))) {
             let mut sums = (0.0, 0.0);
-            for j in 0..if c < self.columns { self.inner } else { 0 } {
+            for j in 0..if c % (words(self.columns) * PANEL) < self.columns { self.inner } else { 0 } {
                 let x = f64::from(x[self.x_at(i, j)]);
                 let plus = bits[self.word_at(j, c)] >> (c % PANEL) & 1 == 1;
                 sums = (sums.0 + if plus { x } else { -x }, sums.1 + x.abs());
@@ -171,12 +179,21 @@ fn float_shapes(random: &mut Random) -> Vec<Shape> {
     let mut all = Vec::new();
     for (rows, inner, columns) in shapes(random) {
         let columns = if inner < 500 { columns + random.below(3) * PANEL } else { columns };
-        let (panels, channels) = (words(columns), rows.min(32));
+        let (sets, channels) = (1 + random.below(3) / 2, rows.min(32));
+        let panels = words(columns) * sets;
         let bits = (PANEL * (panels + random.below(3)), PANEL);
-        all.push(Shape { rows, inner, columns, x: (rows * 32, 1, 32), bits, y: (32, rows * 32) });
-        all.push(Shape { rows: channels, inner, columns, x: (1024, 32, 1), bits, y: (96, 32) });
+        all.push(Shape { rows, inner, columns, sets, x: (rows * 32, 1, 32), bits, y: (32, rows * 32) });
+        all.push(Shape {
+            rows: channels,
+            inner,
+            columns,
+            sets,
+            x: (1024, 32, 1),
+            bits,
+            y: (PANEL * (panels + random.below(2)), 32),
+        });
         let bits = (37, 37 * words(inner) + 1);
-        all.push(Shape { rows, inner, columns, x: (3, 7, 5), bits, y: (37, 38 * rows) });
+        all.push(Shape { rows, inner, columns, sets, x: (3, 7, 5), bits, y: (37, 38 * rows) });
     }
     all
 }
@@ -237,7 +254,8 @@ fn float_bits_keeps_what_is_not_finite_not_finite() {
         for isa in all() {
             let mut x = vec![1.0; 64 * PANEL];
             x[5 * PANEL + 3] = bad;
-            let shape = Shape { rows: 32, inner: 40, columns: 32, x: (1024, 32, 1), bits: (32, 32), y: (32, 32) };
+            let shape =
+                Shape { rows: 32, inner: 40, columns: 32, sets: 1, x: (1024, 32, 1), bits: (32, 32), y: (32, 32) };
             let mut y = vec![0.0; 32 * PANEL];
             shape.run(isa, &x, &[0x5555_5555; 64], &mut y);
             for (i, y) in y.chunks(PANEL).enumerate() {
@@ -250,7 +268,7 @@ fn float_bits_keeps_what_is_not_finite_not_finite() {
 #[test]
 fn float_bits_without_terms_is_zero() {
     for isa in all() {
-        let shape = Shape { rows: 3, inner: 0, columns: 4, x: (96, 1, 32), bits: (32, 32), y: (33, 33) };
+        let shape = Shape { rows: 3, inner: 0, columns: 4, sets: 1, x: (96, 1, 32), bits: (32, 32), y: (33, 33) };
         let mut y = vec![1.0; 98];
         shape.run(isa, &[], &[], &mut y);
         assert!(y.iter().enumerate().all(|(at, &y)| y == f32::from(at % 33 == 32)), "{isa:?}");
@@ -452,7 +470,7 @@ fn wrong_arguments_panic() {
     assert!(run(Xnor { columns: 33, ..good }, 640) && run(Xnor { columns: 0, ..good }, 640), "columns");
     assert!(run(Xnor { row_end: usize::MAX, ..good }, 640) && run(Xnor { k: usize::MAX, ..good }, 640), "overflow");
 
-    let shape = Shape { rows: 5, inner: 33, columns: 32, x: (160, 1, 32), bits: (32, 32), y: (32, 32) };
+    let shape = Shape { rows: 5, inner: 33, columns: 32, sets: 1, x: (160, 1, 32), bits: (32, 32), y: (32, 32) };
     let (x, bits) = (vec![0.0; 289], vec![0; 33]);
     let run = |task: FloatBits, y: usize| panics(|| isa.float_bits(&task, &mut Apart(&mut vec![0.0; y], 32)));
     let good = shape.task(&x, &bits);
@@ -460,7 +478,12 @@ fn wrong_arguments_panic() {
     assert!(run(good, 159) && run(FloatBits { y_row: 31, ..good }, 160), "y");
     assert!(run(FloatBits { x: &x[1..], ..good }, 160) && run(FloatBits { bits: &bits[1..], ..good }, 160), "x, bits");
     assert!(run(FloatBits { x_row: usize::MAX, ..good }, 160), "overflow");
-    assert!(run(FloatBits { columns: 0, ..good }, 160) && run(FloatBits { columns: 33, ..good }, 160), "columns");
+    assert!(
+        run(FloatBits { columns: 0, ..good }, 160)
+            && run(FloatBits { sets: 0, ..good }, 160)
+            && run(FloatBits { columns: 33, ..good }, 160),
+        "columns"
+    );
     assert!(run(FloatBits { columns: 64, bits_panel: 0, ..good }, 160), "the second panel of y");
     assert!(!run(FloatBits { columns: 64, bits_panel: 0, ..good }, 192), "two panels of one");
 

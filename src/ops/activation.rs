@@ -101,8 +101,8 @@ fn backward_twin(args: activation_backward::Args<'_>) {
     let first = args.index * CHUNK;
     let triples = args.dx.iter_mut().zip(&args.x[first..]).zip(&args.dy[first..]);
     if args.params.kind == Activation::Relu as u32 {
-        triples.for_each(|((dx, x), dy)| *dx = if *x > 0.0 { *dy } else { 0.0 });
+        triples.for_each(|((dx, &x), &dy)| *dx = if x > 0.0 { dy } else { 0.0 });
     } else {
-        triples.for_each(|((dx, x), dy)| *dx = if x.abs() < 1.0 { *dy } else { 0.0 });
+        triples.for_each(|((dx, &x), &dy)| *dx = if x.abs() < 1.0 { dy } else { 0.0 });
     }
 }

@@ -265,19 +265,19 @@ fn weight_twin(mut args: conv_bits_weight::Args<'_>) {
                 bits_panel: PANEL,
                 inner: count,
                 rows: channels,
-                columns: block,
+                columns: g.depth(),
+                sets: taps,
                 y_row: pitch,
                 accumulate: start > 0,
             };
             bits::current().float_bits(&task, &mut Taps { pieces: &mut args.dw, words });
         }
-        for (tap, missing) in missing.iter().enumerate() {
-            for (dw, missing) in args.dw.piece(tap).chunks_exact_mut(pitch).zip(missing) {
-                // Absent pixels were read as -1.
-                if g.pad_one == 0 {
-                    dw.iter_mut().for_each(|dw| *dw += missing);
+        if g.pad_one == 0 && g.padding > 0 {
+            // Absent pixels were read as -1.
+            for (tap, missing) in missing.iter().enumerate() {
+                for (dw, missing) in args.dw.piece(tap).chunks_exact_mut(pitch).zip(missing) {
+                    dw[..g.depth()].iter_mut().for_each(|dw| *dw += missing);
                 }
-                dw[g.depth()..].fill(0.0);
             }
         }
     });

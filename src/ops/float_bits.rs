@@ -153,6 +153,7 @@ fn twin(mut args: float_bits::Args<'_>) {
         inner: depth as usize,
         rows: args.y.length() / PANEL,
         columns: columns as usize,
+        sets: 1,
         y_row: PANEL,
         accumulate: false,
     };
@@ -174,6 +175,7 @@ fn transposed_twin(mut args: float_bits_transposed::Args<'_>) {
         inner: depth,
         rows: PANEL.min(rows as usize - args.index * PANEL),
         columns: columns as usize,
+        sets: 1,
         y_row: pitch,
         accumulate: false,
     };

@@ -161,8 +161,9 @@ impl Op for SignBackward {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (dx, ty) = bound.outputs[0];
-        let (kept, dy, dx) = (bound.input(0), bound.input(1), dx.chunks(ty.rows() * PANEL));
-        let (params, grid, tasks) = (self.0.params(ty), Grid::Linear(ty.words() as u64), words_of(ty.columns()));
+        let dx = dx.pieces(words_of(ty.columns()), TALL * PANEL);
+        let (kept, dy) = (bound.input(0), bound.input(1));
+        let (params, grid, tasks) = (self.0.params(ty), Grid::Linear(ty.words() as u64), ty.rows().div_ceil(TALL));
         if self.0.surrogate.is_mask() {
             recording.dispatch(&SIGN_MASK_BACKWARD, params, sign_mask_backward::Buffers { kept, dy, dx }, grid, tasks);
         } else {
@@ -215,25 +216,33 @@ const BITS: [u32; PANEL] = {
     bits
 };
 
-/// A task has one panel of 32 columns.
-fn sign_mask_backward_twin(args: sign_mask_backward::Args<'_>) {
-    let (rows, words) = (args.params.rows as usize, words_of(args.params.columns as usize));
-    let first = args.index * rows * PANEL;
-    let dy = args.dy[first..].chunks_exact(PANEL);
-    for (row, (dx, dy)) in args.dx.chunks_exact_mut(PANEL).zip(dy).enumerate() {
-        let word = args.kept[((row / PANEL) * words + args.index) * PANEL + row % PANEL];
-        for ((dx, dy), bit) in dx.iter_mut().zip(dy).zip(&BITS) {
-            // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
-            let keep = if word & bit == 0 { 0 } else { u32::MAX };
-            *dx = f32::from_bits(dy.to_bits() & keep);
+/// Rows of a task of the gradients.
+const TALL: usize = 256;
+
+/// A task has 256 rows, all columns; so has the other.
+fn sign_mask_backward_twin(mut args: sign_mask_backward::Args<'_>) {
+    let (rows, words) = (args.params.rows as usize, args.dx.parts());
+    let first = args.index * TALL;
+    for panel in 0..words {
+        let dy = args.dy[(panel * rows + first) * PANEL..].chunks_exact(PANEL);
+        for (row, (dx, dy)) in (first..).zip(args.dx.piece(panel).chunks_exact_mut(PANEL).zip(dy)) {
+            let word = args.kept[((row / PANEL) * words + panel) * PANEL + row % PANEL];
+            for ((dx, dy), bit) in dx.iter_mut().zip(dy).zip(&BITS) {
+                // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
+                let keep = if word & bit == 0 { 0 } else { u32::MAX };
+                *dx = f32::from_bits(dy.to_bits() & keep);
+            }
         }
     }
 }
 
-fn sign_backward_twin(args: sign_backward::Args<'_>) {
+fn sign_backward_twin(mut args: sign_backward::Args<'_>) {
     let derivative = SURROGATES[args.params.surrogate as usize].derivative;
-    let first = args.index * args.params.rows as usize * PANEL;
-    for ((dx, dy), x) in args.dx.iter_mut().zip(&args.dy[first..]).zip(&args.x[first..]) {
-        *dx = dy * derivative(*x);
+    let rows = args.params.rows as usize;
+    for panel in 0..args.dx.parts() {
+        let first = (panel * rows + args.index * TALL) * PANEL;
+        for ((dx, dy), x) in args.dx.piece(panel).iter_mut().zip(&args.dy[first..]).zip(&args.x[first..]) {
+            *dx = dy * derivative(*x);
+        }
     }
 }

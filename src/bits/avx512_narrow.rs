@@ -22,6 +22,10 @@ const AHEAD: usize = 256;
 pub(super) unsafe fn cascade_i16(task: &mut CascadeI16<'_>, peaks: &mut [[i16; PANEL]; 2]) -> u32 {
     let [m, h] = &mut task.states;
     let (draws, first) = task.draws;
+    // Word by word: what `map` takes of an array stays a call in every turn of the loop, and doubles its time.
+    let [[key0, key1], [factor0, factor1]] = [draws.key(), Draws::FACTORS];
+    let key = [_mm512_set1_epi32(key0.cast_signed()), _mm512_set1_epi32(key1.cast_signed())];
+    let factor = [_mm512_set1_epi32(factor0.cast_signed()), _mm512_set1_epi32(factor1.cast_signed())];
     let [alpha, gamma] = task.knobs.map(|knob| _mm512_set1_ps(knob));
     let old = task.units.map(|unit| _mm512_set1_ps(unit.old));
     let inverse = task.units.map(|unit| _mm512_set1_ps(I16::FINE * unit.inverse));
@@ -40,7 +44,7 @@ pub(super) unsafe fn cascade_i16(task: &mut CascadeI16<'_>, peaks: &mut [[i16; P
         _mm_prefetch::<_MM_HINT_T0>(g.wrapping_add(AHEAD + 16).cast());
         _mm_prefetch::<_MM_HINT_T0>(m.wrapping_add(AHEAD).cast());
         _mm_prefetch::<_MM_HINT_T0>(h.wrapping_add(AHEAD).cast());
-        let numbers = numbers(draws, index);
+        let numbers = numbers(index, key, factor);
         index = _mm512_add_epi32(index, _mm512_set1_epi32(16));
         let random = [_mm512_and_si512(numbers, _mm512_set1_epi32(0xffff)), _mm512_srli_epi32::<16>(numbers)];
         let mut steps = [[_mm512_setzero_si512(); 2]; 2];
@@ -78,11 +82,10 @@ pub(super) unsafe fn cascade_i16(task: &mut CascadeI16<'_>, peaks: &mut [[i16; P
     flips
 }
 
-/// `Draws::word` of 16 indices.
+/// `Draws::word` of 16 indices, by its key and its factors.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
-fn numbers(draws: Draws, index: __m512i) -> __m512i {
-    let [key, factor] = [draws.key(), Draws::FACTORS].map(|words| words.map(|word| _mm512_set1_epi32(word as i32)));
+fn numbers(index: __m512i, key: [__m512i; 2], factor: [__m512i; 2]) -> __m512i {
     let x = _mm512_xor_si512(index, key[0]);
     let x = _mm512_mullo_epi32(_mm512_xor_si512(x, _mm512_srli_epi32::<16>(x)), factor[0]);
     // Exclusive or of three.

@@ -30,7 +30,7 @@ class Polynomial(torch.autograd.Function):
         return grad * (2 - 2 * x.abs()).clamp(min=0)
 
 
-MARGIN: list[float] = []  # how near to a decision any value before a sign came: to 0, and to the border of the mask
+MARGIN: list[float] | None = None  # where it is a list: how near to a decision any value before a sign came, to 0 and to the border of the mask
 
 
 class See(nn.Module):
@@ -41,7 +41,7 @@ class See(nn.Module):
         self.how = how
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.how in ("clip", "polynomial"):
+        if MARGIN is not None and self.how in ("clip", "polynomial"):
             size = x.detach().abs()
             # Exactly 0 is a constant channel, and the same everywhere.
             near = torch.where(size == 0, 1.0, size)

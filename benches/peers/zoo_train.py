@@ -16,13 +16,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from rule import Cema, Sign, decayed
-from zoo import Polynomial, See, binary_weights, network
+from rule import Cema, decayed
+from zoo import binary_weights, network
 
 PAD = 4
-functions = {"clip": Sign.apply, "polynomial": Polynomial.apply, "relu": F.relu, "float": lambda x: x}
-# As See, without looking for the nearest decision.
-See.forward = lambda self, x: functions[self.how](x)
 
 
 def read(folder: Path) -> tuple[Tensor, Tensor]:

@@ -3,15 +3,14 @@
 use std::arch::x86_64::*;
 
 use super::avx512_float::{float_bits, gathered};
-use super::isa::{Isa, PANEL, Set, Xnor, panel_mask, words};
+use super::isa::{Floats, Isa, PANEL, Set, Xnor, panel_mask, words};
 use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa = Isa {
     name: "avx512",
     set: Set::Avx512,
     xnor,
-    float_bits,
-    gathered,
+    floats: Floats::Panels { float_bits, gathered },
     sign_pack,
     sign_pack_mask,
     // Moving bits between bytes has no wider form that is faster.

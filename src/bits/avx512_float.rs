@@ -56,9 +56,10 @@ pub(super) unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
                     let bits = task.bits.as_ptr().wrapping_add(first / PANEL * task.bits_block + at * task.bits_panel);
                     (bits, count, std::array::from_fn(|r| &tables[r]))
                 });
-                let y = &mut y.panel(at)[i * task.y_row..];
+                let (columns, y) = (task.valid(at), &mut y.panel(at)[i * task.y_row..]);
+                let target = Target { rows, columns, begins, y, y_row: task.y_row };
                 // SAFETY: count words are readable from bits on, as checked.
-                unsafe { multiply_rows(rows, steps, task.valid(at), begins, y, task.y_row) };
+                unsafe { multiply_rows(steps, target) };
             }
         }
     }
@@ -96,10 +97,11 @@ pub(super) unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
                             let bits = task.bits.as_ptr().wrapping_add(block + at * task.bits_panel);
                             (bits, task.terms, std::array::from_fn(|r| &tables[slots[half + r] as usize]))
                         });
+                        let (rows, columns) = (TALL.min(rows - half), task.columns - at * PANEL);
                         let y = &mut y.panel(at)[(i + half) * PANEL..];
-                        let rows = TALL.min(rows - half);
+                        let target = Target { rows, columns, begins, y, y_row: PANEL };
                         // SAFETY: as many words as terms are readable from bits on, as checked.
-                        unsafe { multiply_rows(rows, steps, task.columns - at * PANEL, begins, y, PANEL) };
+                        unsafe { multiply_rows(steps, target) };
                     }
                 }
             }
@@ -162,48 +164,45 @@ unsafe fn fill(x: *const f32, step: usize, count: usize, tables: &mut Tables) {
     }
 }
 
+/// A step of a sum: where its words of bits are, how many they are, and the tables of every row.
+type Step<'a> = (*const u32, usize, [&'a Tables; TALL]);
+
+/// Where the sums of a panel's rows go.
+struct Target<'a> {
+    rows: usize,
+    columns: usize,
+    /// Whether they replace what y holds, instead of joining it.
+    begins: bool,
+    y: &'a mut [f32],
+    y_row: usize,
+}
+
 /// [`multiply`] of as many rows and halves of a panel as there are.
 ///
 /// # Safety
 /// As [`multiply`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
-unsafe fn multiply_rows<'a>(
-    rows: usize,
-    steps: impl Iterator<Item = (*const u32, usize, [&'a Tables; TALL])>,
-    columns: usize,
-    begins: bool,
-    y: &mut [f32],
-    y_row: usize,
-) {
+unsafe fn multiply_rows<'a>(steps: impl Iterator<Item = Step<'a>>, target: Target<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match (rows, columns > PANEL / 2) {
-            (TALL, true) => multiply::<TALL, 2>(TALL, steps, columns, begins, y, y_row),
-            (TALL, false) => multiply::<TALL, 1>(TALL, steps, columns, begins, y, y_row),
-            (5.., true) => multiply::<TALL, 2>(rows, steps, columns, begins, y, y_row),
-            (5.., false) => multiply::<TALL, 1>(rows, steps, columns, begins, y, y_row),
-            (_, true) => multiply::<{ TALL / 2 }, 2>(rows, steps, columns, begins, y, y_row),
-            (_, false) => multiply::<{ TALL / 2 }, 1>(rows, steps, columns, begins, y, y_row),
+        match (target.rows > TALL / 2, target.columns > PANEL / 2) {
+            (true, true) => multiply::<TALL, 2>(steps, target),
+            (true, false) => multiply::<TALL, 1>(steps, target),
+            (false, true) => multiply::<{ TALL / 2 }, 2>(steps, target),
+            (false, false) => multiply::<{ TALL / 2 }, 1>(steps, target),
         }
     }
 }
 
-/// Adds a sum over steps to R rows of a panel, of which the first `rows` are there, or begins them with it. A step is where its words of bits are,
-/// how many they are, and the tables of every row.
+/// A sum over steps for R rows, of which the target's are kept.
 ///
 /// # Safety
 /// The processor has the instructions, and the words of every step are readable.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
-unsafe fn multiply<'a, const R: usize, const HALVES: usize>(
-    rows: usize,
-    steps: impl Iterator<Item = (*const u32, usize, [&'a Tables; TALL])>,
-    columns: usize,
-    begins: bool,
-    y: &mut [f32],
-    y_row: usize,
-) {
+unsafe fn multiply<'a, const R: usize, const HALVES: usize>(steps: impl Iterator<Item = Step<'a>>, target: Target<'_>) {
+    let Target { rows, columns, begins, y, y_row } = target;
     let mut sums = [[_mm512_setzero_ps(); HALVES]; R];
     for (bits, count, tables) in steps {
         // SAFETY: the caller's promise.

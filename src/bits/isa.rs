@@ -125,7 +125,7 @@ impl FloatBits<'_> {
     }
 
     /// The part that makes panel `at`.
-    pub(super) fn panel(&self, at: usize) -> Self {
+    fn panel(&self, at: usize) -> Self {
         Self { bits: &self.bits[at * self.bits_panel..], columns: self.valid(at), sets: 1, ..*self }
     }
 
@@ -223,7 +223,7 @@ impl GatheredFloatBits<'_> {
     ///
     /// # Safety
     /// The task passed its check against `y`, and the processor has the instructions of `panel`, which makes one panel.
-    pub(super) unsafe fn by_blocks(&self, y: &mut dyn Panels, panel: unsafe fn(&FloatBits, &mut [f32])) {
+    unsafe fn by_blocks(&self, y: &mut dyn Panels, panel: FloatBitsFn) {
         const ROWS: usize = 96;
         // Sums of several whole blocks join y at once.
         let most = if self.terms == PANEL { 4 } else { 1 };
@@ -269,11 +269,22 @@ impl GatheredFloatBits<'_> {
 
 /// Signature of [`Isa::xnor`]'s inner function; the others follow.
 pub(super) type XnorFn = unsafe fn(&Xnor, &mut [i32]);
-pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut dyn Panels);
-pub(super) type GatheredFn = unsafe fn(&GatheredFloatBits, &mut dyn Panels);
+pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut [f32]);
 pub(super) type SignPackFn = unsafe fn(&[f32], u32, &mut [u32]);
 pub(super) type SignPackMaskFn = unsafe fn(&[f32], u32, &mut [u32], &mut [u32]);
 pub(super) type TransposeFn = unsafe fn(&[u32; PANEL], &mut [u32; PANEL]);
+
+/// How an instruction set multiplies floats by bits.
+pub(super) enum Floats {
+    /// A panel of columns at a time.
+    Panel(FloatBitsFn),
+    /// All panels at once.
+    #[cfg(target_arch = "x86_64")]
+    Panels {
+        float_bits: unsafe fn(&FloatBits, &mut dyn Panels),
+        gathered: unsafe fn(&GatheredFloatBits, &mut dyn Panels),
+    },
+}
 
 /// Which instructions a [`Job`](super::sweep::Job) is compiled for.
 #[derive(Clone, Copy)]
@@ -293,8 +304,7 @@ pub struct Isa {
     pub name: &'static str,
     pub(super) set: Set,
     pub(super) xnor: XnorFn,
-    pub(super) float_bits: FloatBitsFn,
-    pub(super) gathered: GatheredFn,
+    pub(super) floats: Floats,
     pub(super) sign_pack: SignPackFn,
     pub(super) sign_pack_mask: SignPackMaskFn,
     pub(super) transpose32: TransposeFn,
@@ -332,7 +342,13 @@ impl Isa {
             }
         } else if task.rows > 0 {
             // SAFETY: lengths are checked, inner and rows are at least 1; the processor has the instructions.
-            unsafe { (self.float_bits)(task, y) }
+            unsafe {
+                match &self.floats {
+                    Floats::Panel(panel) => (0..task.panels()).for_each(|at| panel(&task.panel(at), y.panel(at))),
+                    #[cfg(target_arch = "x86_64")]
+                    Floats::Panels { float_bits, .. } => float_bits(task, y),
+                }
+            }
         }
     }
 
@@ -344,7 +360,13 @@ impl Isa {
         task.check(y);
         if task.rows > 0 {
             // SAFETY: lengths and places are checked, nothing is 0; the processor has the instructions.
-            unsafe { (self.gathered)(task, y) }
+            unsafe {
+                match &self.floats {
+                    Floats::Panel(panel) => task.by_blocks(y, *panel),
+                    #[cfg(target_arch = "x86_64")]
+                    Floats::Panels { gathered, .. } => gathered(task, y),
+                }
+            }
         }
     }
 

@@ -2,15 +2,14 @@
 
 use std::arch::aarch64::*;
 
-use super::isa::{FloatBits, GatheredFloatBits, Isa, PANEL, Panels, Set, Xnor, words};
+use super::isa::{FloatBits, Floats, Isa, PANEL, Set, Xnor, words};
 use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa = Isa {
     name: "neon",
     set: Set::Neon,
     xnor,
-    float_bits,
-    gathered,
+    floats: Floats::Panel(float_bits),
     sign_pack,
     sign_pack_mask,
     // Shifts and xors of whole rows, which the compiler vectorises.
@@ -97,27 +96,9 @@ const BLOCK: usize = 128;
 struct Signs([[f32; PANEL]; BLOCK]);
 
 /// # Safety
-/// `task` passed its check against `y`, its rows and inner are at least 1.
-#[target_feature(enable = "neon")]
-unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
-    for at in 0..task.panels() {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { float_panel(&task.panel(at), y.panel(at)) }
-    }
-}
-
-/// # Safety
-/// The processor has the instructions, and `task` passed its check against `y`.
-#[target_feature(enable = "neon")]
-unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
-    // SAFETY: the caller's promise, passed on.
-    unsafe { task.by_blocks(y, float_panel) }
-}
-
-/// # Safety
 /// `task` passed its check against `y`, its rows and inner are at least 1, its columns at most 32.
 #[target_feature(enable = "neon")]
-unsafe fn float_panel(task: &FloatBits, y: &mut [f32]) {
+unsafe fn float_bits(task: &FloatBits, y: &mut [f32]) {
     // SAFETY: the caller's promise, passed on. Constant strides become offsets inside the instructions.
     unsafe {
         match (task.x_row, task.x_inner) {
@@ -131,7 +112,7 @@ unsafe fn float_panel(task: &FloatBits, y: &mut [f32]) {
 /// Strides of 0 stand for those of the task.
 ///
 /// # Safety
-/// As [`float_panel`]; strides that are not 0 are the task's.
+/// As [`float_bits`]; strides that are not 0 are the task's.
 #[target_feature(enable = "neon")]
 unsafe fn float_bits_strided<const X_ROW: usize, const X_INNER: usize>(task: &FloatBits, y: &mut [f32]) {
     let mut signs = Signs([[0.0; PANEL]; BLOCK]);

@@ -1,10 +1,17 @@
 //! Plain Rust, written so that a compiler can vectorise it: every processor, WebAssembly included.
 
-use super::isa::{FloatBits, GatheredFloatBits, Isa, PANEL, Panels, Set, Xnor, words};
+use super::isa::{FloatBits, Floats, Isa, PANEL, Set, Xnor, words};
 use super::sweep::{Job, Vectors};
 
-pub(super) static ISA: Isa =
-    Isa { name: "portable", set: Set::Portable, xnor, float_bits, gathered, sign_pack, sign_pack_mask, transpose32 };
+pub(super) static ISA: Isa = Isa {
+    name: "portable",
+    set: Set::Portable,
+    xnor,
+    floats: Floats::Panel(float_bits),
+    sign_pack,
+    sign_pack_mask,
+    transpose32,
+};
 
 /// Columns that are worked on together: a multiple of every vector's length.
 const LANES: usize = 8;
@@ -74,16 +81,7 @@ fn xnor(task: &Xnor, y: &mut [i32]) {
 /// Values of j summed at once before they join y.
 const BLOCK: usize = 64;
 
-fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
-    (0..task.panels()).for_each(|at| float_panel(&task.panel(at), y.panel(at)));
-}
-
-fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
-    // SAFETY: no instruction beyond those that the crate is compiled for.
-    unsafe { task.by_blocks(y, float_panel) }
-}
-
-fn float_panel(task: &FloatBits, y: &mut [f32]) {
+fn float_bits(task: &FloatBits, y: &mut [f32]) {
     let mut signs = [[0.0f32; PANEL]; BLOCK];
     for start in (0..task.inner).step_by(BLOCK) {
         let signs = &mut signs[..BLOCK.min(task.inner - start)];

@@ -35,8 +35,11 @@ fn floats_and_bits<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Result<(&
     }
 }
 
-/// Rows of a task of [`FloatBits`]: few, so that a small batch keeps every thread at work.
-const TALL: usize = 24;
+/// Rows of a task of [`FloatBits`]: few, so that a small batch keeps every thread at work, more where there are many, since each task unpacks
+/// all bits.
+fn tall(rows: usize) -> usize {
+    (rows / 16).next_multiple_of(24).clamp(24, 96)
+}
 
 /// y = x s for floats `x` `[rows, depth]` and signs `s` `[depth, columns]`; floats in panels. The input gradient dX = dY * W.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +50,8 @@ impl FloatBits {
     pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
         let panels = words_of(columns);
         let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
-        let buffers = float_bits::Buffers { x, bits, y: y.pieces(panels, TALL * PANEL) };
-        recording.dispatch(&FLOAT_BITS, params(rows, columns, depth), buffers, grid, rows.div_ceil(TALL));
+        let buffers = float_bits::Buffers { x, bits, y: y.pieces(panels, tall(rows) * PANEL) };
+        recording.dispatch(&FLOAT_BITS, params(rows, columns, depth), buffers, grid, rows.div_ceil(tall(rows)));
     }
 }
 
@@ -143,7 +146,7 @@ impl Op for FloatByBits {
 fn twin(mut args: float_bits::Args<'_>) {
     let Params { rows, columns, depth, words } = *args.params;
     let task = bits::FloatBits {
-        x: &args.x[args.index * TALL * PANEL..],
+        x: &args.x[args.index * tall(rows as usize) * PANEL..],
         x_block: rows as usize * PANEL,
         x_inner: 1,
         x_row: PANEL,

@@ -1,7 +1,9 @@
 //! Named tensors, to and from safetensors: signs as plain rows of u32 words, floats without padding.
 
 use crate::graph::{Init, ValueInfo, ValueKind};
-use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, half_rounded, half_value, words_of};
+use crate::tensor::{
+    BitMatrix, DType, Layout, PANEL, Stream, TensorType, half_rounded, half_value, number_at, words_of,
+};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 
@@ -108,6 +110,10 @@ impl Tensor {
             (DType::F32, Layout::Plain | Layout::Rows) => {
                 let pitch = if ty.layout == Layout::Plain { columns } else { words_of(columns) * PANEL };
                 let row = |r: usize| words[r * pitch..][..columns].iter().map(|&w| f32::from_bits(w));
+                Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
+            }
+            (DType::F32, Layout::Panels) => {
+                let row = |r: usize| (0..columns).map(move |c| f32::from_bits(words[number_at(rows, r, c)]));
                 Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
             }
             (DType::F16 | DType::I16 | DType::I8, _) => {

@@ -34,7 +34,7 @@ pub struct Options {
     pub fuse: bool,
     /// A teacher beside the labels; the loss is cross-entropy then.
     pub teacher: Option<Teacher>,
-    /// Whether the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
+    /// Whether a step's logits stay readable as the tensor `logits`, and the gradient of each trained parameter as `NAME.grad`.
     pub keep_gradients: bool,
     /// Whether there is a recording more, [`super::Session::diagnose`].
     pub diagnostics: bool,
@@ -81,7 +81,8 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
     let mut eval = Graph::new();
-    loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
+    let (logits, _) = loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
+    eval.keep(logits, LOGITS);
     fuse(&mut eval, options.fusions());
     let Some(rules) = rules else {
         let plan = plan(&[("eval", &eval)]);
@@ -104,7 +105,10 @@ fn training(
 ) -> Result<(Graph, Binary, Fired)> {
     let &Options { loss, batch, keep_gradients, ref teacher, .. } = options;
     let mut train = Graph::new();
-    let rows = loss_of(&mut train, model, loss, teacher.as_ref(), Mode::Train, batch)?;
+    let (logits, rows) = loss_of(&mut train, model, loss, teacher.as_ref(), Mode::Train, batch)?;
+    if keep_gradients {
+        train.keep(logits, "logits");
+    }
     let fused = fuse(&mut train, options.fusions());
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
@@ -149,7 +153,7 @@ fn training(
     Ok((train, binary, fused))
 }
 
-/// Model, loss and its mean; gives the losses by row.
+/// Model, loss and its mean; gives the logits and the losses by row.
 fn loss_of(
     graph: &mut Graph,
     model: &Model,
@@ -157,7 +161,7 @@ fn loss_of(
     teacher: Option<&Teacher>,
     mode: Mode,
     batch: usize,
-) -> Result<Value> {
+) -> Result<(Value, Value)> {
     let logits = model.build(graph, mode, batch)?;
     let taught = teacher.map(|teacher| teacher_logits(graph, teacher, logits, batch)).transpose()?;
     graph.enter("loss");
@@ -181,10 +185,7 @@ fn loss_of(
         (Loss::SquaredHinge, None) => graph.push1(SquaredHinge, &[logits, labels], &[correct])?,
     };
     graph.push(Arc::new(MeanLoss), &[rows], &[ring, failed])?;
-    if mode == Mode::Eval {
-        graph.keep(logits, LOGITS);
-    }
-    Ok(rows)
+    Ok((logits, rows))
 }
 
 /// The teacher's logits, of the student's type.

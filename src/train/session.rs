@@ -83,7 +83,8 @@ impl Session {
         Ok(session)
     }
 
-    /// [`Session::new`] for tests and diagnostics: the gradient of each trained parameter stays readable as the tensor `NAME.grad`.
+    /// [`Session::new`] for tests and diagnostics: a step's logits stay readable as the tensor `logits`, and the gradient of each trained parameter
+    /// as `NAME.grad`.
     pub async fn with_gradients(
         model: &Model,
         loss: Loss,
@@ -365,11 +366,11 @@ impl Session {
         Ok(())
     }
 
-    /// Any persistent tensor as it is now: parameters, optimizer states (`dense1.weight.h`), gradients that are kept.
+    /// Any persistent tensor as it is now: parameters, optimizer states (`dense1.weight.h`), logits and gradients that are kept.
     pub async fn tensor(&mut self, name: &str) -> Result<Tensor> {
         let (id, info) = self.persistent(name)?;
         let words = self.engine.download(&[id])?.await?;
-        let wrong = || Error::shape(format!("tensor `{name}`"), "signs, or floats in rows", info.ty.to_string());
+        let wrong = || Error::shape(format!("tensor `{name}`"), "signs or floats", info.ty.to_string());
         Tensor::from_words(&info.ty, &words[0]).ok_or_else(wrong)
     }
 

@@ -331,6 +331,7 @@ fn flags_that_are_wrong() {
         (vec!["train", "--optimizer", "ema", "--gamma", "0.3"], vec!["ema", "gamma"]),
         (vec!["train", "--hidden", "0"], vec!["hidden", "[0]"]),
         (vec!["train", "--hidden", "64,0"], vec!["hidden", "[64, 0]"]),
+        (vec!["train", "--model", "vgg-small", "--hidden", "64"], vec!["hidden", "mlp", "[64] with model vgg-small"]),
         (vec!["train", "--hidden", "99999999999"], vec!["hidden", "1048576"]),
         (vec!["summary", "--input", "99999x99999x1"], vec!["input", "99999x99999x1"]),
         (vec!["summary", "--classes", "1"], vec!["classes", "2 to"]),

@@ -19,7 +19,7 @@ const STEPS: u64 = 28;
 
 fn model(surrogate: &str) -> Model {
     let surrogate = Some(surrogate.to_string());
-    let spec = ModelSpec { hidden: vec![70, 40], surrogate, ..ModelSpec::new("mlp", [8, 8, 1], 10) };
+    let spec = ModelSpec { hidden: Some(vec![70, 40]), surrogate, ..ModelSpec::new("mlp", [8, 8, 1], 10) };
     ModelSpec { pixels: PixelScale::to_unit(16), ..spec }.build().unwrap()
 }
 

@@ -17,7 +17,7 @@ use pollster::block_on;
 fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
     let spec = ModelSpec {
         model: "mlp".into(),
-        hidden: hidden.to_vec(),
+        hidden: Some(hidden.to_vec()),
         input: [8, 8, 1],
         classes: 10,
         width: 1.0,

@@ -76,8 +76,11 @@ fn states(i: usize) -> Vec<(String, String, Tolerance)> {
 }
 
 fn session(engine: Box<dyn Engine>) -> Session {
-    let spec =
-        ModelSpec { hidden: vec![33, 20], pixels: PixelScale::to_unit(16), ..ModelSpec::new("mlp", [8, 8, 1], 10) };
+    let spec = ModelSpec {
+        hidden: Some(vec![33, 20]),
+        pixels: PixelScale::to_unit(16),
+        ..ModelSpec::new("mlp", [8, 8, 1], 10)
+    };
     let model: Model = spec.build().unwrap();
     let rules = Rules {
         binary: Box::new(CEMA.with([("alpha", 0.01), ("gamma", 0.1)]).unwrap()),

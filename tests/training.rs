@@ -63,7 +63,7 @@ fn rules() -> Rules {
 fn spec(hidden: &[usize]) -> ModelSpec {
     ModelSpec {
         model: "mlp".into(),
-        hidden: hidden.to_vec(),
+        hidden: Some(hidden.to_vec()),
         input: [8, 8, 1],
         classes: 10,
         width: 1.0,

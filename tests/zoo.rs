@@ -75,7 +75,12 @@ fn small(name: &str, float: bool) -> ModelSpec {
     let zoo = MODELS.iter().find(|zoo| zoo.name == name).unwrap();
     // Shrunk as far as every layer still has something to do.
     let input = if zoo.input[0] == 224 { [64, 64, 3] } else { zoo.input };
-    ModelSpec { hidden: vec![320, 264], width: 0.125, float, ..ModelSpec::new(name, input, 10) }
+    ModelSpec {
+        hidden: (name == "mlp").then(|| vec![320, 264]),
+        width: 0.125,
+        float,
+        ..ModelSpec::new(name, input, 10)
+    }
 }
 
 #[test]

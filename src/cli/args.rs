@@ -158,9 +158,9 @@ pub struct ModelArgs {
     /// Model: mlp, binarynet, binarynet-bop, vgg-small, resnet20, birealnet20, resnet18, birealnet18, reactnet18, reactnet-a
     #[arg(long, default_value = "mlp")]
     pub model: String,
-    /// Units of the hidden layers
-    #[arg(long, value_delimiter = ',', value_name = "N,N,...", default_value = "4096,4096,4096")]
-    pub hidden: Vec<usize>,
+    /// Units of the hidden layers of mlp [default: 4096,4096,4096]
+    #[arg(long, value_delimiter = ',', value_name = "N,N,...")]
+    pub hidden: Option<Vec<usize>>,
     /// Factor of the channels and hidden units of every layer
     #[arg(long, default_value_t = 1.0, value_name = "FACTOR")]
     pub width: f64,

@@ -16,8 +16,8 @@ const MOST: usize = 1 << 20;
 pub struct ModelSpec {
     /// Name in the zoo.
     pub model: String,
-    /// Units of the hidden layers, of `mlp`.
-    pub hidden: Vec<usize>,
+    /// Units of the hidden layers of `mlp`, which alone leaves them open; `None` is 4096 three times, as published.
+    pub hidden: Option<Vec<usize>>,
     /// Height, width, channels.
     pub input: Shape,
     /// Classes.
@@ -37,7 +37,7 @@ impl ModelSpec {
     pub fn new(model: &str, input: Shape, classes: usize) -> Self {
         Self {
             model: model.into(),
-            hidden: vec![4096; 3],
+            hidden: None,
             input,
             classes,
             width: 1.0,
@@ -55,9 +55,14 @@ impl ModelSpec {
         if let Some(name) = &self.surrogate {
             Surrogate::named(name)?;
         }
-        if self.hidden.iter().any(|units| !(1..=MOST).contains(units)) {
-            let expected = format!("layers of 1 to {MOST} units");
-            return Err(Error::setting("hidden", expected, format!("{:?}", self.hidden)));
+        if let Some(hidden) = &self.hidden {
+            if zoo.name != "mlp" {
+                let got = format!("{hidden:?} with model {}", zoo.name);
+                return Err(Error::setting("hidden", "model mlp; the other networks are as published", got));
+            }
+            if hidden.iter().any(|units| !(1..=MOST).contains(units)) {
+                return Err(Error::setting("hidden", format!("layers of 1 to {MOST} units"), format!("{hidden:?}")));
+            }
         }
         if !(self.width > 0.0 && self.width <= 64.0) {
             return Err(Error::setting("width", "a factor above 0, at most 64", self.width));

@@ -179,7 +179,8 @@ impl<'a> Parts<'a> {
 fn mlp(spec: &ModelSpec, mut model: Model) -> Result<Model> {
     let parts = Parts::of(spec)?;
     let mut input = Quantizer::Float;
-    let hidden = spec.hidden.iter().map(|&units| spec.channels(units)).collect::<Result<Vec<usize>>>()?;
+    let hidden = spec.hidden.as_deref().unwrap_or(&[4096; 3]).iter();
+    let hidden = hidden.map(|&units| spec.channels(units)).collect::<Result<Vec<usize>>>()?;
     for units in hidden.into_iter().chain([spec.classes]) {
         model.push(Dense { units, input, weight: parts.weight }).push(BatchNorm::default());
         input = parts.input;

@@ -23,8 +23,9 @@ pub struct TrainConfig {
     pub data: DataSpec,
     /// Model.
     pub model: String,
-    /// Units of the hidden layers.
-    pub hidden: Vec<usize>,
+    /// Units of the hidden layers of `mlp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<Vec<usize>>,
     /// Factor of the channels of every layer.
     pub width: f64,
     /// Whether weights are floats and ReLU stands for sign.

@@ -57,7 +57,7 @@ pub struct Settings {
     /// Model: mlp, binarynet, binarynet-bop, vgg-small, resnet20, birealnet20, resnet18, birealnet18, reactnet18, reactnet-a [default: mlp]
     #[cfg_attr(feature = "cli", arg(long))]
     pub model: Option<String>,
-    /// Units of the hidden layers [default: 4096,4096,4096; on digits 512,512]
+    /// Units of the hidden layers of mlp [default: 4096,4096,4096; on digits 512,512]
     #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "N,N,..."))]
     pub hidden: Option<Vec<usize>>,
     /// Factor of the channels and hidden units of every layer [default: 1]
@@ -333,12 +333,13 @@ impl Settings {
         let float_knobs = FloatRule::named(&float_optimizer)?.settings(&float_knobs)?;
         let dataset = self.dataset.unwrap_or_else(|| "digits".into());
         let digits = dataset == "digits";
-        let hidden = self.hidden.unwrap_or_else(|| if digits { vec![512; 2] } else { vec![4096; 3] });
         let model = self.model.unwrap_or_else(|| "mlp".into());
+        let usual = || if digits { vec![512; 2] } else { vec![4096; 3] };
+        let hidden = self.hidden.or_else(|| (model == "mlp").then(usual));
         let zoo = MODELS.iter().find(|zoo| zoo.name == model);
-        let usual = || DataSpec::usual_augment(&dataset).iter().map(|name| name.to_string()).collect();
+        let augment = || DataSpec::usual_augment(&dataset).iter().map(|name| name.to_string()).collect();
         let data = DataSpec {
-            augment: self.augment.unwrap_or_else(usual),
+            augment: self.augment.unwrap_or_else(augment),
             dataset,
             data_dir: self.data_dir,
             limit: self.limit,

@@ -1,10 +1,10 @@
-// Convolution of signs by signs, and its two gradients: implicit products, no patches in memory. Groups are whole words and whole panels.
-// conv_bits:        y(p, o) = sum over taps t and channels c of a(source(p, t), c) * w(t, o, c), exact.
-// conv_bits_input:  dx(p, c) = sum over t, o of dy(sink(p, t), o) * w(t, o, c).
-// conv_bits_weight: dw(t, o, c) = sum over p of dy(p, o) * a(source(p, t), c).
+// Convolution of signs by signs, and its gradient for the images (that for the weights is in conv_bits_weight.wgsl): implicit products, no
+// patches in memory. Groups are whole words and whole panels.
+// conv_bits:       y(p, o) = sum over taps t and channels c of a(source(p, t), c) * w(t, o, c), exact.
+// conv_bits_input: dx(p, c) = sum over t, o of dy(sink(p, t), o) * w(t, o, c).
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1; absent taps as in Rastegari et al. 2016 with zero padding.)
 // import: conv, index, bits
-// pieces: y, dx, dw
+// pieces: y, dx
 
 @group(0) @binding(0) var<storage, read> a: array<u32>;              // bits of the input, panels [pixels/32][words][32]
 @group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;        // as conv_weights packs them
@@ -13,15 +13,10 @@
 @group(0) @binding(4) var<storage, read> dy: array<vec4<f32>>;       // as y
 @group(0) @binding(5) var<storage, read> weight: array<u32>;         // as w, word by word
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>; // panels [in_channels/32][in pixels][32]
-@group(0) @binding(7) var<storage, read_write> dw: array<vec4<f32>>; // rows [taps * out_channels][words * 32]
 
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 const COVER: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
-
-fn padded(channels: u32) -> u32 {
-    return (channels + 31u) / 32u * 32u;
-}
 
 // An invocation of each entry has 8 rows by 8 columns.
 @compute @workgroup_size(COLUMNS, ROWS)
@@ -95,17 +90,6 @@ fn conv_bits(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
-// Signs of four columns, from bit `at` of a word.
-fn signs_of(word: u32, at: u32) -> vec4<f32> {
-    let shifted = vec4<u32>(word >> at) >> vec4<u32>(0u, 1u, 2u, 3u);
-    return bitcast<vec4<f32>>(vec4<u32>(0xbf800000u) ^ ((shifted & vec4<u32>(1u)) << vec4<u32>(31u)));
-}
-
-// 0 for tail lanes.
-fn inside(value: vec4<f32>, column: u32, columns: u32) -> vec4<f32> {
-    return select(vec4<f32>(0.0), value, vec4<u32>(column, column + 1u, column + 2u, column + 3u) < vec4<u32>(columns));
-}
-
 @compute @workgroup_size(COLUMNS, ROWS)
 fn conv_bits_input(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;
@@ -161,55 +145,6 @@ fn conv_bits_input(@builtin(global_invocation_id) id: vec3<u32>) {
             let at = panel_index(rows, row + i, column) / 4u;
             dx[at] = inside(left[i], column, params.in_channels);
             dx[at + 1u] = inside(right[i], column + 4u, params.in_channels);
-        }
-    }
-}
-
-// Rows are output channels, columns input channels of their group, and z is the tap.
-@compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits_weight(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = id.y * 8u;
-    let column = id.x * 8u;
-    let tap = id.z;
-    if (row >= params.out_channels || column >= params.words * 32u) {
-        return;
-    }
-    let out_rows = loop_bound(params.batch * params.out_height * params.out_width, arrayLength(&dy));
-    let in_words = (params.in_channels + 31u) / 32u;
-    let word = row / (padded(params.out_channels) / params.groups) * params.words + (column >> 5u);
-    let shift = column & 31u;
-    let at_dy = (row >> 5u) * out_rows * 8u + ((row & 31u) >> 2u);
-    let missing = select(0.0, 1.0, params.pad_one != 0u);
-    var left: array<vec4<f32>, 8>;
-    var right: array<vec4<f32>, 8>;
-    let ky = tap / params.kernel_width;
-    let kx = tap - ky * params.kernel_width;
-    var place = Place(0u, 0u, 0u);
-    for (var p = 0u; p < out_rows; p++) {
-        let pixel = source(place, ky, kx);
-        place = next_out(place);
-        var l = vec4<f32>(missing);
-        var r = vec4<f32>(missing);
-        if (pixel != ABSENT) {
-            let bits = a[word_index(in_words, pixel, word)];
-            l = signs_of(bits, shift);
-            r = signs_of(bits, shift + 4u);
-        }
-        let v0 = dy[at_dy + p * 8u];
-        let v1 = dy[at_dy + p * 8u + 1u];
-        for (var i = 0u; i < 4u; i++) { // unroll
-            left[i] += v0[i] * l;
-            right[i] += v0[i] * r;
-            left[i + 4u] += v1[i] * l;
-            right[i + 4u] += v1[i] * r;
-        }
-    }
-    let columns = params.in_channels / params.groups;
-    for (var i = 0u; i < 8u; i++) { // unroll
-        if (row + i < params.out_channels) {
-            let at = ((tap * params.out_channels + row + i) * params.words * 32u + column) / 4u;
-            dw[at] = inside(left[i], column, columns);
-            dw[at + 1u] = inside(right[i], column + 4u, columns);
         }
     }
 }

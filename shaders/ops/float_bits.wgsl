@@ -19,18 +19,6 @@ struct Params {
 
 const COVER: vec3<u32> = vec3<u32>(64u, 32u, 1u);
 
-// Signs of four columns, from bit `at` of a word.
-fn signs(word: u32, at: u32) -> vec4<f32> {
-    let shifted = vec4<u32>(word >> at) >> vec4<u32>(0u, 1u, 2u, 3u);
-    return bitcast<vec4<f32>>(vec4<u32>(0xbf800000u) ^ ((shifted & vec4<u32>(1u)) << vec4<u32>(31u)));
-}
-
-// 0 for tail lanes.
-fn inside(value: vec4<f32>, column: u32) -> vec4<f32> {
-    let columns = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
-    return select(vec4<f32>(0.0), value, columns < vec4<u32>(params.columns));
-}
-
 // An invocation has 8 rows by 8 columns. Lanes of x beyond depth are 0, so whole groups of four j do.
 @compute @workgroup_size(8, 4)
 fn float_bits(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -52,8 +40,8 @@ fn float_bits(@builtin(global_invocation_id) id: vec3<u32>) {
         var r: array<vec4<f32>, 4>;
         for (var t = 0u; t < 4u; t++) { // unroll
             let word = bits[at_bits + t];
-            l[t] = signs(word, shift);
-            r[t] = signs(word, shift + 4u);
+            l[t] = signs_of(word, shift);
+            r[t] = signs_of(word, shift + 4u);
         }
         for (var i = 0u; i < 8u; i++) { // unroll
             // Rows beyond the batch repeat the last one and are not stored.
@@ -65,8 +53,8 @@ fn float_bits(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < 8u; i++) { // unroll
         if (row + i < rows) {
             let at = panel_index(rows, row + i, column) / 4u;
-            y[at] = inside(left[i], column);
-            y[at + 1u] = inside(right[i], column + 4u);
+            y[at] = inside(left[i], column, params.columns);
+            y[at + 1u] = inside(right[i], column + 4u, params.columns);
         }
     }
 }
@@ -86,8 +74,8 @@ fn float_bits_transposed(@builtin(global_invocation_id) id: vec3<u32>) {
     var right: array<vec4<f32>, 8>;
     for (var j = 0u; j < depth; j++) {
         let word = bits[((j >> 5u) * params.words + (column >> 5u)) * 32u + (j & 31u)];
-        let l = signs(word, shift);
-        let r = signs(word, shift + 4u);
+        let l = signs_of(word, shift);
+        let r = signs_of(word, shift + 4u);
         let v0 = x[first + j * 8u];
         let v1 = x[first + j * 8u + 1u];
         for (var i = 0u; i < 4u; i++) { // unroll
@@ -100,8 +88,8 @@ fn float_bits_transposed(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < 8u; i++) { // unroll
         if (row + i < params.rows) {
             let at = ((row + i) * params.words * 32u + column) / 4u;
-            y[at] = inside(left[i], column);
-            y[at + 1u] = inside(right[i], column + 4u);
+            y[at] = inside(left[i], column, params.columns);
+            y[at + 1u] = inside(right[i], column + 4u, params.columns);
         }
     }
 }

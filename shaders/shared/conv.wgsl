@@ -41,15 +41,16 @@ fn out_place(row: u32) -> Place {
     return Place(image, line - image * params.out_height, row - line * params.out_width);
 }
 
-// The output pixel after it, line by line.
-fn next_out(out: Place) -> Place {
-    let line_ends = out.x + 1u == params.out_width;
-    let image_ends = line_ends && out.y + 1u == params.out_height;
-    return Place(
-        out.image + select(0u, 1u, image_ends),
-        select(out.y + select(0u, 1u, line_ends), 0u, image_ends),
-        select(out.x + 1u, 0u, line_ends),
-    );
+// The output pixel behind `out` by as much as `step`, out_place of a distance, is behind the first.
+fn advance(out: Place, step: Place) -> Place {
+    var x = out.x + step.x;
+    var y = out.y + step.y;
+    let line_ends = x >= params.out_width;
+    x -= select(0u, params.out_width, line_ends);
+    y += select(0u, 1u, line_ends);
+    let image_ends = y >= params.out_height;
+    y -= select(0u, params.out_height, image_ends);
+    return Place(out.image + step.image + select(0u, 1u, image_ends), y, x);
 }
 
 fn in_place(row: u32) -> Place {

@@ -1,14 +1,15 @@
-//! Convolution of signs by signs, and its two gradients. On the processor a tile's patches are packed in a thread's own memory.
+//! Convolution of signs by signs, and its gradient for the images. On the processor a tile's patches are packed in a thread's own memory.
 
+use super::conv_bits_weight::ConvBitsWeight;
 use super::conv_weights::weight_type;
-use super::geometry::{ConvShape, Geometry, image_of};
+use super::geometry::{ConvShape, Geometry, image_of, tiles};
 use super::patches::Patches;
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::runtime::interface::ops::conv_bits::{conv_bits, conv_bits_input, conv_bits_weight};
+use crate::runtime::interface::ops::conv_bits::{conv_bits, conv_bits_input};
 use crate::runtime::{
-    Grid, Recording,
+    Recording,
     kernel::{Pieces, kernel},
     with_scratch,
 };
@@ -22,11 +23,6 @@ kernel!(
     /// dx(p, c) = sum over taps and outputs of dy(sink(p, t), o) * w(t, o, c).
     CONV_BITS_INPUT = ops::conv_bits::{ conv_bits_input }, twin = input_twin
 );
-kernel!(
-    /// dw(t, o, c) = sum over pixels of dy(p, o) * a(source(p, t), c).
-    CONV_BITS_WEIGHT = ops::conv_bits::{ conv_bits_weight }, twin = weight_twin
-);
-
 /// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.
 const TILE: usize = 3 * PANEL;
 
@@ -41,10 +37,6 @@ impl ConvBits {
     fn geometry(&self, a: &TensorType) -> Result<Geometry> {
         self.0.on("conv_bits", image_of("conv_bits", a)?)
     }
-}
-
-fn grid(columns: usize, rows: usize, depth: usize) -> Grid {
-    Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, depth as u32])
 }
 
 impl Op for ConvBits {
@@ -69,7 +61,7 @@ impl Op for ConvBits {
         let (rows, panels) = (g.out_rows(), words_of(self.0.channels));
         let y = bound.output(0).pieces(panels, TILE * PANEL);
         let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
-        recording.dispatch(&CONV_BITS, g, buffers, grid(self.0.channels, rows, 1), rows.div_ceil(TILE));
+        recording.dispatch(&CONV_BITS, g, buffers, tiles(self.0.channels, rows, 1), rows.div_ceil(TILE));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -100,41 +92,13 @@ impl Op for ConvBitsInput {
         let (rows, panels) = (g.in_rows(), words_of(self.1[3]));
         let dx = bound.output(0).pieces(panels, TILE * PANEL);
         let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), dx };
-        recording.dispatch(&CONV_BITS_INPUT, bytemuck::cast(g), buffers, grid(self.1[3], rows, 1), rows.div_ceil(TILE));
-    }
-}
-
-/// The gradient for the weights. Inputs: dy, signs of the images. Output: floats in padded rows, of the weights' shape.
-#[derive(Clone, Copy, Debug)]
-pub struct ConvBitsWeight(pub ConvShape);
-
-impl Op for ConvBitsWeight {
-    fn name(&self) -> &'static str {
-        "conv_bits_weight"
-    }
-
-    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        Ok(vec![weight_type(DType::F32, &self.0, inputs[1].columns())])
-    }
-
-    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (a, ty) = bound.inputs[1];
-        let g = self.0.on("conv_bits_weight", image_of("", ty).expect("checked")).expect("checked");
-        let (taps, channels) = (g.taps(), self.0.channels);
-        let rows = weight_rows(channels);
-        let dw = bound.output(0).pieces(taps, rows * g.words as usize * PANEL);
-        let buffers = conv_bits_weight::Buffers { a, dy: bound.input(0), dw };
-        let grid = grid(g.depth(), channels, taps);
-        recording.dispatch(&CONV_BITS_WEIGHT, bytemuck::cast(g), buffers, grid, channels.div_ceil(rows));
-    }
-}
-
-/// Output channels of a task of the weight gradient, within a panel: few, where there are few, so that every thread has some.
-fn weight_rows(channels: usize) -> usize {
-    match channels {
-        ..128 => PANEL / 4,
-        128..256 => PANEL / 2,
-        256.. => PANEL,
+        recording.dispatch(
+            &CONV_BITS_INPUT,
+            bytemuck::cast(g),
+            buffers,
+            tiles(self.1[3], rows, 1),
+            rows.div_ceil(TILE),
+        );
     }
 }
 
@@ -227,70 +191,4 @@ fn input_twin(mut args: conv_bits_input::Args<'_>) {
             bits::current().gathered_float_bits(&task, &mut GroupOf { pieces: &mut args.dx, first: group * words });
         }
     });
-}
-
-/// Output pixels whose words are packed at once, at most.
-const STRETCH: usize = 512;
-
-/// A task has some output channels of one panel, all taps: columns of its product are (tap, channel).
-fn weight_twin(mut args: conv_bits_weight::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
-    let (rows, taps, words) = (g.out_rows(), g.taps(), g.words as usize);
-    let (pitch, block) = (words * PANEL, taps * words * PANEL);
-    let channels = args.dw.length() / pitch;
-    let first = args.index * weight_rows(g.out_channels as usize);
-    let group = first / g.outputs();
-    // Packed words stay in the second-level cache.
-    let stretch = ((64 << 10) / block * PANEL).clamp(4 * PANEL, STRETCH);
-    with_scratch(stretch / PANEL * block + taps * PANEL, |scratch| {
-        let (packed, missing) = scratch.split_at_mut(stretch / PANEL * block);
-        let (missing, _) = bytemuck::cast_slice_mut::<_, f32>(missing).as_chunks_mut::<PANEL>();
-        missing.fill([0.0; PANEL]);
-        for start in (0..rows).step_by(stretch) {
-            let count = stretch.min(rows - start);
-            let dy = &args.dy[(first / PANEL * rows + start) * PANEL + first % PANEL..];
-            let patches = Patches::new(&g, start, count);
-            for (tap, missing) in missing.iter_mut().enumerate() {
-                patches.gather(args.a, [tap, group], &mut packed[tap * words * PANEL..], block, |i| {
-                    missing.iter_mut().zip(&dy[i * PANEL..][..channels]).for_each(|(sum, dy)| *sum += dy);
-                });
-            }
-            let task = bits::FloatBits {
-                x: dy,
-                x_block: PANEL * PANEL,
-                x_inner: PANEL,
-                x_row: 1,
-                bits: packed,
-                bits_block: block,
-                bits_panel: PANEL,
-                inner: count,
-                rows: channels,
-                columns: g.depth(),
-                sets: taps,
-                y_row: pitch,
-                accumulate: start > 0,
-            };
-            bits::current().float_bits(&task, &mut Taps { pieces: &mut args.dw, words });
-        }
-        if g.pad_one == 0 && g.padding > 0 {
-            // Absent pixels were read as -1.
-            for (tap, missing) in missing.iter().enumerate() {
-                for (dw, missing) in args.dw.piece(tap).chunks_exact_mut(pitch).zip(missing) {
-                    dw[..g.depth()].iter_mut().for_each(|dw| *dw += missing);
-                }
-            }
-        }
-    });
-}
-
-/// Panels of a weight gradient, in the order (tap, word).
-struct Taps<'a, 'b> {
-    pieces: &'a mut Pieces<'b, f32>,
-    words: usize,
-}
-
-impl bits::Panels for Taps<'_, '_> {
-    fn panel(&mut self, at: usize) -> &mut [f32] {
-        &mut self.pieces.piece(at / self.words)[at % self.words * PANEL..]
-    }
 }

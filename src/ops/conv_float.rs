@@ -1,13 +1,13 @@
 //! Convolution of floats, and its two gradients, in any number of groups.
 
 use super::conv_weights::weight_type;
-use super::geometry::{ConvShape, Geometry, image_of};
+use super::geometry::{ConvShape, Geometry, image_of, tiles};
 use super::patches::Patches;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::runtime::interface::ops::conv_float::{conv_float, conv_float_input, conv_float_weight};
 use crate::runtime::product::{Matrix, product};
-use crate::runtime::{Grid, Recording, kernel::kernel, with_scratch};
+use crate::runtime::{Recording, kernel::kernel, with_scratch};
 use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ kernel!(
 );
 kernel!(
     /// dw(t, o, c) = sum over pixels of dy(p, o) * x(source(p, t), c).
-    CONV_FLOAT_WEIGHT = ops::conv_float::{ conv_float_weight }, twin = weight_twin
+    CONV_FLOAT_WEIGHT = ops::conv_float::{ conv_float_weight | conv_float_weight_split }, twin = weight_twin
 );
 
 /// Pixels of a task.
@@ -35,10 +35,6 @@ impl ConvFloat {
     fn geometry(&self, x: &TensorType) -> Result<Geometry> {
         self.0.on("conv_float", image_of("conv_float", x)?)
     }
-}
-
-fn tiles(columns: usize, rows: usize) -> Grid {
-    Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, 1])
 }
 
 impl Op for ConvFloat {
@@ -62,7 +58,7 @@ impl Op for ConvFloat {
         let g = self.geometry(ty).expect("checked when the node was made");
         let (rows, channels) = (g.out_rows(), self.0.channels);
         let buffers = conv_float::Buffers { x, w, y: bound.output(0).pieces(words_of(channels), TILE * PANEL) };
-        recording.dispatch(&CONV_FLOAT, bytemuck::cast(g), buffers, tiles(channels, rows), rows.div_ceil(TILE));
+        recording.dispatch(&CONV_FLOAT, bytemuck::cast(g), buffers, tiles(channels, rows, 1), rows.div_ceil(TILE));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -93,7 +89,7 @@ impl Op for ConvFloatInput {
         let (rows, channels) = (g.in_rows(), self.1[3]);
         let dx = bound.output(0).pieces(words_of(channels), TILE * PANEL);
         let buffers = conv_float_input::Buffers { w: bound.input(1), dy: bound.input(0), dx };
-        let grid = tiles(channels, rows);
+        let grid = tiles(channels, rows, 1);
         recording.dispatch(&CONV_FLOAT_INPUT, bytemuck::cast(g), buffers, grid, rows.div_ceil(TILE));
     }
 }
@@ -117,7 +113,7 @@ impl Op for ConvFloatWeight {
         let (taps, channels, pitch) = (g.taps(), self.0.channels, g.words as usize * PANEL);
         let buffers =
             conv_float_weight::Buffers { x, dy: bound.input(0), dw: bound.output(0).chunks(channels * pitch) };
-        let grid = Grid::Tiles([pitch as u32, channels as u32, taps as u32]);
+        let grid = tiles(pitch, channels, taps);
         recording.dispatch(&CONV_FLOAT_WEIGHT, bytemuck::cast(g), buffers, grid, taps);
     }
 }

@@ -1,6 +1,7 @@
 //! The geometry that convolutions and poolings share: windows over NHWC images, and which pixel a tap reads.
 
 use crate::error::{Error, Result};
+use crate::runtime::Grid;
 pub use crate::runtime::interface::ops::conv_bits::Params as Geometry;
 use crate::tensor::{PANEL, TensorType, words_of};
 
@@ -169,6 +170,11 @@ impl Geometry {
         (met && oy < self.out_height && ox < self.out_width)
             .then(|| ((image * self.out_height + oy) * self.out_width + ox) as usize)
     }
+}
+
+/// The grid of a matrix of columns, with those of the last panel's tail, and rows; so many times.
+pub(super) fn tiles(columns: usize, rows: usize, times: usize) -> Grid {
+    Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, times as u32])
 }
 
 #[cfg(test)]

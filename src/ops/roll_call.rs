@@ -1,9 +1,10 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
 use super::{
-    activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_float, conv_weights, distillation,
-    dropout, flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool, sample_flips,
-    shift_channels, sign, softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs, xnor_matmul,
+    activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_bits_weight, conv_float, conv_weights,
+    distillation, dropout, flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool,
+    sample_flips, shift_channels, sign, softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs,
+    xnor_matmul,
 };
 use crate::graph::Fusion;
 use crate::runtime::Kernel;
@@ -29,7 +30,7 @@ pub static KERNELS: &[&Kernel] = &[
     &constant_channels::CONSTANT_CHANNELS,
     &conv_bits::CONV_BITS,
     &conv_bits::CONV_BITS_INPUT,
-    &conv_bits::CONV_BITS_WEIGHT,
+    &conv_bits_weight::CONV_BITS_WEIGHT,
     &conv_float::CONV_FLOAT,
     &conv_float::CONV_FLOAT_INPUT,
     &conv_float::CONV_FLOAT_WEIGHT,

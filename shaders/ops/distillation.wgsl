@@ -25,7 +25,7 @@ struct Params {
 
 const THREADS: u32 = 64u;
 
-// Largest logit and the sum of exp((z - largest) / temperature), of the student or of the teacher.
+// Largest logit and the sum of exp((z - largest) / temperature), of the student; then of the teacher (no function takes a pointer to storage).
 fn student_norm(row: u32, temperature: f32) -> vec2<f32> {
     let classes = loop_bound(params.classes, arrayLength(&z));
     var top = z[panel_index(params.rows, row, 0u)];
@@ -100,7 +100,7 @@ fn distillation_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_w
     let plain = student_norm(row, 1.0);
     let warm = student_norm(row, params.temperature);
     let taught = teacher_norm(row);
-    let lanes = loop_bound((params.classes + 31u) / 32u * 32u, arrayLength(&z));
+    let lanes = loop_bound(padded(params.classes), arrayLength(&z));
     let inside = row < step.valid_rows;
     for (var c = 0u; c < lanes; c++) {
         let i = panel_index(params.rows, row, c);

@@ -74,7 +74,7 @@ fn softmax_cross_entropy_backward(@builtin(workgroup_id) group: vec3<u32>, @buil
     if (row >= params.rows) {
         return;
     }
-    let lanes = loop_bound((params.classes + 31u) / 32u * 32u, arrayLength(&z));
+    let lanes = loop_bound(padded(params.classes), arrayLength(&z));
     let inside = row < step.valid_rows;
     let norm = normaliser(row);
     let share = 1.0 / f32(step.valid_rows);

@@ -38,7 +38,7 @@ fn unpack_signs(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups
 fn unpack_signs_rows(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
     if (i < arrayLength(&x)) {
-        let pitch = (params.columns + 31u) / 32u * 32u;
+        let pitch = padded(params.columns);
         x[i] = sign_at(i / pitch, i % pitch);
     }
 }

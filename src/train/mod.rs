@@ -7,6 +7,7 @@ mod event;
 mod metrics;
 mod optimizer_config;
 mod optimizer_settings;
+mod resolve;
 mod rules;
 mod run;
 mod session;

@@ -1,0 +1,257 @@
+//! Settings in layers, and the defaults of what is left out.
+
+use super::config::TrainConfig;
+use super::settings::Settings;
+use crate::data::DataSpec;
+use crate::error::Result;
+use crate::nn::MODELS;
+use crate::optim::{BinaryOptimizer, FloatRule};
+
+/// Rule of the float parameters unless it is set.
+const FLOAT_OPTIMIZER: &str = "adam";
+
+impl Settings {
+    /// The rule of the binary weights.
+    pub fn binary_optimizer(&self) -> Result<BinaryOptimizer> {
+        self.optimizer_table()?.make()
+    }
+
+    /// These settings where they are set, else those of `other`.
+    pub fn over(self, other: Self) -> Self {
+        let filter = match (self.filter(), other.filter()) {
+            (Some(filter), Some(other)) => filter.over(other),
+            (filter, other) => filter.or(other).unwrap_or_default(),
+        };
+        let rule = |settings: &Self| settings.float_optimizer.clone().unwrap_or_else(|| FLOAT_OPTIMIZER.into());
+        // Another rule leaves the knobs of the one that it stands for.
+        let keeps = self.float_optimizer.is_none() || rule(&self) == rule(&other);
+        let float = |set: Option<f64>, other: Option<f64>| set.or(other.filter(|_| keeps));
+        Self {
+            design: filter.design,
+            order: filter.order,
+            poles: filter.poles,
+            b: filter.b,
+            a: filter.a,
+            cutoff: self.cutoff.or(other.cutoff),
+            state: self.state.or(other.state),
+            preset: self.preset.or(other.preset),
+            dataset: self.dataset.or(other.dataset),
+            data_dir: self.data_dir.or(other.data_dir),
+            limit: self.limit.or(other.limit),
+            validation: self.validation.or(other.validation),
+            split_seed: self.split_seed.or(other.split_seed),
+            augment: self.augment.or(other.augment),
+            image_size: self.image_size.or(other.image_size),
+            crop: self.crop.or(other.crop),
+            channels: self.channels.or(other.channels),
+            mean: self.mean.or(other.mean),
+            std: self.std.or(other.std),
+            strict: self.strict.or(other.strict),
+            model: self.model.or(other.model),
+            hidden: self.hidden.or(other.hidden),
+            width: self.width.or(other.width),
+            float: self.float.or(other.float),
+            surrogate: self.surrogate.or(other.surrogate),
+            loss: self.loss.or(other.loss),
+            label_smoothing: self.label_smoothing.or(other.label_smoothing),
+            no_fuse: self.no_fuse.or(other.no_fuse),
+            teacher: self.teacher.or(other.teacher),
+            teacher_logits: self.teacher_logits.or(other.teacher_logits),
+            teacher_weight: self.teacher_weight.or(other.teacher_weight),
+            temperature: self.temperature.or(other.temperature),
+            batch_size: self.batch_size.or(other.batch_size),
+            epochs: self.epochs.or(other.epochs),
+            optimizer: self.optimizer.or(other.optimizer),
+            rule: self.rule.or(other.rule),
+            alpha: self.alpha.or(other.alpha),
+            gamma: self.gamma.or(other.gamma),
+            sigma: self.sigma.or(other.sigma),
+            threshold: self.threshold.or(other.threshold),
+            hold: self.hold.or(other.hold),
+            lr: self.lr.or(other.lr),
+            momentum: self.momentum.or(other.momentum),
+            beta1: self.beta1.or(other.beta1),
+            beta2: self.beta2.or(other.beta2),
+            weight_decay: self.weight_decay.or(other.weight_decay),
+            clip: self.clip.or(other.clip),
+            init: self.init.or(other.init),
+            start: self.start.or(other.start),
+            alpha_schedule: self.alpha_schedule.or(other.alpha_schedule),
+            float_optimizer: self.float_optimizer.or(other.float_optimizer),
+            float_rate: self.float_rate.or(other.float_rate),
+            float_schedule: self.float_schedule.or(other.float_schedule),
+            float_beta1: float(self.float_beta1, other.float_beta1),
+            float_beta2: float(self.float_beta2, other.float_beta2),
+            float_epsilon: float(self.float_epsilon, other.float_epsilon),
+            float_momentum: float(self.float_momentum, other.float_momentum),
+            float_weight_decay: float(self.float_weight_decay, other.float_weight_decay),
+            diagnostics: self.diagnostics.or(other.diagnostics),
+            tensorboard: self.tensorboard.or(other.tensorboard),
+            seed: self.seed.or(other.seed),
+            device: self.device.or(other.device),
+            threads: self.threads.or(other.threads),
+        }
+    }
+
+    /// Defaults filled in, ranges checked.
+    pub fn resolve(self) -> Result<TrainConfig> {
+        let optimizer = self.optimizer_table()?;
+        let taught = self.teacher.is_some() || self.teacher_logits.is_some();
+        let float_knobs = self.float_knobs();
+        let teacher_weight = self.teacher_weight.or(taught.then_some(0.5));
+        let temperature = self.temperature.or(taught.then_some(2.0));
+        let float_optimizer = self.float_optimizer.unwrap_or_else(|| FLOAT_OPTIMIZER.into());
+        let float_knobs = FloatRule::named(&float_optimizer)?.settings(&float_knobs)?;
+        let dataset = self.dataset.unwrap_or_else(|| "digits".into());
+        let digits = dataset == "digits";
+        let model = self.model.unwrap_or_else(|| "mlp".into());
+        let usual = || if digits { vec![512; 2] } else { vec![4096; 3] };
+        let hidden = self.hidden.or_else(|| (model == "mlp").then(usual));
+        let zoo = MODELS.iter().find(|zoo| zoo.name == model);
+        let augment = || DataSpec::usual_augment(&dataset).iter().map(|name| name.to_string()).collect();
+        let data = DataSpec {
+            augment: self.augment.unwrap_or_else(augment),
+            dataset,
+            data_dir: self.data_dir,
+            limit: self.limit,
+            validation: self.validation.unwrap_or(0.0),
+            split_seed: self.split_seed.unwrap_or(0),
+            image_size: self.image_size,
+            crop: self.crop,
+            channels: self.channels,
+            mean: self.mean,
+            std: self.std,
+            strict: self.strict.unwrap_or(false),
+        };
+        let config = TrainConfig {
+            data,
+            surrogate: self.surrogate.unwrap_or_else(|| zoo.map_or("clip", |zoo| zoo.surrogate).into()),
+            model,
+            hidden,
+            width: self.width.unwrap_or(1.0),
+            float: self.float.unwrap_or(false),
+            loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
+            label_smoothing: self.label_smoothing.unwrap_or(0.0),
+            no_fuse: self.no_fuse.unwrap_or(false),
+            teacher: self.teacher,
+            teacher_logits: self.teacher_logits,
+            teacher_weight,
+            temperature,
+            batch_size: self.batch_size.unwrap_or(100),
+            epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
+            optimizer,
+            float_optimizer,
+            float_knobs: float_knobs.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+            float_rate: self.float_rate.unwrap_or(1e-3),
+            float_schedule: self.float_schedule.unwrap_or_else(|| "constant".into()),
+            diagnostics: self.diagnostics.unwrap_or(0),
+            tensorboard: self.tensorboard.unwrap_or(false),
+            seed: self.seed.unwrap_or(1),
+            device: self.device.unwrap_or_else(|| "auto".into()),
+            threads: self.threads,
+        };
+        config.check()?;
+        Ok(config)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::OptimizerConfig;
+
+    #[test]
+    fn a_resolved_configuration_is_a_settings_file() {
+        let config = Settings { alpha: Some(0.01.into()), ..Settings::default() }.resolve().expect("in range");
+        let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
+        assert_eq!(again.resolve().expect("in range"), config);
+    }
+
+    #[test]
+    fn augmentation_is_the_data_set_s_unless_it_is_set() {
+        let augment = |dataset: &str, augment: Option<&str>| {
+            let augment = augment.map(|name| vec![name.to_string()]);
+            let settings = Settings { dataset: Some(dataset.into()), augment, ..Settings::default() };
+            settings.resolve().expect("in range").data.augment.join(",")
+        };
+        assert_eq!((augment("cifar10", None), augment("mnist", None)), ("pad-crop,flip".into(), "".into()));
+        assert_eq!(augment("cifar100", Some("none")), "none");
+    }
+
+    #[test]
+    fn flags_win() {
+        let file = Settings { alpha: Some(0.1.into()), epochs: Some(2), ..Settings::default() };
+        let both = Settings { alpha: Some(0.2.into()), ..Settings::default() }.over(file);
+        assert_eq!((both.alpha, both.epochs), (Some(0.2.into()), Some(2)));
+    }
+
+    #[test]
+    fn a_rule_s_table_has_all_of_its_knobs_and_no_other() {
+        let settings = Settings { optimizer: Some(OptimizerConfig::Name("diode".into())), ..Settings::default() };
+        let start = Settings { start: Some("hold".into()), ..settings.clone() };
+        let table = start.resolve().expect("in range").optimizer;
+        assert_eq!(table.knobs.keys().collect::<Vec<_>>(), ["alpha", "gamma", "hold"]);
+        assert_eq!((table.knobs["hold"].value, &*table.knobs["alpha"].to_string()), (5e-3, "0.001,linear"));
+        let stranger = Settings { lr: Some(0.1.into()), ..settings };
+        let error = stranger.resolve().expect_err("diode has no lr").to_string();
+        assert!(error.contains("diode") && error.contains("gamma") && error.contains("lr = 0.1"), "{error}");
+    }
+
+    #[test]
+    fn the_float_rule_s_knobs_are_saved_and_another_rule_leaves_them() {
+        let file = Settings { float_beta1: Some(0.8), float_weight_decay: Some(1e-4), ..Settings::default() };
+        let config = file.clone().resolve().expect("in range");
+        let text = config.to_toml().expect("plain text");
+        for line in
+            ["float-beta1 = 0.8", "float-beta2 = 0.999", "float-epsilon = 0.00000001", "float-weight-decay = 0.0001"]
+        {
+            assert!(text.contains(line), "`{line}` in {text}");
+        }
+        let again: Settings = toml::from_str(&text).expect("it is TOML");
+        assert_eq!(again.clone().resolve().expect("in range"), config);
+        let sgd = Settings { float_optimizer: Some("sgd".into()), ..Settings::default() };
+        let knobs = sgd.clone().over(again.clone()).resolve().expect("in range").float_knobs;
+        assert_eq!(
+            knobs.into_iter().collect::<Vec<_>>(),
+            [("float-momentum".to_string(), 0.9), ("float-weight-decay".to_string(), 0.0)]
+        );
+        let same = Settings { float_optimizer: Some("adam".into()), ..Settings::default() }.over(again);
+        assert_eq!(same.resolve().expect("in range"), config);
+        let error = Settings { float_beta1: Some(0.8), ..sgd }.resolve().expect_err("sgd has no beta1");
+        assert!(error.is_usage() && error.to_string().contains("float-momentum"), "{error}");
+    }
+
+    #[test]
+    fn layers_have_rules_of_their_own() {
+        let text = "[optimizer]\nknobs = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"\nknobs = { threshold = 0 }";
+        let file: Settings = toml::from_str(text).expect("it is TOML");
+        let config = file.clone().resolve().expect("in range");
+        let rule = &config.optimizer.rules[0];
+        assert_eq!((&*config.optimizer.name, &*rule.knobs["alpha"].to_string()), ("cema", "0.001,linear"));
+        let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
+        assert_eq!(again.resolve().expect("in range"), config);
+        let flag = Settings { rule: Some(vec!["dense2=latent-sgd".into()]), ..Settings::default() }.over(file.clone());
+        let held = flag.clone().holding_weights().expect("in range").resolve().expect("in range").optimizer;
+        assert_eq!((held.rules.len(), &*held.rules[0].layers, held.knobs["hold"].value), (1, "dense2", 1e-6));
+        let start = Settings { start: Some("hold".into()), ..file }.resolve().expect("in range").optimizer;
+        assert_eq!(start.rules[0].knobs["hold"].value, 1e-6, "starts are for all filters");
+        let many = Settings { rule: Some(vec!["*=ema".into(); 7]), ..Settings::default() };
+        assert!(many.resolve().is_err_and(|e| e.to_string().contains("at most 6 patterns, got 7")));
+    }
+
+    #[test]
+    fn ranges_are_checked() {
+        for wrong in [
+            Settings { alpha: Some(0.0.into()), ..Settings::default() },
+            Settings { gamma: Some(1.5.into()), ..Settings::default() },
+            Settings { alpha: Some(f32::NAN.into()), ..Settings::default() },
+            Settings { hidden: Some(vec![0]), ..Settings::default() },
+            Settings { model: Some("perceptron".into()), ..Settings::default() },
+            Settings { surrogate: Some("stair".into()), ..Settings::default() },
+            Settings { epochs: Some(0), ..Settings::default() },
+            Settings { float_rate: Some(-1.0), ..Settings::default() },
+        ] {
+            assert!(wrong.clone().resolve().is_err_and(|e| e.is_usage()), "{wrong:?}");
+        }
+    }
+}

@@ -137,6 +137,50 @@ fn momentum_sgd_is_the_cascade() {
     }
 }
 
+/// With a rate e_t that moves, h = -l w obeys h_t = h_{t-1} + e_t l v_t with v_t = mu v_{t-1} + G_t - h_{t-1}. The cascade's difference
+/// d_t = m_t - h_{t-1} obeys d_t = (1 - c_t)(1 - a_{t-1}) d_{t-1} + c_t (G_t - h_{t-1}), and h_t = h_{t-1} + a_t d_t. So d = c v and the two are
+/// one where a_t c_t = e_t l and (1 - c_t)(1 - a_{t-1}) c_{t-1} = mu c_t, that is c_t = q / (mu + q) with q = (1 - a_{t-1}) c_{t-1}: both rates
+/// move, and c_t is the root of the constant case where the rate stands still.
+#[test]
+fn momentum_sgd_with_a_moving_rate_is_the_cascade_with_both_rates_moving() {
+    let (momentum, decay) = (0.9, 1e-2);
+    let cosine = |step: u64| 0.05 * (1.0 + (PI * step as f64 / STEPS as f64).cos());
+    let stepped = |step: u64| if step < STEPS / 2 { 0.1 } else { 0.01 };
+    for (what, rate) in [("cosine rate", &cosine as &dyn Fn(u64) -> f64), ("stepped rate", &stepped)] {
+        let mut noise = Noise::new(7);
+        let mut w: Vec<f64> = (0..WEIGHTS).map(|_| 0.1 * noise.next()).collect();
+        let mut v = vec![0.0; WEIGHTS];
+        let mut h: Vec<f64> = w.iter().map(|w| -decay * w).collect();
+        let mut m = h.clone();
+        let [mut alpha, mut gamma] = roots(rate(0), momentum, decay);
+        let (first, mut flips) = (gamma, 0);
+        for step in 0..STEPS {
+            if step > 0 {
+                let q = (1.0 - alpha) * gamma;
+                gamma = q / (momentum + q);
+                alpha = rate(step) * decay / gamma;
+            }
+            for i in 0..WEIGHTS {
+                let g = gradient(&mut noise, i, step);
+                let before = w[i];
+                v[i] = momentum * v[i] + (g + decay * w[i]);
+                w[i] -= rate(step) * v[i];
+                m[i] += gamma * (g - m[i]);
+                h[i] += alpha * (m[i] - h[i]);
+                flips += u64::from((before > 0.0) != (w[i] > 0.0));
+            }
+            assert_same(what, step, &w, &h, decay);
+        }
+        assert!(
+            flips > WEIGHTS as u64 && (gamma - first).abs() > 1e-3,
+            "{what}: {flips} flips, gamma {first} to {gamma}"
+        );
+        println!(
+            "{what}: no sign of {WEIGHTS} weights differs in {STEPS} steps, {flips} flips; gamma {first:.4} to {gamma:.4}"
+        );
+    }
+}
+
 fn cascade(alpha: f32, gamma: f32, schedule: &Schedule) -> BinaryOptimizer {
     CEMA.with([("alpha", Knob::new(alpha, schedule.clone())), ("gamma", gamma.into())]).unwrap()
 }

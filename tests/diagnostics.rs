@@ -7,7 +7,7 @@ mod support;
 
 use plusminus::data::{Batch, Loader, digits};
 use plusminus::nn::{Model, ModelSpec, PixelScale, Tensor, owner};
-use plusminus::optim::{Adam, BOP, CEMA, Schedule};
+use plusminus::optim::{Adam, BOP, BinaryOptimizer, CEMA, EMA, FilterSpec, IIR, Optimizer, Schedule, StateType};
 use plusminus::runtime::Engine;
 use plusminus::tensor::{BitMatrix, Stream};
 use plusminus::train::{LayerDiagnostics, Loss, OSCILLATION_WINDOW, Options, Rules, Session};
@@ -30,9 +30,13 @@ fn rules() -> Rules {
 }
 
 fn session(diagnostics: bool, surrogate: &str, fuse: bool, engine: Box<dyn Engine>) -> Session {
+    session_with(rules(), diagnostics, surrogate, fuse, engine)
+}
+
+fn session_with(rules: Rules, diagnostics: bool, surrogate: &str, fuse: bool, engine: Box<dyn Engine>) -> Session {
     let base = Options::new(Loss::CrossEntropy(0.0));
     let options = Options { batch: BATCH, seed: 3, fuse, diagnostics, keep_gradients: !diagnostics, ..base };
-    block_on(Session::with(&model(surrogate), Some(rules()), options, engine)).unwrap()
+    block_on(Session::with(&model(surrogate), Some(rules), options, engine)).unwrap()
 }
 
 fn batches() -> Vec<Batch> {
@@ -47,8 +51,16 @@ fn signs(session: &mut Session) -> BTreeMap<String, BitMatrix> {
 }
 
 fn rms(session: &mut Session, name: &str) -> f64 {
+    rms_of(&floats(session, name))
+}
+
+fn rms_of(values: &[f64]) -> f64 {
+    (values.iter().map(|v| v.powi(2)).sum::<f64>() / values.len() as f64).sqrt()
+}
+
+fn floats(session: &mut Session, name: &str) -> Vec<f64> {
     let Tensor::Floats { data, .. } = block_on(session.tensor(name)).unwrap() else { panic!("{name}: no floats") };
-    (data.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / data.len() as f64).sqrt()
+    data.into_iter().map(f64::from).collect()
 }
 
 /// What has happened to each weight of a layer, by looking at all of them after every step.
@@ -149,6 +161,87 @@ fn check(layer: &LayerDiagnostics) {
     let is_first = layer.layer == "dense1";
     assert_eq!((layer.masked.is_none(), layer.dead_channels.is_none()), (is_first, is_first), "floats have no signs");
     assert!(layer.masked.is_none_or(|share| share > 0.05 && share < 0.9), "{layer:?}");
+}
+
+/// Shares by bins, as `LayerDiagnostics::state_histogram` says, by the plainest loop.
+fn histogram(values: &[f64], rms: f64) -> Vec<f64> {
+    let r = 2_f64.powi(rms.log2().floor() as i32);
+    let is_in = |bin: i32, size: f64| {
+        let (low, high) = (r * 2_f64.powi(bin - 12), r * 2_f64.powi(bin - 11));
+        (bin == 0 || size >= low) && (bin == 15 || size < high)
+    };
+    (0..16).map(|bin| share(values.iter().filter(|v| is_in(bin, v.abs())).count(), values.len())).collect()
+}
+
+/// What the weights of a layer are the signs of after a step, by hand: `before` holds the sections' states before it.
+fn verdicts(rule: &BinaryOptimizer, session: &mut Session, parameter: &str, step: u64, before: &[f64]) -> Vec<f64> {
+    if rule.filter().is_some() {
+        let g = floats(session, &format!("{parameter}.grad"));
+        let Tensor::Bits(weight) = &block_on(session.weights()).unwrap().tensors[parameter] else { panic!("no signs") };
+        let (columns, planes) = (weight.columns(), before.len() / g.len());
+        let knobs = rule.knobs(step, STEPS).map(|knobs| f64::from(knobs[0]));
+        let section =
+            |i: usize, u: f64, k: usize| knobs[k] * u + before[(i / columns * planes + 2 * k) * columns + i % columns];
+        return (0..g.len()).map(|i| (0..planes / 2).fold(g[i], |u, k| section(i, u, k))).collect();
+    }
+    let h = floats(session, &format!("{parameter}.h"));
+    if rule.state() == StateType::F16 {
+        return h.into_iter().map(|v| v * 2_f64.powi(-12)).collect();
+    }
+    // [states][rows][2], by step mod 2; h is the last state.
+    let exponents = floats(session, &format!("{parameter}.exponents"));
+    let rows = exponents.len() / 2 / rule.rule().states.len();
+    let columns = h.len() / rows;
+    let unit = |row: usize| exponents[exponents.len() - 2 * rows + 2 * row + (step + 1) as usize % 2];
+    h.iter().enumerate().map(|(i, v)| v * 2_f64.powi(unit(i / columns) as i32 - 127)).collect()
+}
+
+#[test]
+fn narrow_states_and_outputs_of_filters_are_measured() {
+    let cema = || CEMA.with([("alpha", 0.1), ("gamma", 0.5)]).unwrap();
+    let narrow = [StateType::F16, StateType::I16, StateType::I8].map(|state| cema().with_state(state).unwrap());
+    let ema = EMA.with([("alpha", 0.1)]).unwrap().with_state(StateType::I16).unwrap();
+    let iir = |text: &str| {
+        let filter = FilterSpec { poles: Some(text.parse().unwrap()), ..FilterSpec::default() };
+        IIR.with::<f32>([]).unwrap().with_filter(&filter).unwrap()
+    };
+    for rule in narrow.into_iter().chain([ema, iir("0.9,0.5"), iir("0.9,0.8+0.1i")]) {
+        for (name, engine) in support::engines() {
+            let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+            let rules = || Rules::new(rule.clone(), Adam::new(1e-3, Schedule::constant()).unwrap());
+            let mut looked = session_with(rules(), true, "clip", true, engine);
+            let mut plain = session_with(rules(), false, "clip", true, other);
+            let what = format!("{name}: {} {}", rule.name(), rule.state());
+            for (step, batch) in (0..6).zip(&batches()) {
+                let parameters: Vec<String> = signs(&mut plain).into_keys().collect();
+                let mut before = |parameter: &String| match rule.filter() {
+                    Some(_) => floats(&mut plain, &format!("{parameter}.s")),
+                    None => Vec::new(),
+                };
+                let before: Vec<Vec<f64>> = parameters.iter().map(&mut before).collect();
+                block_on(plain.train(batch, step, STEPS)).unwrap();
+                if step % 2 == 0 {
+                    block_on(looked.train(batch, step, STEPS)).unwrap();
+                    continue;
+                }
+                let measurement = block_on(looked.diagnose(batch, step, STEPS)).unwrap();
+                let layers = block_on(looked.layers(measurement)).unwrap();
+                assert!(signs(&mut looked) == signs(&mut plain), "{what}: step {step}: the same weights");
+                for ((layer, parameter), before) in layers.iter().zip(&parameters).zip(&before) {
+                    assert_eq!(layer.layer, owner(parameter));
+                    let values = verdicts(&rule, &mut plain, parameter, step, before);
+                    let (got, expected) = (layer.state_rms.unwrap(), rms_of(&values));
+                    assert!((got - expected).abs() <= 1e-5 * expected, "{what}: rms {got:e}, expected {expected:e}");
+                    let (got, expected) = (layer.state_histogram.as_ref().unwrap(), histogram(&values, got));
+                    let far =
+                        got.iter().zip(&expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f64::max);
+                    assert!(far <= 1e-9, "{what}: step {step}, {parameter}: {got:?}, expected {expected:?}");
+                    assert!(got.iter().filter(|share| **share > 0.0).count() > 4, "{what}: {got:?}");
+                    check(layer);
+                }
+            }
+        }
+    }
 }
 
 #[test]

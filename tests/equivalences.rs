@@ -11,6 +11,7 @@ mod update;
 use plusminus::optim::{
     BOP, BinaryOptimizer, BinaryRule, CEMA, DIODE, EMA, Knob, LATENT_ADAM, LATENT_SGD, LatentSgd, SIGNUM, Schedule,
 };
+use plusminus::runtime::CpuEngine;
 use plusminus::tensor::{BitMatrix, Stream};
 use update::Update;
 
@@ -110,6 +111,74 @@ fn latent_sgd_with_momentum_and_decay_is_cema() {
             [("lr", rate), ("momentum", momentum), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.01)];
         let what = format!("latent-sgd with decay and momentum {momentum} = cema, alpha {alpha:.5}, gamma {gamma:.4}");
         beside(&what, [with(&LATENT_SGD, &knobs), with(&CEMA, &[("alpha", alpha), ("gamma", gamma)])], Some(-decay));
+    }
+}
+
+/// Share of the signs of all weights that differ over a run, and after its last step, between two rules on the same gradients. `start` as in
+/// [`beside`], for all states.
+fn share_that_differs(rules: [BinaryOptimizer; 2], start: f32) -> [f64; 2] {
+    let mut two = rules.map(|rule| Update::new(rule, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap())));
+    let latent = two[0].floats("w.x");
+    let along = two[1].padded(|i| start * latent[i]);
+    two[1].states().iter().for_each(|state| two[1].upload(&state.name, &along));
+    let (mut all, mut last) = (0, 0);
+    for step in 0..STEPS {
+        let words = two[0].padded(|i| gradient(i, step));
+        two.iter_mut().for_each(|update| update.step(&words, step, STEPS));
+        let [one, other] = two.each_mut().map(|update| update.signs());
+        last = one.panels().iter().zip(other.panels()).map(|(one, other)| (one ^ other).count_ones()).sum::<u32>();
+        all += u64::from(last);
+    }
+    let flips = two.each_mut().map(|update| update.words("flips")[1]);
+    assert!(flips.iter().all(|flips| *flips > WEIGHTS as u32 / 2), "expected weights that flip, got {flips:?}");
+    [all as f64 / (WEIGHTS as u64 * STEPS) as f64, f64::from(last) / WEIGHTS as f64]
+}
+
+fn scheduled(
+    rule: &'static BinaryRule,
+    (name, value, schedule): (&'static str, f32, &str),
+    knobs: &[(&'static str, f32)],
+) -> BinaryOptimizer {
+    let others = knobs.iter().map(|&(name, value)| (name, Knob::new(value, Schedule::constant())));
+    rule.with(others.chain([(name, Knob::new(value, schedule.parse().unwrap()))])).unwrap()
+}
+
+/// With momentum a rate's schedule is alpha's schedule only nearly, as gamma would have to move a little, too
+/// (`momentum_sgd_with_a_moving_rate_is_the_cascade_with_both_rates_moving` in `algebra.rs` is what is exact): the smaller alpha, the nearer.
+#[test]
+fn a_moving_rate_with_momentum_is_a_moving_alpha_nearly() {
+    for (decay, schedule, most) in
+        [(1e-4_f32, "cosine", 3e-5), (1e-4, "step:0.1:500", 3e-5), (5e-3, "cosine", 0.03), (5e-3, "step:0.1:500", 2e-3)]
+    {
+        let (rate, momentum) = (0.1_f32, 0.9_f32);
+        let sgd = LatentSgd { rate: rate.into(), momentum: momentum.into(), decay: f64::from(decay) };
+        let [alpha, gamma] = sgd.response().unwrap().rates().unwrap().map(|rate| rate as f32);
+        let knobs = [("momentum", momentum), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 1e-3)];
+        let sgd = scheduled(&LATENT_SGD, ("lr", rate, schedule), &knobs);
+        let cema = scheduled(&CEMA, ("alpha", alpha, schedule), &[("gamma", gamma)]);
+        let [all, last] = share_that_differs([sgd, cema], -decay);
+        println!(
+            "latent-sgd with lr 0.1,{schedule}, momentum 0.9, decay {decay:e} and cema with alpha {alpha:.3e},{schedule}, gamma {gamma:.4}: \
+             {all:.1e} of the signs differ, after the last step {last:.1e}"
+        );
+        assert!(all > 0.0 && all < most, "{schedule}, decay {decay:e}: expected up to {most:e}, got {all:e}");
+    }
+}
+
+/// A decay that moves is no alpha that moves: how loud the gradient comes in stays what it is. Signs differ by the tenth and more.
+#[test]
+fn a_moving_decay_is_another_filter() {
+    for schedule in ["cosine", "step:0.1:500"] {
+        let (rate, decay) = (0.5, 8e-3);
+        let knobs = [("lr", rate), ("momentum", 0.0), ("clip", f32::INFINITY), ("init", 0.02)];
+        let sgd = scheduled(&LATENT_SGD, ("weight-decay", decay, schedule), &knobs);
+        let ema = scheduled(&EMA, ("alpha", rate * decay, schedule), &[]);
+        let [all, last] = share_that_differs([sgd, ema], -decay);
+        println!(
+            "latent-sgd with decay 8e-3,{schedule} and ema with alpha 4e-3,{schedule}: {all:.2} of the signs differ, after the last step \
+             {last:.2}"
+        );
+        assert!(all > 0.1 && last > 0.1, "{schedule}: expected another filter, got {all} and {last}");
     }
 }
 

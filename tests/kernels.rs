@@ -12,9 +12,10 @@ use plusminus::ops::{
     ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
     ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, Dropout, EPSILON,
     Flatten, FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
-    MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
-    SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
-    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
+    MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NarrowMagnitudes, NormSign, NormSignBackward, Normalise,
+    PadValue, SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
+    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
+    XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -1304,6 +1305,8 @@ fn diagnostics_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for [m, n, _] in shapes().into_iter().chain([[300, 70, 0], [513, 100, 0]]) {
         cases.push(magnitudes_case(padded(m, n)));
+        cases.extend([StateType::F16, StateType::I16, StateType::I8].map(|state| narrow_magnitudes_case(state, m, n)));
+        cases.extend([1, 3].map(|sections| section_magnitudes_case(sections, m, n)));
         cases.push(constant_channels_case(m, n));
         cases.extend([(0, true), (7, false), (7, true)].map(|(step, report)| sample_flips_case(m, n, step, report)));
     }
@@ -1319,25 +1322,70 @@ fn magnitudes_case(ty: TensorType) -> Case {
         let value = special.get((r * n + c) % 17).copied().unwrap_or(random.at(r, c) * 0.5_f64.powi((c % 9) as i32));
         f64::from(value as f32)
     });
-    let exponent = |value: f64| ((value as f32).to_bits() >> 23 & 255) as usize;
-    let before = Matrix::from_fn(1, 256, |_, e| e as f64);
-    let padding = ty.words() - ty.elements();
-    let count = |e: usize| x.data.iter().filter(|v| exponent(**v) == e).count() + if e == 0 { padding } else { 0 };
-    let blocks = Magnitudes::squares(&ty);
     let block = ty.words().div_ceil(64).max(4096);
-    let pitch = words_of(n) * PANEL;
+    tallied(Case::new(format!("magnitudes {m} x {n}"), Magnitudes).input(ty.clone(), &x), &ty, &x, block)
+}
+
+/// `case`, and what [`Magnitudes`] finds of a tensor of these numbers in blocks of so many, padding included.
+fn tallied(case: Case, ty: &TensorType, x: &Matrix, block: usize) -> Case {
+    let pitch = words_of(x.columns) * PANEL;
+    let (blocks, before) = (Magnitudes::squares(ty), Matrix::from_fn(1, 256, |_, e| e as f64));
+    let exponent = |value: f64| ((value as f32).to_bits() >> 23 & 255) as usize;
+    let padding = x.rows * pitch - x.rows * x.columns;
+    let count = |e: usize| x.data.iter().filter(|v| exponent(**v) == e).count() + if e == 0 { padding } else { 0 };
     let square = |b: usize| -> f64 {
-        let of_block = |(i, v): (usize, &f64)| if (i / n * pitch + i % n) / block == b { v * v } else { 0.0 };
+        let of_block =
+            |(i, v): (usize, &f64)| if (i / x.columns * pitch + i % x.columns) / block == b { v * v } else { 0.0 };
         x.data.iter().enumerate().map(of_block).sum()
     };
-    let squares = Matrix::from_fn(1, blocks.elements(), |_, b| square(b));
-    Case::new(format!("magnitudes {m} x {n}"), Magnitudes)
-        .input(ty, &x)
-        .update(Magnitudes::counts(), &before)
+    // Of up to 64 lanes, a 64th in each sum.
+    let largest = x.data.iter().map(|v| v * v).fold(0.0, f64::max);
+    case.update(Magnitudes::counts(), &before)
         .update(blocks.clone(), &Matrix::from_fn(1, blocks.elements(), |_, _| 5.0))
         .expect(Matrix::from_fn(1, 256, |_, e| (e + count(e)) as f64), Compare::Exact)
-        // Squares of up to 490,000, a 64th of them in each sum.
-        .expect(squares, Compare::Float(4.9e5 * 64.0))
+        .expect(Matrix::from_fn(1, blocks.elements(), |_, b| square(b)), Compare::Float(64.0 * largest))
+}
+
+/// The second of two states, whose rows have units of their own at the step after this one.
+fn narrow_magnitudes_case(state: StateType, m: usize, n: usize) -> Case {
+    const STEP: u32 = 6;
+    let (ty, random) = (TensorType::new(state.dtype(), Layout::Rows, &[m, n]), Matrix::reals(m, n, 1.0, "x"));
+    let (most, is_float) = (if state == StateType::I8 { 127.0 } else { 32767.0 }, state == StateType::F16);
+    // Every size, 0 and the ends.
+    let stored = Matrix::from_fn(m, n, |r, c| {
+        let value = [0.0, most, -most].get((r * n + c) % 11).copied();
+        let value =
+            value.unwrap_or(most * random.at(r, c) * 0.5_f64.powi((c % 17) as i32 * if is_float { 2 } else { 1 }));
+        if is_float { f64::from(half_value(half_rounded(value as f32, 0x1000))) } else { value.round() }
+    });
+    let exponent = |r: usize| 100 + (r * 7 % 40) as i32;
+    let unit = |r: usize| if is_float { 2_f64.powi(-12) } else { 2_f64.powi(exponent(r) - 127) };
+    let x = Matrix::from_fn(m, n, |r, c| stored.at(r, c) * unit(r));
+    let op = NarrowMagnitudes { unit: StateType::HALF_UNIT, state: 1 };
+    let mut case = Case::new(format!("state magnitudes {state} {m} x {n}"), op).input(ty.clone(), &stored);
+    case.step.step = STEP;
+    if !is_float {
+        // Step 6 left those of step 7 in place 1.
+        let units = |_, i: usize| if i % 2 == 1 && i / 2 >= m { f64::from(exponent(i / 2 - m)) } else { 90.0 };
+        case = case.input(words(4 * m), &Matrix::from_fn(1, 4 * m, units));
+    }
+    let block = ty.words().div_ceil(64).max(4096) * ty.elements_a_word();
+    tallied(case, &ty, &x, block)
+}
+
+/// Numbers and factors of few digits: the output is exact.
+fn section_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
+    let (g, s) = (Matrix::integers(m, n, 40, "g"), Matrix::integers(2 * sections * m, n, 40, "s"));
+    let factors = [0.25, -0.5, 2.0];
+    let y = Matrix::from_fn(m, n, |r, c| {
+        (0..sections).fold(g.at(r, c), |u, k| f64::from(factors[k]) * u + s.at(r * 2 * sections + 2 * k, c))
+    });
+    let (ty, states) = (padded(m, n), TensorType::new(DType::F32, Layout::Rows, &[m, 2 * sections, n]));
+    let mut case = Case::new(format!("magnitudes of {sections} sections {m} x {n}"), SectionMagnitudes { knob: 5 })
+        .input(ty.clone(), &g)
+        .input(states, &s);
+    (0..sections).for_each(|k| case.step.knobs[5 + k] = [factors[k], 7.0, 8.0, 9.0]);
+    tallied(case, &ty, &y, ty.words().div_ceil(64).max(4096))
 }
 
 fn constant_channels_case(m: usize, n: usize) -> Case {

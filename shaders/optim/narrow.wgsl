@@ -4,7 +4,7 @@
 // up where the largest size of the row after the step before was above 3/4 of the largest integer, down where it was below 1/4. States too large for
 // their unit become the largest integer; states at the ends are counted.
 // Knobs: x = alpha, y = gamma.
-// import: weight, random
+// import: weight, random, half
 
 @group(0) @binding(3) var<storage, read_write> m: array<u32>; // first filter, as g, two or four to a word, low bits first
 @group(0) @binding(4) var<storage, read_write> h: array<u32>; // second filter, as m
@@ -61,7 +61,7 @@ fn random_halves(key: vec2<u32>, i: u32, q: u32) -> vec4<u32> {
     return (draw4(key, i * 16u + q % 4u * 4u) >> vec4<u32>(q / 4u * 16u)) & vec4<u32>(0xffffu);
 }
 
-// To halves, as `half_rounded` of src/tensor/half.rs, and what they are again. All by integers: adapters round packing as they like.
+// To halves, as `half_rounded` of src/tensor/half.rs, by integers: adapters round packing as they like.
 fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
     let low = random >> vec4<u32>(3u);
     let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MOST_F16)));
@@ -70,34 +70,15 @@ fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
     return select(small, normal, size >= vec4<u32>(0x38800000u)) | ((bitcast<vec4<u32>>(x) >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
 }
 
-fn of_halves(half: vec4<u32>) -> vec4<f32> {
-    let size = half & vec4<u32>(0x7fffu);
-    let normal = (size << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
-    let small = bitcast<vec4<u32>>(vec4<f32>(size) * 5.9604644775390625e-8);
-    return bitcast<vec4<f32>>(select(small, normal, size >= vec4<u32>(0x400u)) | ((half & vec4<u32>(0x8000u)) << vec4<u32>(16u)));
-}
-
-// Four 16-bit words in two, and back; four bytes in one, and back, as signed integers.
+// Four 16-bit words in two; four bytes in one.
 fn pack16(q: vec4<u32>) -> vec2<u32> {
     let low = q & vec4<u32>(0xffffu);
     return vec2<u32>(low.x | (low.y << 16u), low.z | (low.w << 16u));
 }
 
-fn unpack16(w: vec2<u32>) -> vec4<u32> {
-    return vec4<u32>(w.x, w.x >> 16u, w.y, w.y >> 16u) & vec4<u32>(0xffffu);
-}
-
-fn signed16(w: vec2<u32>) -> vec4<f32> {
-    return vec4<f32>(bitcast<vec4<i32>>(unpack16(w) << vec4<u32>(16u)) >> vec4<u32>(16u));
-}
-
 fn pack8(q: vec4<i32>) -> u32 {
     let bytes = bitcast<vec4<u32>>(q) & vec4<u32>(0xffu);
     return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
-}
-
-fn signed8(w: u32) -> vec4<f32> {
-    return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w)) >> vec4<u32>(24u));
 }
 
 fn count_saturated(count: u32) {

@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::isa::PANEL;
-use super::narrow::{CascadeI16, Format, I16};
+use super::narrow::{Averages, Format, I16};
 use super::sweep::settle;
 use crate::tensor::Draws;
 
@@ -19,14 +19,14 @@ const AHEAD: usize = 256;
 /// # Safety
 /// The processor has the instructions; gradients, states and words are of one length, a multiple of 32; row is below 32.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
-pub(super) unsafe fn cascade_i16(task: &mut CascadeI16<'_>, peaks: &mut [[i16; PANEL]; 2]) -> u32 {
+pub(super) unsafe fn cascade_i16(task: &mut Averages<'_, I16, 2>, peaks: &mut [[i16; PANEL]; 2]) -> u32 {
     let [m, h] = &mut task.states;
     let (draws, first) = task.draws;
     // Word by word: what `map` takes of an array stays a call in every turn of the loop, and doubles its time.
     let [[key0, key1], [factor0, factor1]] = [draws.key(), Draws::FACTORS];
     let key = [_mm512_set1_epi32(key0.cast_signed()), _mm512_set1_epi32(key1.cast_signed())];
     let factor = [_mm512_set1_epi32(factor0.cast_signed()), _mm512_set1_epi32(factor1.cast_signed())];
-    let [alpha, gamma] = task.knobs.map(|knob| _mm512_set1_ps(knob));
+    let [gamma, alpha] = task.rates.map(|rate| _mm512_set1_ps(rate));
     let old = task.units.map(|unit| _mm512_set1_ps(unit.old));
     let inverse = task.units.map(|unit| _mm512_set1_ps(I16::FINE * unit.inverse));
     let counting = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);

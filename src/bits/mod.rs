@@ -12,6 +12,8 @@
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
+mod avx2_narrow;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_float;
@@ -28,5 +30,5 @@ mod sweep;
 mod tests;
 
 pub use isa::{ABSENT, Apart, FloatBits, GatheredFloatBits, Isa, PANEL, Panels, Xnor, panel_mask, words};
-pub use narrow::{CascadeI16, F16, Format, I8, I16, Swept, Unit};
+pub use narrow::{Averages, F16, Format, I8, I16, Swept, Unit};
 pub use select::{VARIABLE, active, all, choose, current};

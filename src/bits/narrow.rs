@@ -1,12 +1,22 @@
 //! A pass over one row of weights whose states are narrow: 16-bit floats, or integers in units of a power of two that the row shares.
 
+#[cfg(target_arch = "x86_64")]
+use super::avx2_narrow::{self, Lanes};
+#[cfg(target_arch = "x86_64")]
+use super::isa::Set;
 use super::isa::{Isa, PANEL};
 use super::sweep::{Job, Vectors, settle};
 use crate::tensor::{Draws, HALF_MOST, half_rounded, half_value};
 use std::array;
 
+/// What loops by hand need of a format: nothing here.
+#[cfg(not(target_arch = "x86_64"))]
+pub trait Lanes {}
+#[cfg(not(target_arch = "x86_64"))]
+impl<F> Lanes for F {}
+
 /// How a state is stored.
-pub trait Format {
+pub trait Format: Lanes + Sized {
     /// One state.
     type Stored: Copy + Default;
     /// The largest number, in its unit.
@@ -129,49 +139,74 @@ impl Isa {
         self.run(Row::<'_, F, STATES, _> { row, g, weight, states, units, draws, first, rule })
     }
 
-    /// [`Isa::sweep_narrow`] with the rule that most training has: two moving averages, the second of the first, m += gamma (g - m) and
-    /// h += alpha (m - h), as 16-bit integers. The same numbers, from a loop by hand where the compiler's own is slower than memory.
+    /// [`Isa::sweep_narrow`] with moving averages in a row, each of the one before: s += rate (u - s), where u is the gradient, then the s of
+    /// the one before. The same numbers, from a loop by hand where the compiler's own is slower than memory.
     ///
     /// # Panics
     /// Where the lengths do not fit each other.
-    pub fn cascade_i16(&self, task: CascadeI16<'_>) -> Swept<2> {
+    pub fn averages<F: Format, const STATES: usize>(&self, task: Averages<'_, F, STATES>) -> Swept<STATES> {
         #[cfg(target_arch = "x86_64")]
-        if matches!(self.set, super::isa::Set::Avx512) {
-            let [m, h] = &task.states;
-            assert!(task.weight.len() == task.g.len() && task.row < PANEL, "cascade_i16: {} words", task.weight.len());
-            assert!(task.g.len().is_multiple_of(PANEL), "cascade_i16: {} gradients", task.g.len());
-            assert!([m, h].iter().all(|state| state.len() == task.g.len()), "cascade_i16: states as long as gradients");
+        if matches!(self.set, Set::Avx512 | Set::Avx2) {
+            task.check();
+            let (mut task, mut peaks) = (task, [[F::Stored::default(); PANEL]; STATES]);
+            // SAFETY: lengths are checked; an Isa is listed only where the processor has its instructions, and one that has AVX-512's has AVX2's.
+            let flips = unsafe { avx2_narrow::averages(&mut task, &mut peaks) };
+            return swept::<F, STATES>(flips, &peaks, task.states);
+        }
+        let Averages { row, g, weight, states, units, draws, rates } = task;
+        self.sweep_narrow::<F, STATES>(row, g, weight, states, units, draws, move |g, mut s| {
+            let mut u = g;
+            for (s, rate) in s.iter_mut().zip(rates) {
+                *s += rate * (u - *s);
+                u = *s;
+            }
+            s
+        })
+    }
+
+    /// [`Isa::averages`] of two with 16-bit integers, which AVX-512 has a loop of its own for.
+    ///
+    /// # Panics
+    /// Where the lengths do not fit each other.
+    pub fn cascade_i16(&self, task: Averages<'_, I16, 2>) -> Swept<2> {
+        #[cfg(target_arch = "x86_64")]
+        if matches!(self.set, Set::Avx512) {
+            task.check();
             let (mut task, mut peaks) = (task, [[0; PANEL]; 2]);
             // SAFETY: lengths are checked; an Isa is listed only where the processor has its instructions.
             let flips = unsafe { super::avx512_narrow::cascade_i16(&mut task, &mut peaks) };
             return swept::<I16, 2>(flips, &peaks, task.states);
         }
-        let CascadeI16 { row, g, weight, states, units, draws, knobs: [alpha, gamma] } = task;
-        self.sweep_narrow::<I16, 2>(row, g, weight, states, units, draws, move |g, [m, h]| {
-            let m = m + gamma * (g - m);
-            let h = h + alpha * (m - h);
-            [m, h]
-        })
+        self.averages(task)
     }
 }
 
-/// What [`Isa::cascade_i16`] takes: the arguments of [`Isa::sweep_narrow`], with the rule's knobs.
-#[derive(Debug)]
-pub struct CascadeI16<'a> {
+/// What [`Isa::averages`] takes: the arguments of [`Isa::sweep_narrow`], with the rates in the place of a rule.
+pub struct Averages<'a, F: Format, const STATES: usize> {
     /// Row of the panel.
     pub row: usize,
     /// Gradients.
     pub g: &'a [f32],
     /// The panel's words.
     pub weight: &'a mut [u32],
-    /// m and h.
-    pub states: [&'a mut [i16]; 2],
-    /// Their units: at least 2^-100, so that an integer times its unit is exact.
-    pub units: [Unit; 2],
+    /// The averages.
+    pub states: [&'a mut [F::Stored]; STATES],
+    /// Their units: at least 2^-100, so that a stored number times its unit is exact.
+    pub units: [Unit; STATES],
     /// The draws, and the row's first number of them.
     pub draws: (Draws, u32),
-    /// Alpha and gamma.
-    pub knobs: [f32; 2],
+    /// A rate each.
+    pub rates: [f32; STATES],
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<F: Format, const STATES: usize> Averages<'_, F, STATES> {
+    fn check(&self) {
+        let (words, g) = (self.weight.len(), self.g.len());
+        assert!(words == g && self.row < PANEL, "averages: {words} words, {g} gradients, row {}", self.row);
+        assert!(g.is_multiple_of(PANEL), "averages: {g} gradients, expected a multiple of 32");
+        assert!(self.states.iter().all(|state| state.len() == g), "averages: states as long as gradients");
+    }
 }
 
 /// On the beginning of a cache line: a vector that lies across two is slow to read where it was just written.

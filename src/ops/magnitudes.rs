@@ -5,7 +5,7 @@ use crate::graph::{Bound, Op};
 use crate::runtime::interface::ops::magnitudes::{Params, magnitudes};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, TensorType};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 kernel!(
     /// Counts by exponent, sums of squares by block.
@@ -31,7 +31,7 @@ impl Magnitudes {
     }
 
     /// Words of a block: at most some 64 blocks.
-    fn block(x: &TensorType) -> usize {
+    pub(super) fn block(x: &TensorType) -> usize {
         x.words().div_ceil(64).max(4096)
     }
 }
@@ -54,27 +54,48 @@ impl Op for Magnitudes {
     }
 }
 
-/// Lanes of the shader, so that both sum in the same order.
-const LANES: usize = 64;
+/// Lanes of the shaders, so that twins sum in the same order.
+pub(super) const LANES: usize = 64;
 
-/// A task has a block. Neighbours often have the same exponent: with tables of their own they do not wait for each other.
+/// Neighbours often have the same exponent: with tables of their own they do not wait for each other.
+const TABLES: usize = 4;
+
+/// What a twin has met in a block: `shaders/shared/tally.wgsl`.
+pub(super) struct Tally {
+    tables: [[u32; EXPONENTS]; TABLES],
+    sums: [f32; LANES],
+}
+
+impl Tally {
+    pub(super) fn new() -> Self {
+        Self { tables: [[0; EXPONENTS]; TABLES], sums: [0.0; LANES] }
+    }
+
+    /// Numbers of as many lanes, from the first on.
+    pub(super) fn add(&mut self, values: &[f32]) {
+        self.sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * value);
+        for (lane, value) in values.iter().enumerate() {
+            self.tables[lane % TABLES][(value.to_bits() >> 23 & 255) as usize] += 1;
+        }
+    }
+
+    /// Adds the counts to those of all blocks, and gives the sum of squares.
+    pub(super) fn end(self, counts: &[AtomicU32]) -> f32 {
+        for (exponent, counter) in counts.iter().enumerate() {
+            let count: u32 = self.tables.iter().map(|table| table[exponent]).sum();
+            if count != 0 {
+                counter.fetch_add(count, Ordering::Relaxed);
+            }
+        }
+        self.sums.iter().sum()
+    }
+}
+
+/// A task has a block.
 fn twin(args: magnitudes::Args<'_>) {
-    const TABLES: usize = 4;
     let Params { words, block, .. } = *args.params;
     let first = args.index * block as usize;
-    let x = &args.x[first..(first + block as usize).min(words as usize)];
-    let (mut tables, mut sums) = ([[0_u32; EXPONENTS]; TABLES], [0.0_f32; LANES]);
-    for values in x.chunks(LANES) {
-        sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * value);
-        for (lane, value) in values.iter().enumerate() {
-            tables[lane % TABLES][(value.to_bits() >> 23 & 255) as usize] += 1;
-        }
-    }
-    args.squares[0] = sums.iter().sum();
-    for (exponent, counter) in args.counts.iter().enumerate() {
-        let count: u32 = tables.iter().map(|table| table[exponent]).sum();
-        if count != 0 {
-            counter.fetch_add(count, Ordering::Relaxed);
-        }
-    }
+    let mut tally = Tally::new();
+    args.x[first..(first + block as usize).min(words as usize)].chunks(LANES).for_each(|values| tally.add(values));
+    args.squares[0] = tally.end(args.counts);
 }

@@ -3,8 +3,8 @@
 use super::{
     activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_bits_weight, conv_float, conv_weights,
     distillation, dropout, flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool,
-    sample_flips, shift_channels, sign, softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs,
-    xnor_matmul,
+    sample_flips, shift_channels, sign, softmax_cross_entropy, squared_hinge, state_magnitudes, transpose_bits,
+    unpack_signs, xnor_matmul,
 };
 use crate::graph::Fusion;
 use crate::runtime::Kernel;
@@ -65,6 +65,10 @@ pub static KERNELS: &[&Kernel] = &[
     &softmax_cross_entropy::BACKWARD,
     &squared_hinge::FORWARD,
     &squared_hinge::BACKWARD,
+    &state_magnitudes::STATE_F16,
+    &state_magnitudes::STATE_I16,
+    &state_magnitudes::STATE_I8,
+    &state_magnitudes::SECTIONS,
     &transpose_bits::TRANSPOSE_BITS,
     &unpack_signs::UNPACK_SIGNS,
     &unpack_signs::UNPACK_SIGNS_ROWS,

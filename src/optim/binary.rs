@@ -4,7 +4,7 @@ use super::design::{Filter, FilterSpec};
 use super::iir;
 use super::knob::{Knob, KnobSpec, Range};
 use super::narrow::{Narrow, StateType};
-use super::optimizer::{Knobs, Optimizer, Slot};
+use super::optimizer::{Knobs, Optimizer, Slot, Verdict};
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Graph, Init, Op, Role, Value};
 use crate::runtime::{BufferId, Grid, Kernel, Recording};
@@ -214,12 +214,11 @@ impl Optimizer for BinaryOptimizer {
     }
 
     /// The last that starts along the weights; where none does, the last. Sections of a filter do not keep their output.
-    fn verdict(&self) -> Option<&'static str> {
-        if self.rule.is_filter {
-            return None;
-        }
-        let along = self.rule.states.iter().rfind(|(_, start)| *start != Start::Zero);
-        along.or(self.rule.states.last()).map(|(name, _)| *name)
+    fn verdict(&self) -> Option<Verdict> {
+        let states = self.rule.states;
+        let place = states.iter().rposition(|(_, start)| *start != Start::Zero).or(states.len().checked_sub(1))?;
+        let (name, _) = states[place];
+        Some(if self.rule.is_filter { Verdict::Output { sections: name } } else { Verdict::State { name, place } })
     }
 }
 

@@ -30,7 +30,7 @@ pub use iir::IIR;
 pub use knob::{Knob, KnobSpec, Range};
 pub use latent::{LATENT_ADAM, LATENT_SGD, SIGNUM};
 pub use narrow::{Narrow, StateType};
-pub use optimizer::{Knobs, Optimizer, Slot};
+pub use optimizer::{Knobs, Optimizer, Slot, Verdict};
 pub use roll_call::KERNELS;
 pub use schedule::Schedule;
 pub use section::{SECTIONS, Section, Sections};

@@ -1,6 +1,6 @@
 //! Narrow states of the moving averages: 16-bit floats, or integers whose unit a row shares, rounded at random.
 
-use crate::bits::{self, CascadeI16, Format, Swept, Unit};
+use crate::bits::{self, Averages, Format, I16, Swept, Unit};
 use crate::error::{Error, Result};
 use crate::runtime::Kernel;
 use crate::runtime::interface::StepParams;
@@ -88,6 +88,9 @@ const FIRST: f32 = 7.629_394_5e-6;
 impl StateType {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::I16, Self::I8];
+
+    /// Unit of 16-bit floats.
+    pub const HALF_UNIT: f32 = 1.0 / SCALE;
 
     /// Element type of a state's tensor.
     pub fn dtype(self) -> DType {
@@ -184,28 +187,30 @@ impl Panel<'_> {
         (Unit { old: f32::from_bits(exponent << 23), inverse: f32::from_bits((254 - moved) << 23) }, now)
     }
 
-    /// Calls `sweep_row` for each row, and books what it found.
+    /// Updates each row with `averages` at these rates, and books what it found.
     fn sweep<F: Format, const STATES: usize>(
         self,
         mut states: [&mut [F::Stored]; STATES],
-        sweep_row: impl Fn(Row<'_, F, STATES>) -> Swept<STATES>,
+        rates: [f32; STATES],
+        averages: impl Fn(Averages<'_, F, STATES>) -> Swept<STATES>,
     ) {
         let (pitch, first) = (self.params.words as usize * PANEL, self.index * PANEL);
         let draws = Draws::new(self.step.seed, self.step.step, self.params.stream);
         let (mut flips, mut saturated) = (0, 0);
         for row in 0..PANEL.min(self.params.rows as usize - first) {
-            let fixed = (Unit { old: 1.0 / SCALE, inverse: SCALE }, usize::MAX);
+            let fixed = (Unit { old: StateType::HALF_UNIT, inverse: SCALE }, usize::MAX);
             let is_float = self.exponents.is_empty();
             let units: [(Unit, usize); STATES] =
                 std::array::from_fn(|i| if is_float { fixed } else { self.unit::<F>(i, first + row) });
             let mut rows = states.iter_mut().map(|state| &mut state[row * pitch..][..pitch]);
-            let here = sweep_row(Row {
+            let here = averages(Averages {
                 row,
                 g: &self.g[(first + row) * pitch..][..pitch],
                 weight: &mut *self.weight,
                 states: std::array::from_fn(|_| rows.next().expect("one of each state")),
                 units: units.map(|(unit, _)| unit),
                 draws: (draws, ((first + row) * pitch / 2) as u32),
+                rates,
             });
             flips += here.flips;
             saturated += here.saturated;
@@ -216,22 +221,11 @@ impl Panel<'_> {
         self.flips[self.params.layer as usize].fetch_add(flips, Relaxed);
         self.peaks[self.peaks.len() - 1].fetch_add(saturated, Relaxed);
     }
-}
 
-/// What a row's update takes.
-struct Row<'a, F: Format, const STATES: usize> {
-    row: usize,
-    g: &'a [f32],
-    weight: &'a mut [u32],
-    states: [&'a mut [F::Stored]; STATES],
-    units: [Unit; STATES],
-    draws: (Draws, u32),
-}
-
-impl<F: Format, const STATES: usize> Row<'_, F, STATES> {
-    fn update(self, rule: impl Fn(f32, [f32; STATES]) -> [f32; STATES]) -> Swept<STATES> {
-        let Self { row, g, weight, states, units, draws } = self;
-        bits::current().sweep_narrow::<F, STATES>(row, g, weight, states, units, draws, rule)
+    /// Alpha and gamma.
+    fn knobs(&self) -> [f32; 2] {
+        let [alpha, gamma, ..] = self.step.knobs[self.params.knob as usize];
+        [alpha, gamma]
     }
 }
 
@@ -252,19 +246,14 @@ macro_rules! panel {
 }
 
 fn cascade<F: Format<Stored: bytemuck::Pod>>(panel: Panel<'_>, m: &mut [u32], h: &mut [u32]) {
-    let [alpha, gamma, ..] = panel.step.knobs[panel.params.knob as usize];
-    panel.sweep::<F, 2>([bytemuck::cast_slice_mut(m), bytemuck::cast_slice_mut(h)], |row| {
-        row.update(move |g, [m, h]| {
-            let m = m + gamma * (g - m);
-            let h = h + alpha * (m - h);
-            [m, h]
-        })
-    });
+    let [alpha, gamma] = panel.knobs();
+    let states = [bytemuck::cast_slice_mut(m), bytemuck::cast_slice_mut(h)];
+    panel.sweep::<F, 2>(states, [gamma, alpha], |row| bits::current().averages(row));
 }
 
 fn ema<F: Format<Stored: bytemuck::Pod>>(panel: Panel<'_>, h: &mut [u32]) {
-    let alpha = panel.step.knobs[panel.params.knob as usize][0];
-    panel.sweep::<F, 1>([bytemuck::cast_slice_mut(h)], |row| row.update(move |g, [h]| [h + alpha * (g - h)]));
+    let [alpha, _] = panel.knobs();
+    panel.sweep::<F, 1>([bytemuck::cast_slice_mut(h)], [alpha], |row| bits::current().averages(row));
 }
 
 fn cascade_f16_twin(args: cascade_f16::Args<'_>) {
@@ -273,11 +262,9 @@ fn cascade_f16_twin(args: cascade_f16::Args<'_>) {
 
 fn cascade_i16_twin(args: cascade_i16::Args<'_>) {
     let panel = panel!(args, args.exponents);
-    let [alpha, gamma, ..] = panel.step.knobs[panel.params.knob as usize];
-    panel.sweep::<bits::I16, 2>([bytemuck::cast_slice_mut(args.m), bytemuck::cast_slice_mut(args.h)], |here| {
-        let Row { row, g, weight, states, units, draws } = here;
-        bits::current().cascade_i16(CascadeI16 { row, g, weight, states, units, draws, knobs: [alpha, gamma] })
-    });
+    let [alpha, gamma] = panel.knobs();
+    let states = [bytemuck::cast_slice_mut(args.m), bytemuck::cast_slice_mut(args.h)];
+    panel.sweep::<I16, 2>(states, [gamma, alpha], |row| bits::current().cascade_i16(row));
 }
 
 fn cascade_i8_twin(args: cascade_i8::Args<'_>) {
@@ -289,7 +276,7 @@ fn ema_f16_twin(args: ema_f16::Args<'_>) {
 }
 
 fn ema_i16_twin(args: ema_i16::Args<'_>) {
-    ema::<bits::I16>(panel!(args, args.exponents), args.h);
+    ema::<I16>(panel!(args, args.exponents), args.h);
 }
 
 fn ema_i8_twin(args: ema_i8::Args<'_>) {

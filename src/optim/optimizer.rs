@@ -20,6 +20,23 @@ pub struct Slot {
     pub flips: Option<(Value, u32)>,
 }
 
+/// What the weights are the signs of, for diagnostics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A state, as the update leaves it.
+    State {
+        /// The name that follows the parameter's.
+        name: &'static str,
+        /// Its place among the rule's states, for the units of narrow ones (`exponents`, `[states][rows][2]` by step mod 2).
+        place: usize,
+    },
+    /// What sections of second order put out, which no tensor keeps.
+    Output {
+        /// Name of the tensor of their states.
+        sections: &'static str,
+    },
+}
+
 /// A rule that turns gradients into parameters.
 pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Name in flags and files.
@@ -37,8 +54,8 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Bytes of state for each element of a parameter.
     fn state_bytes(&self) -> usize;
 
-    /// Name of the state whose sign the weights are, for diagnostics; `None` where there is none.
-    fn verdict(&self) -> Option<&'static str> {
+    /// What the weights are the signs of; `None` where nothing is known.
+    fn verdict(&self) -> Option<Verdict> {
         None
     }
 }

@@ -143,7 +143,7 @@ fn training(
         }
         rule.update(&mut train, Slot { parameter, gradient, knob, flips: Some((flips, layer)) })?;
         if let Some(measured) = &mut measured {
-            measured.state(&mut train, rule.verdict())?;
+            measured.state(&mut train, rule.verdict(), gradient, knob)?;
         }
         layer += 1;
     }

@@ -2,9 +2,12 @@
 
 use super::metrics::Counters;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Node, Plan, Value};
+use crate::graph::{Graph, Init, Node, Op, Plan, Value};
 use crate::nn::owner;
-use crate::ops::{ConstantChannels, Magnitudes, SampleFlips, Sign, SignBackward, Surrogate};
+use crate::ops::{
+    ConstantChannels, Magnitudes, NarrowMagnitudes, SampleFlips, SectionMagnitudes, Sign, SignBackward, Surrogate,
+};
+use crate::optim::{StateType, Verdict};
 use crate::runtime::BufferId;
 use crate::tensor::{DType, TensorType};
 use serde::{Deserialize, Serialize};
@@ -36,7 +39,7 @@ pub struct LayerDiagnostics {
     /// Root mean square of the weights' gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_rms: Option<f64>,
-    /// Root mean square of the state whose sign the weights are, after the step; where there is one, of f32.
+    /// Root mean square of the state whose sign the weights are, after the step; of a filter without such a state, of its output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_rms: Option<f64>,
     /// Shares of that state's sizes, 16 bins of a factor 2: with r the power of two at or below the root mean square, bin i has
@@ -59,7 +62,7 @@ impl LayerDiagnostics {
 /// A tensor whose sizes are measured.
 struct Probe {
     name: String,
-    words: usize,
+    padding: usize,
     elements: usize,
     counters: Counters,
 }
@@ -67,18 +70,29 @@ struct Probe {
 impl Probe {
     /// Adds the node that measures `x`, at the end or right behind another.
     fn new(graph: &mut Graph, name: String, x: Value, behind: Option<usize>) -> Result<Self> {
-        let ty = graph.ty(x).clone();
+        Self::with(graph, name, (Magnitudes, &[x]), behind)
+    }
+
+    /// The same with the operation that measures, and what it reads: first a tensor as large as what is measured.
+    fn with(
+        graph: &mut Graph,
+        name: String,
+        (op, inputs): (impl Op + 'static, &[Value]),
+        behind: Option<usize>,
+    ) -> Result<Self> {
+        let ty = graph.ty(inputs[0]).clone();
         let counts = graph.state(&format!("{name}.counts"), Magnitudes::counts(), Init::Words(0));
         let squares = graph.state(&format!("{name}.squares"), Magnitudes::squares(&ty), Init::Fill(0.0));
-        push(graph, behind, Magnitudes, x, &[counts, squares])?;
+        push(graph, behind, op, inputs, &[counts, squares])?;
         let counters = Counters::new(Magnitudes::counts().elements());
-        Ok(Self { name, words: ty.words(), elements: ty.elements(), counters })
+        let padding = ty.words() * ty.elements_a_word() - ty.elements();
+        Ok(Self { name, padding, elements: ty.elements(), counters })
     }
 
     /// Numbers by exponent field, without padding, since the last time.
     fn exponents(&mut self, counts: &[u32]) -> Vec<u64> {
         let mut counts = self.counters.growth(counts);
-        counts[0] -= counts[0].min((self.words - self.elements) as u64);
+        counts[0] -= counts[0].min(self.padding as u64);
         counts
     }
 
@@ -91,13 +105,13 @@ impl Probe {
 fn push(
     graph: &mut Graph,
     behind: Option<usize>,
-    op: impl crate::graph::Op + 'static,
-    x: Value,
+    op: impl Op + 'static,
+    inputs: &[Value],
     states: &[Value],
 ) -> Result<()> {
     match behind {
-        Some(node) => graph.push_behind(node, Arc::new(op), &[x], states).map(drop),
-        None => graph.push(Arc::new(op), &[x], states).map(drop),
+        Some(node) => graph.push_behind(node, Arc::new(op), inputs, states).map(drop),
+        None => graph.push(Arc::new(op), inputs, states).map(drop),
     }
 }
 
@@ -106,6 +120,8 @@ struct Weights {
     name: String,
     elements: u64,
     gradient: Probe,
+    /// The node that measures the gradient, the last before the update.
+    before: usize,
     state: Option<Probe>,
 }
 
@@ -132,7 +148,7 @@ pub(super) fn follow(graph: &mut Graph, weight: Value, report: bool) -> Result<(
     let state =
         |(name, ty): (&str, TensorType)| graph.state(&format!("diagnostics.{}.{name}", info.name), ty, Init::Words(0));
     let states = SampleFlips::states(&info.ty).map(state);
-    push(graph, None, SampleFlips { window: OSCILLATION_WINDOW, report }, weight, &states)
+    push(graph, None, SampleFlips { window: OSCILLATION_WINDOW, report }, &[weight], &states)
 }
 
 impl Diagnostics {
@@ -140,17 +156,41 @@ impl Diagnostics {
     pub(super) fn gradient(&mut self, graph: &mut Graph, weight: Value, gradient: Value) -> Result<()> {
         let (name, elements) = (graph.info(weight).name.clone(), graph.ty(weight).elements() as u64);
         let gradient = Probe::new(graph, format!("diagnostics.{name}.gradient"), gradient, None)?;
-        self.weights.push(Weights { name, elements, gradient, state: None });
+        let before = graph.nodes().len() - 1;
+        self.weights.push(Weights { name, elements, gradient, before, state: None });
         Ok(())
     }
 
-    /// Adds the node that measures the last weights' state `verdict`, behind their update; states that are no floats are left out.
-    pub(super) fn state(&mut self, graph: &mut Graph, verdict: Option<&str>) -> Result<()> {
+    /// Adds the node that measures what the last weights are the signs of: a state behind their update, the output of sections, whose knobs
+    /// begin at `knob`, before it.
+    pub(super) fn state(
+        &mut self,
+        graph: &mut Graph,
+        verdict: Option<Verdict>,
+        gradient: Value,
+        knob: u32,
+    ) -> Result<()> {
         let weights = self.weights.last_mut().expect("behind a gradient");
-        let found = verdict.and_then(|verdict| graph.find(&format!("{}.{verdict}", weights.name)));
-        if let Some(state) = found.filter(|state| graph.ty(*state).dtype == DType::F32) {
-            weights.state = Some(Probe::new(graph, format!("diagnostics.{}.state", weights.name), state, None)?);
-        }
+        let name = format!("diagnostics.{}.state", weights.name);
+        let find = |tensor: &str| graph.find(&format!("{}.{tensor}", weights.name));
+        let found = match verdict {
+            Some(Verdict::Output { sections: tensor } | Verdict::State { name: tensor, .. }) => find(tensor),
+            None => None,
+        };
+        let (Some(verdict), Some(state)) = (verdict, found) else { return Ok(()) };
+        let (dtype, units) = (graph.ty(state).dtype, find("exponents"));
+        weights.state = Some(match (verdict, dtype, units) {
+            (Verdict::Output { .. }, ..) => {
+                let op = SectionMagnitudes { knob };
+                Probe::with(graph, name, (op, &[gradient, state]), Some(weights.before))?
+            }
+            (Verdict::State { place, .. }, DType::F16 | DType::I16 | DType::I8, units) => {
+                let op = NarrowMagnitudes { unit: StateType::HALF_UNIT, state: place };
+                let inputs: Vec<Value> = [state].into_iter().chain(units).collect();
+                Probe::with(graph, name, (op, &inputs), None)?
+            }
+            _ => Probe::new(graph, name, state, None)?,
+        });
         Ok(())
     }
 
@@ -183,7 +223,7 @@ impl Diagnostics {
             let ty = TensorType::plain(DType::U32, &[1]);
             let constant = graph.state(&format!("diagnostics.{layer}.constant"), ty, Init::Words(0));
             let signs = graph.nodes()[*forward].outputs[0];
-            push(graph, Some(*forward), ConstantChannels, signs, &[constant])?;
+            push(graph, Some(*forward), ConstantChannels, &[signs], &[constant])?;
         }
         if self.weights.is_empty() && self.signs.is_empty() {
             return Err(Error::setting("diagnostics", "a network with binary weights or activations", "one of floats"));

@@ -1,6 +1,7 @@
 //! Every instruction set of this processor against the plainest loops.
 
 mod floats;
+mod narrow;
 mod sweeps;
 
 use super::isa::{PANEL, Xnor, panel_mask, words};

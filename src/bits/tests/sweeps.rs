@@ -1,10 +1,8 @@
 //! Passes over states.
 
 use super::super::isa::{Isa, PANEL};
-use super::super::narrow::{CascadeI16, Unit};
-use super::super::{portable, select::all};
+use super::super::select::all;
 use super::{Random, SPECIAL, panics};
-use crate::tensor::Draws;
 
 /// Not-a-number is one value here; everything else by its bits.
 fn plain(x: &[f32]) -> Vec<u32> {
@@ -80,51 +78,6 @@ fn sweeps_are_the_definition_bit_for_bit() {
         for isa in all() {
             assert_eq!(play(&|task, m, h, bits| task.sweep(isa, m, h, bits)), expected, "{isa:?}, rows {rows}");
         }
-    }
-}
-
-#[test]
-fn cascades_of_integers_are_the_same_everywhere() {
-    let mut random = Random(7);
-    for words in 1..20 {
-        let (n, row) = (words * PANEL, words % PANEL);
-        let state = |random: &mut Random| -> Vec<i16> {
-            (0..n).map(|_| [random.bits() as i16, 0, i16::MAX, -i16::MAX][random.below(8) % 4].max(-i16::MAX)).collect()
-        };
-        let (m, h) = (state(&mut random), state(&mut random));
-        let special = |random: &mut Random| SPECIAL[random.below(SPECIAL.len())];
-        let g: Vec<f32> =
-            (0..n).map(|_| if random.below(4) == 0 { special(&mut random) } else { random.float() }).collect();
-        let bits: Vec<u32> = (0..n).map(|_| random.bits() as u32).collect();
-        let unit = |moved: i32| Unit { old: 2_f32.powi(-15), inverse: 2_f32.powi(15 - moved) };
-        let units = [unit(words as i32 % 3 - 1), unit(words as i32 / 3 % 3 - 1)];
-        let knobs = [[1e-3, 0.3], [1.0, 1.0], [0.1, 1e-5], [0.0, 0.5]][words % 4];
-        let play = |isa: &Isa| {
-            let (mut m, mut h, mut bits) = (m.clone(), h.clone(), bits.clone());
-            let draws = (Draws::new(1, words as u32, 3), u32::MAX - 20);
-            let states = [&mut m[..], &mut h];
-            let swept = isa.cascade_i16(CascadeI16 { row, g: &g, weight: &mut bits, states, units, draws, knobs });
-            (swept, m, h, bits)
-        };
-        let expected = play(&portable::ISA);
-        for isa in all() {
-            assert!(play(isa) == expected, "{isa:?}, {words} words");
-        }
-    }
-    let mut bits = [0; PANEL];
-    let unit = Unit { old: 1.0, inverse: 1.0 };
-    for isa in all() {
-        let (mut m, mut h) = ([0; PANEL], [0; PANEL - 1]);
-        let task = CascadeI16 {
-            row: 0,
-            g: &[0.0; PANEL],
-            weight: &mut bits,
-            states: [&mut m, &mut h],
-            units: [unit; 2],
-            draws: (Draws::new(1, 2, 3), 0),
-            knobs: [0.1; 2],
-        };
-        assert!(panics(|| _ = isa.cascade_i16(task)), "{isa:?}: a short state");
     }
 }
 

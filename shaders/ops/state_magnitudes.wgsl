@@ -1,0 +1,89 @@
+// state_magnitudes: how large what weights are the signs of is (shaders/shared/tally.wgsl), where it is no tensor of floats: narrow states as
+// shaders/optim/narrow.wgsl stores them, behind their update; the output y = b0 u + p of the last of a filter's sections, which
+// shaders/optim/iir.wgsl does not store, from what its update will read, before it.
+// import: index, tally, half, step
+
+struct Params {
+    words: u32, // of the state, or for sections of the gradient; padding is 0 and counts as such
+    block: u32, // words of a block; the last may have fewer
+    pitch: u32, // words of a row
+    unit: f32,  // of 16-bit floats
+    first: u32, // of integers: the row of `exponents` that belongs to the first row
+    knob: u32,  // of sections: the first of the rule's four vec4 of the step's knobs
+    pad0: u32,
+    pad1: u32,
+}
+
+@group(0) @binding(2) var<storage, read> state: array<u32>;     // rows [rows][pitch], two or four to a word, low bits first
+@group(0) @binding(3) var<storage, read> exponents: array<u32>; // of the units, as in an f32: [states][rows][2], by step mod 2
+@group(0) @binding(4) var<storage, read> g: array<f32>;         // gradient, rows [rows][pitch]
+@group(0) @binding(5) var<storage, read> s: array<f32>;         // p and q of each section, rows [rows][2 sections][pitch]
+
+@group(1) @binding(0) var<uniform> params: Params;
+
+// The unit that word `i` of integers is stored in once the step has been taken.
+fn unit_of(i: u32) -> f32 {
+    return bitcast<f32>(exponents[(params.first + i / params.pitch) * 2u + (step.step + 1u) % 2u] << 23u);
+}
+
+@compute @workgroup_size(THREADS)
+fn state_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    begin_tally(local);
+    let first = group.x * params.block;
+    let end = loop_bound(min(params.words, first + params.block), arrayLength(&state));
+    var sum = 0.0;
+    for (var i = first + local; i < end; i += THREADS) {
+        let values = of_halves(unpack16(vec2<u32>(state[i], 0u))) * params.unit;
+        sum += tally(values.x);
+        sum += tally(values.y);
+    }
+    end_tally(local, group.x, sum);
+}
+
+@compute @workgroup_size(THREADS)
+fn state_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    begin_tally(local);
+    let first = group.x * params.block;
+    let end = loop_bound(min(params.words, first + params.block), arrayLength(&state));
+    var sum = 0.0;
+    for (var i = first + local; i < end; i += THREADS) {
+        let values = signed16(vec2<u32>(state[i], 0u)) * unit_of(i);
+        sum += tally(values.x);
+        sum += tally(values.y);
+    }
+    end_tally(local, group.x, sum);
+}
+
+@compute @workgroup_size(THREADS)
+fn state_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    begin_tally(local);
+    let first = group.x * params.block;
+    let end = loop_bound(min(params.words, first + params.block), arrayLength(&state));
+    var sum = 0.0;
+    for (var i = first + local; i < end; i += THREADS) {
+        let values = signed8(state[i]) * unit_of(i);
+        sum += tally(values.x);
+        sum += tally(values.y);
+        sum += tally(values.z);
+        sum += tally(values.w);
+    }
+    end_tally(local, group.x, sum);
+}
+
+@compute @workgroup_size(THREADS)
+fn sections(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    begin_tally(local);
+    let first = group.x * params.block;
+    let end = loop_bound(min(params.words, first + params.block), arrayLength(&g));
+    let planes = arrayLength(&s) / arrayLength(&g);
+    var sum = 0.0;
+    for (var i = first + local; i < end; i += THREADS) {
+        var u = g[i];
+        let at = i / params.pitch * planes * params.pitch + i % params.pitch;
+        for (var k = 0u; k < planes / 2u; k++) {
+            u = step.knobs[params.knob + k].x * u + s[at + 2u * k * params.pitch];
+        }
+        sum += tally(u);
+    }
+    end_tally(local, group.x, sum);
+}

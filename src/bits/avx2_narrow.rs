@@ -1,0 +1,353 @@
+//! Moving averages with narrow states for AVX2, by hand: they move so few bytes that operations, not memory, are what they wait for. The
+//! compiler's loop writes its arrays to the stack between its steps, this one keeps all in registers.
+
+use std::arch::x86_64::*;
+
+use super::isa::PANEL;
+use super::narrow::{Averages, F16, Format, I8, I16};
+use super::sweep::settle;
+use crate::tensor::{Draws, HALF_MOST};
+
+/// Columns from what is worked on to what is asked for: rows lie in pages of their own, where the processor's own prefetching starts anew.
+const AHEAD: usize = 256;
+
+/// How a format's 32 columns lie in four registers of 8 numbers: in an order that packs without moving lanes afterwards.
+pub trait Lanes {
+    /// [`Format::Stored`].
+    type Narrow;
+    /// Numbers come times this, a power of two.
+    const UP: f32;
+    /// The stored numbers.
+    ///
+    /// # Safety
+    /// The processor has the instructions; 32 numbers are readable.
+    unsafe fn load_all(at: *const Self::Narrow) -> [__m256; 4];
+    /// 32 floats in the same order.
+    ///
+    /// # Safety
+    /// The processor has the instructions; 32 numbers are readable.
+    unsafe fn gradients(at: *const f32) -> [__m256; 4];
+    /// 16 random bits for each column, in the same order, from numbers 0 to 15.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn halves(numbers: [__m256i; 2]) -> [__m256i; 4];
+    /// [`Format::store`] of all. Gives their sizes, two halves of the columns in one where they take two registers, and a byte for each
+    /// column, of its sign.
+    ///
+    /// # Safety
+    /// The processor has the instructions; 32 numbers are writable.
+    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut Self::Narrow) -> [__m256i; 2];
+    /// The larger of each size.
+    ///
+    /// # Safety
+    /// The processor has the instructions.
+    unsafe fn larger_of_all(one: __m256i, other: __m256i) -> __m256i;
+}
+
+/// A row; gives the flips, and by lanes the largest sizes.
+///
+/// The numbers are those of `Isa::sweep_narrow`. A stored number times its unit, a power of two, is exact, so that a fused operation with this
+/// product rounds once, as the rule's addition or subtraction does.
+///
+/// # Safety
+/// The processor has the instructions; gradients, states and words are of one length, a multiple of 32; row is below 32.
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+pub(super) unsafe fn averages<F: Format, const STATES: usize>(
+    task: &mut Averages<'_, F, STATES>,
+    peaks: &mut [[F::Stored; PANEL]; STATES],
+) -> u32 {
+    let (draws, first) = task.draws;
+    // Word by word: what `map` takes of an array stays a call, in every turn of the loop.
+    let [[key0, key1], [factor0, factor1]] = [draws.key(), Draws::FACTORS];
+    let key = [_mm256_set1_epi32(key0.cast_signed()), _mm256_set1_epi32(key1.cast_signed())];
+    let factor = [_mm256_set1_epi32(factor0.cast_signed()), _mm256_set1_epi32(factor1.cast_signed())];
+    let zero = _mm256_setzero_ps();
+    let (mut rate, mut old, mut inverse) = ([zero; STATES], [zero; STATES], [zero; STATES]);
+    for i in 0..STATES {
+        rate[i] = _mm256_set1_ps(task.rates[i]);
+        old[i] = _mm256_set1_ps(task.units[i].old / F::UP);
+        inverse[i] = _mm256_set1_ps(F::FINE * task.units[i].inverse);
+    }
+    let mut index = _mm256_add_epi32(_mm256_set1_epi32(first as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    let (mut flips, mut tops) = (0, [_mm256_setzero_si256(); STATES]);
+    for at in (0..task.g.len()).step_by(PANEL) {
+        let g = task.g.as_ptr().wrapping_add(at);
+        _mm_prefetch::<_MM_HINT_T0>(g.wrapping_add(AHEAD).cast());
+        _mm_prefetch::<_MM_HINT_T0>(g.wrapping_add(AHEAD + 16).cast());
+        _mm_prefetch::<_MM_HINT_T0>(task.weight.as_ptr().wrapping_add(at + task.row + AHEAD).cast());
+        let next = _mm256_add_epi32(index, _mm256_set1_epi32(8));
+        // SAFETY: the instructions are there, and 32 columns from `at` on.
+        let (random, mut u) =
+            unsafe { (F::halves([numbers(index, key, factor), numbers(next, key, factor)]), F::gradients(g)) };
+        index = _mm256_add_epi32(next, _mm256_set1_epi32(8));
+        let mut signs = _mm256_setzero_si256();
+        for i in 0..STATES {
+            let state = task.states[i].as_mut_ptr().wrapping_add(at);
+            _mm_prefetch::<_MM_HINT_T0>(state.wrapping_add(AHEAD).cast());
+            // SAFETY: as above.
+            let stored = unsafe { F::load_all(state.cast()) };
+            let mut fine = [zero; 4];
+            for v in 0..4 {
+                let change = _mm256_mul_ps(rate[i], _mm256_fnmadd_ps(stored[v], old[i], u[v]));
+                u[v] = _mm256_fmadd_ps(stored[v], old[i], change);
+                fine[v] = _mm256_mul_ps(u[v], inverse[i]);
+            }
+            // SAFETY: as above.
+            unsafe {
+                let [sizes, bytes] = F::store_all(fine, random, state.cast());
+                tops[i] = F::larger_of_all(tops[i], sizes);
+                signs = bytes;
+            }
+        }
+        let above = _mm256_movemask_epi8(_mm256_cmpgt_epi8(signs, _mm256_setzero_si256()));
+        // SAFETY: `at` is a multiple of 32 below the number of words, row is below 32.
+        let word = unsafe { task.weight.get_unchecked_mut(at + task.row) };
+        flips += settle(word, [above as u32, _mm256_movemask_epi8(signs) as u32]);
+    }
+    for i in 0..STATES {
+        // SAFETY: 32 numbers of at least 8 bits; the rest stays 0.
+        unsafe { _mm256_storeu_si256(peaks[i].as_mut_ptr().cast(), tops[i]) };
+    }
+    flips
+}
+
+/// `Draws::word` of 8 indices, by its key and its factors.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+fn numbers(index: __m256i, key: [__m256i; 2], factor: [__m256i; 2]) -> __m256i {
+    let x = _mm256_xor_si256(index, key[0]);
+    let x = _mm256_mullo_epi32(_mm256_xor_si256(x, _mm256_srli_epi32::<16>(x)), factor[0]);
+    let x = _mm256_xor_si256(_mm256_xor_si256(x, key[1]), _mm256_srli_epi32::<15>(x));
+    let x = _mm256_mullo_epi32(x, factor[1]);
+    _mm256_xor_si256(x, _mm256_srli_epi32::<16>(x))
+}
+
+/// Lower and upper halves of numbers 0 to 15: of columns 0 to 7, 8 to 15, and so on.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+fn in_order(numbers: [__m256i; 2]) -> [__m256i; 4] {
+    let low = _mm256_set1_epi32(0xffff);
+    let [one, other] = numbers;
+    [
+        _mm256_and_si256(one, low),
+        _mm256_and_si256(other, low),
+        _mm256_srli_epi32::<16>(one),
+        _mm256_srli_epi32::<16>(other),
+    ]
+}
+
+/// Numbers `first` to `first + 3` and `second` to `second + 3`.
+///
+/// # Safety
+/// They are readable.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+unsafe fn quarters(at: *const f32, first: usize, second: usize) -> __m256 {
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_set_m128(_mm_loadu_ps(at.add(second)), _mm_loadu_ps(at.add(first))) }
+}
+
+/// Steps of a 65536th, rounded: bits 16 and up. What is too small becomes the least number of 32 bits, and is mended where it is packed.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+fn steps(fine: [__m256; 4], random: [__m256i; 4], most: f32) -> [__m256i; 4] {
+    let end = _mm256_set1_ps(65536.0 * most);
+    let mut out = [_mm256_setzero_si256(); 4];
+    for v in 0..4 {
+        // Not-a-number becomes the largest.
+        let steps = _mm256_cvttps_epi32(_mm256_min_ps(fine[v], end));
+        out[v] = _mm256_srai_epi32::<16>(_mm256_add_epi32(steps, random[v]));
+    }
+    out
+}
+
+/// Columns of a register of 16 each as bytes of the same sign.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+fn bytes(one: __m256i, other: __m256i) -> __m256i {
+    _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(one, other))
+}
+
+impl Lanes for F16 {
+    type Narrow = u16;
+    const UP: f32 = 1.0;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn load_all(at: *const u16) -> [__m256; 4] {
+        let mut values = [_mm256_setzero_ps(); 4];
+        for (v, value) in values.iter_mut().enumerate() {
+            // SAFETY: 8 of the 32 numbers.
+            *value = unsafe { _mm256_cvtph_ps(_mm_loadu_si128(at.add(8 * v).cast())) };
+        }
+        values
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn gradients(at: *const f32) -> [__m256; 4] {
+        let mut values = [_mm256_setzero_ps(); 4];
+        for (v, value) in values.iter_mut().enumerate() {
+            // SAFETY: 8 of the 32 numbers.
+            *value = unsafe { _mm256_loadu_ps(at.add(8 * v)) };
+        }
+        values
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn halves(numbers: [__m256i; 2]) -> [__m256i; 4] {
+        in_order(numbers)
+    }
+
+    /// Cuts off what a half does not hold, after a share of its last place was added. The definition adds it as an integer to normal sizes:
+    /// the same but for digits that are cut off.
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut u16) -> [__m256i; 2] {
+        let (sign_bit, exponent_bits) = (_mm256_set1_ps(-0.0), _mm256_set1_ps(f32::INFINITY));
+        let (least_normal, most) = (_mm256_set1_ps(2_f32.powi(-14)), _mm256_set1_ps(HALF_MOST));
+        let mut halves = [_mm_setzero_si128(); 4];
+        for v in 0..4 {
+            // Not-a-number becomes the largest.
+            let size = _mm256_min_ps(_mm256_andnot_ps(sign_bit, values[v]), most);
+            let power = _mm256_and_ps(_mm256_max_ps(size, least_normal), exponent_bits);
+            let share =
+                _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32::<3>(random[v])), _mm256_set1_ps(2_f32.powi(-23)));
+            let moved = _mm256_fmadd_ps(power, share, size);
+            halves[v] = _mm256_cvtps_ph::<_MM_FROUND_TO_ZERO>(_mm256_or_ps(moved, _mm256_and_ps(sign_bit, values[v])));
+        }
+        let stored = [_mm256_set_m128i(halves[1], halves[0]), _mm256_set_m128i(halves[3], halves[2])];
+        let (size_bits, zero) = (_mm256_set1_epi16(i16::MAX), _mm256_setzero_si256());
+        let sizes = [_mm256_and_si256(stored[0], size_bits), _mm256_and_si256(stored[1], size_bits)];
+        // Neither zero has a sign.
+        let signed = [
+            _mm256_andnot_si256(_mm256_cmpeq_epi16(sizes[0], zero), stored[0]),
+            _mm256_andnot_si256(_mm256_cmpeq_epi16(sizes[1], zero), stored[1]),
+        ];
+        // SAFETY: 32 numbers.
+        unsafe {
+            _mm256_storeu_si256(at.cast(), stored[0]);
+            _mm256_storeu_si256(at.add(16).cast(), stored[1]);
+        }
+        [_mm256_max_epi16(sizes[0], sizes[1]), bytes(signed[0], signed[1])]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn larger_of_all(one: __m256i, other: __m256i) -> __m256i {
+        _mm256_max_epi16(one, other)
+    }
+}
+
+/// Columns 0 to 3 and 8 to 11, 4 to 7 and 12 to 15, and so on; integers in the upper 16 bits.
+impl Lanes for I16 {
+    type Narrow = i16;
+    const UP: f32 = 65536.0;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn load_all(at: *const i16) -> [__m256; 4] {
+        let zero = _mm256_setzero_si256();
+        // SAFETY: 32 numbers.
+        let [one, other] = unsafe { [_mm256_loadu_si256(at.cast()), _mm256_loadu_si256(at.add(16).cast())] };
+        [
+            _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(zero, one)),
+            _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(zero, one)),
+            _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(zero, other)),
+            _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(zero, other)),
+        ]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn gradients(at: *const f32) -> [__m256; 4] {
+        // SAFETY: 32 numbers.
+        unsafe { [quarters(at, 0, 8), quarters(at, 4, 12), quarters(at, 16, 24), quarters(at, 20, 28)] }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn halves(numbers: [__m256i; 2]) -> [__m256i; 4] {
+        let [one, other] = numbers;
+        in_order([_mm256_permute2x128_si256::<0x20>(one, other), _mm256_permute2x128_si256::<0x31>(one, other)])
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i16) -> [__m256i; 2] {
+        let ([a, b, c, d], least) = (steps(values, random, Self::MOST), _mm256_set1_epi16(-i16::MAX));
+        let one = _mm256_max_epi16(_mm256_packs_epi32(a, b), least);
+        let other = _mm256_max_epi16(_mm256_packs_epi32(c, d), least);
+        // SAFETY: 32 numbers.
+        unsafe {
+            _mm256_storeu_si256(at.cast(), one);
+            _mm256_storeu_si256(at.add(16).cast(), other);
+        }
+        [_mm256_max_epi16(_mm256_abs_epi16(one), _mm256_abs_epi16(other)), bytes(one, other)]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn larger_of_all(one: __m256i, other: __m256i) -> __m256i {
+        _mm256_max_epi16(one, other)
+    }
+}
+
+/// Columns 0 to 3 and 16 to 19, 4 to 7 and 20 to 23, and so on; integers in the upper 8 bits.
+impl Lanes for I8 {
+    type Narrow = i8;
+    const UP: f32 = 16_777_216.0;
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn load_all(at: *const i8) -> [__m256; 4] {
+        let zero = _mm256_setzero_si256();
+        // SAFETY: 32 numbers.
+        let all = unsafe { _mm256_loadu_si256(at.cast()) };
+        let (low, high) = (_mm256_unpacklo_epi8(zero, all), _mm256_unpackhi_epi8(zero, all));
+        [
+            _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(zero, low)),
+            _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(zero, low)),
+            _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(zero, high)),
+            _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(zero, high)),
+        ]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn gradients(at: *const f32) -> [__m256; 4] {
+        // SAFETY: 32 numbers.
+        unsafe { [quarters(at, 0, 16), quarters(at, 4, 20), quarters(at, 8, 24), quarters(at, 12, 28)] }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn halves(numbers: [__m256i; 2]) -> [__m256i; 4] {
+        let [a, b, c, d] = in_order(numbers);
+        [
+            _mm256_permute2x128_si256::<0x20>(a, c),
+            _mm256_permute2x128_si256::<0x31>(a, c),
+            _mm256_permute2x128_si256::<0x20>(b, d),
+            _mm256_permute2x128_si256::<0x31>(b, d),
+        ]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i8) -> [__m256i; 2] {
+        let [a, b, c, d] = steps(values, random, Self::MOST);
+        let all = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        let all = _mm256_max_epi8(all, _mm256_set1_epi8(-i8::MAX));
+        // SAFETY: 32 numbers.
+        unsafe { _mm256_storeu_si256(at.cast(), all) };
+        [_mm256_abs_epi8(all), all]
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2,fma,f16c,popcnt")]
+    unsafe fn larger_of_all(one: __m256i, other: __m256i) -> __m256i {
+        _mm256_max_epi8(one, other)
+    }
+}

@@ -11,10 +11,11 @@ use plusminus::ops::{
     Activation, ActivationBackward, Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
     ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
     ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, Dropout, EPSILON,
-    Flatten, FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
-    MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
-    SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
-    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
+    Flatten, FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Maker, Matmul, MatmulInput, MatmulTransposed,
+    MaxPool, MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue,
+    SURROGATES, SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward,
+    SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, WithStatistics, XnorMatmul,
+    weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -299,17 +300,49 @@ fn sum(
     Matrix::from_fn(rows, columns, |r, c| (0..depth).map(|k| a(r, k) * b(k, c)).sum())
 }
 
+/// Statistics of the first `valid` rows by their definition: running mean and variance before, those after, mean, biased variance.
+fn statistics(y: &Matrix, valid: usize) -> [Matrix; 6] {
+    let (n, count) = (y.columns, valid as f64);
+    let mean = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| y.at(r, c)).sum::<f64>() / count);
+    let deviation = |c: usize| (0..valid).map(|r| (y.at(r, c) - mean.at(0, c)).powi(2)).sum::<f64>();
+    let variance = Matrix::from_fn(1, n, |_, c| deviation(c) / count);
+    let old = [Matrix::reals(1, n, 1.0, "rm"), Matrix::from_fn(1, n, |_, c| 1.0 + c as f64 * 0.25)];
+    let share = if valid > 1 { f64::from(MOMENTUM) } else { 0.0 };
+    let running = |old: f64, now: f64| old + share * (now - old);
+    let running_mean = Matrix::from_fn(1, n, |_, c| running(old[0].at(0, c), mean.at(0, c)));
+    let unbiased = |c: usize| deviation(c) / (count - 1.0).max(1.0);
+    let running_variance = Matrix::from_fn(1, n, |_, c| running(old[1].at(0, c), unbiased(c)));
+    let [old_mean, old_variance] = old;
+    [old_mean, old_variance, running_mean, running_variance, mean, variance]
+}
+
+/// A case of integers that are made (`made`, the first outputs) with their statistics, of three samples in four.
+fn with_statistics(case: Case, samples: usize, made: &[&Matrix]) -> Case {
+    let (y, valid) = (made[0], samples - samples / 4);
+    let [old_mean, old_variance, running_mean, running_variance, mean, variance] =
+        statistics(y, valid * (y.rows / samples));
+    let mut case = case
+        .valid(valid)
+        .update(vector(y.columns), &old_mean)
+        .update(vector(y.columns), &old_variance)
+        .expect(running_mean, Compare::Float(200.0))
+        .expect(running_variance, Compare::Float(4000.0));
+    for matrix in made {
+        case = case.expect((*matrix).clone(), Compare::Exact);
+    }
+    case.expect(mean, Compare::Float(200.0)).expect(variance, Compare::Float(4000.0)).ignore()
+}
+
 fn product_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for [m, n, k] in shapes() {
         let name = |op: &str| format!("{op} {m} x {n} x {k}");
         let (a, w) = (Matrix::signs(m, k, "a"), Matrix::signs(n, k, "w"));
-        cases.push(
-            Case::new(name("xnor_matmul"), XnorMatmul)
-                .input(TensorType::bits(m, k), &a)
-                .input(TensorType::bits(n, k), &w)
-                .expect(sum(m, n, k, |r, i| a.at(r, i), |i, c| w.at(c, i)), Compare::Exact),
-        );
+        let y = sum(m, n, k, |r, i| a.at(r, i), |i, c| w.at(c, i));
+        let operands = |case: Case| case.input(TensorType::bits(m, k), &a).input(TensorType::bits(n, k), &w);
+        let fused = Case::new(name("xnor_matmul, statistics"), WithStatistics(Maker::Dense(XnorMatmul)));
+        cases.push(with_statistics(operands(fused), m, &[&y]));
+        cases.push(operands(Case::new(name("xnor_matmul"), XnorMatmul)).expect(y, Compare::Exact));
         cases.push(
             Case::new(name("transpose_bits"), TransposeBits)
                 .input(TensorType::bits(m, k), &a)
@@ -499,14 +532,17 @@ fn conv_cases() -> Vec<Case> {
             let [y, dx, dw] = convolution(&g, &a, &w, &dy);
             if aligned {
                 if kind == "integers" {
-                    cases.push(
-                        Case::new(name("conv_bits", kind), ConvBits(shape))
-                            .input(image(DType::Bits), &a)
+                    let operands = |case: Case| {
+                        case.input(image(DType::Bits), &a)
                             .input(weight.clone(), &w)
                             .input(packed_type.clone(), &packed)
                             .input(sums_type.clone(), &sums)
-                            .expect(y, Compare::Exact),
-                    );
+                    };
+                    let fused = WithStatistics(Maker::Conv(ConvBits(shape)));
+                    let fused = Case::new(name("conv_bits, statistics", kind), fused);
+                    cases.push(with_statistics(operands(fused), batch, &[&y]));
+                    let case = Case::new(name("conv_bits", kind), ConvBits(shape));
+                    cases.push(operands(case).expect(y, Compare::Exact));
                 }
                 cases.push(
                     Case::new(name("conv_bits_input", kind), ConvBitsInput(shape, g.image))
@@ -601,6 +637,10 @@ fn pool_cases() -> Vec<Case> {
         let out = ty(DType::F32, [image[0], out_height, out_width, channels]);
         let dtype = if integer { DType::I32 } else { DType::F32 };
         let name = |op: &str| format!("{op} {window:?} {image:?}, integer {integer}");
+        if integer {
+            let fused = Case::new(name("max_pool, statistics"), WithStatistics(Maker::Pool(MaxPool(window))));
+            cases.push(with_statistics(fused.input(ty(dtype, image), &x), image[0], &[&largest, &chosen]));
+        }
         cases.push(
             Case::new(name("max_pool"), MaxPool(window))
                 .input(ty(dtype, image), &x)
@@ -806,13 +846,7 @@ fn batch_norm_cases() -> Vec<Case> {
         let (ty, floats) = (of(dtype), of(DType::F32));
         let y = if integer { Matrix::integers(m, n, 50, "y") } else { Matrix::reals(m, n, 5.0, "y") };
         let count = valid as f64;
-        let mean = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| y.at(r, c)).sum::<f64>() / count);
-        let deviation = |c: usize| (0..valid).map(|r| (y.at(r, c) - mean.at(0, c)).powi(2)).sum::<f64>();
-        let variance = Matrix::from_fn(1, n, |_, c| deviation(c) / count);
-        let (old_mean, old_variance) =
-            (Matrix::reals(1, n, 1.0, "rm"), Matrix::from_fn(1, n, |_, c| 1.0 + c as f64 * 0.25));
-        let share = if valid > 1 { f64::from(MOMENTUM) } else { 0.0 };
-        let running = |old: f64, now: f64| old + share * (now - old);
+        let [old_mean, old_variance, running_mean, running_variance, mean, variance] = statistics(&y, valid);
         let name = |op: &str| format!("{op} {m} x {n}, {valid} valid, integer {integer}");
         cases.push(
             Case::new(name("batch_norm_statistics"), BatchNormStatistics)
@@ -820,13 +854,10 @@ fn batch_norm_cases() -> Vec<Case> {
                 .input(ty.clone(), &y)
                 .update(vector(n), &old_mean)
                 .update(vector(n), &old_variance)
-                .expect(Matrix::from_fn(1, n, |_, c| running(old_mean.at(0, c), mean.at(0, c))), Compare::Float(200.0))
-                .expect(
-                    Matrix::from_fn(1, n, |_, c| running(old_variance.at(0, c), deviation(c) / (count - 1.0).max(1.0))),
-                    Compare::Float(4000.0),
-                )
-                .expect(mean.clone(), Compare::Float(200.0))
-                .expect(variance.clone(), Compare::Float(4000.0))
+                .expect(running_mean, Compare::Float(200.0))
+                .expect(running_variance, Compare::Float(4000.0))
+                .expect(mean, Compare::Float(200.0))
+                .expect(variance, Compare::Float(4000.0))
                 .ignore(),
         );
         // From here mean and variance are inputs: any values do.

@@ -3,8 +3,8 @@
 // conv_bits_input:  dx(p, c) = sum over t, o of dy(sink(p, t), o) * w(t, o, c).
 // conv_bits_weight: dw(t, o, c) = sum over p of dy(p, o) * a(source(p, t), c).
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1; absent taps as in Rastegari et al. 2016 with zero padding.)
-// import: conv, index, bits
-// pieces: y, dx, dw
+// import: conv, index, bits, epilogue
+// pieces: y, dx, dw, partial
 
 @group(0) @binding(0) var<storage, read> a: array<u32>;              // bits of the input, panels [pixels/32][words][32]
 @group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;        // as conv_weights packs them
@@ -14,24 +14,20 @@
 @group(0) @binding(5) var<storage, read> weight: array<u32>;         // as w, word by word
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>; // panels [in_channels/32][in pixels][32]
 @group(0) @binding(7) var<storage, read_write> dw: array<vec4<f32>>; // rows [taps * out_channels][words * 32]
+@group(0) @binding(8) var<storage, read_write> partial: array<vec4<f32>>; // statistics of y, [out_channels/32][out pixels/32][2][32]
 
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
+const INVOCATIONS: u32 = 32u; // COLUMNS * ROWS
 const COVER: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
 
 fn padded(channels: u32) -> u32 {
     return (channels + 31u) / 32u * 32u;
 }
 
-// An invocation of each entry has 8 rows by 8 columns.
-@compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = id.y * 8u;
-    let column = id.x * 8u;
+// 8 rows by 8 columns of y, two vec4 a row; tail lanes of the last panel are 0.
+fn product(row: u32, column: u32, values: ptr<function, array<vec4<i32>, 16>>) {
     let rows = params.batch * params.out_height * params.out_width;
-    if (row >= rows || column >= padded(params.out_channels)) {
-        return;
-    }
     let signs = params.in_channels / params.groups;
     let in_words = (params.in_channels + 31u) / 32u;
     let first_word = column / (padded(params.out_channels) / params.groups) * params.words;
@@ -73,26 +69,49 @@ fn conv_bits(@builtin(global_invocation_id) id: vec3<u32>) {
     let low = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
     let at_sums = (column >> 5u) * taps() * 8u + ((column & 31u) >> 2u);
     for (var r = 0u; r < 8u; r++) { // unroll
-        if (row + r < rows) {
-            var left = depth - 2 * vec4<i32>(counts[2u * r]);
-            var right = depth - 2 * vec4<i32>(counts[2u * r + 1u]);
-            if (params.pad_one == 0u && (absent & (1u << r)) != 0u) {
-                for (var ky = 0u; ky < kernel_height; ky++) {
-                    for (var kx = 0u; kx < kernel_width; kx++) {
-                        let tap = ky * kernel_width + kx;
-                        if (source(places[r], ky, kx) == ABSENT) {
-                            left += sums[at_sums + tap * 8u];
-                            right += sums[at_sums + tap * 8u + 1u];
-                        }
+        var left = depth - 2 * vec4<i32>(counts[2u * r]);
+        var right = depth - 2 * vec4<i32>(counts[2u * r + 1u]);
+        if (params.pad_one == 0u && (absent & (1u << r)) != 0u) {
+            for (var ky = 0u; ky < kernel_height; ky++) {
+                for (var kx = 0u; kx < kernel_width; kx++) {
+                    let tap = ky * kernel_width + kx;
+                    if (source(places[r], ky, kx) == ABSENT) {
+                        left += sums[at_sums + tap * 8u];
+                        right += sums[at_sums + tap * 8u + 1u];
                     }
                 }
             }
-            // Tail lanes of the last panel are 0.
+        }
+        (*values)[2u * r] = select(vec4<i32>(0), left, low < vec4<u32>(params.out_channels));
+        (*values)[2u * r + 1u] = select(vec4<i32>(0), right, low + 4u < vec4<u32>(params.out_channels));
+        if (row + r < rows) {
             let at = panel_index(rows, row + r, column) / 4u;
-            y[at] = select(vec4<i32>(0), left, low < vec4<u32>(params.out_channels));
-            y[at + 1u] = select(vec4<i32>(0), right, low + 4u < vec4<u32>(params.out_channels));
+            y[at] = (*values)[2u * r];
+            y[at + 1u] = (*values)[2u * r + 1u];
         }
     }
+}
+
+// An invocation of each entry has 8 rows by 8 columns.
+@compute @workgroup_size(COLUMNS, ROWS)
+fn conv_bits(@builtin(global_invocation_id) id: vec3<u32>) {
+    let rows = params.batch * params.out_height * params.out_width;
+    var values: array<vec4<i32>, 16>;
+    if (id.y * 8u < rows && id.x * 8u < padded(params.out_channels)) {
+        product(id.y * 8u, id.x * 8u, &values);
+    }
+}
+
+// The same, and the statistics of y.
+@compute @workgroup_size(COLUMNS, ROWS)
+fn conv_bits_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let rows = params.batch * params.out_height * params.out_width;
+    var values: array<vec4<i32>, 16>;
+    if (id.y * 8u < rows && id.x * 8u < padded(params.out_channels)) {
+        product(id.y * 8u, id.x * 8u, &values);
+    }
+    let valid = step.valid_rows * params.out_height * params.out_width;
+    block_statistics(&values, Matrix(rows, padded(params.out_channels), valid), id.xy * 8u, local.xy, COLUMNS);
 }
 
 // Signs of four columns, from bit `at` of a word.

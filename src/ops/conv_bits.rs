@@ -28,7 +28,7 @@ kernel!(
 );
 
 /// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.
-const TILE: usize = 3 * PANEL;
+pub(super) const TILE: usize = 3 * PANEL;
 
 /// Inputs: signs of images `[batch, height, width, channels]`, and the two outputs of [`super::ConvWeights`]. Output: integers in panels, images too.
 /// Groups are whole words of channels (see [`Geometry::is_aligned`]).
@@ -38,12 +38,12 @@ const TILE: usize = 3 * PANEL;
 pub struct ConvBits(pub ConvShape);
 
 impl ConvBits {
-    fn geometry(&self, a: &TensorType) -> Result<Geometry> {
+    pub(super) fn geometry(&self, a: &TensorType) -> Result<Geometry> {
         self.0.on("conv_bits", image_of("conv_bits", a)?)
     }
 }
 
-fn grid(columns: usize, rows: usize, depth: usize) -> Grid {
+pub(super) fn grid(columns: usize, rows: usize, depth: usize) -> Grid {
     Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, depth as u32])
 }
 
@@ -140,23 +140,34 @@ fn weight_rows(channels: usize) -> usize {
 
 /// A task has 96 output pixels, all channels.
 fn twin(mut args: conv_bits::Args<'_>) {
-    let g = args.params;
+    tile(args.params, args.index, [args.a, args.w], args.sums, &mut args.y, |_, _| {});
+}
+
+/// The product of task `index`; `made` sees each panel of it.
+pub(super) fn tile(
+    g: &Geometry,
+    index: usize,
+    [a, w]: [&[u32]; 2],
+    sums: &[i32],
+    y: &mut Pieces<'_, i32>,
+    mut made: impl FnMut(usize, &[i32]),
+) {
     let (taps, words) = (g.taps(), g.words as usize);
     let (depth, channels) = (g.depth(), g.out_channels as usize);
     let panel_words = taps * words * PANEL;
-    let rows = args.y.length() / PANEL;
+    let rows = y.length() / PANEL;
     // Each word of a patch may end in a gap, which the product counts as equal signs.
     let gap = (panel_words - taps * depth) as i32;
-    let patches = Patches::new(g, args.index * TILE, rows);
+    let patches = Patches::new(g, index * TILE, rows);
     with_scratch(rows.div_ceil(PANEL) * panel_words + taps * rows, |scratch| {
         let (packed, absent) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
         let (mut filled, mut missing) = (None, 0);
-        for panel in 0..args.y.parts() {
+        for panel in 0..y.parts() {
             let group = panel * PANEL / (words_of(channels) * PANEL / g.groups as usize);
             if filled != Some(group) {
                 missing = 0;
                 for tap in 0..taps {
-                    patches.gather(args.a, [tap, group], &mut packed[tap * words * PANEL..], panel_words, |row| {
+                    patches.gather(a, [tap, group], &mut packed[tap * words * PANEL..], panel_words, |row| {
                         absent[missing] = (tap * TILE + row) as u32;
                         missing += 1;
                     });
@@ -166,26 +177,27 @@ fn twin(mut args: conv_bits::Args<'_>) {
             let here = PANEL.min(channels - panel * PANEL);
             let task = bits::Xnor {
                 a: packed,
-                w: &args.w[panel * panel_words..],
+                w: &w[panel * panel_words..],
                 k: panel_words,
                 columns: here,
                 row_begin: 0,
                 row_end: rows,
             };
-            let y = args.y.piece(panel);
+            let y = y.piece(panel);
             bits::current().xnor(&task, y);
             if gap > 0 {
                 y.chunks_exact_mut(PANEL).for_each(|y| y[..here].iter_mut().for_each(|y| *y -= gap));
             }
             if g.pad_one == 0 {
                 // Absent taps were read as pixels of -1, which took the sums of their signs.
-                let (y, _) = y.as_chunks_mut::<PANEL>();
-                let (sums, _) = args.sums[panel * taps * PANEL..][..taps * PANEL].as_chunks::<PANEL>();
+                let (rows, _) = y.as_chunks_mut::<PANEL>();
+                let (sums, _) = sums[panel * taps * PANEL..][..taps * PANEL].as_chunks::<PANEL>();
                 for &at in &absent[..missing] {
                     let (tap, row) = (at as usize / TILE, at as usize % TILE);
-                    y[row].iter_mut().zip(&sums[tap]).for_each(|(y, sum)| *y += sum);
+                    rows[row].iter_mut().zip(&sums[tap]).for_each(|(y, sum)| *y += sum);
                 }
             }
+            made(panel, y);
         }
     });
 }

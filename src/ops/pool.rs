@@ -5,7 +5,10 @@ use super::patches::Patches;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::runtime::interface::ops::pool::{max_pool, max_pool_backward, mean_pool, mean_pool_backward};
-use crate::runtime::{Grid, Recording, kernel::kernel};
+use crate::runtime::{
+    Grid, Recording,
+    kernel::{Pieces, kernel},
+};
 use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
 
 kernel!(
@@ -26,13 +29,13 @@ kernel!(
 );
 
 /// Pixels of a task.
-const TILE: usize = 256;
+pub(super) const TILE: usize = 256;
 
 /// Most taps of a maximum: the chosen one is a byte.
 const MOST_TAPS: usize = 256;
 
 /// The geometry of a window on images; the same number of channels comes out.
-fn geometry(op: &str, window: Window, image: [usize; 4], dtype: DType) -> Result<Geometry> {
+pub(super) fn geometry(op: &str, window: Window, image: [usize; 4], dtype: DType) -> Result<Geometry> {
     let shape = ConvShape { window, channels: image[3], groups: image[3].max(1), pad: PadValue::Zero };
     let mut g = shape.on(op, image)?;
     if window.padding * 2 > window.kernel[0].min(window.kernel[1]) {
@@ -176,18 +179,29 @@ fn row<T>(x: &[T], rows: usize, panel: usize, row: usize) -> &[T] {
 
 /// A task has 256 pixels, all channels; so have the others.
 fn max_twin(mut args: max_pool::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
-    let patches = Patches::new(&g, args.index * TILE, args.y.length() / PANEL);
+    let g = bytemuck::cast(*args.params);
+    largest(&g, args.index, args.x, [&mut args.y, &mut args.chosen], |_, _| {});
+}
+
+/// The largest, and which they were, of the pixels of task `index`; `made` sees each panel of the largest.
+pub(super) fn largest(
+    g: &Geometry,
+    index: usize,
+    x: &[u32],
+    [y, chosen]: [&mut Pieces<'_, u32>; 2],
+    mut made: impl FnMut(usize, &[u32]),
+) {
+    let patches = Patches::new(g, index * TILE, y.length() / PANEL);
     // The order of integers is that of floats that are not negative; the sign turns it round.
     let key = |word: u32| if g.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
-    for panel in 0..args.y.parts() {
-        let (y, chosen) = (args.y.piece(panel), args.chosen.piece(panel));
+    for panel in 0..y.parts() {
+        let (y, chosen) = (y.piece(panel), chosen.piece(panel));
         let chosen: &mut [u8] = bytemuck::cast_slice_mut(chosen);
         let mut met = [false; TILE];
         for tap in 0..g.taps() {
             patches.sources(tap, |i, pixel| {
                 let Some(pixel) = pixel else { return };
-                let x = row(args.x, g.in_rows(), panel, pixel);
+                let x = row(x, g.in_rows(), panel, pixel);
                 let (y, chosen) = (&mut y[i * PANEL..][..PANEL], &mut chosen[i * PANEL..][..PANEL]);
                 if !std::mem::replace(&mut met[i], true) {
                     y.copy_from_slice(x);
@@ -201,6 +215,7 @@ fn max_twin(mut args: max_pool::Args<'_>) {
                 }
             });
         }
+        made(panel, y);
     }
 }
 

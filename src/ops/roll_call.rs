@@ -3,21 +3,23 @@
 use super::{
     activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_float, conv_weights, distillation,
     dropout, flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool, sample_flips,
-    shift_channels, sign, softmax_cross_entropy, squared_hinge, transpose_bits, unpack_signs, xnor_matmul,
+    shift_channels, sign, softmax_cross_entropy, squared_hinge, statistics, transpose_bits, unpack_signs,
+    with_statistics, xnor_matmul,
 };
 use crate::graph::Fusion;
 use crate::runtime::Kernel;
 
-/// Every fusion.
+/// Every fusion that a graph sees before its gradients are added.
 pub static FUSIONS: &[Fusion] = &[norm_sign::NORM_SIGN_FUSION];
+
+/// Every fusion that it sees when it is whole: what they make needs no gradient.
+pub static LATE_FUSIONS: &[Fusion] = &[with_statistics::PRODUCT_STATISTICS, with_statistics::POOL_STATISTICS];
 
 /// Every kernel of `shaders/ops/`.
 pub static KERNELS: &[&Kernel] = &[
     &activation::ACTIVATION,
     &activation::ACTIVATION_BACKWARD,
     &add::ADD,
-    &batch_norm::PARTIAL,
-    &batch_norm::STATISTICS,
     &batch_norm::APPLY,
     &batch_norm::SUMS,
     &batch_norm::GRADIENTS,
@@ -64,8 +66,13 @@ pub static KERNELS: &[&Kernel] = &[
     &softmax_cross_entropy::BACKWARD,
     &squared_hinge::FORWARD,
     &squared_hinge::BACKWARD,
+    &statistics::BLOCK_STATISTICS,
+    &statistics::JOIN_STATISTICS,
     &transpose_bits::TRANSPOSE_BITS,
     &unpack_signs::UNPACK_SIGNS,
     &unpack_signs::UNPACK_SIGNS_ROWS,
+    &with_statistics::CONV_BITS_STATISTICS,
+    &with_statistics::XNOR_MATMUL_STATISTICS,
+    &with_statistics::MAX_POOL_STATISTICS,
     &xnor_matmul::XNOR_MATMUL,
 ];

@@ -6,7 +6,7 @@ use super::teacher::{Source, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, backward, fuse, plan};
 use crate::nn::{Mode, Model, owner};
-use crate::ops::{Distillation, FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
+use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::Slot;
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
@@ -46,8 +46,9 @@ impl Options {
         Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false, diagnostics: false }
     }
 
-    fn fusions(&self) -> &'static [Fusion] {
-        if self.fuse { FUSIONS } else { &[] }
+    /// Those before gradients are added, and those after.
+    fn fusions(&self) -> [&'static [Fusion]; 2] {
+        if self.fuse { [FUSIONS, LATE_FUSIONS] } else { [&[], &[]] }
     }
 }
 
@@ -82,7 +83,9 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
-    fuse(&mut eval, options.fusions());
+    for fusions in options.fusions() {
+        fuse(&mut eval, fusions);
+    }
     let Some(rules) = rules else {
         let plan = plan(&[("eval", &eval)]);
         return Ok(Compiled { plan, binary: Vec::new(), fused: BTreeMap::new(), diagnostics: None });
@@ -105,7 +108,8 @@ fn training(
     let &Options { loss, batch, keep_gradients, ref teacher, .. } = options;
     let mut train = Graph::new();
     let rows = loss_of(&mut train, model, loss, teacher.as_ref(), Mode::Train, batch)?;
-    let fused = fuse(&mut train, options.fusions());
+    let [early, late] = options.fusions();
+    let mut fused = fuse(&mut train, early);
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
     let layers: Vec<_> = trained.iter().map(|(value, role)| (owner(&train.info(*value).name), *role)).collect();
@@ -146,6 +150,7 @@ fn training(
     if let Some(measured) = measured {
         measured.signs(&mut train)?;
     }
+    fused.extend(fuse(&mut train, late));
     Ok((train, binary, fused))
 }
 

@@ -11,11 +11,11 @@ use plusminus::ops::{
     Activation, ActivationBackward, Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
     ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
     ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, Dropout, EPSILON,
-    Flatten, FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Maker, Matmul, MatmulInput, MatmulTransposed,
-    MaxPool, MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward, Normalise, PadValue,
-    SURROGATES, SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward,
-    SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, WithStatistics, XnorMatmul,
-    weight_type,
+    Flatten, FloatBits, FloatBitsTransposed, Joined, MOMENTUM, Magnitudes, Maker, Masked, Matmul, MatmulInput,
+    MatmulTransposed, MaxPool, MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward,
+    Normalise, PadValue, Product, SURROGATES, SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
+    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
+    WithStatistics, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -300,6 +300,11 @@ fn sum(
     Matrix::from_fn(rows, columns, |r, c| (0..depth).map(|k| a(r, k) * b(k, c)).sum())
 }
 
+/// What the bits of a mask let through, 0 elsewhere.
+fn where_set(values: &Matrix, mask: &Matrix) -> Matrix {
+    Matrix::from_fn(values.rows, values.columns, |r, c| if mask.at(r, c) > 0.0 { values.at(r, c) } else { 0.0 })
+}
+
 /// Statistics of the first `valid` rows by their definition: running mean and variance before, those after, mean, biased variance.
 fn statistics(y: &Matrix, valid: usize) -> [Matrix; 6] {
     let (n, count) = (y.columns, valid as f64);
@@ -353,12 +358,15 @@ fn product_cases() -> Vec<Case> {
         let real = (|r, c, name: &str| Matrix::reals(r, c, 1.0, name)) as fn(usize, usize, &str) -> Matrix;
         for (make, compare) in [(exact, Compare::Exact), (real, Compare::Float(2.0 * k as f64))] {
             let (x, s) = (make(m, k, "x"), Matrix::signs(k, n, "s"));
+            let y = sum(m, n, k, |r, i| x.at(r, i), |i, c| s.at(i, c));
+            let operands = |case: Case| case.input(panels(m, k), &x).input(TensorType::bits(k, n), &s);
+            let kept = Matrix::signs(m, n, "kept");
             cases.push(
-                Case::new(name("float_bits"), FloatBits)
-                    .input(panels(m, k), &x)
-                    .input(TensorType::bits(k, n), &s)
-                    .expect(sum(m, n, k, |r, i| x.at(r, i), |i, c| s.at(i, c)), compare),
+                operands(Case::new(name("float_bits, masked"), Masked(Product::Dense)))
+                    .input(TensorType::bits(m, n), &kept)
+                    .expect(where_set(&y, &kept), compare),
             );
+            cases.push(operands(Case::new(name("float_bits"), FloatBits)).expect(y, compare));
             let g = make(k, m, "g");
             cases.push(
                 Case::new(name("float_bits_transposed"), FloatBitsTransposed)
@@ -544,12 +552,23 @@ fn conv_cases() -> Vec<Case> {
                     let case = Case::new(name("conv_bits", kind), ConvBits(shape));
                     cases.push(operands(case).expect(y, Compare::Exact));
                 }
+                let op = ConvBitsInput(shape, g.image);
+                let (kept, other) = (Matrix::signs(pixels, inputs, "kept"), make(pixels, inputs, "other"));
+                let operands = |case: Case| case.input(out.clone(), &dy).input(packed_type.clone(), &packed);
+                let masked = where_set(&dx, &kept);
+                let joined = Matrix::from_fn(pixels, inputs, |p, c| masked.at(p, c) + other.at(p, c));
                 cases.push(
-                    Case::new(name("conv_bits_input", kind), ConvBitsInput(shape, g.image))
-                        .input(out.clone(), &dy)
-                        .input(packed_type.clone(), &packed)
-                        .expect(dx, input_compare),
+                    operands(Case::new(name("conv_bits_input, masked", kind), Masked(Product::Conv(op))))
+                        .input(image(DType::Bits), &kept)
+                        .expect(masked, input_compare),
                 );
+                cases.push(
+                    operands(Case::new(name("conv_bits_input, joined", kind), Joined(op)))
+                        .input(image(DType::Bits), &kept)
+                        .input(image(DType::F32), &other)
+                        .expect(joined, input_compare),
+                );
+                cases.push(operands(Case::new(name("conv_bits_input", kind), op)).expect(dx, input_compare));
                 cases.push(
                     Case::new(name("conv_bits_weight", kind), ConvBitsWeight(shape))
                         .input(out.clone(), &dy)
@@ -895,7 +914,7 @@ fn batch_norm_cases() -> Vec<Case> {
         // The nearer of the two decisions.
         fused.margin = Some(Matrix::from_fn(m, n, |r, c| z.at(r, c).abs().min((z.at(r, c).abs() - 1.0).abs())));
         cases.push(fused);
-        let masked = Matrix::from_fn(m, n, |r, c| if mask.at(r, c) > 0.0 { dz.at(r, c) } else { 0.0 });
+        let masked = where_set(&dz, &mask);
         for (fused, dz_seen) in [(false, &dz), (true, &masked)] {
             let dbias = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz_seen.at(r, c)).sum());
             let dscale = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz_seen.at(r, c) * normal(r, c)).sum());

@@ -131,9 +131,9 @@ fn gradients(model: &Model, engine: Box<dyn Engine>) -> (f64, Vec<(String, Vec<f
 /// Networks, and the fusions that fire in a training step of each, how often.
 const FUSED: [(&str, &[(&str, usize)]); 4] = [
     ("mlp", &[("norm-sign", 2), ("product-statistics", 2)]),
-    ("binarynet", &[("norm-sign", 7), ("pool-statistics", 3), ("product-statistics", 5)]),
+    ("binarynet", &[("mask", 1), ("norm-sign", 7), ("pool-statistics", 3), ("product-statistics", 5)]),
     ("vgg-small", &[("norm-sign", 5), ("pool-statistics", 3), ("product-statistics", 2)]),
-    ("birealnet20", &[("product-statistics", 18)]),
+    ("birealnet20", &[("mask", 18), ("mask-join", 18), ("product-statistics", 18)]),
 ];
 
 /// Fused or not, a training step is the same, number for number; it takes less memory. What must fire does, so that there is something to see.

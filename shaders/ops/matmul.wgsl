@@ -21,11 +21,6 @@ const COVER_matmul: vec3<u32> = vec3<u32>(32u, 32u, 1u);
 const COVER_matmul_input: vec3<u32> = vec3<u32>(32u, 32u, 1u);
 const COVER_matmul_transposed: vec3<u32> = vec3<u32>(32u, 64u, 1u);
 
-fn inside(value: vec4<f32>, column: u32) -> vec4<f32> {
-    let columns = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
-    return select(vec4<f32>(0.0), value, columns < vec4<u32>(params.columns));
-}
-
 // 8 rows by 4 columns an invocation. Lanes beyond depth are 0 in x.
 @compute @workgroup_size(8, 4)
 fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
@@ -52,7 +47,7 @@ fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     for (var i = 0u; i < 8u; i++) { // unroll
         if (row + i < rows) {
-            y[panel_index(rows, row + i, column) / 4u] = inside(sums[i], column);
+            y[panel_index(rows, row + i, column) / 4u] = inside(sums[i], column, params.columns);
         }
     }
 }
@@ -83,7 +78,7 @@ fn matmul_input(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     for (var i = 0u; i < 8u; i++) { // unroll
         if (row + i < rows) {
-            y[panel_index(rows, row + i, column) / 4u] = inside(sums[i], column);
+            y[panel_index(rows, row + i, column) / 4u] = inside(sums[i], column, params.columns);
         }
     }
 }
@@ -116,8 +111,8 @@ fn matmul_transposed(@builtin(global_invocation_id) id: vec3<u32>) {
     for (var i = 0u; i < 8u; i++) { // unroll
         if (row + i < params.rows) {
             let at = ((row + i) * params.pitch + column) / 4u;
-            y[at] = inside(left[i], column);
-            y[at + 1u] = inside(right[i], column + 4u);
+            y[at] = inside(left[i], column, params.columns);
+            y[at + 1u] = inside(right[i], column + 4u, params.columns);
         }
     }
 }

@@ -36,10 +36,6 @@ const INVOCATIONS: u32 = SIDE * SIDE; // never fewer than COLUMNS * ROWS
 var<workgroup> sh_a: array<vec4<u32>, TILE>;
 var<workgroup> sh_w: array<vec4<u32>, TILE>;
 
-fn padded() -> u32 {
-    return (params.columns + 31u) / 32u * 32u;
-}
-
 // From counts to 8 rows by 8 columns of y, two vec4 a row; tail lanes of the last panel are 0.
 fn finish(counts: ptr<function, array<vec4<u32>, 16>>, at: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
     let depth = vec4<i32>(i32(params.depth));
@@ -49,7 +45,7 @@ fn finish(counts: ptr<function, array<vec4<u32>, 16>>, at: vec2<u32>, values: pt
         let right = depth - 2 * vec4<i32>((*counts)[2u * r + 1u]);
         (*values)[2u * r] = select(vec4<i32>(0), left, low < vec4<u32>(params.columns));
         (*values)[2u * r + 1u] = select(vec4<i32>(0), right, low + 4u < vec4<u32>(params.columns));
-        if (at.y + r < params.rows && at.x < padded()) {
+        if (at.y + r < params.rows && at.x < padded(params.columns)) {
             let to = panel_index(params.rows, at.y + r, at.x) / 4u;
             y[to] = (*values)[2u * r];
             y[to + 1u] = (*values)[2u * r + 1u];
@@ -58,7 +54,7 @@ fn finish(counts: ptr<function, array<vec4<u32>, 16>>, at: vec2<u32>, values: pt
 }
 
 fn product(at: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
-    if (at.y >= params.rows || at.x >= padded()) {
+    if (at.y >= params.rows || at.x >= padded(params.columns)) {
         return;
     }
     var counts: array<vec4<u32>, 16>;
@@ -92,7 +88,7 @@ fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>) {
 fn xnor_matmul_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     var values: array<vec4<i32>, 16>;
     product(id.xy * 8u, &values);
-    block_statistics(&values, Matrix(params.rows, padded(), step.valid_rows), id.xy * 8u, local.xy, COLUMNS);
+    block_statistics(&values, Matrix(params.rows, padded(params.columns), step.valid_rows), id.xy * 8u, local.xy, COLUMNS);
 }
 
 fn tiled_product(group: vec2<u32>, local: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
@@ -154,5 +150,5 @@ fn xnor_matmul_tiled_statistics(@builtin(workgroup_id) group: vec3<u32>, @builti
     var values: array<vec4<i32>, 16>;
     tiled_product(group.xy, local.xy, &values);
     let at = (group.xy * SIDE + local.xy) * 8u;
-    block_statistics(&values, Matrix(params.rows, padded(), step.valid_rows), at, local.xy, SIDE);
+    block_statistics(&values, Matrix(params.rows, padded(params.columns), step.valid_rows), at, local.xy, SIDE);
 }

@@ -15,6 +15,16 @@ fn word_index(words: u32, row: u32, word: u32) -> u32 {
     return ((row >> 5u) * words + word) * 32u + (row & 31u);
 }
 
+// Columns of whole panels.
+fn padded(columns: u32) -> u32 {
+    return (columns + 31u) / 32u * 32u;
+}
+
+// Four columns from `column` on; 0 for tail lanes.
+fn inside(value: vec4<f32>, column: u32, columns: u32) -> vec4<f32> {
+    return select(vec4<f32>(0.0), value, vec4<u32>(column, column + 1u, column + 2u, column + 3u) < vec4<u32>(columns));
+}
+
 // A loop's bound that no driver takes for a constant. Mesa's software Vulkan puts the value of a uniform that bounds a loop into the
 // shader's text and compiles it anew at every dispatch (2.5 ms each, and 22.3 keeps all copies); the length of a tensor stops that.
 // `length` is never below `count`.

@@ -241,6 +241,12 @@ impl Graph {
         self.nodes.iter().enumerate().filter(|(_, node)| reads(node)).map(|(i, _)| i).collect()
     }
 
+    /// The node that alone reads a temporary value.
+    pub fn only_reader(&self, value: Value) -> Option<usize> {
+        let [reader] = self.consumers(value)[..] else { return None };
+        (self.info(value).kind == ValueKind::Temporary).then_some(reader)
+    }
+
     /// Whether node `from` may run as late as node `to`: nothing between reads what it makes, or changes what it reads.
     pub fn can_wait(&self, from: usize, to: usize) -> bool {
         let node = &self.nodes[from];

@@ -1,12 +1,13 @@
-//! Convolution of signs by signs, and its two gradients. On the processor a tile's patches are packed in a thread's own memory.
+//! Convolution of signs by signs, and its gradient for the weights. On the processor a tile's patches are packed in a thread's own memory.
 
+use super::conv_bits_input::ConvBitsInput;
 use super::conv_weights::weight_type;
 use super::geometry::{ConvShape, Geometry, image_of};
 use super::patches::Patches;
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::runtime::interface::ops::conv_bits::{conv_bits, conv_bits_input, conv_bits_weight};
+use crate::runtime::interface::ops::conv_bits::{conv_bits, conv_bits_weight};
 use crate::runtime::{
     Grid, Recording,
     kernel::{Pieces, kernel},
@@ -17,10 +18,6 @@ use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
 kernel!(
     /// y(p, o) = sum over taps and channels of a(source(p, t), c) * w(t, o, c), exact.
     CONV_BITS = ops::conv_bits::{ conv_bits }, twin = twin
-);
-kernel!(
-    /// dx(p, c) = sum over taps and outputs of dy(sink(p, t), o) * w(t, o, c).
-    CONV_BITS_INPUT = ops::conv_bits::{ conv_bits_input }, twin = input_twin
 );
 kernel!(
     /// dw(t, o, c) = sum over pixels of dy(p, o) * a(source(p, t), c).
@@ -79,28 +76,6 @@ impl Op for ConvBits {
         let da = if cx.needs(0) { Some(cx.push(ConvBitsInput(self.0, image), &[dy, packed])?[0]) } else { None };
         let dw = if cx.needs(1) { Some(cx.push(ConvBitsWeight(self.0), &[dy, a])?[0]) } else { None };
         Ok(vec![da, dw, None, None])
-    }
-}
-
-/// The gradient for the images. Inputs: dy, packed weights. Output: floats in panels, of the images' shape.
-#[derive(Clone, Copy, Debug)]
-pub struct ConvBitsInput(pub ConvShape, pub [usize; 4]);
-
-impl Op for ConvBitsInput {
-    fn name(&self) -> &'static str {
-        "conv_bits_input"
-    }
-
-    fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        Ok(vec![TensorType::new(DType::F32, Layout::Panels, &self.1)])
-    }
-
-    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
-        let (rows, panels) = (g.in_rows(), words_of(self.1[3]));
-        let dx = bound.output(0).pieces(panels, TILE * PANEL);
-        let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), dx };
-        recording.dispatch(&CONV_BITS_INPUT, bytemuck::cast(g), buffers, grid(self.1[3], rows, 1), rows.div_ceil(TILE));
     }
 }
 
@@ -198,45 +173,6 @@ pub(super) fn tile(
                 }
             }
             made(panel, y);
-        }
-    });
-}
-
-/// The panels of one group of channels.
-struct GroupOf<'a, 'b> {
-    pieces: &'a mut Pieces<'b, f32>,
-    first: usize,
-}
-
-impl bits::Panels for GroupOf<'_, '_> {
-    fn panel(&mut self, at: usize) -> &mut [f32] {
-        self.pieces.piece(self.first + at)
-    }
-}
-
-/// A task has 96 input pixels, all channels. The sum runs over (panel of outputs, tap, output).
-fn input_twin(mut args: conv_bits_input::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
-    let (taps, words) = (g.taps(), g.words as usize);
-    let rows = args.dx.length() / PANEL;
-    let panels = words_of(g.outputs());
-    with_scratch(taps * rows, |places| {
-        Patches::new(&g, args.index * TILE, rows).places(places);
-        for group in 0..g.groups as usize {
-            let task = bits::GatheredFloatBits {
-                x: &args.dy[group * panels * g.out_rows() * PANEL..],
-                x_panel: g.out_rows() * PANEL,
-                panels,
-                terms: PANEL.min(g.outputs()),
-                places,
-                taps,
-                bits: &args.weight[group * panels * taps * words * PANEL..],
-                bits_block: words * PANEL,
-                bits_panel: PANEL,
-                rows,
-                columns: g.depth(),
-            };
-            bits::current().gathered_float_bits(&task, &mut GroupOf { pieces: &mut args.dx, first: group * words });
         }
     });
 }

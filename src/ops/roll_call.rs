@@ -1,9 +1,9 @@
 //! Every kernel of this folder, for tests, benchmarks and translation.
 
 use super::{
-    activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_float, conv_weights, distillation,
-    dropout, flatten, float_bits, magnitudes, matmul, mean_loss, norm_sign, normalise, pool, sample_flips,
-    shift_channels, sign, softmax_cross_entropy, squared_hinge, statistics, transpose_bits, unpack_signs,
+    activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_bits_input, conv_float, conv_weights,
+    distillation, dropout, flatten, float_bits, magnitudes, masked, matmul, mean_loss, norm_sign, normalise, pool,
+    sample_flips, shift_channels, sign, softmax_cross_entropy, squared_hinge, statistics, transpose_bits, unpack_signs,
     with_statistics, xnor_matmul,
 };
 use crate::graph::Fusion;
@@ -13,7 +13,8 @@ use crate::runtime::Kernel;
 pub static FUSIONS: &[Fusion] = &[norm_sign::NORM_SIGN_FUSION];
 
 /// Every fusion that it sees when it is whole: what they make needs no gradient.
-pub static LATE_FUSIONS: &[Fusion] = &[with_statistics::PRODUCT_STATISTICS, with_statistics::POOL_STATISTICS];
+pub static LATE_FUSIONS: &[Fusion] =
+    &[with_statistics::PRODUCT_STATISTICS, with_statistics::POOL_STATISTICS, masked::MASK, masked::MASK_JOIN];
 
 /// Every kernel of `shaders/ops/`.
 pub static KERNELS: &[&Kernel] = &[
@@ -30,8 +31,8 @@ pub static KERNELS: &[&Kernel] = &[
     &by_channel::JOIN_SUMS,
     &constant_channels::CONSTANT_CHANNELS,
     &conv_bits::CONV_BITS,
-    &conv_bits::CONV_BITS_INPUT,
     &conv_bits::CONV_BITS_WEIGHT,
+    &conv_bits_input::CONV_BITS_INPUT,
     &conv_float::CONV_FLOAT,
     &conv_float::CONV_FLOAT_INPUT,
     &conv_float::CONV_FLOAT_WEIGHT,
@@ -44,6 +45,9 @@ pub static KERNELS: &[&Kernel] = &[
     &float_bits::FLOAT_BITS,
     &float_bits::FLOAT_BITS_TRANSPOSED,
     &magnitudes::MAGNITUDES,
+    &masked::CONV_BITS_INPUT_MASKED,
+    &masked::CONV_BITS_INPUT_JOINED,
+    &masked::FLOAT_BITS_MASKED,
     &matmul::MATMUL,
     &matmul::MATMUL_INPUT,
     &matmul::MATMUL_TRANSPOSED,

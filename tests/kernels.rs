@@ -13,9 +13,9 @@ use plusminus::ops::{
     ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, Dropout, EPSILON,
     Flatten, FloatBits, FloatBitsTransposed, Joined, MOMENTUM, Magnitudes, Maker, Masked, Matmul, MatmulInput,
     MatmulTransposed, MaxPool, MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NormSign, NormSignBackward,
-    Normalise, PadValue, Product, SURROGATES, SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
-    WithStatistics, XnorMatmul, weight_type,
+    Normalise, PadValue, PoolNormSign, Product, SURROGATES, SampleFlips, ShiftChannels, Sign, SignBackward,
+    SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten,
+    UnpackSigns, Window, WithStatistics, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -682,6 +682,79 @@ fn pool_cases() -> Vec<Case> {
                 .input(out, &dy)
                 .expect(mean_dx, Compare::Float(16.0 * taps as f64)),
         );
+    }
+    cases
+}
+
+/// Windows over images: those of the convolutions that pooling takes, and random ones, in every padding that it takes.
+fn pool_geometries() -> Vec<Geometry> {
+    let stream = Stream::new(9, "windows");
+    let random = |i: u64| {
+        let mut place = 16 * i;
+        let mut draw = |least: usize, most: usize| {
+            place += 1;
+            least + stream.below(place, (most - least + 1) as u32) as usize
+        };
+        let (kernel, dilation) = ([draw(1, 4), draw(1, 4)], draw(1, 2));
+        let padding = draw(0, kernel[0].min(kernel[1]) / 2);
+        let window = Window { kernel, stride: draw(1, 3), dilation, padding };
+        let [height, width] = kernel.map(|side| draw(dilation * (side - 1) + 1, 12));
+        ([draw(1, 3), height, width, draw(1, 80)], window)
+    };
+    let fits = |g: &Geometry| 2 * g.shape.window.padding <= g.shape.window.kernel.into_iter().min().unwrap();
+    let known = geometries().into_iter().filter(fits).map(|g| (g.image, g.shape.window));
+    let of = |(image, window): ([usize; 4], Window)| Geometry {
+        image,
+        shape: ConvShape { window, channels: image[3], groups: image[3], pad: PadValue::Zero },
+    };
+    known.chain((0..12).map(random)).map(of).collect()
+}
+
+/// The largest of each window, of those of its taps that are in the image.
+fn largest(g: &Geometry, x: &Matrix) -> Matrix {
+    let [height, width] = g.out();
+    let mut y = Matrix::from_fn(g.image[0] * height * width, g.image[3], |_, _| f64::NEG_INFINITY);
+    g.terms(|[row, c, ..], source, _| {
+        if let Some(source) = source {
+            y.data[row * x.columns + c] = y.data[row * x.columns + c].max(x.at(source, c));
+        }
+    });
+    y
+}
+
+/// Poolings that give bits: of bits, and of integers with batch norm and sign behind them.
+fn pool_bits_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for g in pool_geometries() {
+        let (window, [batch, height, width, n]) = (g.shape.window, g.image);
+        let name = |op: &str| format!("{op} {window:?} {:?}", g.image);
+        let image = |dtype| TensorType::new(dtype, Layout::Panels, &g.image);
+        let x = Matrix::signs(batch * height * width, n, "x");
+        cases.push(
+            Case::new(name("max_pool of bits"), MaxPool(window))
+                .input(image(DType::Bits), &x)
+                .expect(largest(&g, &x), Compare::Exact),
+        );
+        let v = Matrix::integers(batch * height * width, n, 50, "v");
+        // Scales of both signs.
+        let (mean, scale, bias) =
+            (Matrix::reals(1, n, 9.0, "mean"), Matrix::reals(1, n, 2.0, "scale"), Matrix::reals(1, n, 3.0, "bias"));
+        let variance = Matrix::from_fn(1, n, |_, c| 0.5 + c as f64);
+        let most = largest(&g, &v);
+        let z = Matrix::from_fn(most.rows, n, |r, c| {
+            let rstd = 1.0 / (variance.at(0, c) + f64::from(EPSILON)).sqrt();
+            (most.at(r, c) - mean.at(0, c)) * rstd * scale.at(0, c) + bias.at(0, c)
+        });
+        let signs = Matrix::from_fn(z.rows, n, |r, c| if z.at(r, c) >= 0.0 { 1.0 } else { -1.0 });
+        let mut case = Case::new(name("pool_norm_sign"), PoolNormSign(window))
+            .input(image(DType::I32), &v)
+            .input(vector(n), &mean)
+            .input(vector(n), &variance)
+            .input(vector(n), &scale)
+            .input(vector(n), &bias)
+            .expect(signs, Compare::Margin(1e-4));
+        case.margin = Some(z);
+        cases.push(case);
     }
     cases
 }
@@ -1496,6 +1569,7 @@ fn convolutions() {
 #[test]
 fn pooling() {
     check_all(&pool_cases());
+    check_all(&pool_bits_cases());
 }
 
 #[test]
@@ -1534,6 +1608,7 @@ fn every_kernel_has_a_definition() {
         product_cases(),
         conv_cases(),
         pool_cases(),
+        pool_bits_cases(),
         channel_cases(),
         elementwise_cases(),
         batch_norm_cases(),

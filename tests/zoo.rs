@@ -128,11 +128,14 @@ fn gradients(model: &Model, engine: Box<dyn Engine>) -> (f64, Vec<(String, Vec<f
     })
 }
 
-/// Networks, and the fusions that fire in a training step of each, how often.
+/// Networks, and the fusions that fire in a training step or an evaluation of each, how often.
 const FUSED: [(&str, &[(&str, usize)]); 4] = [
     ("mlp", &[("norm-sign", 2), ("product-statistics", 2)]),
-    ("binarynet", &[("mask", 1), ("norm-sign", 7), ("pool-statistics", 3), ("product-statistics", 5)]),
-    ("vgg-small", &[("norm-sign", 5), ("pool-statistics", 3), ("product-statistics", 2)]),
+    (
+        "binarynet",
+        &[("mask", 1), ("norm-sign", 7), ("pool-norm-sign", 2), ("pool-statistics", 3), ("product-statistics", 5)],
+    ),
+    ("vgg-small", &[("norm-sign", 5), ("pool-norm-sign", 2), ("pool-statistics", 3), ("product-statistics", 2)]),
     ("birealnet20", &[("mask", 18), ("mask-join", 18), ("product-statistics", 18)]),
 ];
 

@@ -3,8 +3,8 @@
 use super::{
     activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_bits_input, conv_float, conv_weights,
     distillation, dropout, flatten, float_bits, magnitudes, masked, matmul, mean_loss, norm_sign, normalise, pool,
-    sample_flips, shift_channels, sign, softmax_cross_entropy, squared_hinge, statistics, transpose_bits, unpack_signs,
-    with_statistics, xnor_matmul,
+    pool_bits, sample_flips, shift_channels, sign, softmax_cross_entropy, squared_hinge, statistics, transpose_bits,
+    unpack_signs, with_statistics, xnor_matmul,
 };
 use crate::graph::Fusion;
 use crate::runtime::Kernel;
@@ -13,8 +13,13 @@ use crate::runtime::Kernel;
 pub static FUSIONS: &[Fusion] = &[norm_sign::NORM_SIGN_FUSION];
 
 /// Every fusion that it sees when it is whole: what they make needs no gradient.
-pub static LATE_FUSIONS: &[Fusion] =
-    &[with_statistics::PRODUCT_STATISTICS, with_statistics::POOL_STATISTICS, masked::MASK, masked::MASK_JOIN];
+pub static LATE_FUSIONS: &[Fusion] = &[
+    with_statistics::PRODUCT_STATISTICS,
+    with_statistics::POOL_STATISTICS,
+    masked::MASK,
+    masked::MASK_JOIN,
+    pool_bits::POOL_NORM_SIGN_FUSION,
+];
 
 /// Every kernel of `shaders/ops/`.
 pub static KERNELS: &[&Kernel] = &[
@@ -57,6 +62,8 @@ pub static KERNELS: &[&Kernel] = &[
     &norm_sign::NORM_SIGN_BACKWARD,
     &normalise::NORMALISE,
     &pool::MAX_POOL,
+    &pool_bits::MAX_POOL_BITS,
+    &pool_bits::POOL_NORM_SIGN,
     &pool::MAX_POOL_BACKWARD,
     &pool::MEAN_POOL,
     &pool::MEAN_POOL_BACKWARD,

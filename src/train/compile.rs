@@ -64,7 +64,7 @@ pub(super) const LOGITS: &str = "eval.logits";
 
 /// Binary parameters with their sizes.
 type Binary = Vec<(String, u64)>;
-/// Fusions that fired in the training graph, by name.
+/// Fusions that fired, by name: in the training graph, or in the one to evaluate where only that has them.
 type Fired = BTreeMap<&'static str, usize>;
 
 /// What a model is compiled to.
@@ -83,14 +83,13 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     }
     let mut eval = Graph::new();
     loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
-    for fusions in options.fusions() {
-        fuse(&mut eval, fusions);
-    }
+    let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
     let Some(rules) = rules else {
         let plan = plan(&[("eval", &eval)]);
-        return Ok(Compiled { plan, binary: Vec::new(), fused: BTreeMap::new(), diagnostics: None });
+        return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, diagnostics: None });
     };
-    let (train, binary, fused) = training(model, rules, options, None)?;
+    let (train, binary, trained) = training(model, rules, options, None)?;
+    let fused = evaluated.into_iter().chain(trained).collect();
     let mut diagnostics = options.diagnostics.then(Diagnostics::default);
     let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
     let mut graphs = vec![("train", &train), ("eval", &eval)];

@@ -11,11 +11,11 @@ use plusminus::ops::{
     Activation, ActivationBackward, Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
     ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
     ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, Dropout, EPSILON,
-    Flatten, FloatBits, FloatBitsTransposed, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
-    MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NarrowMagnitudes, NormSign, NormSignBackward, Normalise,
-    PadValue, SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
-    XnorMatmul, weight_type,
+    Flatten, FloatBits, FloatBitsTransposed, Joined, MOMENTUM, Magnitudes, Maker, Masked, Matmul, MatmulInput,
+    MatmulTransposed, MaxPool, MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NarrowMagnitudes, NormSign,
+    NormSignBackward, Normalise, PadValue, PoolNormSign, Product, SURROGATES, SampleFlips, SectionMagnitudes,
+    ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
+    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, WithStatistics, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -300,17 +300,54 @@ fn sum(
     Matrix::from_fn(rows, columns, |r, c| (0..depth).map(|k| a(r, k) * b(k, c)).sum())
 }
 
+/// What the bits of a mask let through, 0 elsewhere.
+fn where_set(values: &Matrix, mask: &Matrix) -> Matrix {
+    Matrix::from_fn(values.rows, values.columns, |r, c| if mask.at(r, c) > 0.0 { values.at(r, c) } else { 0.0 })
+}
+
+/// Statistics of the first `valid` rows by their definition: running mean and variance before, those after, mean, biased variance.
+fn statistics(y: &Matrix, valid: usize) -> [Matrix; 6] {
+    let (n, count) = (y.columns, valid as f64);
+    let mean = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| y.at(r, c)).sum::<f64>() / count);
+    let deviation = |c: usize| (0..valid).map(|r| (y.at(r, c) - mean.at(0, c)).powi(2)).sum::<f64>();
+    let variance = Matrix::from_fn(1, n, |_, c| deviation(c) / count);
+    let old = [Matrix::reals(1, n, 1.0, "rm"), Matrix::from_fn(1, n, |_, c| 1.0 + c as f64 * 0.25)];
+    let share = if valid > 1 { f64::from(MOMENTUM) } else { 0.0 };
+    let running = |old: f64, now: f64| old + share * (now - old);
+    let running_mean = Matrix::from_fn(1, n, |_, c| running(old[0].at(0, c), mean.at(0, c)));
+    let unbiased = |c: usize| deviation(c) / (count - 1.0).max(1.0);
+    let running_variance = Matrix::from_fn(1, n, |_, c| running(old[1].at(0, c), unbiased(c)));
+    let [old_mean, old_variance] = old;
+    [old_mean, old_variance, running_mean, running_variance, mean, variance]
+}
+
+/// A case of integers that are made (`made`, the first outputs) with their statistics, of three samples in four.
+fn with_statistics(case: Case, samples: usize, made: &[&Matrix]) -> Case {
+    let (y, valid) = (made[0], samples - samples / 4);
+    let [old_mean, old_variance, running_mean, running_variance, mean, variance] =
+        statistics(y, valid * (y.rows / samples));
+    let mut case = case
+        .valid(valid)
+        .update(vector(y.columns), &old_mean)
+        .update(vector(y.columns), &old_variance)
+        .expect(running_mean, Compare::Float(200.0))
+        .expect(running_variance, Compare::Float(4000.0));
+    for matrix in made {
+        case = case.expect((*matrix).clone(), Compare::Exact);
+    }
+    case.expect(mean, Compare::Float(200.0)).expect(variance, Compare::Float(4000.0)).ignore()
+}
+
 fn product_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for [m, n, k] in shapes() {
         let name = |op: &str| format!("{op} {m} x {n} x {k}");
         let (a, w) = (Matrix::signs(m, k, "a"), Matrix::signs(n, k, "w"));
-        cases.push(
-            Case::new(name("xnor_matmul"), XnorMatmul)
-                .input(TensorType::bits(m, k), &a)
-                .input(TensorType::bits(n, k), &w)
-                .expect(sum(m, n, k, |r, i| a.at(r, i), |i, c| w.at(c, i)), Compare::Exact),
-        );
+        let y = sum(m, n, k, |r, i| a.at(r, i), |i, c| w.at(c, i));
+        let operands = |case: Case| case.input(TensorType::bits(m, k), &a).input(TensorType::bits(n, k), &w);
+        let fused = Case::new(name("xnor_matmul, statistics"), WithStatistics(Maker::Dense(XnorMatmul)));
+        cases.push(with_statistics(operands(fused), m, &[&y]));
+        cases.push(operands(Case::new(name("xnor_matmul"), XnorMatmul)).expect(y, Compare::Exact));
         cases.push(
             Case::new(name("transpose_bits"), TransposeBits)
                 .input(TensorType::bits(m, k), &a)
@@ -321,12 +358,15 @@ fn product_cases() -> Vec<Case> {
         let real = (|r, c, name: &str| Matrix::reals(r, c, 1.0, name)) as fn(usize, usize, &str) -> Matrix;
         for (make, compare) in [(exact, Compare::Exact), (real, Compare::Float(2.0 * k as f64))] {
             let (x, s) = (make(m, k, "x"), Matrix::signs(k, n, "s"));
+            let y = sum(m, n, k, |r, i| x.at(r, i), |i, c| s.at(i, c));
+            let operands = |case: Case| case.input(panels(m, k), &x).input(TensorType::bits(k, n), &s);
+            let kept = Matrix::signs(m, n, "kept");
             cases.push(
-                Case::new(name("float_bits"), FloatBits)
-                    .input(panels(m, k), &x)
-                    .input(TensorType::bits(k, n), &s)
-                    .expect(sum(m, n, k, |r, i| x.at(r, i), |i, c| s.at(i, c)), compare),
+                operands(Case::new(name("float_bits, masked"), Masked(Product::Dense)))
+                    .input(TensorType::bits(m, n), &kept)
+                    .expect(where_set(&y, &kept), compare),
             );
+            cases.push(operands(Case::new(name("float_bits"), FloatBits)).expect(y, compare));
             let g = make(k, m, "g");
             cases.push(
                 Case::new(name("float_bits_transposed"), FloatBitsTransposed)
@@ -500,21 +540,35 @@ fn conv_cases() -> Vec<Case> {
             let [y, dx, dw] = convolution(&g, &a, &w, &dy);
             if aligned {
                 if kind == "integers" {
-                    cases.push(
-                        Case::new(name("conv_bits", kind), ConvBits(shape))
-                            .input(image(DType::Bits), &a)
+                    let operands = |case: Case| {
+                        case.input(image(DType::Bits), &a)
                             .input(weight.clone(), &w)
                             .input(packed_type.clone(), &packed)
                             .input(sums_type.clone(), &sums)
-                            .expect(y, Compare::Exact),
-                    );
+                    };
+                    let fused = WithStatistics(Maker::Conv(ConvBits(shape)));
+                    let fused = Case::new(name("conv_bits, statistics", kind), fused);
+                    cases.push(with_statistics(operands(fused), batch, &[&y]));
+                    let case = Case::new(name("conv_bits", kind), ConvBits(shape));
+                    cases.push(operands(case).expect(y, Compare::Exact));
                 }
+                let op = ConvBitsInput(shape, g.image);
+                let (kept, other) = (Matrix::signs(pixels, inputs, "kept"), make(pixels, inputs, "other"));
+                let operands = |case: Case| case.input(out.clone(), &dy).input(packed_type.clone(), &packed);
+                let masked = where_set(&dx, &kept);
+                let joined = Matrix::from_fn(pixels, inputs, |p, c| masked.at(p, c) + other.at(p, c));
                 cases.push(
-                    Case::new(name("conv_bits_input", kind), ConvBitsInput(shape, g.image))
-                        .input(out.clone(), &dy)
-                        .input(packed_type.clone(), &packed)
-                        .expect(dx, input_compare),
+                    operands(Case::new(name("conv_bits_input, masked", kind), Masked(Product::Conv(op))))
+                        .input(image(DType::Bits), &kept)
+                        .expect(masked, input_compare),
                 );
+                cases.push(
+                    operands(Case::new(name("conv_bits_input, joined", kind), Joined(op)))
+                        .input(image(DType::Bits), &kept)
+                        .input(image(DType::F32), &other)
+                        .expect(joined, input_compare),
+                );
+                cases.push(operands(Case::new(name("conv_bits_input", kind), op)).expect(dx, input_compare));
                 cases.push(
                     Case::new(name("conv_bits_weight", kind), ConvBitsWeight(shape))
                         .input(out.clone(), &dy)
@@ -602,6 +656,10 @@ fn pool_cases() -> Vec<Case> {
         let out = ty(DType::F32, [image[0], out_height, out_width, channels]);
         let dtype = if integer { DType::I32 } else { DType::F32 };
         let name = |op: &str| format!("{op} {window:?} {image:?}, integer {integer}");
+        if integer {
+            let fused = Case::new(name("max_pool, statistics"), WithStatistics(Maker::Pool(MaxPool(window))));
+            cases.push(with_statistics(fused.input(ty(dtype, image), &x), image[0], &[&largest, &chosen]));
+        }
         cases.push(
             Case::new(name("max_pool"), MaxPool(window))
                 .input(ty(dtype, image), &x)
@@ -624,6 +682,79 @@ fn pool_cases() -> Vec<Case> {
                 .input(out, &dy)
                 .expect(mean_dx, Compare::Float(16.0 * taps as f64)),
         );
+    }
+    cases
+}
+
+/// Windows over images: those of the convolutions that pooling takes, and random ones, in every padding that it takes.
+fn pool_geometries() -> Vec<Geometry> {
+    let stream = Stream::new(9, "windows");
+    let random = |i: u64| {
+        let mut place = 16 * i;
+        let mut draw = |least: usize, most: usize| {
+            place += 1;
+            least + stream.below(place, (most - least + 1) as u32) as usize
+        };
+        let (kernel, dilation) = ([draw(1, 4), draw(1, 4)], draw(1, 2));
+        let padding = draw(0, kernel[0].min(kernel[1]) / 2);
+        let window = Window { kernel, stride: draw(1, 3), dilation, padding };
+        let [height, width] = kernel.map(|side| draw(dilation * (side - 1) + 1, 12));
+        ([draw(1, 3), height, width, draw(1, 80)], window)
+    };
+    let fits = |g: &Geometry| 2 * g.shape.window.padding <= g.shape.window.kernel.into_iter().min().unwrap();
+    let known = geometries().into_iter().filter(fits).map(|g| (g.image, g.shape.window));
+    let of = |(image, window): ([usize; 4], Window)| Geometry {
+        image,
+        shape: ConvShape { window, channels: image[3], groups: image[3], pad: PadValue::Zero },
+    };
+    known.chain((0..12).map(random)).map(of).collect()
+}
+
+/// The largest of each window, of those of its taps that are in the image.
+fn largest(g: &Geometry, x: &Matrix) -> Matrix {
+    let [height, width] = g.out();
+    let mut y = Matrix::from_fn(g.image[0] * height * width, g.image[3], |_, _| f64::NEG_INFINITY);
+    g.terms(|[row, c, ..], source, _| {
+        if let Some(source) = source {
+            y.data[row * x.columns + c] = y.data[row * x.columns + c].max(x.at(source, c));
+        }
+    });
+    y
+}
+
+/// Poolings that give bits: of bits, and of integers with batch norm and sign behind them.
+fn pool_bits_cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for g in pool_geometries() {
+        let (window, [batch, height, width, n]) = (g.shape.window, g.image);
+        let name = |op: &str| format!("{op} {window:?} {:?}", g.image);
+        let image = |dtype| TensorType::new(dtype, Layout::Panels, &g.image);
+        let x = Matrix::signs(batch * height * width, n, "x");
+        cases.push(
+            Case::new(name("max_pool of bits"), MaxPool(window))
+                .input(image(DType::Bits), &x)
+                .expect(largest(&g, &x), Compare::Exact),
+        );
+        let v = Matrix::integers(batch * height * width, n, 50, "v");
+        // Scales of both signs.
+        let (mean, scale, bias) =
+            (Matrix::reals(1, n, 9.0, "mean"), Matrix::reals(1, n, 2.0, "scale"), Matrix::reals(1, n, 3.0, "bias"));
+        let variance = Matrix::from_fn(1, n, |_, c| 0.5 + c as f64);
+        let most = largest(&g, &v);
+        let z = Matrix::from_fn(most.rows, n, |r, c| {
+            let rstd = 1.0 / (variance.at(0, c) + f64::from(EPSILON)).sqrt();
+            (most.at(r, c) - mean.at(0, c)) * rstd * scale.at(0, c) + bias.at(0, c)
+        });
+        let signs = Matrix::from_fn(z.rows, n, |r, c| if z.at(r, c) >= 0.0 { 1.0 } else { -1.0 });
+        let mut case = Case::new(name("pool_norm_sign"), PoolNormSign(window))
+            .input(image(DType::I32), &v)
+            .input(vector(n), &mean)
+            .input(vector(n), &variance)
+            .input(vector(n), &scale)
+            .input(vector(n), &bias)
+            .expect(signs, Compare::Margin(1e-4));
+        case.margin = Some(z);
+        cases.push(case);
     }
     cases
 }
@@ -807,13 +938,7 @@ fn batch_norm_cases() -> Vec<Case> {
         let (ty, floats) = (of(dtype), of(DType::F32));
         let y = if integer { Matrix::integers(m, n, 50, "y") } else { Matrix::reals(m, n, 5.0, "y") };
         let count = valid as f64;
-        let mean = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| y.at(r, c)).sum::<f64>() / count);
-        let deviation = |c: usize| (0..valid).map(|r| (y.at(r, c) - mean.at(0, c)).powi(2)).sum::<f64>();
-        let variance = Matrix::from_fn(1, n, |_, c| deviation(c) / count);
-        let (old_mean, old_variance) =
-            (Matrix::reals(1, n, 1.0, "rm"), Matrix::from_fn(1, n, |_, c| 1.0 + c as f64 * 0.25));
-        let share = if valid > 1 { f64::from(MOMENTUM) } else { 0.0 };
-        let running = |old: f64, now: f64| old + share * (now - old);
+        let [old_mean, old_variance, running_mean, running_variance, mean, variance] = statistics(&y, valid);
         let name = |op: &str| format!("{op} {m} x {n}, {valid} valid, integer {integer}");
         cases.push(
             Case::new(name("batch_norm_statistics"), BatchNormStatistics)
@@ -821,13 +946,10 @@ fn batch_norm_cases() -> Vec<Case> {
                 .input(ty.clone(), &y)
                 .update(vector(n), &old_mean)
                 .update(vector(n), &old_variance)
-                .expect(Matrix::from_fn(1, n, |_, c| running(old_mean.at(0, c), mean.at(0, c))), Compare::Float(200.0))
-                .expect(
-                    Matrix::from_fn(1, n, |_, c| running(old_variance.at(0, c), deviation(c) / (count - 1.0).max(1.0))),
-                    Compare::Float(4000.0),
-                )
-                .expect(mean.clone(), Compare::Float(200.0))
-                .expect(variance.clone(), Compare::Float(4000.0))
+                .expect(running_mean, Compare::Float(200.0))
+                .expect(running_variance, Compare::Float(4000.0))
+                .expect(mean, Compare::Float(200.0))
+                .expect(variance, Compare::Float(4000.0))
                 .ignore(),
         );
         // From here mean and variance are inputs: any values do.
@@ -865,7 +987,7 @@ fn batch_norm_cases() -> Vec<Case> {
         // The nearer of the two decisions.
         fused.margin = Some(Matrix::from_fn(m, n, |r, c| z.at(r, c).abs().min((z.at(r, c).abs() - 1.0).abs())));
         cases.push(fused);
-        let masked = Matrix::from_fn(m, n, |r, c| if mask.at(r, c) > 0.0 { dz.at(r, c) } else { 0.0 });
+        let masked = where_set(&dz, &mask);
         for (fused, dz_seen) in [(false, &dz), (true, &masked)] {
             let dbias = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz_seen.at(r, c)).sum());
             let dscale = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| dz_seen.at(r, c) * normal(r, c)).sum());
@@ -1494,6 +1616,7 @@ fn convolutions() {
 #[test]
 fn pooling() {
     check_all(&pool_cases());
+    check_all(&pool_bits_cases());
 }
 
 #[test]
@@ -1532,6 +1655,7 @@ fn every_kernel_has_a_definition() {
         product_cases(),
         conv_cases(),
         pool_cases(),
+        pool_bits_cases(),
         channel_cases(),
         elementwise_cases(),
         batch_norm_cases(),

@@ -1,90 +1,32 @@
-// batch_norm: z = (y - mean) / sqrt(variance + epsilon) * scale + bias, by channel (Ioffe and Szegedy 2015, algorithm 1).
-// Statistics are taken over the rows that hold samples; where there are at least two, running = running + momentum * (batch - running), variance unbiased there.
+// batch_norm: z = (y - mean) / sqrt(variance + epsilon) * scale + bias, by channel (Ioffe and Szegedy 2015, algorithm 1); statistics.wgsl has mean and variance.
 // backward: dz over rows gives  dbias = sum dz,  dscale = sum dz * n,  dy = scale * rstd * (dz - dbias / N - n * dscale / N),
 // where n = (y - mean) * rstd and N is the number of rows that hold samples.
 // import: norm, index, step, reduce
 // pieces: z, dy
 
 @group(0) @binding(0) var<storage, read> y: array<u32>;                    // i32 or f32, [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read_write> partial: array<f32>;        // [columns/32][blocks][2][32]: mean and sum of squared deviations; or sums of dz and dz * n
+@group(0) @binding(1) var<storage, read_write> partial: array<f32>;        // [columns/32][blocks][2][32]: sums of dz and dz * n
 @group(0) @binding(2) var<storage, read> parts: array<f32>;                // the same, where it is only read
-@group(0) @binding(3) var<storage, read_write> mean: array<f32>;           // [columns]
-@group(0) @binding(4) var<storage, read_write> variance: array<f32>;       // [columns], biased
-@group(0) @binding(5) var<storage, read_write> running_mean: array<f32>;   // [columns]
-@group(0) @binding(6) var<storage, read_write> running_variance: array<f32>; // [columns], unbiased
-@group(0) @binding(7) var<storage, read> center: array<f32>;               // mean, where it is only read
-@group(0) @binding(8) var<storage, read> spread: array<f32>;               // variance, where it is only read
-@group(0) @binding(9) var<storage, read> scale: array<f32>;                // [columns]
-@group(0) @binding(10) var<storage, read> bias: array<f32>;                // [columns]
-@group(0) @binding(11) var<storage, read_write> z: array<f32>;             // [columns/32][rows][32]
-@group(0) @binding(12) var<storage, read> dz: array<f32>;                  // [columns/32][rows][32]
-@group(0) @binding(13) var<storage, read_write> dscale: array<f32>;        // [columns]
-@group(0) @binding(14) var<storage, read_write> dbias: array<f32>;         // [columns]
-@group(0) @binding(15) var<storage, read_write> shares: array<f32>;        // [columns/32][2][32]: means of dz and dz * n over the samples
-@group(0) @binding(16) var<storage, read> means: array<f32>;               // shares, where they are only read
-@group(0) @binding(17) var<storage, read_write> dy: array<f32>;            // [columns/32][rows][32]
+@group(0) @binding(3) var<storage, read> center: array<f32>;               // mean, [columns]
+@group(0) @binding(4) var<storage, read> spread: array<f32>;               // variance, [columns], biased
+@group(0) @binding(5) var<storage, read> scale: array<f32>;                // [columns]
+@group(0) @binding(6) var<storage, read> bias: array<f32>;                 // [columns]
+@group(0) @binding(7) var<storage, read_write> z: array<f32>;              // [columns/32][rows][32]
+@group(0) @binding(8) var<storage, read> dz: array<f32>;                   // [columns/32][rows][32]
+@group(0) @binding(9) var<storage, read_write> dscale: array<f32>;         // [columns]
+@group(0) @binding(10) var<storage, read_write> dbias: array<f32>;         // [columns]
+@group(0) @binding(11) var<storage, read_write> shares: array<f32>;        // [columns/32][2][32]: means of dz and dz * n over the samples
+@group(0) @binding(12) var<storage, read> means: array<f32>;               // shares, where they are only read
+@group(0) @binding(13) var<storage, read_write> dy: array<f32>;            // [columns/32][rows][32]
 
 const THREADS: u32 = 64u;
 const COVER_batch_norm: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
 const COVER_batch_norm_backward: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
-const COVER_batch_norm_partial: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 const COVER_batch_norm_sums: vec3<u32> = vec3<u32>(1u, 1u, 1u);
-const COVER_batch_norm_statistics: vec3<u32> = vec3<u32>(32u, 1u, 1u);
 const COVER_batch_norm_gradients: vec3<u32> = vec3<u32>(32u, 1u, 1u);
 
 fn load(i: u32) -> f32 {
     return select(bitcast<f32>(y[i]), f32(bitcast<i32>(y[i])), params.integer != 0u);
-}
-
-// A workgroup has one block of one panel.
-@compute @workgroup_size(LANES, STRIPES)
-fn batch_norm_partial(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let count = loop_bound(rows_in(group.y), arrayLength(&y));
-    let first = (group.x * params.rows + group.y * params.block) * 32u + local.x;
-    var sum = 0.0;
-    for (var row = local.y; row < count; row += STRIPES) {
-        sum += load(first + row * 32u);
-    }
-    let middle = sum_stripes(vec2<f32>(sum, 0.0), local.x, local.y).x / f32(max(count, 1u));
-    var squares = 0.0;
-    for (var row = local.y; row < count; row += STRIPES) {
-        let d = load(first + row * 32u) - middle;
-        squares += d * d;
-    }
-    let deviation = sum_stripes(vec2<f32>(squares, 0.0), local.x, local.y).x;
-    if (local.y == 0u) {
-        let at = (group.x * params.blocks + group.y) * 64u + local.x;
-        partial[at] = middle;
-        partial[at + 32u] = deviation;
-    }
-}
-
-// An invocation has one channel. Blocks are joined as in Chan, Golub, LeVeque 1979.
-@compute @workgroup_size(32)
-fn batch_norm_statistics(@builtin(global_invocation_id) id: vec3<u32>) {
-    let channel = id.x;
-    if (channel >= params.columns) {
-        return;
-    }
-    let blocks = loop_bound(params.blocks, arrayLength(&parts));
-    let first = (channel >> 5u) * blocks * 64u + (channel & 31u);
-    let n = f32(step.valid_rows * params.pixels);
-    var center_of = 0.0;
-    for (var block = 0u; block < blocks; block++) {
-        center_of += parts[first + block * 64u] * (f32(rows_in(block)) / n);
-    }
-    var deviation = 0.0;
-    for (var block = 0u; block < blocks; block++) {
-        let d = parts[first + block * 64u] - center_of;
-        deviation += parts[first + block * 64u + 32u] + d * d * f32(rows_in(block));
-    }
-    mean[channel] = center_of;
-    variance[channel] = deviation / n;
-    let unbiased = deviation / max(n - 1.0, 1.0);
-    // One row has no variance: the running statistics wait.
-    let momentum = select(0.0, params.momentum, step.valid_rows * params.pixels > 1u);
-    running_mean[channel] += momentum * (center_of - running_mean[channel]);
-    running_variance[channel] += momentum * (unbiased - running_variance[channel]);
 }
 
 // An invocation has one element of the panels, tail lanes too (they are 0).

@@ -2,8 +2,8 @@
 // max_pool:  y(p, c) = max over taps of x(source(p, t), c), and which tap it was, the first of equals.
 // mean_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap is 0, as PyTorch's default.
 // Their backward gives dy(p, c) to that tap, or a share to every tap.
-// import: conv, index
-// pieces: y, chosen, dx
+// import: conv, index, epilogue
+// pieces: y, chosen, dx, partial
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;             // f32 or i32, panels [channels/32][in pixels][32]
 @group(0) @binding(1) var<storage, read_write> y: array<u32>;       // max: as x; mean: f32; panels
@@ -11,9 +11,12 @@
 @group(0) @binding(3) var<storage, read> taken: array<u32>;         // chosen, where it is read
 @group(0) @binding(4) var<storage, read> dy: array<f32>;            // panels [channels/32][out pixels][32]
 @group(0) @binding(5) var<storage, read_write> dx: array<f32>;      // panels [channels/32][in pixels][32]
+@group(0) @binding(6) var<storage, read_write> partial: array<vec4<f32>>; // statistics of y, [channels/32][out pixels/32][2][32]
 
 const THREADS: u32 = 64u;
 const COVER_max_pool: vec3<u32> = vec3<u32>(THREADS * 4u, 1u, 1u);
+const INVOCATIONS: u32 = 16u; // 4 times 8 channels by 4 times 8 pixels
+const COVER_max_pool_statistics: vec3<u32> = vec3<u32>(32u, 32u, 1u);
 
 fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
@@ -27,13 +30,8 @@ fn out_rows() -> u32 {
     return params.batch * params.out_height * params.out_width;
 }
 
-// An invocation has four channels of an output pixel: one word of chosen taps.
-@compute @workgroup_size(THREADS)
-fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = linear_group(group, groups) * THREADS + local;
-    if (i >= arrayLength(&chosen)) {
-        return;
-    }
+// Four channels of an output pixel, which are one word of chosen taps, number `i`; gives where the largest are.
+fn largest(i: u32) -> vec4<u32> {
     let rows = out_rows();
     let place = out_place((i >> 3u) % rows);
     let panel = (i >> 3u) / rows;
@@ -60,6 +58,32 @@ fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
         y[i * 4u + lane] = x[best[lane]];
     }
     chosen[i] = which.x | (which.y << 8u) | (which.z << 16u) | (which.w << 24u);
+    return best;
+}
+
+@compute @workgroup_size(THREADS)
+fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i < arrayLength(&chosen)) {
+        _ = largest(i);
+    }
+}
+
+// The same of integers, and the statistics of y. An invocation has 8 channels of 8 pixels.
+@compute @workgroup_size(4, 4)
+fn max_pool_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let rows = out_rows();
+    let columns = (params.out_channels + 31u) / 32u * 32u;
+    var values: array<vec4<i32>, 16>;
+    for (var r = 0u; r < 16u; r++) {
+        let row = id.y * 8u + r / 2u;
+        if (row < rows) {
+            let best = largest(((id.x >> 2u) * rows + row) * 8u + (id.x & 3u) * 2u + (r & 1u));
+            values[r] = bitcast<vec4<i32>>(vec4<u32>(x[best.x], x[best.y], x[best.z], x[best.w]));
+        }
+    }
+    let valid = step.valid_rows * params.out_height * params.out_width;
+    block_statistics(&values, Matrix(rows, columns, valid), id.xy * 8u, local.xy, 4u);
 }
 
 // An invocation has one element; so in those that follow.

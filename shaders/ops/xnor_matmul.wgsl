@@ -1,6 +1,7 @@
 // xnor_matmul: y[r][c] = sum_k a[r][k] * w[c][k] over signs packed into words = depth - 2 * popcount(a ^ w), exact.
+// The entries with `statistics` make those of y, too.
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 4; Rastegari et al. 2016, "XNOR-Net".)
-// import: index
+// import: index, epilogue
 
 struct Params {
     rows: u32,    // of a, the batch
@@ -12,6 +13,7 @@ struct Params {
 @group(0) @binding(0) var<storage, read> a: array<vec4<u32>>;       // bits, panels [rows/32][words][32]
 @group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;       // bits, panels [columns/32][words][32]
 @group(0) @binding(2) var<storage, read_write> y: array<vec4<i32>>; // [columns/32][rows][32]
+@group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>; // statistics of y, [columns/32][rows/32][2][32]
 
 @group(1) @binding(0) var<uniform> params: Params;
 
@@ -20,44 +22,44 @@ struct Params {
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 const COVER_xnor_matmul: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
+const COVER_xnor_matmul_statistics: vec3<u32> = COVER_xnor_matmul;
 
 // Workgroup memory: SIDE x SIDE invocations of 8 rows by 8 columns share tiles of DEPTH words.
 const SIDE: u32 = 16u; // tunable S=8 M=16
 const DEPTH: u32 = 8u;
 const COVER_xnor_matmul_tiled: vec3<u32> = vec3<u32>(SIDE * 8u, SIDE * 8u, 1u);
+const COVER_xnor_matmul_tiled_statistics: vec3<u32> = COVER_xnor_matmul_tiled;
 const TILE: u32 = SIDE * 2u * DEPTH; // vec4 of a tile: SIDE/4 panels, DEPTH words, 8 vec4
 const LOADS: u32 = 2u * DEPTH / SIDE; // of an invocation, each operand
+const INVOCATIONS: u32 = SIDE * SIDE; // never fewer than COLUMNS * ROWS
 
 var<workgroup> sh_a: array<vec4<u32>, TILE>;
 var<workgroup> sh_w: array<vec4<u32>, TILE>;
 
-// Two vec4 of counts a row: 8 rows by 8 columns.
-fn store(counts: ptr<function, array<vec4<u32>, 16>>, row: u32, column: u32) {
+// From counts to 8 rows by 8 columns of y, two vec4 a row; tail lanes of the last panel are 0.
+fn finish(counts: ptr<function, array<vec4<u32>, 16>>, at: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
     let depth = vec4<i32>(i32(params.depth));
-    let low = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
-    let zero = vec4<i32>(0);
+    let low = vec4<u32>(at.x, at.x + 1u, at.x + 2u, at.x + 3u);
     for (var r = 0u; r < 8u; r++) { // unroll
-        if (row + r < params.rows) {
-            let at = panel_index(params.rows, row + r, column) / 4u;
-            // Tail lanes of the last panel are 0.
-            let left = depth - 2 * vec4<i32>((*counts)[2u * r]);
-            let right = depth - 2 * vec4<i32>((*counts)[2u * r + 1u]);
-            y[at] = select(zero, left, low < vec4<u32>(params.columns));
-            y[at + 1u] = select(zero, right, low + 4u < vec4<u32>(params.columns));
+        let left = depth - 2 * vec4<i32>((*counts)[2u * r]);
+        let right = depth - 2 * vec4<i32>((*counts)[2u * r + 1u]);
+        (*values)[2u * r] = select(vec4<i32>(0), left, low < vec4<u32>(params.columns));
+        (*values)[2u * r + 1u] = select(vec4<i32>(0), right, low + 4u < vec4<u32>(params.columns));
+        if (at.y + r < params.rows && at.x < padded(params.columns)) {
+            let to = panel_index(params.rows, at.y + r, at.x) / 4u;
+            y[to] = (*values)[2u * r];
+            y[to + 1u] = (*values)[2u * r + 1u];
         }
     }
 }
 
-@compute @workgroup_size(COLUMNS, ROWS)
-fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>) {
-    let row = id.y * 8u;
-    let column = id.x * 8u;
-    if (row >= params.rows || column >= (params.columns + 31u) / 32u * 32u) {
+fn product(at: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
+    if (at.y >= params.rows || at.x >= padded(params.columns)) {
         return;
     }
     var counts: array<vec4<u32>, 16>;
-    var at_a = (row >> 5u) * params.words * 8u + ((row & 31u) >> 2u);
-    var at_w = (column >> 5u) * params.words * 8u + ((column & 31u) >> 2u);
+    var at_a = (at.y >> 5u) * params.words * 8u + ((at.y & 31u) >> 2u);
+    var at_w = (at.x >> 5u) * params.words * 8u + ((at.x & 31u) >> 2u);
     let words = loop_bound(params.words, arrayLength(&a));
     for (var k = 0u; k < words; k++) {
         let a0 = a[at_a];
@@ -73,11 +75,23 @@ fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>) {
         at_a += 8u;
         at_w += 8u;
     }
-    store(&counts, row, column);
+    finish(&counts, at, values);
 }
 
-@compute @workgroup_size(SIDE, SIDE)
-fn xnor_matmul_tiled(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+@compute @workgroup_size(COLUMNS, ROWS)
+fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>) {
+    var values: array<vec4<i32>, 16>;
+    product(id.xy * 8u, &values);
+}
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn xnor_matmul_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    var values: array<vec4<i32>, 16>;
+    product(id.xy * 8u, &values);
+    block_statistics(&values, Matrix(params.rows, padded(params.columns), step.valid_rows), id.xy * 8u, local.xy, COLUMNS);
+}
+
+fn tiled_product(group: vec2<u32>, local: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
     let words = loop_bound(params.words, arrayLength(&a));
     let row_panels = (params.rows + 31u) / 32u;
     let column_panels = (params.columns + 31u) / 32u;
@@ -122,9 +136,19 @@ fn xnor_matmul_tiled(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_inv
         }
         workgroupBarrier();
     }
-    let row = first_row_panel * 32u + local.y * 8u;
-    let column = first_column_panel * 32u + local.x * 8u;
-    if (row < params.rows && column < column_panels * 32u) {
-        store(&counts, row, column);
-    }
+    finish(&counts, (group * SIDE + local) * 8u, values);
+}
+
+@compute @workgroup_size(SIDE, SIDE)
+fn xnor_matmul_tiled(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    var values: array<vec4<i32>, 16>;
+    tiled_product(group.xy, local.xy, &values);
+}
+
+@compute @workgroup_size(SIDE, SIDE)
+fn xnor_matmul_tiled_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    var values: array<vec4<i32>, 16>;
+    tiled_product(group.xy, local.xy, &values);
+    let at = (group.xy * SIDE + local.xy) * 8u;
+    block_statistics(&values, Matrix(params.rows, padded(params.columns), step.valid_rows), at, local.xy, SIDE);
 }

@@ -18,6 +18,7 @@ struct Params {
     pad_one: u32,       // 1: padded taps are +1 in every channel; 0: they are absent
     words: u32,         // words that hold a group's input channels
     integer: u32,       // of a pooling: 1 where images are integers, products of bits
+    epsilon: f32,       // of the batch norm behind a pooling
 }
 
 @group(1) @binding(0) var<uniform> params: Params;

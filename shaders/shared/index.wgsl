@@ -15,12 +15,12 @@ fn word_index(words: u32, row: u32, word: u32) -> u32 {
     return ((row >> 5u) * words + word) * 32u + (row & 31u);
 }
 
-// Columns with those of the last panel's tail.
+// Columns of whole panels.
 fn padded(columns: u32) -> u32 {
     return (columns + 31u) / 32u * 32u;
 }
 
-// Values of four columns from `column` on, 0 in the tail.
+// Four columns from `column` on; 0 for tail lanes.
 fn inside(value: vec4<f32>, column: u32, columns: u32) -> vec4<f32> {
     return select(vec4<f32>(0.0), value, vec4<u32>(column, column + 1u, column + 2u, column + 3u) < vec4<u32>(columns));
 }

@@ -241,6 +241,21 @@ impl Graph {
         self.nodes.iter().enumerate().filter(|(_, node)| reads(node)).map(|(i, _)| i).collect()
     }
 
+    /// The node that alone reads a temporary value.
+    pub fn only_reader(&self, value: Value) -> Option<usize> {
+        let [reader] = self.consumers(value)[..] else { return None };
+        (self.info(value).kind == ValueKind::Temporary).then_some(reader)
+    }
+
+    /// Whether node `from` may run as late as node `to`: nothing between reads what it makes, or changes what it reads.
+    pub fn can_wait(&self, from: usize, to: usize) -> bool {
+        let node = &self.nodes[from];
+        self.nodes[from + 1..to].iter().all(|between| {
+            !between.inputs.iter().any(|v| node.outputs.contains(v))
+                && !between.updates.iter().any(|v| node.inputs.contains(v))
+        })
+    }
+
     /// Puts one node in the place of several.
     pub(super) fn replace(&mut self, Fused { nodes, node }: Fused) {
         let (last, others) = nodes.split_last().expect("a fusion replaces nodes");

@@ -1,4 +1,4 @@
-//! Fusions: named rewrites of a graph before its gradients are added. The rules live beside the operations that they replace.
+//! Fusions: named rewrites of a graph, some before its gradients are added, some after. The rules live beside the operations that they replace.
 
 use super::build::{Graph, Node};
 use std::collections::BTreeMap;

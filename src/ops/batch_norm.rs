@@ -1,23 +1,14 @@
-//! Batch normalisation by channel, with the statistics of the batch in training and the running ones in evaluation.
+//! Batch normalisation by channel, with the statistics of the batch (`statistics.rs`) in training and the running ones in evaluation.
 
 use super::reduce::{Blocks, Lanes, block, lanes, numbers, pixels, sum};
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::runtime::interface::ops::batch_norm::{
-    Params, batch_norm, batch_norm_backward, batch_norm_gradients, batch_norm_partial, batch_norm_statistics,
-    batch_norm_sums,
+    Params, batch_norm, batch_norm_backward, batch_norm_gradients, batch_norm_sums,
 };
 use crate::runtime::{BufferId, Grid, Recording, StepParams, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
-kernel!(
-    /// Mean and sum of squared deviations of a block of rows.
-    PARTIAL = ops::batch_norm::{ batch_norm_partial }, twin = partial_twin
-);
-kernel!(
-    /// Mean and biased variance by channel, from those of the blocks; moves the running statistics.
-    STATISTICS = ops::batch_norm::{ batch_norm_statistics }, twin = statistics_twin
-);
 kernel!(
     /// z = (y - mean) / sqrt(variance + epsilon) * scale + bias.
     APPLY = ops::batch_norm::{ batch_norm }, twin = apply_twin
@@ -55,8 +46,8 @@ pub(super) fn params(y: &TensorType) -> Params {
 }
 
 /// Two numbers a channel and block.
-fn partial_type(y: &TensorType) -> TensorType {
-    TensorType::plain(DType::F32, &[words_of(y.columns()), Blocks::of(y).count, 2, PANEL])
+pub(super) fn partial_type(y: &TensorType, blocks: Blocks) -> TensorType {
+    TensorType::plain(DType::F32, &[words_of(y.columns()), blocks.count, 2, PANEL])
 }
 
 pub(super) fn block_grid(y: &TensorType) -> (Grid, usize) {
@@ -81,7 +72,7 @@ pub(super) fn check_input<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Re
 pub(super) fn gradient_types(y: &TensorType, dz: &TensorType) -> Vec<TensorType> {
     let vector = TensorType::plain(DType::F32, &[y.columns()]);
     let means = TensorType::plain(DType::F32, &[words_of(y.columns()), 2, PANEL]);
-    vec![dz.clone(), vector.clone(), vector, partial_type(y), means]
+    vec![dz.clone(), vector.clone(), vector, partial_type(y, Blocks::of(y)), means]
 }
 
 /// From the sums of blocks to dscale, dbias and the means.
@@ -103,43 +94,6 @@ pub(super) fn record_gradients(
 /// 1 / sqrt(variance + epsilon) of a panel's channels.
 pub(super) fn rstd(variance: &[f32], panel: usize, epsilon: f32) -> Lanes {
     lanes(variance, panel, 1.0).map(|v| 1.0 / (v + epsilon).sqrt())
-}
-
-/// Input: y `[rows, channels]`, integers or floats in panels. Updates: running mean and variance. Outputs: mean, biased variance, and
-/// those of blocks of rows.
-#[derive(Clone, Copy, Debug)]
-pub struct BatchNormStatistics;
-
-impl Op for BatchNormStatistics {
-    fn name(&self) -> &'static str {
-        "batch_norm_statistics"
-    }
-
-    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let vector = TensorType::plain(DType::F32, &[inputs[0].columns()]);
-        Ok(vec![vector.clone(), vector, partial_type(inputs[0])])
-    }
-
-    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (y, ty) = bound.inputs[0];
-        let ((grid, tasks), parts) = (block_grid(ty), bound.output(2));
-        let buffers = batch_norm_partial::Buffers { y, partial: parts.chunks(2 * PANEL) };
-        recording.dispatch(&PARTIAL, params(ty), buffers, grid, tasks);
-        let (grid, tasks) = channel_grid(ty);
-        let buffers = batch_norm_statistics::Buffers {
-            parts,
-            mean: bound.output(0).chunks(PANEL),
-            variance: bound.output(1).chunks(PANEL),
-            running_mean: bound.update(0).chunks(PANEL),
-            running_variance: bound.update(1).chunks(PANEL),
-        };
-        recording.dispatch(&STATISTICS, params(ty), buffers, grid, tasks);
-    }
-
-    /// The statistics' part of the gradient is in the backward of [`BatchNorm`].
-    fn backward(&self, _cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
-        Ok(vec![None])
-    }
 }
 
 /// Inputs: y `[rows, channels]`, mean, variance, scale, bias. Output: z, floats in panels. It is computed again in backward rather
@@ -212,7 +166,7 @@ impl Op for BatchNormBackward {
 }
 
 /// Samples' rows.
-fn valid_rows(params: &Params, step: &StepParams) -> usize {
+pub(super) fn valid_rows(params: &Params, step: &StepParams) -> usize {
     (step.valid_rows * params.pixels) as usize
 }
 
@@ -220,44 +174,6 @@ fn valid_rows(params: &Params, step: &StepParams) -> usize {
 pub(super) fn rows_in(block: usize, params: &Params, step: &StepParams) -> usize {
     let (end, rows) = (valid_rows(params, step), params.block as usize);
     end.saturating_sub(block * rows).min(rows)
-}
-
-/// A task has one block of one panel.
-fn partial_twin(args: batch_norm_partial::Args<'_>) {
-    let blocks = args.params.blocks as usize;
-    let (panel, at) = (args.index / blocks, args.index % blocks);
-    let count = rows_in(at, args.params, args.step);
-    let rows =
-        numbers(block(args.y, args.params.rows, args.params.block, panel, at), args.params.integer != 0).take(count);
-    let mean = sum(rows.clone()).map(|s| s / count.max(1) as f32);
-    let deviation = sum(rows.map(|row| std::array::from_fn(|l| (row[l] - mean[l]) * (row[l] - mean[l]))));
-    let (to_mean, to_deviation) = args.partial.split_at_mut(PANEL);
-    to_mean.copy_from_slice(&mean);
-    to_deviation.copy_from_slice(&deviation);
-}
-
-/// A task has one panel of 32 channels. Blocks are joined as in Chan, Golub, LeVeque 1979.
-fn statistics_twin(args: batch_norm_statistics::Args<'_>) {
-    let (blocks, n) = (args.params.blocks as usize, valid_rows(args.params, args.step) as f32);
-    let (parts, _) = args.parts[args.index * blocks * 2 * PANEL..][..blocks * 2 * PANEL].as_chunks::<PANEL>();
-    let parts = || parts.chunks_exact(2).enumerate().map(|(b, p)| (rows_in(b, args.params, args.step) as f32, p));
-    let (mut mean, mut deviation): (Lanes, Lanes) = ([0.0; PANEL], [0.0; PANEL]);
-    for (count, part) in parts() {
-        (0..PANEL).for_each(|l| mean[l] += part[0][l] * (count / n));
-    }
-    for (count, part) in parts() {
-        (0..PANEL).for_each(|l| deviation[l] += part[1][l] + (part[0][l] - mean[l]).powi(2) * count);
-    }
-    let (running_mean, running_variance) = (args.running_mean, args.running_variance);
-    let (mean_out, variance_out) = (args.mean, args.variance);
-    for l in 0..mean_out.len() {
-        mean_out[l] = mean[l];
-        variance_out[l] = deviation[l] / n;
-        // One row has no variance: the running statistics wait.
-        let momentum = if n > 1.0 { args.params.momentum } else { 0.0 };
-        running_mean[l] += momentum * (mean[l] - running_mean[l]);
-        running_variance[l] += momentum * (deviation[l] / (n - 1.0).max(1.0) - running_variance[l]);
-    }
 }
 
 /// A task has a block of rows; so have those that follow, but for the gradients.

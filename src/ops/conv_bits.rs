@@ -1,13 +1,14 @@
-//! Convolution of signs by signs, and its gradient for the images. On the processor a tile's patches are packed in a thread's own memory.
+//! Convolution of signs by signs. On the processor a tile's patches are packed in a thread's own memory.
 
+use super::conv_bits_input::ConvBitsInput;
 use super::conv_bits_weight::ConvBitsWeight;
 use super::conv_weights::weight_type;
 use super::geometry::{ConvShape, Geometry, image_of, tiles};
-use super::patches::Patches;
+use super::patches::{Patches, TILE};
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::runtime::interface::ops::conv_bits::{conv_bits, conv_bits_input};
+use crate::runtime::interface::ops::conv_bits::conv_bits;
 use crate::runtime::{
     Recording,
     kernel::{Pieces, kernel},
@@ -19,13 +20,6 @@ kernel!(
     /// y(p, o) = sum over taps and channels of a(source(p, t), c) * w(t, o, c), exact.
     CONV_BITS = ops::conv_bits::{ conv_bits }, twin = twin
 );
-kernel!(
-    /// dx(p, c) = sum over taps and outputs of dy(sink(p, t), o) * w(t, o, c).
-    CONV_BITS_INPUT = ops::conv_bits::{ conv_bits_input }, twin = input_twin
-);
-/// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.
-const TILE: usize = 3 * PANEL;
-
 /// Inputs: signs of images `[batch, height, width, channels]`, and the two outputs of [`super::ConvWeights`]. Output: integers in panels, images too.
 /// Groups are whole words of channels (see [`Geometry::is_aligned`]).
 ///
@@ -34,7 +28,7 @@ const TILE: usize = 3 * PANEL;
 pub struct ConvBits(pub ConvShape);
 
 impl ConvBits {
-    fn geometry(&self, a: &TensorType) -> Result<Geometry> {
+    pub(super) fn geometry(&self, a: &TensorType) -> Result<Geometry> {
         self.0.on("conv_bits", image_of("conv_bits", a)?)
     }
 }
@@ -74,53 +68,36 @@ impl Op for ConvBits {
     }
 }
 
-/// The gradient for the images. Inputs: dy, packed weights. Output: floats in panels, of the images' shape.
-#[derive(Clone, Copy, Debug)]
-pub struct ConvBitsInput(pub ConvShape, pub [usize; 4]);
-
-impl Op for ConvBitsInput {
-    fn name(&self) -> &'static str {
-        "conv_bits_input"
-    }
-
-    fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        Ok(vec![TensorType::new(DType::F32, Layout::Panels, &self.1)])
-    }
-
-    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
-        let (rows, panels) = (g.in_rows(), words_of(self.1[3]));
-        let dx = bound.output(0).pieces(panels, TILE * PANEL);
-        let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), dx };
-        recording.dispatch(
-            &CONV_BITS_INPUT,
-            bytemuck::cast(g),
-            buffers,
-            tiles(self.1[3], rows, 1),
-            rows.div_ceil(TILE),
-        );
-    }
-}
-
 /// A task has 96 output pixels, all channels.
 fn twin(mut args: conv_bits::Args<'_>) {
-    let g = args.params;
+    tile(args.params, args.index, [args.a, args.w], args.sums, &mut args.y, |_, _| {});
+}
+
+/// The product of task `index`; `made` sees each panel of it.
+pub(super) fn tile(
+    g: &Geometry,
+    index: usize,
+    [a, w]: [&[u32]; 2],
+    sums: &[i32],
+    y: &mut Pieces<'_, i32>,
+    mut made: impl FnMut(usize, &[i32]),
+) {
     let (taps, words) = (g.taps(), g.words as usize);
     let (depth, channels) = (g.depth(), g.out_channels as usize);
     let panel_words = taps * words * PANEL;
-    let rows = args.y.length() / PANEL;
+    let rows = y.length() / PANEL;
     // Each word of a patch may end in a gap, which the product counts as equal signs.
     let gap = (panel_words - taps * depth) as i32;
-    let patches = Patches::new(g, args.index * TILE, rows);
+    let patches = Patches::new(g, index * TILE, rows);
     with_scratch(rows.div_ceil(PANEL) * panel_words + taps * rows, |scratch| {
         let (packed, absent) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
         let (mut filled, mut missing) = (None, 0);
-        for panel in 0..args.y.parts() {
+        for panel in 0..y.parts() {
             let group = panel * PANEL / (words_of(channels) * PANEL / g.groups as usize);
             if filled != Some(group) {
                 missing = 0;
                 for tap in 0..taps {
-                    patches.gather(args.a, [tap, group], &mut packed[tap * words * PANEL..], panel_words, |row| {
+                    patches.gather(a, [tap, group], &mut packed[tap * words * PANEL..], panel_words, |row| {
                         absent[missing] = (tap * TILE + row) as u32;
                         missing += 1;
                     });
@@ -130,65 +107,27 @@ fn twin(mut args: conv_bits::Args<'_>) {
             let here = PANEL.min(channels - panel * PANEL);
             let task = bits::Xnor {
                 a: packed,
-                w: &args.w[panel * panel_words..],
+                w: &w[panel * panel_words..],
                 k: panel_words,
                 columns: here,
                 row_begin: 0,
                 row_end: rows,
             };
-            let y = args.y.piece(panel);
+            let y = y.piece(panel);
             bits::current().xnor(&task, y);
             if gap > 0 {
                 y.chunks_exact_mut(PANEL).for_each(|y| y[..here].iter_mut().for_each(|y| *y -= gap));
             }
             if g.pad_one == 0 {
                 // Absent taps were read as pixels of -1, which took the sums of their signs.
-                let (y, _) = y.as_chunks_mut::<PANEL>();
-                let (sums, _) = args.sums[panel * taps * PANEL..][..taps * PANEL].as_chunks::<PANEL>();
+                let (rows, _) = y.as_chunks_mut::<PANEL>();
+                let (sums, _) = sums[panel * taps * PANEL..][..taps * PANEL].as_chunks::<PANEL>();
                 for &at in &absent[..missing] {
                     let (tap, row) = (at as usize / TILE, at as usize % TILE);
-                    y[row].iter_mut().zip(&sums[tap]).for_each(|(y, sum)| *y += sum);
+                    rows[row].iter_mut().zip(&sums[tap]).for_each(|(y, sum)| *y += sum);
                 }
             }
-        }
-    });
-}
-
-/// The panels of one group of channels.
-struct GroupOf<'a, 'b> {
-    pieces: &'a mut Pieces<'b, f32>,
-    first: usize,
-}
-
-impl bits::Panels for GroupOf<'_, '_> {
-    fn panel(&mut self, at: usize) -> &mut [f32] {
-        self.pieces.piece(self.first + at)
-    }
-}
-
-/// A task has 96 input pixels, all channels. The sum runs over (panel of outputs, tap, output).
-fn input_twin(mut args: conv_bits_input::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
-    let (taps, words) = (g.taps(), g.words as usize);
-    let rows = args.dx.length() / PANEL;
-    let panels = words_of(g.outputs());
-    with_scratch(taps * rows, |places| {
-        Patches::new(&g, args.index * TILE, rows).places(places);
-        for group in 0..g.groups as usize {
-            let task = bits::GatheredFloatBits {
-                x: &args.dy[group * panels * g.out_rows() * PANEL..],
-                x_panel: g.out_rows() * PANEL,
-                panels,
-                terms: PANEL.min(g.outputs()),
-                places,
-                taps,
-                bits: &args.weight[group * panels * taps * words * PANEL..],
-                bits_block: words * PANEL,
-                bits_panel: PANEL,
-                rows,
-                columns: g.depth(),
-            };
-            bits::current().gathered_float_bits(&task, &mut GroupOf { pieces: &mut args.dx, first: group * words });
+            made(panel, y);
         }
     });
 }

@@ -8,7 +8,10 @@ use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::runtime::interface::ops::float_bits::{Params, float_bits, float_bits_transposed};
-use crate::runtime::{BufferId, Grid, Recording, kernel::kernel};
+use crate::runtime::{
+    BufferId, Grid, Recording,
+    kernel::{Output, Pieces, kernel},
+};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
@@ -48,11 +51,16 @@ pub struct FloatBits;
 impl FloatBits {
     /// Records the product alone.
     pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
-        let panels = words_of(columns);
-        let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
-        let buffers = float_bits::Buffers { x, bits, y: y.pieces(panels, tall(rows) * PANEL) };
-        recording.dispatch(&FLOAT_BITS, params(rows, columns, depth), buffers, grid, rows.div_ceil(tall(rows)));
+        let (params, y, grid, tasks) = extents(y, [rows, columns, depth]);
+        recording.dispatch(&FLOAT_BITS, params, float_bits::Buffers { x, bits, y }, grid, tasks);
     }
+}
+
+/// Parameters, a task's share of the output, work for a GPU, tasks for the processor.
+pub(super) fn extents(y: BufferId, [rows, columns, depth]: [usize; 3]) -> (Params, Output, Grid, usize) {
+    let panels = words_of(columns);
+    let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
+    (params(rows, columns, depth), y.pieces(panels, tall(rows) * PANEL), grid, rows.div_ceil(tall(rows)))
 }
 
 impl Op for FloatBits {
@@ -144,23 +152,30 @@ impl Op for FloatByBits {
 
 /// A task has some rows, all columns.
 fn twin(mut args: float_bits::Args<'_>) {
-    let Params { rows, columns, depth, words } = *args.params;
+    tile(args.params, args.index, args.x, args.bits, &mut args.y);
+}
+
+/// The rows of task `index`; gives the number of the first.
+pub(super) fn tile(params: &Params, index: usize, x: &[f32], bits: &[u32], y: &mut Pieces<'_, f32>) -> usize {
+    let Params { rows, columns, depth, words } = *params;
+    let first = index * tall(rows as usize);
     let task = bits::FloatBits {
-        x: &args.x[args.index * tall(rows as usize) * PANEL..],
+        x: &x[first * PANEL..],
         x_block: rows as usize * PANEL,
         x_inner: 1,
         x_row: PANEL,
-        bits: args.bits,
+        bits,
         bits_block: words as usize * PANEL,
         bits_panel: PANEL,
         inner: depth as usize,
-        rows: args.y.length() / PANEL,
+        rows: y.length() / PANEL,
         columns: columns as usize,
         sets: 1,
         y_row: PANEL,
         accumulate: false,
     };
-    bits::current().float_bits(&task, &mut args.y);
+    bits::current().float_bits(&task, y);
+    first
 }
 
 /// A task has one panel of 32 rows, all columns.

@@ -105,7 +105,7 @@ impl ConvShape {
         let all = [batch, height, width, channels, out_height, out_width, self.channels, groups];
         let rest = [window.kernel[0], window.kernel[1], window.stride, window.dilation, window.padding];
         let pad_one = usize::from(self.pad == PadValue::One);
-        let list = all.into_iter().chain(rest).chain([pad_one, words, 0]);
+        let list = all.into_iter().chain(rest).chain([pad_one, words, 0, 0]);
         let list: Vec<u32> = list.map(|v| u32::try_from(v).unwrap_or(u32::MAX)).collect();
         let wide = [height + 2 * window.padding, width + 2 * window.padding, channels, self.channels];
         let pixels = batch.saturating_mul(height.max(out_height)).saturating_mul(width.max(out_width));

@@ -31,7 +31,7 @@ pub const NORM_SIGN_FUSION: Fusion = Fusion { name: "norm-sign", at: norm_and_si
 fn norm_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
     let norm = &graph.nodes()[i];
     (norm.op.as_ref() as &dyn Any).downcast_ref::<BatchNorm>()?;
-    let [j] = graph.consumers(norm.outputs[0])[..] else { return None };
+    let j = graph.only_reader(norm.outputs[0])?;
     let sign = &graph.nodes()[j];
     let clip = (sign.op.as_ref() as &dyn Any).downcast_ref::<Sign>()?.surrogate.name == "clip";
     let node = Node {

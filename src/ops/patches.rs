@@ -5,6 +5,9 @@ use crate::bits::{ABSENT, panel_mask};
 use crate::tensor::{PANEL, words_of};
 use std::ops::Range;
 
+/// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.
+pub(super) const TILE: usize = 3 * PANEL;
+
 /// A pixel: its image, and y and x before a tap moves them.
 #[derive(Clone, Copy)]
 struct Place {

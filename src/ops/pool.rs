@@ -2,10 +2,14 @@
 
 use super::geometry::{ConvShape, Geometry, PadValue, Window, image_of};
 use super::patches::Patches;
+use super::pool_bits::record_bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::runtime::interface::ops::pool::{max_pool, max_pool_backward, mean_pool, mean_pool_backward};
-use crate::runtime::{Grid, Recording, kernel::kernel};
+use crate::runtime::{
+    Grid, Recording,
+    kernel::{Pieces, kernel},
+};
 use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
 
 kernel!(
@@ -26,13 +30,13 @@ kernel!(
 );
 
 /// Pixels of a task.
-const TILE: usize = 256;
+pub(super) const TILE: usize = 256;
 
 /// Most taps of a maximum: the chosen one is a byte.
 const MOST_TAPS: usize = 256;
 
 /// The geometry of a window on images; the same number of channels comes out.
-fn geometry(op: &str, window: Window, image: [usize; 4], dtype: DType) -> Result<Geometry> {
+pub(super) fn geometry(op: &str, window: Window, image: [usize; 4], dtype: DType) -> Result<Geometry> {
     let shape = ConvShape { window, channels: image[3], groups: image[3].max(1), pad: PadValue::Zero };
     let mut g = shape.on(op, image)?;
     if window.padding * 2 > window.kernel[0].min(window.kernel[1]) {
@@ -42,7 +46,7 @@ fn geometry(op: &str, window: Window, image: [usize; 4], dtype: DType) -> Result
     Ok(g)
 }
 
-fn pooled(g: &Geometry, dtype: DType) -> TensorType {
+pub(super) fn pooled(g: &Geometry, dtype: DType) -> TensorType {
     let image = [g.batch, g.out_height, g.out_width, g.out_channels].map(|v| v as usize);
     TensorType::new(dtype, Layout::Panels, &image)
 }
@@ -54,7 +58,8 @@ fn check(op: &'static str, x: &TensorType) -> Result<[usize; 4]> {
     image_of(op, x)
 }
 
-/// y = the largest of each window of an image, of integers or floats; a second output says which tap it was, the first of equals.
+/// y = the largest of each window of an image, of integers or floats; a second output says which tap it was, the first of equals. Of signs, whose largest
+/// is an OR of bits, it gives signs and nothing else, and has no gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool(pub Window);
 
@@ -65,6 +70,9 @@ impl Op for MaxPool {
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let x = inputs[0];
+        if x.dtype == DType::Bits {
+            return Ok(vec![pooled(&geometry("max_pool", self.0, image_of("max_pool", x)?, x.dtype)?, x.dtype)]);
+        }
         let g = geometry("max_pool", self.0, check("max_pool", x)?, x.dtype)?;
         if g.taps() > MOST_TAPS {
             return Err(Error::shape("max_pool", format!("a window of at most {MOST_TAPS} taps"), g.taps()));
@@ -76,6 +84,9 @@ impl Op for MaxPool {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (x, ty) = bound.inputs[0];
         let g = geometry("max_pool", self.0, image_of("", ty).expect("checked"), ty.dtype).expect("checked");
+        if ty.dtype == DType::Bits {
+            return record_bits(recording, bound, &g);
+        }
         let panels = words_of(ty.columns());
         let buffers = max_pool::Buffers {
             x,
@@ -88,6 +99,9 @@ impl Op for MaxPool {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let Some(dy) = cx.grad(0) else { return Ok(vec![None]) };
+        if cx.input_type(0).dtype == DType::Bits {
+            return Err(Error::shape("max_pool", "numbers, to train through", cx.input_type(0)));
+        }
         let image = image_of("max_pool", cx.input_type(0))?;
         let chosen = cx.output(1);
         Ok(vec![Some(cx.push(MaxPoolBackward(self.0, image), &[chosen, dy])?[0])])
@@ -176,18 +190,29 @@ fn row<T>(x: &[T], rows: usize, panel: usize, row: usize) -> &[T] {
 
 /// A task has 256 pixels, all channels; so have the others.
 fn max_twin(mut args: max_pool::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
-    let patches = Patches::new(&g, args.index * TILE, args.y.length() / PANEL);
+    let g = bytemuck::cast(*args.params);
+    largest(&g, args.index, args.x, [&mut args.y, &mut args.chosen], |_, _| {});
+}
+
+/// The largest, and which they were, of the pixels of task `index`; `made` sees each panel of the largest.
+pub(super) fn largest(
+    g: &Geometry,
+    index: usize,
+    x: &[u32],
+    [y, chosen]: [&mut Pieces<'_, u32>; 2],
+    mut made: impl FnMut(usize, &[u32]),
+) {
+    let patches = Patches::new(g, index * TILE, y.length() / PANEL);
     // The order of integers is that of floats that are not negative; the sign turns it round.
     let key = |word: u32| if g.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
-    for panel in 0..args.y.parts() {
-        let (y, chosen) = (args.y.piece(panel), args.chosen.piece(panel));
+    for panel in 0..y.parts() {
+        let (y, chosen) = (y.piece(panel), chosen.piece(panel));
         let chosen: &mut [u8] = bytemuck::cast_slice_mut(chosen);
         let mut met = [false; TILE];
         for tap in 0..g.taps() {
             patches.sources(tap, |i, pixel| {
                 let Some(pixel) = pixel else { return };
-                let x = row(args.x, g.in_rows(), panel, pixel);
+                let x = row(x, g.in_rows(), panel, pixel);
                 let (y, chosen) = (&mut y[i * PANEL..][..PANEL], &mut chosen[i * PANEL..][..PANEL]);
                 if !std::mem::replace(&mut met[i], true) {
                     y.copy_from_slice(x);
@@ -201,6 +226,7 @@ fn max_twin(mut args: max_pool::Args<'_>) {
                 }
             });
         }
+        made(panel, y);
     }
 }
 
@@ -257,5 +283,26 @@ fn mean_backward_twin(mut args: mean_pool_backward::Args<'_>) {
             });
         }
         dx.iter_mut().for_each(|dx| *dx /= taps);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{UnpackSigns, join, sign::Sign, sign::Surrogate};
+    use super::*;
+    use crate::graph::{Graph, Init, Role, backward};
+
+    #[test]
+    fn bits_are_pooled_but_not_trained_through() {
+        let mut graph = Graph::new();
+        let ty = TensorType::new(DType::F32, Layout::Panels, &[2, 4, 4, 3]);
+        let x = graph.parameter("x", ty, Role::Float, Init::Fill(0.0));
+        let surrogate = Surrogate::named("clip").expect("there is one");
+        let signs = graph.push1(Sign { surrogate }, &[x], &[]);
+        let bits = graph.push1(MaxPool(Window::valid(2, 2)), &[signs.expect("floats")], &[]).expect("signs");
+        assert_eq!(graph.ty(bits).to_string(), TensorType::new(DType::Bits, Layout::Panels, &[2, 2, 2, 3]).to_string());
+        let loss = graph.push1(UnpackSigns(Layout::Panels), &[bits], &[]).expect("signs");
+        let error = backward(&mut graph, loss, &join).expect_err("a gradient of an OR").to_string();
+        assert!(error.contains("max_pool") && error.contains("numbers, to train through"), "{error}");
     }
 }

@@ -89,7 +89,7 @@ impl Surrogate {
     }
 
     /// Whether one bit an element is all that backward needs.
-    fn is_mask(&self) -> bool {
+    pub(super) fn is_mask(&self) -> bool {
         self.name == "clip"
     }
 }
@@ -227,12 +227,18 @@ fn sign_mask_backward_twin(mut args: sign_mask_backward::Args<'_>) {
         let dy = args.dy[(panel * rows + first) * PANEL..].chunks_exact(PANEL);
         for (row, (dx, dy)) in (first..).zip(args.dx.piece(panel).chunks_exact_mut(PANEL).zip(dy)) {
             let word = args.kept[((row / PANEL) * words + panel) * PANEL + row % PANEL];
-            for ((dx, dy), bit) in dx.iter_mut().zip(dy).zip(&BITS) {
-                // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
-                let keep = if word & bit == 0 { 0 } else { u32::MAX };
-                *dx = f32::from_bits(dy.to_bits() & keep);
-            }
+            dx.copy_from_slice(dy);
+            keep(dx, word);
         }
+    }
+}
+
+/// Leaves of a panel's row what the bits of a word let through, 0 elsewhere.
+pub(super) fn keep(row: &mut [f32], word: u32) {
+    for (value, bit) in row.iter_mut().zip(&BITS) {
+        // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
+        let keep = if word & bit == 0 { 0 } else { u32::MAX };
+        *value = f32::from_bits(value.to_bits() & keep);
     }
 }
 

@@ -22,18 +22,18 @@ pub struct XnorMatmul;
 impl XnorMatmul {
     /// Records the product alone: `a` and `w` bits with rows of `depth` signs, `y` integers `[rows, columns]`.
     pub fn dispatch(recording: &mut Recording, [a, w, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
-        let params =
-            Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, words: words_of(depth) as u32 };
-        let panels = columns.div_ceil(PANEL);
-        let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
-        recording.dispatch(
-            &XNOR_MATMUL,
-            params,
-            xnor_matmul::Buffers { a, w, y: y.chunks(rows * PANEL) },
-            grid,
-            panels,
-        );
+        let (params, grid, panels) = extents([rows, columns, depth]);
+        let buffers = xnor_matmul::Buffers { a, w, y: y.chunks(rows * PANEL) };
+        recording.dispatch(&XNOR_MATMUL, params, buffers, grid, panels);
     }
+}
+
+/// Parameters, work for a GPU, tasks for the processor.
+pub(super) fn extents([rows, columns, depth]: [usize; 3]) -> (Params, Grid, usize) {
+    let params =
+        Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, words: words_of(depth) as u32 };
+    let panels = columns.div_ceil(PANEL);
+    (params, Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]), panels)
 }
 
 impl Op for XnorMatmul {
@@ -65,14 +65,18 @@ impl Op for XnorMatmul {
 
 /// A task has one panel of 32 columns.
 fn twin(args: xnor_matmul::Args<'_>) {
-    let Params { rows, columns, depth, words } = *args.params;
+    panel(args.params, args.index, [args.a, args.w], args.y);
+}
+
+pub(super) fn panel(params: &Params, index: usize, [a, w]: [&[u32]; 2], y: &mut [i32]) {
+    let Params { rows, columns, depth, words } = *params;
     let task = bits::Xnor {
-        a: args.a,
-        w: &args.w[args.index * words as usize * PANEL..],
+        a,
+        w: &w[index * words as usize * PANEL..],
         k: depth as usize,
-        columns: PANEL.min(columns as usize - args.index * PANEL),
+        columns: PANEL.min(columns as usize - index * PANEL),
         row_begin: 0,
         row_end: rows as usize,
     };
-    bits::current().xnor(&task, args.y);
+    bits::current().xnor(&task, y);
 }

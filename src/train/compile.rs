@@ -6,7 +6,7 @@ use super::teacher::{Source, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, backward, fuse, plan};
 use crate::nn::{Mode, Model, owner};
-use crate::ops::{Distillation, FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
+use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::Slot;
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
@@ -46,8 +46,9 @@ impl Options {
         Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false, diagnostics: false }
     }
 
-    fn fusions(&self) -> &'static [Fusion] {
-        if self.fuse { FUSIONS } else { &[] }
+    /// Those before gradients are added, and those after.
+    fn fusions(&self) -> [&'static [Fusion]; 2] {
+        if self.fuse { [FUSIONS, LATE_FUSIONS] } else { [&[], &[]] }
     }
 }
 
@@ -63,7 +64,7 @@ pub(super) const LOGITS: &str = "eval.logits";
 
 /// Binary parameters with their sizes.
 type Binary = Vec<(String, u64)>;
-/// Fusions that fired in the training graph, by name.
+/// Fusions that fired, by name: in the training graph, or in the one to evaluate where only that has them.
 type Fired = BTreeMap<&'static str, usize>;
 
 /// What a model is compiled to.
@@ -83,12 +84,13 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let mut eval = Graph::new();
     let (logits, _) = loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
     eval.keep(logits, LOGITS);
-    fuse(&mut eval, options.fusions());
+    let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
     let Some(rules) = rules else {
         let plan = plan(&[("eval", &eval)]);
-        return Ok(Compiled { plan, binary: Vec::new(), fused: BTreeMap::new(), diagnostics: None });
+        return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, diagnostics: None });
     };
-    let (train, binary, fused) = training(model, rules, options, None)?;
+    let (train, binary, trained) = training(model, rules, options, None)?;
+    let fused = evaluated.into_iter().chain(trained).collect();
     let mut diagnostics = options.diagnostics.then(Diagnostics::default);
     let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
     let mut graphs = vec![("train", &train), ("eval", &eval)];
@@ -109,7 +111,8 @@ fn training(
     if keep_gradients {
         train.keep(logits, "logits");
     }
-    let fused = fuse(&mut train, options.fusions());
+    let [early, late] = options.fusions();
+    let mut fused = fuse(&mut train, early);
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
     let layers: Vec<_> = trained.iter().map(|(value, role)| (owner(&train.info(*value).name), *role)).collect();
@@ -150,6 +153,7 @@ fn training(
     if let Some(measured) = measured {
         measured.signs(&mut train)?;
     }
+    fused.extend(fuse(&mut train, late));
     Ok((train, binary, fused))
 }
 

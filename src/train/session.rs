@@ -138,7 +138,7 @@ impl Session {
         Ok(compile(model, Some(rules), &Options { batch, ..Options::new(loss) })?.plan.program.bytes())
     }
 
-    /// Fusions that fired in the training step, and how often.
+    /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.
     pub fn fusions(&self) -> &BTreeMap<&'static str, usize> {
         &self.fused
     }

@@ -1,0 +1,78 @@
+// Max pooling whose output is bits.
+// max_pool_bits:  y(p, c) = max over taps of x(source(p, t), c) of signs, which is the OR of their bits; padded taps are absent.
+// pool_norm_sign: y(p, c) = sign((max over taps of v(source(p, t), c) - mean) * rstd * scale + bias): pooling, batch norm and sign in one pass. The norm may
+// turn the order round (a negative scale), so the largest number goes through it, not the largest sign.
+// import: conv, index, bits
+
+@group(0) @binding(0) var<storage, read> x: array<u32>;       // bits, panels [in pixels/32][words][32]
+@group(0) @binding(1) var<storage, read_write> y: array<u32>; // bits, panels [out pixels/32][words][32]
+@group(0) @binding(2) var<storage, read> v: array<i32>;       // panels [channels/32][in pixels][32]
+@group(0) @binding(3) var<storage, read> center: array<f32>;  // mean, [channels]
+@group(0) @binding(4) var<storage, read> spread: array<f32>;  // variance, [channels]
+@group(0) @binding(5) var<storage, read> scale: array<f32>;   // [channels]
+@group(0) @binding(6) var<storage, read> bias: array<f32>;    // [channels]
+
+const THREADS: u32 = 64u;
+
+// Where word `i` of y is: its pixel (beyond the last in the last panel), and which word of the pixel it is.
+fn place_of(i: u32) -> vec2<u32> {
+    let words = (params.in_channels + 31u) / 32u;
+    return vec2<u32>((i >> 5u) / words * 32u + (i & 31u), (i >> 5u) % words);
+}
+
+// An invocation has one word: 32 channels of an output pixel.
+@compute @workgroup_size(THREADS)
+fn max_pool_bits(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&y)) {
+        return;
+    }
+    let at = place_of(i);
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x));
+    var bits = 0u;
+    if (at.x < params.batch * params.out_height * params.out_width) {
+        for (var ky = 0u; ky < kernel_height; ky++) {
+            for (var kx = 0u; kx < kernel_width; kx++) {
+                let pixel = source(out_place(at.x), ky, kx);
+                if (pixel != ABSENT) {
+                    bits |= x[word_index((params.in_channels + 31u) / 32u, pixel, at.y)];
+                }
+            }
+        }
+    }
+    y[i] = bits;
+}
+
+// The same words.
+@compute @workgroup_size(THREADS)
+fn pool_norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let i = linear_group(group, groups) * THREADS + local;
+    if (i >= arrayLength(&y)) {
+        return;
+    }
+    let at = place_of(i);
+    let in_rows = params.batch * params.in_height * params.in_width;
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&v));
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&v));
+    var bits = 0u;
+    if (at.x < params.batch * params.out_height * params.out_width) {
+        for (var lane = 0u; lane < 32u; lane++) {
+            var best = bitcast<i32>(0x80000000u);
+            for (var ky = 0u; ky < kernel_height; ky++) {
+                for (var kx = 0u; kx < kernel_width; kx++) {
+                    let pixel = source(out_place(at.x), ky, kx);
+                    if (pixel != ABSENT) {
+                        best = max(best, v[(at.y * in_rows + pixel) * 32u + lane]);
+                    }
+                }
+            }
+            let c = min(at.y * 32u + lane, params.in_channels - 1u);
+            let rstd = 1.0 / sqrt(spread[c] + params.epsilon);
+            let z = (f32(best) - center[c]) * rstd * scale[c] + bias[c];
+            bits |= select(0u, 1u << lane, z >= 0.0);
+        }
+        bits &= tail_mask(params.in_channels, at.y * 32u);
+    }
+    y[i] = bits;
+}

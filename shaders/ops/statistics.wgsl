@@ -1,0 +1,73 @@
+// Mean and biased variance of a matrix by channel, over the rows that hold samples; where there are at least two of them,
+// running = running + momentum * (batch - running), variance unbiased there (Ioffe and Szegedy 2015, algorithm 1).
+// Blocks of rows come first, here or in the epilogue of the product or the pooling that makes the numbers (shared/epilogue.wgsl); then they are joined.
+// import: norm, index, step, reduce
+
+@group(0) @binding(0) var<storage, read> y: array<u32>;                    // i32 or f32, [columns/32][rows][32]
+@group(0) @binding(1) var<storage, read_write> partial: array<f32>;        // [columns/32][blocks][2][32]: mean and sum of squared deviations
+@group(0) @binding(2) var<storage, read> parts: array<f32>;                // the same, where it is only read
+@group(0) @binding(3) var<storage, read_write> mean: array<f32>;           // [columns]
+@group(0) @binding(4) var<storage, read_write> variance: array<f32>;       // [columns], biased
+@group(0) @binding(5) var<storage, read_write> running_mean: array<f32>;   // [columns]
+@group(0) @binding(6) var<storage, read_write> running_variance: array<f32>; // [columns], unbiased
+
+const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
+
+fn load(i: u32) -> f32 {
+    return select(bitcast<f32>(y[i]), f32(bitcast<i32>(y[i])), params.integer != 0u);
+}
+
+// A workgroup has one block of one panel. Integers are centred on a whole number: their squares and sums are whole, too, and exact below 2^24.
+@compute @workgroup_size(LANES, STRIPES)
+fn block_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let count = loop_bound(rows_in(group.y), arrayLength(&y));
+    let first = (group.x * params.rows + group.y * params.block) * 32u + local.x;
+    let n = f32(max(count, 1u));
+    var sum = 0.0;
+    for (var row = local.y; row < count; row += STRIPES) {
+        sum += load(first + row * 32u);
+    }
+    let total = sum_stripes(vec2<f32>(sum, 0.0), local.x, local.y).x;
+    let center = select(total / n, trunc(total / n), params.integer != 0u);
+    var squares = 0.0;
+    for (var row = local.y; row < count; row += STRIPES) {
+        let d = load(first + row * 32u) - center;
+        squares += d * d;
+    }
+    squares = sum_stripes(vec2<f32>(squares, 0.0), local.x, local.y).x;
+    if (local.y == 0u) {
+        let at = (group.x * params.blocks + group.y) * 64u + local.x;
+        let rest = total - n * center;
+        partial[at] = total / n;
+        partial[at + 32u] = squares - rest * rest / n;
+    }
+}
+
+// A workgroup has one panel, a stripe every eighth block. Blocks are joined as in Chan, Golub, LeVeque 1979.
+@compute @workgroup_size(LANES, STRIPES)
+fn join_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let blocks = loop_bound(params.blocks, arrayLength(&parts));
+    let first = group.x * blocks * 64u + local.x;
+    let n = f32(step.valid_rows * params.pixels);
+    var share = 0.0;
+    for (var block = local.y; block < blocks; block += STRIPES) {
+        share += parts[first + block * 64u] * (f32(rows_in(block)) / n);
+    }
+    let center = sum_stripes(vec2<f32>(share, 0.0), local.x, local.y).x;
+    var squares = 0.0;
+    for (var block = local.y; block < blocks; block += STRIPES) {
+        let d = parts[first + block * 64u] - center;
+        squares += parts[first + block * 64u + 32u] + d * d * f32(rows_in(block));
+    }
+    let deviation = sum_stripes(vec2<f32>(squares, 0.0), local.x, local.y).x;
+    let channel = group.x * 32u + local.x;
+    if (local.y == 0u && channel < params.columns) {
+        mean[channel] = center;
+        variance[channel] = deviation / n;
+        let unbiased = deviation / max(n - 1.0, 1.0);
+        // One row has no variance: the running statistics wait.
+        let momentum = select(0.0, params.momentum, step.valid_rows * params.pixels > 1u);
+        running_mean[channel] += momentum * (center - running_mean[channel]);
+        running_variance[channel] += momentum * (unbiased - running_variance[channel]);
+    }
+}

@@ -1,0 +1,139 @@
+//! Mean and variance by channel over the samples of a batch: of blocks of rows first, then of all of them.
+
+use super::batch_norm::{params, partial_type, rows_in, valid_rows};
+use super::reduce::{Blocks, Lanes, block, numbers, sum};
+use crate::error::Result;
+use crate::graph::{Backward, Bound, Op, Value};
+use crate::runtime::interface::ops::statistics::{Params, block_statistics, join_statistics};
+use crate::runtime::{BufferId, Grid, Recording, kernel::kernel};
+use crate::tensor::{DType, PANEL, TensorType, words_of};
+
+kernel!(
+    /// Mean and sum of squared deviations of a block of rows.
+    BLOCK_STATISTICS = ops::statistics::{ block_statistics }, twin = block_twin
+);
+kernel!(
+    /// Mean and biased variance by channel, from those of the blocks; moves the running statistics.
+    JOIN_STATISTICS = ops::statistics::{ join_statistics }, twin = join_twin
+);
+
+/// Integers go by 32 rows, which is what every product and every pooling that makes them has at hand; floats as in every other sum.
+fn blocks(y: &TensorType) -> Blocks {
+    match y.dtype {
+        DType::I32 => Blocks { rows: PANEL, count: y.rows().div_ceil(PANEL) },
+        _ => Blocks::of(y),
+    }
+}
+
+fn block_params(y: &TensorType) -> Params {
+    let blocks = blocks(y);
+    Params { block: blocks.rows as u32, blocks: blocks.count as u32, ..bytemuck::cast(params(y)) }
+}
+
+/// Mean, biased variance, and mean and sum of squared deviations of blocks of rows.
+pub(super) fn statistics_types(y: &TensorType) -> Vec<TensorType> {
+    let vector = TensorType::plain(DType::F32, &[y.columns()]);
+    vec![vector.clone(), vector, partial_type(y, blocks(y))]
+}
+
+/// From the blocks' to mean and variance, and to the running ones.
+pub(super) fn record_join(
+    recording: &mut Recording,
+    [mean, variance, parts]: [BufferId; 3],
+    [running_mean, running_variance]: [BufferId; 2],
+    y: &TensorType,
+) {
+    let panels = words_of(y.columns());
+    let buffers = join_statistics::Buffers {
+        parts,
+        mean: mean.chunks(PANEL),
+        variance: variance.chunks(PANEL),
+        running_mean: running_mean.chunks(PANEL),
+        running_variance: running_variance.chunks(PANEL),
+    };
+    recording.dispatch(&JOIN_STATISTICS, block_params(y), buffers, Grid::Tiles([panels as u32, 1, 1]), panels);
+}
+
+/// Input: y `[rows, channels]`, integers or floats in panels. Updates: running mean and variance. Outputs: mean, biased variance, and
+/// those of blocks of rows.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchNormStatistics;
+
+impl Op for BatchNormStatistics {
+    fn name(&self) -> &'static str {
+        "batch_norm_statistics"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(statistics_types(inputs[0]))
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let (y, ty) = bound.inputs[0];
+        let (panels, blocks) = (words_of(ty.columns()), blocks(ty).count);
+        let [mean, variance, parts] = [0, 1, 2].map(|i| bound.output(i));
+        let buffers = block_statistics::Buffers { y, partial: parts.chunks(2 * PANEL) };
+        let grid = Grid::Tiles([panels as u32, blocks as u32, 1]);
+        recording.dispatch(&BLOCK_STATISTICS, block_params(ty), buffers, grid, panels * blocks);
+        record_join(recording, [mean, variance, parts], [bound.update(0), bound.update(1)], ty);
+    }
+
+    /// The statistics' part of the gradient is in the backward of [`super::BatchNorm`].
+    fn backward(&self, _cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
+        Ok(vec![None])
+    }
+}
+
+/// Mean and sum of squared deviations of the first `count` rows of a block. Integers are centred on a whole number: their squares and
+/// sums are whole, too, and exact below 2^24.
+fn moments(rows: impl Iterator<Item = Lanes> + Clone, count: usize, integer: bool, out: &mut [f32]) {
+    let (rows, n) = (rows.take(count), count.max(1) as f32);
+    let total = sum(rows.clone());
+    let mean = total.map(|s| s / n);
+    let center = if integer { mean.map(|m| (m as i32) as f32) } else { mean };
+    let squares = sum(rows.map(|row| std::array::from_fn(|l| (row[l] - center[l]) * (row[l] - center[l]))));
+    let (to_mean, to_deviation) = out.split_at_mut(PANEL);
+    to_mean.copy_from_slice(&mean);
+    for l in 0..PANEL {
+        let rest = total[l] - n * center[l];
+        to_deviation[l] = squares[l] - rest * rest / n;
+    }
+}
+
+/// Those of each block of integers of one panel, of whose rows the first `valid` hold samples.
+pub(super) fn integer_moments(y: &[u32], valid: usize, out: &mut [f32]) {
+    for (b, (rows, out)) in y.chunks(PANEL * PANEL).zip(out.chunks_exact_mut(2 * PANEL)).enumerate() {
+        moments(numbers(rows, true), valid.saturating_sub(b * PANEL).min(PANEL), true, out);
+    }
+}
+
+/// A task has one block of one panel.
+fn block_twin(args: block_statistics::Args<'_>) {
+    let p = args.params;
+    let blocks = p.blocks as usize;
+    let (panel, at) = (args.index / blocks, args.index % blocks);
+    let (count, integer) = (rows_in(at, &bytemuck::cast(*p), args.step), p.integer != 0);
+    moments(numbers(block(args.y, p.rows, p.block, panel, at), integer), count, integer, args.partial);
+}
+
+/// A task has one panel of 32 channels. Blocks are joined as in Chan, Golub, LeVeque 1979.
+fn join_twin(args: join_statistics::Args<'_>) {
+    let p = bytemuck::cast(*args.params);
+    let (blocks, n) = (args.params.blocks as usize, valid_rows(&p, args.step) as f32);
+    let (parts, _) = args.parts[args.index * blocks * 2 * PANEL..][..blocks * 2 * PANEL].as_chunks::<PANEL>();
+    let parts = || parts.chunks_exact(2).enumerate().map(|(b, part)| (rows_in(b, &p, args.step) as f32, part));
+    let mean = sum(parts().map(|(count, part)| part[0].map(|m| m * (count / n))));
+    let square = |d: f32| d * d;
+    let deviation =
+        sum(parts().map(|(count, part)| std::array::from_fn(|l| part[1][l] + square(part[0][l] - mean[l]) * count)));
+    let (running_mean, running_variance) = (args.running_mean, args.running_variance);
+    let (mean_out, variance_out) = (args.mean, args.variance);
+    for l in 0..mean_out.len() {
+        mean_out[l] = mean[l];
+        variance_out[l] = deviation[l] / n;
+        // One row has no variance: the running statistics wait.
+        let momentum = if n > 1.0 { args.params.momentum } else { 0.0 };
+        running_mean[l] += momentum * (mean[l] - running_mean[l]);
+        running_variance[l] += momentum * (deviation[l] / (n - 1.0).max(1.0) - running_variance[l]);
+    }
+}

@@ -288,7 +288,7 @@ fn mean_backward_twin(mut args: mean_pool_backward::Args<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{UnpackSigns, join, sign::Sign, sign::Surrogate};
+    use super::super::{Flatten, SquaredHinge, UnpackSigns, join, sign::Sign, sign::Surrogate};
     use super::*;
     use crate::graph::{Graph, Init, Role, backward};
 
@@ -301,7 +301,11 @@ mod tests {
         let signs = graph.push1(Sign { surrogate }, &[x], &[]);
         let bits = graph.push1(MaxPool(Window::valid(2, 2)), &[signs.expect("floats")], &[]).expect("signs");
         assert_eq!(graph.ty(bits).to_string(), TensorType::new(DType::Bits, Layout::Panels, &[2, 2, 2, 3]).to_string());
-        let loss = graph.push1(UnpackSigns(Layout::Panels), &[bits], &[]).expect("signs");
+        let numbers = graph.push1(UnpackSigns(Layout::Panels), &[bits], &[]).expect("signs");
+        let rows = graph.push1(Flatten, &[numbers], &[]).expect("images");
+        let labels = graph.input("labels", TensorType::plain(DType::U32, &[2]));
+        let correct = graph.state("correct", TensorType::plain(DType::U32, &[12]), Init::Words(0));
+        let loss = graph.push1(SquaredHinge, &[rows, labels], &[correct]).expect("logits and labels");
         let error = backward(&mut graph, loss, &join).expect_err("a gradient of an OR").to_string();
         assert!(error.contains("max_pool") && error.contains("numbers, to train through"), "{error}");
     }

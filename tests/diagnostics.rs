@@ -236,7 +236,7 @@ fn narrow_states_and_outputs_of_filters_are_measured() {
                     let far =
                         got.iter().zip(&expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f64::max);
                     assert!(far <= 1e-9, "{what}: step {step}, {parameter}: {got:?}, expected {expected:?}");
-                    assert!(got.iter().filter(|share| **share > 0.0).count() > 4, "{what}: {got:?}");
+                    assert!(got.iter().filter(|share| **share > 0.0).count() > 1, "{what}: all in one place: {got:?}");
                     check(layer);
                 }
             }

@@ -158,7 +158,7 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::OptimizerConfig;
+    use crate::train::optimizer_config::OptimizerConfig;
 
     #[test]
     fn a_resolved_configuration_is_a_settings_file() {

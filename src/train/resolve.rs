@@ -157,8 +157,8 @@ impl Settings {
 
 #[cfg(test)]
 mod tests {
+    use super::super::optimizer_config::OptimizerConfig;
     use super::*;
-    use crate::train::optimizer_config::OptimizerConfig;
 
     #[test]
     fn a_resolved_configuration_is_a_settings_file() {

@@ -84,26 +84,51 @@ impl Op for BatchNormStatistics {
     }
 }
 
-/// Mean and sum of squared deviations of the first `count` rows of a block. Integers are centred on a whole number: their squares and
-/// sums are whole, too, and exact below 2^24.
-fn moments(rows: impl Iterator<Item = Lanes> + Clone, count: usize, integer: bool, out: &mut [f32]) {
-    let (rows, n) = (rows.take(count), count.max(1) as f32);
-    let total = sum(rows.clone());
-    let mean = total.map(|s| s / n);
-    let center = if integer { mean.map(|m| (m as i32) as f32) } else { mean };
-    let squares = sum(rows.map(|row| std::array::from_fn(|l| (row[l] - center[l]) * (row[l] - center[l]))));
+/// Mean and sum of squared deviations of a block of `count` rows.
+fn moments(rows: impl Iterator<Item = Lanes> + Clone, count: usize, out: &mut [f32]) {
+    let mean = sum(rows.clone()).map(|s| s / count.max(1) as f32);
+    let squares = sum(rows.map(|row| std::array::from_fn(|l| (row[l] - mean[l]) * (row[l] - mean[l]))));
     let (to_mean, to_deviation) = out.split_at_mut(PANEL);
     to_mean.copy_from_slice(&mean);
-    for l in 0..PANEL {
-        let rest = total[l] - n * center[l];
-        to_deviation[l] = squares[l] - rest * rest / n;
+    to_deviation.copy_from_slice(&squares);
+}
+
+/// Channels that go at a time, so that their sums stay in registers.
+const AT_ONCE: usize = PANEL / 2;
+
+/// The same of integers below 2^26 of `width` channels. They are centred on a whole number: squares and their sums are whole, too, and exact below 2^24.
+fn integer_block(rows: &[[i32; PANEL]], width: usize, out: &mut [f32]) {
+    let (count, n) = (rows.len() as i32, rows.len().max(1) as f32);
+    let (out, _) = out.as_chunks_mut::<AT_ONCE>();
+    let (to_mean, to_deviation) = out.split_at_mut(PANEL / AT_ONCE);
+    for (part, (to_mean, to_deviation)) in to_mean.iter_mut().zip(to_deviation).enumerate() {
+        (*to_mean, *to_deviation) = ([0.0; AT_ONCE], [0.0; AT_ONCE]);
+        if part * AT_ONCE >= width {
+            continue;
+        }
+        let rows = || rows.iter().map(|row| &row.as_chunks::<AT_ONCE>().0[part]);
+        let (mut total, mut squares) = ([0; AT_ONCE], [0.0; AT_ONCE]);
+        for row in rows() {
+            (0..AT_ONCE).for_each(|l| total[l] += row[l]);
+        }
+        let center = total.map(|total| (total as f32 / n) as i32);
+        for row in rows() {
+            let far: [f32; AT_ONCE] = std::array::from_fn(|l| (row[l] - center[l]) as f32);
+            (0..AT_ONCE).for_each(|l| squares[l] += far[l] * far[l]);
+        }
+        for l in 0..AT_ONCE {
+            let rest = (total[l] - count * center[l]) as f32;
+            to_mean[l] = total[l] as f32 / n;
+            to_deviation[l] = squares[l] - rest * rest / n;
+        }
     }
 }
 
-/// Those of each block of integers of one panel, of whose rows the first `valid` hold samples.
-pub(super) fn integer_moments(y: &[u32], valid: usize, out: &mut [f32]) {
-    for (b, (rows, out)) in y.chunks(PANEL * PANEL).zip(out.chunks_exact_mut(2 * PANEL)).enumerate() {
-        moments(numbers(rows, true), valid.saturating_sub(b * PANEL).min(PANEL), true, out);
+/// Those of each block of integers of one panel of `width` channels, of whose rows the first `valid` hold samples.
+pub(super) fn integer_moments(y: &[i32], valid: usize, width: usize, out: &mut [f32]) {
+    let (rows, _) = y.as_chunks::<PANEL>();
+    for (b, (rows, out)) in rows.chunks(PANEL).zip(out.chunks_exact_mut(2 * PANEL)).enumerate() {
+        integer_block(&rows[..valid.saturating_sub(b * PANEL).min(rows.len())], width, out);
     }
 }
 
@@ -112,8 +137,17 @@ fn block_twin(args: block_statistics::Args<'_>) {
     let p = args.params;
     let blocks = p.blocks as usize;
     let (panel, at) = (args.index / blocks, args.index % blocks);
-    let (count, integer) = (rows_in(at, &bytemuck::cast(*p), args.step), p.integer != 0);
-    moments(numbers(block(args.y, p.rows, p.block, panel, at), integer), count, integer, args.partial);
+    let count = rows_in(at, &bytemuck::cast(*p), args.step);
+    let y = block(args.y, p.rows, p.block, panel, at);
+    if p.integer == 0 {
+        return moments(numbers(y, false).take(count), count, args.partial);
+    }
+    integer_moments(bytemuck::cast_slice(y), count, width(p.columns as usize, panel), args.partial);
+}
+
+/// Channels of a panel.
+pub(super) fn width(columns: usize, panel: usize) -> usize {
+    PANEL.min(columns - panel * PANEL)
 }
 
 /// A task has one panel of 32 channels. Blocks are joined as in Chan, Golub, LeVeque 1979.

@@ -4,7 +4,7 @@ use super::conv_bits::{self, ConvBits};
 use super::geometry::{Geometry, image_of, tiles};
 use super::patches::TILE;
 use super::pool::{self, MaxPool};
-use super::statistics::{BatchNormStatistics, integer_moments, record_join, statistics_types};
+use super::statistics::{BatchNormStatistics, integer_moments, record_join, statistics_types, width};
 use super::xnor_matmul::{self, XnorMatmul};
 use crate::error::Result;
 use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
@@ -166,14 +166,15 @@ fn conv_twin(mut args: conv_bits_statistics::Args<'_>) {
     let (g, partial) = (args.params, &mut args.partial);
     let valid = valid_from(args.index * TILE, g, args.step.valid_rows);
     conv_bits::tile(g, args.index, [args.a, args.w], args.sums, &mut args.y, |panel, y| {
-        integer_moments(bytemuck::cast_slice(y), valid, partial.piece(panel));
+        integer_moments(y, valid, width(g.out_channels as usize, panel), partial.piece(panel));
     });
 }
 
 /// A task has one panel of 32 columns.
 fn matmul_twin(args: xnor_matmul_statistics::Args<'_>) {
     xnor_matmul::panel(args.params, args.index, [args.a, args.w], args.y);
-    integer_moments(bytemuck::cast_slice(args.y), args.step.valid_rows as usize, args.partial);
+    let channels = width(args.params.columns as usize, args.index);
+    integer_moments(args.y, args.step.valid_rows as usize, channels, args.partial);
 }
 
 /// A task has 256 pixels, all channels.
@@ -181,6 +182,6 @@ fn pool_twin(mut args: max_pool_statistics::Args<'_>) {
     let (g, partial) = (bytemuck::cast(*args.params), &mut args.partial);
     let valid = valid_from(args.index * pool::TILE, &g, args.step.valid_rows);
     pool::largest(&g, args.index, args.x, [&mut args.y, &mut args.chosen], |panel, y| {
-        integer_moments(y, valid, partial.piece(panel));
+        integer_moments(bytemuck::cast_slice(y), valid, width(g.out_channels as usize, panel), partial.piece(panel));
     });
 }

@@ -29,6 +29,11 @@ fn rules() -> Rules {
     Rules::new(cema, adam).with("dense2", BOP.with([("threshold", 1e-5)]).unwrap())
 }
 
+fn cema() -> Rules {
+    let cema = CEMA.with([("alpha", 0.1), ("gamma", 0.5)]).unwrap();
+    Rules::new(cema, Adam::new(1e-3, Schedule::constant()).unwrap())
+}
+
 fn session(diagnostics: bool, surrogate: &str, fuse: bool, engine: Box<dyn Engine>) -> Session {
     session_with(rules(), diagnostics, surrogate, fuse, engine)
 }
@@ -37,6 +42,37 @@ fn session_with(rules: Rules, diagnostics: bool, surrogate: &str, fuse: bool, en
     let base = Options::new(Loss::CrossEntropy(0.0));
     let options = Options { batch: BATCH, seed: 3, fuse, diagnostics, keep_gradients: !diagnostics, ..base };
     block_on(Session::with(&model(surrogate), Some(rules), options, engine)).unwrap()
+}
+
+/// Networks whose training step has fusions that a look at it may stand in the way of.
+#[test]
+fn networks_of_the_zoo_are_the_same_with_them() {
+    for model in ["birealnet20", "binarynet"] {
+        let spec = ModelSpec { width: 0.125, ..ModelSpec::new(model, [32, 32, 3], 10) };
+        let model = spec.build().unwrap();
+        let pixels = Stream::new(5, "pixels");
+        let words = |step: u64| (0..8 * 32 * 32 * 3 / 4).map(|i| pixels.word(step << 20 | i)).collect();
+        for (name, engine) in support::engines() {
+            let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+            let [(looked, _), (plain, masks)] = [(engine, true), (other, false)].map(|(engine, diagnostics)| {
+                let options = Options { batch: 8, seed: 3, diagnostics, ..Options::new(Loss::CrossEntropy(0.0)) };
+                let mut session = block_on(Session::with(&model, Some(cema()), options, engine)).unwrap();
+                for step in 0..3 {
+                    let labels = (0..8).map(|i| (i + step as u32) % 10).collect();
+                    let batch = Batch { pixels: words(step), labels, valid: 8, ..Batch::default() };
+                    if diagnostics {
+                        let measurement = block_on(session.diagnose(&batch, step, 3)).unwrap();
+                        assert!(!block_on(session.layers(measurement)).unwrap().is_empty());
+                    } else {
+                        block_on(session.train(&batch, step, 3)).unwrap();
+                    }
+                }
+                let fired = session.fusions().get("mask").copied();
+                (block_on(session.weights()).unwrap(), fired)
+            });
+            assert_eq!(looked, plain, "{name}: {} ({masks:?} masks)", spec.model);
+        }
+    }
 }
 
 fn batches() -> Vec<Batch> {

@@ -707,7 +707,9 @@ fn pool_geometries() -> Vec<Geometry> {
         image,
         shape: ConvShape { window, channels: image[3], groups: image[3], pad: PadValue::Zero },
     };
-    known.chain((0..12).map(random)).map(of).collect()
+    // More taps a side than the image has words.
+    let wide = ([1, 1, 1, 3], Window { kernel: [40, 40], stride: 1, dilation: 1, padding: 20 });
+    known.chain([wide]).chain((0..12).map(random)).map(of).collect()
 }
 
 /// The largest of each window, of those of its taps that are in the image.

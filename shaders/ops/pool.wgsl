@@ -15,6 +15,7 @@
 
 const THREADS: u32 = 64u;
 const COVER_max_pool: vec3<u32> = vec3<u32>(THREADS * 4u, 1u, 1u);
+const MOST_TAPS: u32 = 256u; // of a side of a window
 const INVOCATIONS: u32 = 16u; // 4 times 8 channels by 4 times 8 pixels
 const COVER_max_pool_statistics: vec3<u32> = vec3<u32>(32u, 32u, 1u);
 
@@ -35,8 +36,8 @@ fn largest(i: u32) -> vec4<u32> {
     let rows = out_rows();
     let place = out_place((i >> 3u) % rows);
     let panel = (i >> 3u) / rows;
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x));
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MOST_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MOST_TAPS);
     var best = vec4<u32>(ABSENT);
     var which = vec4<u32>(0u);
     for (var ky = 0u; ky < kernel_height; ky++) {
@@ -73,7 +74,7 @@ fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
 @compute @workgroup_size(4, 4)
 fn max_pool_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let rows = out_rows();
-    let columns = (params.out_channels + 31u) / 32u * 32u;
+    let columns = padded(params.out_channels);
     var values: array<vec4<i32>, 16>;
     for (var r = 0u; r < 16u; r++) {
         let row = id.y * 8u + r / 2u;
@@ -95,8 +96,8 @@ fn max_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workg
     }
     let place = in_place((i >> 5u) % in_rows());
     let panel = (i >> 5u) / in_rows();
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx));
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx) + MOST_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx) + MOST_TAPS);
     var sum = 0.0;
     for (var ky = 0u; ky < kernel_height; ky++) {
         for (var kx = 0u; kx < kernel_width; kx++) {
@@ -120,8 +121,8 @@ fn mean_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
     }
     let place = out_place((i >> 5u) % out_rows());
     let panel = (i >> 5u) / out_rows();
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x));
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MOST_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MOST_TAPS);
     var sum = 0.0;
     for (var ky = 0u; ky < kernel_height; ky++) {
         for (var kx = 0u; kx < kernel_width; kx++) {
@@ -142,8 +143,8 @@ fn mean_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_work
     }
     let place = in_place((i >> 5u) % in_rows());
     let panel = (i >> 5u) / in_rows();
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx));
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx) + MOST_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx) + MOST_TAPS);
     var sum = 0.0;
     for (var ky = 0u; ky < kernel_height; ky++) {
         for (var kx = 0u; kx < kernel_width; kx++) {

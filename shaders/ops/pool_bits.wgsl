@@ -13,6 +13,7 @@
 @group(0) @binding(6) var<storage, read> bias: array<f32>;    // [channels]
 
 const THREADS: u32 = 64u;
+const MOST_TAPS: u32 = 256u; // of a side of a window
 
 // Where word `i` of y is: its pixel (beyond the last in the last panel), and which word of the pixel it is.
 fn place_of(i: u32) -> vec2<u32> {
@@ -28,15 +29,17 @@ fn max_pool_bits(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroup
         return;
     }
     let at = place_of(i);
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x));
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x));
+    let words = (params.in_channels + 31u) / 32u;
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MOST_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MOST_TAPS);
     var bits = 0u;
     if (at.x < params.batch * params.out_height * params.out_width) {
+        let place = out_place(at.x);
         for (var ky = 0u; ky < kernel_height; ky++) {
             for (var kx = 0u; kx < kernel_width; kx++) {
-                let pixel = source(out_place(at.x), ky, kx);
+                let pixel = source(place, ky, kx);
                 if (pixel != ABSENT) {
-                    bits |= x[word_index((params.in_channels + 31u) / 32u, pixel, at.y)];
+                    bits |= x[word_index(words, pixel, at.y)];
                 }
             }
         }
@@ -53,15 +56,16 @@ fn pool_norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgrou
     }
     let at = place_of(i);
     let in_rows = params.batch * params.in_height * params.in_width;
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&v));
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&v));
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&v) + MOST_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&v) + MOST_TAPS);
     var bits = 0u;
     if (at.x < params.batch * params.out_height * params.out_width) {
+        let place = out_place(at.x);
         for (var lane = 0u; lane < 32u; lane++) {
             var best = bitcast<i32>(0x80000000u);
             for (var ky = 0u; ky < kernel_height; ky++) {
                 for (var kx = 0u; kx < kernel_width; kx++) {
-                    let pixel = source(out_place(at.x), ky, kx);
+                    let pixel = source(place, ky, kx);
                     if (pixel != ABSENT) {
                         best = max(best, v[(at.y * in_rows + pixel) * 32u + lane]);
                     }

@@ -247,12 +247,12 @@ impl Graph {
         (self.info(value).kind == ValueKind::Temporary).then_some(reader)
     }
 
-    /// Whether node `from` may run as late as node `to`: nothing between reads what it makes, or changes what it reads.
+    /// Whether node `from` may run as late as node `to`: nothing between reads what it makes or changes, or changes what it reads.
     pub fn can_wait(&self, from: usize, to: usize) -> bool {
         let node = &self.nodes[from];
         self.nodes[from + 1..to].iter().all(|between| {
-            !between.inputs.iter().any(|v| node.outputs.contains(v))
-                && !between.updates.iter().any(|v| node.inputs.contains(v))
+            !between.inputs.iter().any(|v| node.outputs.contains(v) || node.updates.contains(v))
+                && !between.updates.iter().any(|v| node.inputs.contains(v) || node.updates.contains(v))
         })
     }
 

@@ -41,7 +41,7 @@ fn norm_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
         outputs: sign.outputs.clone(),
         scope: norm.scope.clone(),
     };
-    clip.then(|| Fused { nodes: vec![i, j], node })
+    (clip && graph.can_wait(i, j)).then(|| Fused { nodes: vec![i, j], node })
 }
 
 /// Inputs as [`BatchNorm`]: numbers `[rows, channels]`, mean, variance, scale, bias. Outputs: signs, and the mask |z| <= 1.

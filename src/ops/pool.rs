@@ -32,7 +32,7 @@ kernel!(
 /// Pixels of a task.
 pub(super) const TILE: usize = 256;
 
-/// Most taps of a maximum: the chosen one is a byte.
+/// Most taps of a maximum, as the chosen one is a byte; and of a side of any window.
 const MOST_TAPS: usize = 256;
 
 /// The geometry of a window on images; the same number of channels comes out.
@@ -41,6 +41,20 @@ pub(super) fn geometry(op: &str, window: Window, image: [usize; 4], dtype: DType
     let mut g = shape.on(op, image)?;
     if window.padding * 2 > window.kernel[0].min(window.kernel[1]) {
         return Err(Error::shape(op, "padding of at most half the kernel", window.padding));
+    }
+    if window.kernel.into_iter().max() > Some(MOST_TAPS) {
+        let got = format!("{}x{}", window.kernel[0], window.kernel[1]);
+        return Err(Error::shape(op, format!("a window of sides of at most {MOST_TAPS}"), got));
+    }
+    let sides = [(image[1], g.out_height, window.kernel[0]), (image[2], g.out_width, window.kernel[1])];
+    // A dilated window may step over a small image.
+    let sees = |at: usize, size: usize, kernel: usize| {
+        let taps = (0..kernel).map(|k| at * window.stride + k * window.dilation);
+        taps.into_iter().any(|tap| (window.padding..window.padding + size).contains(&tap))
+    };
+    if !sides.into_iter().all(|(size, out, kernel)| (0..out as usize).all(|at| sees(at, size, kernel))) {
+        let expected = "windows that each see a pixel";
+        return Err(Error::shape(op, expected, format!("{window:?} on {}x{}", image[1], image[2])));
     }
     g.integer = u32::from(dtype == DType::I32);
     Ok(g)
@@ -291,6 +305,17 @@ mod tests {
     use super::super::{Flatten, SquaredHinge, UnpackSigns, join, sign::Sign, sign::Surrogate};
     use super::*;
     use crate::graph::{Graph, Init, Role, backward};
+
+    #[test]
+    fn windows_that_see_nothing_are_refused() {
+        let window = |kernel, dilation, padding| Window { kernel: [kernel; 2], stride: 1, dilation, padding };
+        let on = |window, side| geometry("max_pool", window, [1, side, side, 1], DType::F32).map_err(|e| e.to_string());
+        let error = on(window(2, 3, 1), 2).expect_err("its taps lie on both sides of the image");
+        assert!(error.contains("windows that each see a pixel") && error.contains("on 2x2"), "{error}");
+        assert!(on(window(2, 3, 1), 3).is_ok() && on(window(3, 1, 1), 1).is_ok());
+        let error = on(window(300, 1, 0), 400).expect_err("too wide");
+        assert!(error.contains("at most 256") && error.contains("300x300"), "{error}");
+    }
 
     #[test]
     fn bits_are_pooled_but_not_trained_through() {

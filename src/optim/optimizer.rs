@@ -27,7 +27,8 @@ pub enum Verdict {
     State {
         /// The name that follows the parameter's.
         name: &'static str,
-        /// Its place among the rule's states, for the units of narrow ones (`exponents`, `[states][rows][2]` by step mod 2).
+        /// Its place among the rule's states, for the units of narrow ones: halves count in 2^-12, integers in powers of two that the tensor
+        /// `exponents` of the parameter has (`[states][rows][2]`, by step mod 2, 127 for 1).
         place: usize,
     },
     /// What sections of second order put out, which no tensor keeps.

@@ -184,6 +184,9 @@ impl Diagnostics {
                 let op = SectionMagnitudes { knob };
                 Probe::with(graph, name, (op, &[gradient, state]), Some(weights.before))?
             }
+            (Verdict::State { .. }, DType::I16 | DType::I8, None) => {
+                return Err(Error::shape(name, "the state `exponents` beside one of integers", "none"));
+            }
             (Verdict::State { place, .. }, DType::F16 | DType::I16 | DType::I8, units) => {
                 let op = NarrowMagnitudes { unit: StateType::HALF_UNIT, state: place };
                 let inputs: Vec<Value> = [state].into_iter().chain(units).collect();

@@ -26,6 +26,10 @@ impl Settings {
         // Another rule leaves the knobs of the one that it stands for.
         let keeps = self.float_optimizer.is_none() || rule(&self) == rule(&other);
         let float = |set: Option<f64>, other: Option<f64>| set.or(other.filter(|_| keeps));
+        // Another network leaves the hidden layers of mlp.
+        let model = |settings: &Self| settings.model.clone().unwrap_or_else(|| "mlp".into());
+        let same = self.model.is_none() || model(&self) == model(&other);
+        let hidden = self.hidden.or(other.hidden.filter(|_| same));
         Self {
             design: filter.design,
             order: filter.order,
@@ -48,7 +52,7 @@ impl Settings {
             std: self.std.or(other.std),
             strict: self.strict.or(other.strict),
             model: self.model.or(other.model),
-            hidden: self.hidden.or(other.hidden),
+            hidden,
             width: self.width.or(other.width),
             float: self.float.or(other.float),
             surrogate: self.surrogate.or(other.surrogate),
@@ -183,6 +187,16 @@ mod tests {
         let file = Settings { alpha: Some(0.1.into()), epochs: Some(2), ..Settings::default() };
         let both = Settings { alpha: Some(0.2.into()), ..Settings::default() }.over(file);
         assert_eq!((both.alpha, both.epochs), (Some(0.2.into()), Some(2)));
+    }
+
+    #[test]
+    fn another_network_leaves_the_hidden_layers() {
+        let file = Settings { hidden: Some(vec![64]), ..Settings::default() };
+        let model = |name: &str| Settings { model: Some(name.into()), ..Settings::default() };
+        let hidden = |settings: Settings| settings.over(file.clone()).resolve().expect("in range").hidden;
+        assert_eq!((hidden(model("vgg-small")), hidden(model("mlp"))), (None, Some(vec![64])));
+        let refused = Settings { hidden: Some(vec![64]), ..model("vgg-small") }.resolve().expect_err("it has none");
+        assert!(refused.to_string().contains("[64] with model vgg-small"), "{refused}");
     }
 
     #[test]

@@ -16,8 +16,8 @@
 const THREADS: u32 = 64u;
 const COVER_max_pool: vec3<u32> = vec3<u32>(THREADS * 4u, 1u, 1u);
 const MOST_TAPS: u32 = 256u; // of a side of a window
-const INVOCATIONS: u32 = 16u; // 4 times 8 channels by 4 times 8 pixels
-const COVER_max_pool_statistics: vec3<u32> = vec3<u32>(32u, 32u, 1u);
+const INVOCATIONS: u32 = 64u; // 4 times 8 channels by 16 times 8 pixels
+const COVER_max_pool_statistics: vec3<u32> = vec3<u32>(32u, 128u, 1u);
 
 fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
@@ -71,7 +71,7 @@ fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
 }
 
 // The same of integers, and the statistics of y. An invocation has 8 channels of 8 pixels.
-@compute @workgroup_size(4, 4)
+@compute @workgroup_size(4, 16)
 fn max_pool_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let rows = out_rows();
     let columns = padded(params.out_channels);

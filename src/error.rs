@@ -128,6 +128,14 @@ pub enum Error {
         /// Its epoch, counted from 1.
         epoch: u32,
     },
+    /// A parameter is no number any more, though no loss that was looked at said so.
+    #[error("`{tensor}` has a number that is not finite after epoch {epoch}; try a smaller rate")]
+    NotFinite {
+        /// Its name.
+        tensor: String,
+        /// The epoch, counted from 1.
+        epoch: u32,
+    },
 }
 
 /// The crate's results.

@@ -280,6 +280,12 @@ fn the_first_loss_that_is_no_number_is_named() {
             trainer.set_weights(&weights).unwrap();
             assert!(matches!(block_on(trainer.fit(|_| ())), Err(Error::Diverged { step: 0, epoch: 1 })), "{name}");
         }
+        // What the last step does is in no loss.
+        let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+        let one = Settings { hidden: Some(vec![40]), epochs: Some(1), limit: Some(100), ..Settings::default() };
+        let mut last = trainer(config(Settings { float_weight_decay: Some(1e38), ..one }), digits(), other);
+        let error = block_on(last.fit(|_| ())).unwrap_err();
+        assert!(matches!(error, Error::NotFinite { epoch: 1, .. }), "{name}: {error:?}");
         let config = config(Settings { hidden: Some(vec![40]), epochs: Some(3), ..Settings::default() });
         let mut trainer = trainer(config, digits(), engine);
         let mut weights = block_on(trainer.weights()).unwrap();

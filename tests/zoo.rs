@@ -195,6 +195,14 @@ fn fusions_change_nothing_on_a_gpu() {
     }
 }
 
+/// Networks of the recipes at their batch sizes: what an image's height is does not count as channels.
+#[test]
+fn large_batches_of_large_images_have_a_plan() {
+    let model = ModelSpec::new("birealnet18", [224, 224, 3], 1000).build().unwrap();
+    let bytes = |batch| Session::bytes_of(&model, Loss::CrossEntropy(0.0), &rules(), batch);
+    assert!(bytes(1024).unwrap() > 1 << 34 && bytes(4096).is_err_and(|e| e.to_string().contains("2^31")));
+}
+
 /// Every recipe is a file of settings for a network of the zoo, and says its source and its cost.
 #[test]
 fn recipes_are_settings() {

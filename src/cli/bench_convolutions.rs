@@ -90,7 +90,10 @@ fn packed_weights(w: &BitMatrix, channels: usize) -> (Vec<u32>, Vec<u32>) {
 pub(super) fn conv_gradient(channels: usize, weight: bool) -> Case {
     let ([batch, side], shape) = (IMAGES, convolution(channels));
     let rows = batch * side * side;
-    let dy = floats(rows * channels, "dy");
+    let (numbers, mut dy) = (floats(rows * channels, "dy"), vec![0; rows * words_of(channels) * PANEL]);
+    for (i, number) in numbers.into_iter().enumerate() {
+        dy[number_at(rows, i / channels, i % channels)] = number;
+    }
     let out = TensorType::new(DType::F32, Layout::Panels, &[batch, side, side, channels]);
     let a = BitMatrix::random(rows, channels, Stream::new(1, "a"));
     let w = BitMatrix::random(9 * channels, channels, Stream::new(1, "w"));

@@ -112,9 +112,7 @@ impl Reporter {
                 self.bar.suspend(|| self.print(event));
             }
             Event::Start { skipped, .. } => {
-                if !self.quiet {
-                    note_skipped(skipped);
-                }
+                note_skipped(skipped);
                 self.print(event);
             }
         }

@@ -107,9 +107,12 @@ impl ConvShape {
         let pad_one = usize::from(self.pad == PadValue::One);
         let list = all.into_iter().chain(rest).chain([pad_one, words, 0, 0]);
         let list: Vec<u32> = list.map(|v| u32::try_from(v).unwrap_or(u32::MAX)).collect();
-        let wide = [height + 2 * window.padding, width + 2 * window.padding, channels, self.channels];
-        let pixels = batch.saturating_mul(height.max(out_height)).saturating_mul(width.max(out_width));
-        if pixels.saturating_mul(wide.into_iter().max().unwrap_or(0)) > i32::MAX as usize {
+        let numbers = |height: usize, width: usize, channels: usize| {
+            [height, width, words_of(channels) * PANEL].into_iter().fold(batch, usize::saturating_mul)
+        };
+        let most = numbers(height, width, channels).max(numbers(out_height, out_width, self.channels));
+        let side = height.max(width).saturating_add(window.padding.saturating_mul(2));
+        if most.max(side) > i32::MAX as usize {
             let got = format!("{batch} of {height}x{width}, {channels} to {} channels", self.channels);
             return Err(Error::shape(op, "images of fewer than 2^31 numbers", got));
         }

@@ -183,6 +183,17 @@ impl Optimizer for BinaryOptimizer {
         }
     }
 
+    /// Looks at a thousand steps, evenly apart, and the last.
+    fn check_steps(&self, total: u64) -> Result<()> {
+        let every = total.div_ceil(1000).max(1) as usize;
+        for (spec, knob) in self.rule.knobs.iter().zip(&self.knobs) {
+            for step in (0..total).step_by(every).chain(total.checked_sub(1)) {
+                spec.check_at(knob, step, total)?;
+            }
+        }
+        Ok(())
+    }
+
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {
         let info = graph.info(slot.parameter).clone();
         let (rows, columns, planes) = (info.ty.rows(), info.ty.columns(), self.planes());

@@ -178,11 +178,23 @@ impl KnobSpec {
             return Err(wrong(&knob.value));
         }
         let schedule = knob.schedule.unwrap_or_else(|| self.schedule.parse().expect("defaults are schedules"));
-        let may_end_at = |end: f32| self.range.holds(end) || (end == 0.0 && self.range != Range::Period);
-        if !schedule.ends().all(may_end_at) {
+        if !schedule.ends().all(|end| self.may_move_to(end)) {
             return Err(wrong(&schedule));
         }
         Ok(Knob::new(knob.value, schedule))
+    }
+
+    fn may_move_to(&self, value: f32) -> bool {
+        self.range.holds(value) || (value == 0.0 && self.range != Range::Period)
+    }
+
+    /// Refuses what the knob is at a step of a run.
+    pub(super) fn check_at(&self, knob: &Knob, step: u64, total: u64) -> Result<()> {
+        let value = knob.at(step, total);
+        if self.may_move_to(value) {
+            return Ok(());
+        }
+        Err(Error::setting(self.name, self.range.describe(), format!("{value} at step {step} of {total}, by {knob}")))
     }
 }
 

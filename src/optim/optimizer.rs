@@ -49,6 +49,11 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Knobs of step `step` (from 0) of `total`.
     fn knobs(&self, step: u64, total: u64) -> Knobs;
 
+    /// Refuses schedules that leave the ranges of their knobs in a run of `total` steps.
+    fn check_steps(&self, _total: u64) -> Result<()> {
+        Ok(())
+    }
+
     /// Adds the states and the update node of one parameter.
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()>;
 

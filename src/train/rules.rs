@@ -87,6 +87,11 @@ impl Rules {
         slots.iter_mut().zip(self.all()).for_each(|(slot, rule)| *slot = rule.knobs(step, total));
     }
 
+    /// Refuses knobs whose schedules leave their ranges in a run of so many steps.
+    pub(super) fn check_steps(&self, total: u64) -> Result<()> {
+        self.all().try_for_each(|rule| rule.check_steps(total))
+    }
+
     /// Refuses rules in the wrong place, too many of them, and patterns without a layer among the trained parameters'.
     pub(super) fn check(&self, parameters: &[(&str, Role)]) -> Result<()> {
         for (rule, role) in [(&self.binary, Role::Binary), (&self.float, Role::Float)] {

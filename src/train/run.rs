@@ -135,7 +135,14 @@ impl Run {
 /// Writes a file under another name in the same folder, then renames it: readers see the old file or the new one, never a part.
 #[cfg(not(target_arch = "wasm32"))]
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || written(path, bytes)?.persist(path).map(drop).map_err(|e| e.error);
+    let write = || {
+        // A link stays one; what is no file, as a device, is not replaced by one.
+        let target = path.canonicalize().unwrap_or_else(|_| path.into());
+        if target.metadata().is_ok_and(|there| !there.is_file()) {
+            return Err(std::io::Error::other("it is there already, and no regular file"));
+        }
+        written(&target, bytes)?.persist(&target).map(drop).map_err(|e| e.error)
+    };
     write().map_err(Error::file("writing", path))
 }
 

@@ -244,7 +244,7 @@ async fn train(config: &TrainConfig, folder: &Path, place: &[String], stop: &Sto
     let failed = match trainer.fit(|_| ()).await {
         Ok(outcome) if outcome.interrupted => return Ok(None),
         Ok(_) => None,
-        Err(error @ Error::Diverged { .. }) => {
+        Err(error @ (Error::Diverged { .. } | Error::NotFinite { .. })) => {
             let message = error.to_string();
             write_whole(&folder.join(FAILED), message.as_bytes())?;
             Some(message)

@@ -89,6 +89,7 @@ impl Trainer {
         let device = engine.device().clone();
         let teacher = Teacher::of(&config, &data)?;
         let options = Options { teacher, ..config.options()? };
+        rules.check_steps(data.train.len().div_ceil(config.batch_size.max(1)) as u64 * u64::from(config.epochs))?;
         let session = Session::with(&model, Some(rules), options, engine).await?;
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
@@ -171,6 +172,8 @@ impl Trainer {
         for epoch in 1..=self.config.epochs {
             let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else { break };
             let seconds = interval.1;
+            // Before it is judged, which takes time and may fail.
+            self.save(epoch).await?;
             let validation = self.validate().await?;
             let evaluation = self.evaluate().await?;
             test_accuracy = Some(evaluation.accuracy());
@@ -182,12 +185,11 @@ impl Trainer {
             let judged = (validation.as_ref(), &evaluation);
             let event = self.epoch_event(epoch, &interval.0, judged, seconds, start.elapsed().as_secs_f64());
             self.tell(event, &mut on_event)?;
-            self.save().await?;
         }
         let interrupted = self.stop.is_stopped();
         if interrupted || test_accuracy.is_none() {
+            self.save(self.config.epochs).await?;
             test_accuracy = Some(self.evaluate().await?.accuracy());
-            self.save().await?;
         }
         let outcome = Outcome {
             test_accuracy: test_accuracy.unwrap_or_default(),
@@ -331,9 +333,13 @@ impl Trainer {
         Ok(())
     }
 
-    async fn save(&mut self) -> Result<()> {
+    /// Writes the run; refuses weights that no network can have, and leaves those of the epoch before.
+    async fn save(&mut self, epoch: u32) -> Result<()> {
+        let weights = self.session.weights().await?;
+        if let Some(tensor) = weights.not_finite() {
+            return Err(Error::NotFinite { tensor: tensor.into(), epoch });
+        }
         if let Some(run) = &self.run {
-            let weights = self.session.weights().await?;
             run.save(&weights, &self.config, &self.data.classes)?;
         }
         Ok(())

@@ -282,7 +282,7 @@ fn the_first_loss_that_is_no_number_is_named() {
         }
         // What the last step does is in no loss.
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-        let one = Settings { hidden: Some(vec![40]), epochs: Some(1), limit: Some(100), ..Settings::default() };
+        let one = Settings { hidden: Some(vec![40]), epochs: Some(1), batch_size: Some(719), ..Settings::default() };
         let mut last = trainer(config(Settings { float_weight_decay: Some(1e38), ..one }), digits(), other);
         let error = block_on(last.fit(|_| ())).unwrap_err();
         assert!(matches!(error, Error::NotFinite { epoch: 1, .. }), "{name}: {error:?}");

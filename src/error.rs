@@ -129,7 +129,7 @@ pub enum Error {
         epoch: u32,
     },
     /// A parameter is no number any more, though no loss that was looked at said so.
-    #[error("`{tensor}` has a number that is not finite after epoch {epoch}; try a smaller rate")]
+    #[error("training: `{tensor}` has a number that is not finite (epoch {epoch}); try a smaller rate")]
     NotFinite {
         /// Its name.
         tensor: String,

@@ -70,6 +70,7 @@ fn networks_of_the_zoo_are_the_same_with_them() {
                 let fired = session.fusions().get("mask").copied();
                 (block_on(session.weights()).unwrap(), fired)
             });
+            assert!(masks.is_some(), "{name}: {}: no mask is fused, so there is nothing to see", spec.model);
             assert_eq!(looked, plain, "{name}: {} ({masks:?} masks)", spec.model);
         }
     }

@@ -79,12 +79,7 @@ fn product(row: u32, column: u32) -> Sums {
     return sums;
 }
 
-@compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits_input(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (!is_inside(id)) {
-        return;
-    }
-    let sums = product(id.y * 8u, id.x * 8u);
+fn store(sums: Sums, id: vec3<u32>) {
     for (var i = 0u; i < 8u; i++) { // unroll
         let row = id.y * 8u + i;
         if (row < in_rows()) {
@@ -95,25 +90,29 @@ fn conv_bits_input(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
-// Four columns from `column` on where the mask is set.
-fn masked(value: vec4<f32>, row: u32, column: u32) -> vec4<f32> {
-    let word = kept[word_index((params.in_channels + 31u) / 32u, row, column >> 5u)];
-    return where_set(value, word, column & 31u);
+// The product where the mask is set; its panels are whole.
+fn masked_product(id: vec3<u32>) -> Sums {
+    var sums = product(id.y * 8u, id.x * 8u);
+    let shift = (id.x * 8u) & 31u;
+    for (var i = 0u; i < 8u; i++) { // unroll
+        let word = kept[word_index((params.in_channels + 31u) / 32u, id.y * 8u + i, id.x >> 2u)];
+        sums.left[i] = where_set(sums.left[i], word, shift);
+        sums.right[i] = where_set(sums.right[i], word, shift + 4u);
+    }
+    return sums;
+}
+
+@compute @workgroup_size(COLUMNS, ROWS)
+fn conv_bits_input(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (is_inside(id)) {
+        store(product(id.y * 8u, id.x * 8u), id);
+    }
 }
 
 @compute @workgroup_size(COLUMNS, ROWS)
 fn conv_bits_input_masked(@builtin(global_invocation_id) id: vec3<u32>) {
-    if (!is_inside(id)) {
-        return;
-    }
-    let sums = product(id.y * 8u, id.x * 8u);
-    for (var i = 0u; i < 8u; i++) { // unroll
-        let row = id.y * 8u + i;
-        if (row < in_rows()) {
-            let at = panel_index(in_rows(), row, id.x * 8u) / 4u;
-            dx[at] = masked(sums.left[i], row, id.x * 8u);
-            dx[at + 1u] = masked(sums.right[i], row, id.x * 8u + 4u);
-        }
+    if (is_inside(id)) {
+        store(masked_product(id), id);
     }
 }
 
@@ -122,13 +121,14 @@ fn conv_bits_input_joined(@builtin(global_invocation_id) id: vec3<u32>) {
     if (!is_inside(id)) {
         return;
     }
-    let sums = product(id.y * 8u, id.x * 8u);
+    var sums = masked_product(id);
     for (var i = 0u; i < 8u; i++) { // unroll
         let row = id.y * 8u + i;
         if (row < in_rows()) {
             let at = panel_index(in_rows(), row, id.x * 8u) / 4u;
-            dx[at] = other[at] + masked(sums.left[i], row, id.x * 8u);
-            dx[at + 1u] = other[at + 1u] + masked(sums.right[i], row, id.x * 8u + 4u);
+            sums.left[i] += other[at];
+            sums.right[i] += other[at + 1u];
         }
     }
+    store(sums, id);
 }

@@ -15,7 +15,6 @@
 
 const THREADS: u32 = 64u;
 const COVER_max_pool: vec3<u32> = vec3<u32>(THREADS * 4u, 1u, 1u);
-const MOST_TAPS: u32 = 256u; // of a side of a window
 const INVOCATIONS: u32 = 64u; // 4 times 8 channels by 16 times 8 pixels
 const COVER_max_pool_statistics: vec3<u32> = vec3<u32>(32u, 128u, 1u);
 

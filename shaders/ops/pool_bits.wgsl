@@ -13,7 +13,6 @@
 @group(0) @binding(6) var<storage, read> bias: array<f32>;    // [channels]
 
 const THREADS: u32 = 64u;
-const MOST_TAPS: u32 = 256u; // of a side of a window
 
 // Where word `i` of y is: its pixel (beyond the last in the last panel), and which word of the pixel it is.
 fn place_of(i: u32) -> vec2<u32> {

@@ -4,6 +4,7 @@ use super::fuse::Fused;
 use super::op::Op;
 use crate::error::{Error, Result};
 use crate::tensor::TensorType;
+use std::any::Any;
 use std::sync::Arc;
 
 /// A value of a graph.
@@ -86,6 +87,13 @@ pub struct Node {
     pub outputs: Vec<Value>,
     /// Layer.
     pub scope: String,
+}
+
+impl Node {
+    /// Its operation, where it is a T.
+    pub fn op_as<T: Op>(&self) -> Option<&T> {
+        (self.op.as_ref() as &dyn Any).downcast_ref()
+    }
 }
 
 /// Nodes and values of one recording, in the order in which they run.

@@ -14,7 +14,6 @@ use crate::runtime::{
     kernel::{Pieces, kernel},
 };
 use crate::tensor::{PANEL, TensorType};
-use std::any::Any;
 use std::sync::Arc;
 
 kernel!(
@@ -36,17 +35,13 @@ pub const MASK: Fusion = Fusion { name: "mask", at: product_and_mask };
 /// The gradient that another reader of the sign's input gives it, added there, too.
 pub const MASK_JOIN: Fusion = Fusion { name: "mask-join", at: mask_and_join };
 
-fn op_of<T: Op + Copy>(node: &Node) -> Option<T> {
-    (node.op.as_ref() as &dyn Any).downcast_ref().copied()
-}
-
 fn product_and_mask(graph: &Graph, i: usize) -> Option<Fused> {
     let node = &graph.nodes()[i];
-    let conv = op_of::<ConvBitsInput>(node).map(Product::Conv);
-    let product = conv.or(op_of::<FloatBits>(node).map(|_| Product::Dense))?;
+    let conv = node.op_as::<ConvBitsInput>().copied().map(Product::Conv);
+    let product = conv.or(node.op_as::<FloatBits>().map(|_| Product::Dense))?;
     let j = graph.only_reader(node.outputs[0])?;
     let back = &graph.nodes()[j];
-    let is_mask = op_of::<SignBackward>(back)?.0.surrogate.is_mask();
+    let is_mask = back.op_as::<SignBackward>()?.0.surrogate.is_mask();
     let node = Node {
         op: Arc::new(Masked(product)),
         inputs: [&node.inputs[..], &back.inputs[..1]].concat(),
@@ -58,10 +53,10 @@ fn product_and_mask(graph: &Graph, i: usize) -> Option<Fused> {
 
 fn mask_and_join(graph: &Graph, i: usize) -> Option<Fused> {
     let node = &graph.nodes()[i];
-    let Masked(Product::Conv(product)) = op_of(node)? else { return None };
+    let &Masked(Product::Conv(product)) = node.op_as()? else { return None };
     let j = graph.only_reader(node.outputs[0])?;
     let add = &graph.nodes()[j];
-    op_of::<Add>(add)?;
+    add.op_as::<Add>()?;
     let other = *add.inputs.iter().find(|v| **v != node.outputs[0])?;
     let node = Node {
         op: Arc::new(Joined(product)),

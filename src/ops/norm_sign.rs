@@ -9,7 +9,6 @@ use crate::graph::{Backward, Bound, Fused, Fusion, Graph, Node, Op, Value};
 use crate::runtime::interface::ops::norm_sign::{norm_sign, norm_sign_backward, norm_sign_sums};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
-use std::any::Any;
 use std::sync::Arc;
 
 kernel!(
@@ -30,10 +29,10 @@ pub const NORM_SIGN_FUSION: Fusion = Fusion { name: "norm-sign", at: norm_and_si
 
 fn norm_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
     let norm = &graph.nodes()[i];
-    (norm.op.as_ref() as &dyn Any).downcast_ref::<BatchNorm>()?;
+    norm.op_as::<BatchNorm>()?;
     let j = graph.only_reader(norm.outputs[0])?;
     let sign = &graph.nodes()[j];
-    let clip = (sign.op.as_ref() as &dyn Any).downcast_ref::<Sign>()?.surrogate.name == "clip";
+    let clip = sign.op_as::<Sign>()?.surrogate.is_mask();
     let node = Node {
         op: Arc::new(NormSign),
         inputs: norm.inputs.clone(),

@@ -12,7 +12,6 @@ use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
 use crate::runtime::interface::ops::pool_bits::{max_pool_bits, pool_norm_sign};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
-use std::any::Any;
 use std::sync::Arc;
 
 kernel!(
@@ -30,10 +29,10 @@ pub const POOL_NORM_SIGN_FUSION: Fusion = Fusion { name: "pool-norm-sign", at: p
 
 fn pool_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
     let pool = &graph.nodes()[i];
-    let &MaxPool(window) = (pool.op.as_ref() as &dyn Any).downcast_ref()?;
+    let &MaxPool(window) = pool.op_as()?;
     let j = graph.only_reader(pool.outputs[0])?;
     let sign = &graph.nodes()[j];
-    (sign.op.as_ref() as &dyn Any).downcast_ref::<NormSign>()?;
+    sign.op_as::<NormSign>()?;
     // Which tap it was and the mask are for gradients.
     let unread = [pool.outputs.get(1)?, &sign.outputs[1]].iter().all(|v| graph.consumers(**v).is_empty());
     let node = Node {

@@ -11,9 +11,8 @@ use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
 use crate::runtime::interface::ops::conv_bits::conv_bits_statistics;
 use crate::runtime::interface::ops::pool::max_pool_statistics;
 use crate::runtime::interface::ops::xnor_matmul::xnor_matmul_statistics;
-use crate::runtime::{BufferId, Grid, Recording, kernel::kernel};
+use crate::runtime::{BufferId, Recording, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
-use std::any::Any;
 use std::sync::Arc;
 
 kernel!(
@@ -49,7 +48,7 @@ pub const POOL_STATISTICS: Fusion = Fusion {
 
 fn with_statistics(graph: &Graph, i: usize, maker: Maker) -> Option<Fused> {
     let node = &graph.nodes()[i];
-    let is_statistics = |j: &usize| (graph.nodes()[*j].op.as_ref() as &dyn Any).is::<BatchNormStatistics>();
+    let is_statistics = |j: &usize| graph.nodes()[*j].op_as::<BatchNormStatistics>().is_some();
     let j = graph.consumers(node.outputs[0]).into_iter().find(is_statistics)?;
     let statistics = &graph.nodes()[j];
     let fused = Node {
@@ -76,9 +75,8 @@ pub enum Maker {
 
 impl Maker {
     fn of(node: &Node) -> Option<Self> {
-        let op = node.op.as_ref() as &dyn Any;
-        let conv = op.downcast_ref().map(|op| Self::Conv(*op));
-        conv.or(op.downcast_ref().map(|op| Self::Dense(*op))).or(op.downcast_ref().map(|op| Self::Pool(*op)))
+        let conv = node.op_as().map(|op| Self::Conv(*op));
+        conv.or(node.op_as().map(|op| Self::Dense(*op))).or(node.op_as().map(|op| Self::Pool(*op)))
     }
 
     fn op(&self) -> &dyn Op {
@@ -152,7 +150,7 @@ fn record_pool(recording: &mut Recording, bound: &Bound<'_>, op: MaxPool, partia
         chosen: bound.output(1).pieces(panels, pool::TILE * PANEL / 4),
         partial: partial.pieces(panels, pool::TILE / PANEL * 2 * PANEL),
     };
-    let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
+    let grid = tiles(ty.columns(), rows, 1);
     recording.dispatch(&MAX_POOL_STATISTICS, bytemuck::cast(g), buffers, grid, rows.div_ceil(pool::TILE));
 }
 

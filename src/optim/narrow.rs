@@ -245,10 +245,13 @@ macro_rules! panel {
     };
 }
 
-fn cascade<F: Format<Stored: bytemuck::Pod>>(panel: Panel<'_>, m: &mut [u32], h: &mut [u32]) {
+fn cascade<F: Format<Stored: bytemuck::Pod>>(
+    panel: Panel<'_>,
+    [m, h]: [&mut [u32]; 2],
+    sweep: impl Fn(bits::Averages<'_, F, 2>) -> bits::Swept<2>,
+) {
     let [alpha, gamma] = panel.knobs();
-    let states = [bytemuck::cast_slice_mut(m), bytemuck::cast_slice_mut(h)];
-    panel.sweep::<F, 2>(states, [gamma, alpha], |row| bits::current().averages(row));
+    panel.sweep([bytemuck::cast_slice_mut(m), bytemuck::cast_slice_mut(h)], [gamma, alpha], sweep);
 }
 
 fn ema<F: Format<Stored: bytemuck::Pod>>(panel: Panel<'_>, h: &mut [u32]) {
@@ -257,18 +260,15 @@ fn ema<F: Format<Stored: bytemuck::Pod>>(panel: Panel<'_>, h: &mut [u32]) {
 }
 
 fn cascade_f16_twin(args: cascade_f16::Args<'_>) {
-    cascade::<bits::F16>(panel!(args, &[]), args.m, args.h);
+    cascade::<bits::F16>(panel!(args, &[]), [args.m, args.h], |row| bits::current().averages(row));
 }
 
 fn cascade_i16_twin(args: cascade_i16::Args<'_>) {
-    let panel = panel!(args, args.exponents);
-    let [alpha, gamma] = panel.knobs();
-    let states = [bytemuck::cast_slice_mut(args.m), bytemuck::cast_slice_mut(args.h)];
-    panel.sweep::<I16, 2>(states, [gamma, alpha], |row| bits::current().cascade_i16(row));
+    cascade::<I16>(panel!(args, args.exponents), [args.m, args.h], |row| bits::current().cascade_i16(row));
 }
 
 fn cascade_i8_twin(args: cascade_i8::Args<'_>) {
-    cascade::<bits::I8>(panel!(args, args.exponents), args.m, args.h);
+    cascade::<bits::I8>(panel!(args, args.exponents), [args.m, args.h], |row| bits::current().averages(row));
 }
 
 fn ema_f16_twin(args: ema_f16::Args<'_>) {

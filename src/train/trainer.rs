@@ -89,7 +89,8 @@ impl Trainer {
         let device = engine.device().clone();
         let teacher = Teacher::of(&config, &data)?;
         let options = Options { teacher, ..config.options()? };
-        rules.check_steps(data.train.len().div_ceil(config.batch_size.max(1)) as u64 * u64::from(config.epochs))?;
+        let steps = Loader::training(&data, config.batch_size).batches() as u64;
+        rules.check_steps(steps * u64::from(config.epochs))?;
         let session = Session::with(&model, Some(rules), options, engine).await?;
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
@@ -168,8 +169,9 @@ impl Trainer {
             seed: self.config.seed,
         };
         self.tell(begin, &mut on_event)?;
-        let (mut test_accuracy, mut best) = (None, None::<Best>);
-        for epoch in 1..=self.config.epochs {
+        let (mut epoch, mut test_accuracy, mut best) = (0, None, None::<Best>);
+        while epoch < self.config.epochs {
+            epoch += 1;
             let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else { break };
             let seconds = interval.1;
             // Before it is judged, which takes time and may fail.
@@ -188,7 +190,7 @@ impl Trainer {
         }
         let interrupted = self.stop.is_stopped();
         if interrupted || test_accuracy.is_none() {
-            self.save(self.config.epochs).await?;
+            self.save(epoch).await?;
             test_accuracy = Some(self.evaluate().await?.accuracy());
         }
         let outcome = Outcome {

@@ -98,7 +98,7 @@ fn train_eval_and_train_again_from_the_saved_config() {
     assert!(continued > done["test_accuracy"].as_f64().unwrap() - 0.03, "{continued} after {done}");
     let other =
         ["train", "--epochs", "1", "--hidden", "32", "--init-from", &one, "--run", &path(folder.path(), "five")];
-    refused(&other, 1, &["dense1.weight", "32", "64"]);
+    refused(&other, 2, &["init-from", "same network", "dense1.weight", "32", "64"]);
 }
 
 #[test]
@@ -439,8 +439,10 @@ fn networks_that_do_not_fit_their_images() {
     ] {
         refused(&args, 2, &words);
     }
-    let fits = run(&["summary", "--model", "binarynet", "--input", "8x8x1", "--json"]);
-    assert_eq!(fits.status.code(), Some(0), "{fits:?}");
+    for args in [["binarynet", "--input", "8x8x1"], ["reactnet-a", "--width", "0.07"]] {
+        let fits = run(&[&["summary", "--json", "--model"], &args[..]].concat());
+        assert_eq!(fits.status.code(), Some(0), "{fits:?}");
+    }
 }
 
 #[test]
@@ -456,6 +458,10 @@ fn teachers_that_do_not_fit() {
     if cfg!(unix) {
         refused(&["eval", &teacher, "--logits", "/dev/null"], 1, &["/dev/null", "no regular file"]);
     }
+    let (part, of_part, part_logits) = (["--validation", "0.1"], at("part"), at("part.safetensors"));
+    let trained = run(&[&["train"], &common[..], &[&of_part], &part].concat());
+    assert_eq!(trained.status.code(), Some(0), "{trained:?}");
+    assert_eq!(run(&["eval", &of_part, "--logits", &part_logits]).status.code(), Some(0));
     for class in ["dark", "light"] {
         (0..8).for_each(|i| png(&folder.path().join(format!("images/{class}/{i}.png")), [8, 8], 1, &[i; 64]));
     }
@@ -463,6 +469,7 @@ fn teachers_that_do_not_fit() {
     let other = ["--dataset", "folder", "--data-dir", &images, "--batch-size", "4"];
     let by_run = ["--teacher", &teacher];
     let by_file = ["--teacher-logits", &logits];
+    let by_part = ["--teacher-logits", &part_logits];
     for (code, args, words) in [
         (2, [&by_run[..], &other].concat(), vec!["teacher", "same classes (dark, light)", "0, 1, 2"]),
         (2, [&by_run[..], &["--crop", "6x6"]].concat(), vec!["teacher", "6x6x1", "dense1.weight"]),
@@ -472,8 +479,8 @@ fn teachers_that_do_not_fit() {
         (2, [by_file, ["--augment", "flip"]].concat(), vec!["augment", "none", "flip"]),
         (2, [by_run, ["--teacher-weight", "2"]].concat(), vec!["teacher-weight", "[0, 1]", "2"]),
         (2, vec!["--teacher-weight", "nan"], vec!["teacher-weight", "[0, 1]", "NaN"]),
-        (2, [by_run, ["--temperature", "0"]].concat(), vec!["temperature", "above 0", "0"]),
-        (2, vec!["--temperature", "inf"], vec!["temperature", "above 0", "inf"]),
+        (2, [by_run, ["--temperature", "0"]].concat(), vec!["temperature", "[1e-3, 1e3]", "0"]),
+        (2, vec!["--temperature", "inf"], vec!["temperature", "[1e-3, 1e3]", "inf"]),
         (2, vec!["--temperature", "3"], vec!["temperature", "a teacher beside it", "3"]),
         (1, vec!["--teacher", &images], vec!["reading", "images/config.toml"]),
         (1, vec!["--teacher", "/nowhere"], vec!["reading", "/nowhere/config.toml"]),
@@ -481,6 +488,8 @@ fn teachers_that_do_not_fit() {
         (1, vec!["--teacher-logits", &model], vec!["model.safetensors", "1437 training images", "no tensor `logits`"]),
         (1, [by_file, ["--limit", "500"]].concat(), vec!["logits", "500 training images", "[1437, 10]"]),
         (1, [&by_file[..], &other].concat(), vec!["logits", "2 classes", "[1437, 10]"]),
+        (1, [&by_part[..], &part, &["--split-seed", "1"]].concat(), vec!["logits", "other images", "labels differ"]),
+        (2, vec!["--init-from", &teacher, "--hidden", "9"], vec!["init-from", "same network", "dense2.weight"]),
     ] {
         refused(&[&["train"], &common[..], &[&student], &args].concat(), code, &words);
     }

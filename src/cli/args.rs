@@ -69,9 +69,6 @@ pub struct TrainArgs {
     /// Folder for the run [default: runs/DATASET-MODEL-N]
     #[arg(long, value_name = "DIR")]
     pub run: Option<PathBuf>,
-    /// Start from the weights of this run
-    #[arg(long, value_name = "RUN")]
-    pub init_from: Option<PathBuf>,
     /// Measure every kernel (slower), and print the times at the end
     #[arg(long)]
     pub profile: bool,

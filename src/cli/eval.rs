@@ -27,7 +27,7 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     session.set_weights(&weights)?;
     if let Some(path) = &args.logits {
         let loader = Loader::judging(&data, &data.train, config.batch_size).with_threads(config.threads);
-        write_logits(path, session.logits(loader.epoch(None)).await?, classes.len())?;
+        write_logits(path, session.logits(loader.epoch(None)).await?, &data)?;
     }
     let loader = Loader::judging(&data, &data.test, config.batch_size).with_threads(config.threads);
     let evaluation = session.evaluate(loader.epoch(None)).await?;

@@ -24,10 +24,7 @@ pub async fn run(args: SweepArgs, common: &Common) -> Result<()> {
         .await?;
     let places = sweep.summary(&cells);
     let interrupted = cells.len() < sweep.runs();
-    let best = places
-        .iter()
-        .filter(|p| p.runs > 0)
-        .max_by(|a, b| a.test_accuracy.partial_cmp(&b.test_accuracy).expect("numbers"));
+    let best = Sweep::best(&places);
     if let ([rows, columns], false) = (sweep.axes(), interrupted) {
         draw_heat_map(&args.run.join("heat-map.svg"), &heat_map(rows, columns, &places))?;
     }
@@ -41,7 +38,8 @@ pub async fn run(args: SweepArgs, common: &Common) -> Result<()> {
     line(&table(&sweep, &places));
     if let Some(best) = best {
         let settings: Vec<String> = names(&sweep).iter().zip(&best.values).map(|(n, v)| format!("{n} {v}")).collect();
-        line(&format!("best     {}: {}", settings.join(", "), accuracy(best)));
+        let by = best.validation_accuracy.map_or(String::new(), |v| format!("validation {:.2} %, test ", 100.0 * v));
+        line(&format!("best     {}: {by}{}", settings.join(", "), accuracy(best)));
     }
     if interrupted {
         line(&format!("stopped after {} of {} runs; the same command goes on", cells.len(), sweep.runs()));
@@ -74,18 +72,22 @@ fn show(cell: &Cell, is_new: bool, number: usize, sweep: &Sweep, common: &Common
 }
 
 fn accuracy(place: &Place) -> String {
-    place.test_accuracy.map_or("-".into(), |a| format!("{:.2} ± {:.2} %", 100.0 * a, 100.0 * place.standard_error))
+    let spread = if place.runs > 1 { format!(" ± {:.2}", 100.0 * place.standard_error) } else { String::new() };
+    place.test_accuracy.map_or("-".into(), |a| format!("{:.2}{spread} %", 100.0 * a))
 }
 
 fn table(sweep: &Sweep, places: &[Place]) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    let fixed = ["test accuracy", "runs", "diverged", "flip ratio"].map(String::from);
+    let validated = places.iter().any(|place| place.validation_accuracy.is_some());
+    let first = validated.then_some("validation");
+    let fixed = first.into_iter().chain(["test accuracy", "runs", "diverged", "flip ratio"]).map(String::from);
     table.set_header(names(sweep).into_iter().chain(fixed));
     for place in places {
+        let validation = place.validation_accuracy.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v));
         let flips = place.flip_ratio.map_or("-".into(), |f| format!("{f:.1e}"));
         let numbers = [accuracy(place), place.runs.to_string(), place.diverged.to_string(), flips];
-        table.add_row(place.values.iter().cloned().chain(numbers));
+        table.add_row(place.values.iter().cloned().chain(validated.then_some(validation)).chain(numbers));
     }
     for column in table.column_iter_mut() {
         column.set_cell_alignment(CellAlignment::Right);
@@ -96,9 +98,10 @@ fn table(sweep: &Sweep, places: &[Place]) -> String {
 fn heat_map(rows: &Axis, columns: &Axis, places: &[Place]) -> HeatMap {
     let note = |place: &Place| place.flip_ratio.map_or(String::new(), |f| format!("flips {f:.1e}"));
     HeatMap {
-        title: "test accuracy".into(),
+        title: if places.iter().any(|p| p.validation_accuracy.is_some()) { "validation" } else { "test" }.to_string()
+            + " accuracy",
         rows: (rows.name.clone(), rows.values.clone()),
         columns: (columns.name.clone(), columns.values.clone()),
-        cells: places.iter().map(|place| (place.test_accuracy, note(place))).collect(),
+        cells: places.iter().map(|place| (place.judged(), note(place))).collect(),
     }
 }

@@ -9,12 +9,7 @@ use std::path::Path;
 
 /// Trains and saves.
 pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
-    let mut settings = settings(args.config.as_deref(), args.settings, common)?;
-    if args.init_from.is_some() {
-        settings = settings.holding_weights()?;
-    }
-    let config = settings.resolve()?;
-    let init = args.init_from.as_deref().map(Run::load).transpose()?;
+    let config = settings(args.config.as_deref(), args.settings, common)?.resolve()?;
     let folder = args.run.map_or_else(|| Run::reserve(&config), Ok)?;
     let mut trainer = match Trainer::new(config, Some(&folder)).await {
         Ok(trainer) => trainer,
@@ -24,9 +19,6 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
             return Err(error);
         }
     };
-    if let Some((_, weights)) = init {
-        trainer.set_weights(&weights)?;
-    }
     if !common.json && !common.quiet {
         summary::print(&trainer.model().summary());
     }

@@ -51,6 +51,7 @@ impl Augment {
                 "flip" => augment.flip = true,
                 "lighting" => augment.lighting = true,
                 "none" if names.len() == 1 => {}
+                "none" => return Err(Error::setting("augment", "none by itself", names.join(","))),
                 other => return Err(Error::setting("augment", format!("none, {}", AUGMENTATIONS.join(", ")), other)),
             }
         }

@@ -308,7 +308,9 @@ fn birealnet18(spec: &ModelSpec, mut model: Model, react: bool) -> Result<Model>
 
 /// Thirteen blocks of a 3x3 and a 1x1 binary convolution, each with its own shortcut; where channels double, two 1x1 lie side by side.
 fn reactnet_a(spec: &ModelSpec, mut model: Model) -> Result<Model> {
-    let parts = Parts::of(spec)?;
+    // Every width is a multiple of the stem's, however that is rounded.
+    let whole = ModelSpec { width: spec.channels(32)? as f64 / 32.0, ..spec.clone() };
+    let parts = Parts::of(&whole)?;
     let stem = Window { kernel: [3, 3], stride: 2, dilation: 1, padding: 1 };
     model.push(parts.float_conv(32, stem)?).push(BatchNorm::default());
     let widths = [32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024];

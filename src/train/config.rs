@@ -38,6 +38,12 @@ pub struct TrainConfig {
     pub label_smoothing: f32,
     /// Whether every operation stays by itself.
     pub no_fuse: bool,
+    /// A run whose weights training starts from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_from: Option<PathBuf>,
+    /// What was said about the start of filters there, where they would hold the weights by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
     /// A run to learn from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub teacher: Option<PathBuf>,
@@ -96,8 +102,8 @@ impl TrainConfig {
         if let Some(weight) = self.teacher_weight.filter(|weight| !(0.0..=1.0).contains(weight)) {
             return Err(Error::setting("teacher-weight", "a share in [0, 1]", weight));
         }
-        if let Some(heat) = self.temperature.filter(|heat| !(*heat > 0.0 && heat.is_finite())) {
-            return Err(Error::setting("temperature", "a number above 0", heat));
+        if let Some(heat) = self.temperature.filter(|heat| !(1e-3..=1e3).contains(heat)) {
+            return Err(Error::setting("temperature", "a number in [1e-3, 1e3]", heat));
         }
         let taught = self.teacher.is_some() || self.teacher_logits.is_some();
         for (name, value) in [("teacher-weight", self.teacher_weight), ("temperature", self.temperature)] {

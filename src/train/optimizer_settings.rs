@@ -96,20 +96,19 @@ impl Settings {
         Ok(OptimizerTable { knobs, ..table })
     }
 
-    /// For a start from given weights: where nothing is said about the start of a filter it holds them, since states that start at 0
-    /// let the first gradient decide every weight.
-    pub fn holding_weights(mut self) -> Result<Self> {
-        if self.start.is_some() {
-            return Ok(self);
-        }
+    /// The table for a start from given weights: where nothing is said about the start of a filter it holds them, since states that
+    /// start at 0 let the first gradient decide every weight.
+    pub(super) fn holding_table(&self) -> Result<OptimizerTable> {
         let mut table = self.optimizer_table()?;
+        if self.start.is_some() {
+            return Ok(table);
+        }
         let rules = table.rules.iter_mut().map(|rule| (&rule.name, &mut rule.knobs));
         for (name, knobs) in rules.chain([(&table.name, &mut table.knobs)]) {
             if let Some(hold) = knobs.get_mut("hold").filter(|hold| hold.value == 0.0) {
-                *hold = BinaryRule::named(name)?.hold.into();
+                hold.value = BinaryRule::named(name)?.hold;
             }
         }
-        (self.optimizer, self.rule) = (Some(OptimizerConfig::Table(table)), None);
-        Ok(self)
+        Ok(table)
     }
 }

@@ -59,6 +59,7 @@ impl Settings {
             loss: self.loss.or(other.loss),
             label_smoothing: self.label_smoothing.or(other.label_smoothing),
             no_fuse: self.no_fuse.or(other.no_fuse),
+            init_from: self.init_from.or(other.init_from),
             teacher: self.teacher.or(other.teacher),
             teacher_logits: self.teacher_logits.or(other.teacher_logits),
             teacher_weight: self.teacher_weight.or(other.teacher_weight),
@@ -99,7 +100,7 @@ impl Settings {
 
     /// Defaults filled in, ranges checked.
     pub fn resolve(self) -> Result<TrainConfig> {
-        let optimizer = self.optimizer_table()?;
+        let optimizer = if self.init_from.is_some() { self.holding_table()? } else { self.optimizer_table()? };
         let taught = self.teacher.is_some() || self.teacher_logits.is_some();
         let float_knobs = self.float_knobs();
         let teacher_weight = self.teacher_weight.or(taught.then_some(0.5));
@@ -137,6 +138,8 @@ impl Settings {
             loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
             label_smoothing: self.label_smoothing.unwrap_or(0.0),
             no_fuse: self.no_fuse.unwrap_or(false),
+            start: self.start.filter(|_| self.init_from.is_some()),
+            init_from: self.init_from,
             teacher: self.teacher,
             teacher_logits: self.teacher_logits,
             teacher_weight,
@@ -245,8 +248,16 @@ mod tests {
         let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
         assert_eq!(again.resolve().expect("in range"), config);
         let flag = Settings { rule: Some(vec!["dense2=latent-sgd".into()]), ..Settings::default() }.over(file.clone());
-        let held = flag.clone().holding_weights().expect("in range").resolve().expect("in range").optimizer;
-        assert_eq!((held.rules.len(), &*held.rules[0].layers, held.knobs["hold"].value), (1, "dense2", 1e-6));
+        let from = Settings { init_from: Some("runs/before".into()), ..flag.clone() };
+        let held = from.clone().resolve().expect("in range");
+        let rules = &held.optimizer.rules;
+        assert_eq!((rules.len(), &*rules[0].layers, held.optimizer.knobs["hold"].value), (1, "dense2", 1e-6));
+        let zero = Settings { start: Some("zero".into()), ..from }.resolve().expect("in range");
+        assert_eq!(zero.optimizer.knobs["hold"].value, 0.0, "as it was asked for");
+        for config in [held, zero] {
+            let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
+            assert_eq!(again.resolve().expect("in range"), config);
+        }
         let start = Settings { start: Some("hold".into()), ..file }.resolve().expect("in range").optimizer;
         assert_eq!(start.rules[0].knobs["hold"].value, 1e-6, "starts are for all filters");
         let many = Settings { rule: Some(vec!["*=ema".into(); 7]), ..Settings::default() };

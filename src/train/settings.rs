@@ -72,6 +72,9 @@ pub struct Settings {
     /// Keep every operation by itself instead of fusing neighbours: slower, the same results
     #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL"))]
     pub no_fuse: Option<bool>,
+    /// Start from the weights of this run of the same network
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RUN"))]
+    pub init_from: Option<PathBuf>,
     /// Learn from the run of another network on the same classes, too
     #[cfg_attr(feature = "cli", arg(long, value_name = "RUN"))]
     pub teacher: Option<PathBuf>,
@@ -218,19 +221,36 @@ impl Settings {
     pub fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).map_err(Error::file("reading", path))?;
         toml::from_str(&text).map_err(|e| {
-            let line = e.span().map_or(0, |span| text[..span.start].lines().count().max(1));
-            let got = format!("line {line}: {}", e.message().lines().next().unwrap_or_default());
+            let start = e.span().map_or(0, |span| span.start);
+            let number = text[..start].matches('\n').count();
+            let line = text.lines().nth(number).unwrap_or_default().trim();
+            let got = format!("`{line}` in line {} ({})", number + 1, reason(&e));
             Error::Format { path: path.to_path_buf(), expected: "settings by the names of the flags".into(), got }
         })
     }
 
-    /// The one setting `name = value`, by its name in files; the value as TOML, or else as text. `what` begins the error.
+    /// The one setting `name = value`, by its name in files; the value as TOML, or else as text, or as the only one of a list. `what`
+    /// begins the error.
     pub fn one(what: &str, name: &str, value: &str) -> Result<Self> {
         let parse = |value: &str| toml::from_str::<Self>(&format!("{name} = {value}"));
-        parse(value).or_else(|_| parse(&format!("{value:?}"))).map_err(|e| {
-            let reason = e.message().lines().next().unwrap_or_default().to_string();
-            let got = format!("`{name}={value}` ({reason})");
-            Error::setting(what, "a setting by its name in files, and values that it takes", got)
-        })
+        let is_toml = toml::from_str::<toml::Table>(&format!("x = {value}")).is_ok();
+        let ways = [value.to_string(), format!("{value:?}"), format!("[{value}]"), format!("[{value:?}]")];
+        let mut tried = ways.iter().map(|way| parse(way)).collect::<Vec<_>>();
+        match tried.iter().position(std::result::Result::is_ok) {
+            Some(way) => Ok(tried.swap_remove(way).expect("found as such")),
+            None => {
+                let error = tried.swap_remove(usize::from(!is_toml)).expect_err("none is right");
+                let got = format!("`{name}={value}` ({})", reason(&error));
+                Err(Error::setting(what, "a setting by its name in files, and values that it takes", got))
+            }
+        }
     }
+}
+
+/// What is wrong; of names that could have been meant a few, but not all settings.
+fn reason(error: &toml::de::Error) -> &str {
+    const LONG: usize = 200;
+    let line = error.message().lines().next().unwrap_or_default();
+    let end = line.find(", expected one of").filter(|_| line.len() > LONG);
+    &line[..end.unwrap_or(line.len())]
 }

@@ -23,7 +23,14 @@ impl Axis {
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || Error::setting("grid", "NAME=VALUE,VALUE,...", format!("`{text}`"));
         let (name, values) = text.split_once('=').ok_or_else(wrong)?;
-        let values: Vec<String> = values.split(',').map(|v| v.trim().to_string()).filter(|v| !v.is_empty()).collect();
+        // Commas within brackets are a list's.
+        let mut depth = 0;
+        let between = |c: char| {
+            depth += i32::from(c == '[') - i32::from(c == ']');
+            c == ',' && depth == 0
+        };
+        let values: Vec<String> =
+            values.split(between).map(|v| v.trim().to_string()).filter(|v| !v.is_empty()).collect();
         let axis = Self { name: name.trim().to_string(), values };
         if axis.name.is_empty() || axis.values.is_empty() {
             return Err(wrong());
@@ -42,6 +49,9 @@ pub struct Cell {
     pub seed: u64,
     /// Share of the test images that are right at the end; `None` when the run diverged.
     pub test_accuracy: Option<f64>,
+    /// The same of the validation images, where some are held back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
     /// Share of the binary weights that flipped a step, mean of the last epoch.
     pub flip_ratio: Option<f64>,
     /// Seconds.
@@ -64,8 +74,18 @@ pub struct Place {
     pub test_accuracy: Option<f64>,
     /// Standard error of that mean; 0 for one run.
     pub standard_error: f64,
+    /// Mean validation accuracy, where images are held back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_accuracy: Option<f64>,
     /// Mean flip ratio of the last epoch.
     pub flip_ratio: Option<f64>,
+}
+
+impl Place {
+    /// What places are compared by: images held back to validate where there are some, else the test images.
+    pub fn judged(&self) -> Option<f64> {
+        self.validation_accuracy.or(self.test_accuracy)
+    }
 }
 
 /// A grid of settings and seeds in a folder.
@@ -98,8 +118,16 @@ impl Sweep {
 
     /// The folder may have results of these settings, with whatever values, and no others.
     fn refuse_another(&self) -> Result<()> {
-        let Ok(text) = std::fs::read_to_string(self.folder.join("results.json")) else { return Ok(()) };
-        let json: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let path = self.folder.join("results.json");
+        let text = match std::fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            read => read.map_err(Error::file("reading", &path))?,
+        };
+        let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| Error::Format {
+            path: path.clone(),
+            expected: "results of a sweep as JSON".into(),
+            got: error.to_string(),
+        })?;
         let name = |axis: &serde_json::Value| axis["name"].as_str().unwrap_or_default().to_string();
         let theirs: Vec<String> = json["axes"].as_array().into_iter().flatten().map(name).collect();
         let ours: Vec<String> = self.axes.iter().map(|axis| axis.name.clone()).collect();
@@ -178,6 +206,8 @@ impl Sweep {
         let place = |values: Vec<String>| {
             let of_place = || cells.iter().filter(|cell| cell.values == values);
             let accuracies: Vec<f64> = of_place().filter_map(|cell| cell.test_accuracy).collect();
+            let ended = || of_place().filter(|cell| cell.test_accuracy.is_some());
+            let validation: Vec<f64> = ended().filter_map(|cell| cell.validation_accuracy).collect();
             let flips: Vec<f64> = of_place().filter_map(|cell| cell.flip_ratio).collect();
             let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
             let n = accuracies.len() as f64;
@@ -187,6 +217,7 @@ impl Sweep {
                 diverged: of_place().filter(|cell| cell.failed.is_some()).count(),
                 test_accuracy: mean(&accuracies),
                 standard_error: if n > 1.0 { (spread / (n - 1.0) / n).sqrt() } else { 0.0 },
+                validation_accuracy: mean(&validation),
                 flip_ratio: mean(&flips),
                 values,
             }
@@ -194,17 +225,23 @@ impl Sweep {
         self.places().into_iter().map(place).collect()
     }
 
+    /// The place with the highest [`Place::judged`], the first of several; `None` where no run ended with an accuracy.
+    pub fn best(places: &[Place]) -> Option<&Place> {
+        let judged = places.iter().filter(|place| place.judged().is_some());
+        judged.reduce(|best, place| if place.judged() > best.judged() { place } else { best })
+    }
+
     fn write(&self, cells: &[Cell]) -> Result<()> {
         let names: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
         let json = serde_json::json!({ "axes": self.axes, "cells": cells, "places": self.summary(cells) });
         write_whole(&self.folder.join("results.json"), format!("{json:#}\n").as_bytes())?;
-        let mut csv = format!("{},seed,test_accuracy,flip_ratio,seconds,failed\n", names.join(","));
+        let mut csv = format!("{},seed,test_accuracy,validation_accuracy,flip_ratio,seconds,failed\n", names.join(","));
         for cell in cells {
             let number = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
             let values: Vec<String> = cell.values.iter().map(|v| quoted(v)).collect();
-            let (accuracy, flips) = (number(cell.test_accuracy), number(cell.flip_ratio));
+            let numbers = [cell.test_accuracy, cell.validation_accuracy, cell.flip_ratio].map(number).join(",");
             let failed = quoted(cell.failed.as_deref().unwrap_or_default());
-            csv += &format!("{},{},{accuracy},{flips},{},{failed}\n", values.join(","), cell.seed, cell.seconds);
+            csv += &format!("{},{},{numbers},{},{failed}\n", values.join(","), cell.seed, cell.seconds);
         }
         write_whole(&self.folder.join("results.csv"), csv.as_bytes())
     }
@@ -255,11 +292,21 @@ async fn train(config: &TrainConfig, folder: &Path, place: &[String], stop: &Sto
 }
 
 fn cell(events: &[Event], config: &TrainConfig, place: &[String], failed: Option<String>) -> Cell {
-    let mut cell =
-        Cell { values: place.to_vec(), seed: config.seed, test_accuracy: None, flip_ratio: None, seconds: 0.0, failed };
+    let mut cell = Cell {
+        values: place.to_vec(),
+        seed: config.seed,
+        test_accuracy: None,
+        validation_accuracy: None,
+        flip_ratio: None,
+        seconds: 0.0,
+        failed,
+    };
     for event in events {
         match event {
-            Event::Epoch { flip_ratio, seconds, .. } => (cell.flip_ratio, cell.seconds) = (Some(*flip_ratio), *seconds),
+            Event::Epoch { flip_ratio, validation_accuracy, seconds, .. } => {
+                (cell.flip_ratio, cell.seconds) = (Some(*flip_ratio), *seconds);
+                cell.validation_accuracy = *validation_accuracy;
+            }
             Event::Done { test_accuracy, seconds, .. } => {
                 (cell.test_accuracy, cell.seconds) = (Some(*test_accuracy), *seconds)
             }
@@ -277,9 +324,29 @@ mod tests {
     fn axes_are_checked() {
         assert_eq!(Axis::parse("alpha=1e-4, 1e-3").unwrap().values, ["1e-4", "1e-3"]);
         assert_eq!(Axis::parse("surrogate=clip,swish").unwrap().values, ["clip", "swish"]);
+        assert_eq!(Axis::parse("hidden=8,[16,16]").unwrap().values, ["8", "[16,16]"]);
+        assert_eq!(Axis::parse("augment=none,flip").unwrap().values, ["none", "flip"]);
         for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1"] {
             assert!(Axis::parse(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_best_place_is_named_by_validation_where_there_is_some() {
+        let place = |test_accuracy, validation_accuracy| Place {
+            values: vec![],
+            runs: 1,
+            diverged: 0,
+            test_accuracy,
+            standard_error: 0.0,
+            validation_accuracy,
+            flip_ratio: None,
+        };
+        let of = |places: &[Place]| Sweep::best(places).map(|best| best.test_accuracy);
+        assert_eq!(of(&[place(None, None)]), None);
+        assert_eq!(of(&[place(Some(0.5), None), place(None, None), place(Some(0.7), None)]), Some(Some(0.7)));
+        assert_eq!(of(&[place(Some(0.5), Some(0.6)), place(Some(0.7), Some(0.4))]), Some(Some(0.5)));
+        assert_eq!(of(&[place(Some(0.1), Some(0.6)), place(Some(0.2), Some(0.6))]), Some(Some(0.1)), "the first");
     }
 
     #[test]

@@ -33,8 +33,10 @@ pub struct Teacher {
     pub temperature: f32,
 }
 
-/// Tensor of a file of logits.
+/// Tensors of a file of logits, and its note of the class names, one a line.
 const LOGITS: &str = "logits";
+const LABELS: &str = "labels";
+const CLASSES: &str = "classes";
 
 impl Teacher {
     /// The teacher that a configuration names; `None` where it names none.
@@ -51,7 +53,7 @@ impl Teacher {
                     let got = config.data.augment.join(",");
                     return Err(Error::setting("augment", "none, with a teacher's logits from a file", got));
                 }
-                Source::Logits(read_logits(file, data.train.len(), data.classes.len())?)
+                Source::Logits(read_logits(file, data)?)
             }
         };
         Ok(Some(Self { source, weight, temperature }))
@@ -80,28 +82,45 @@ impl Teacher {
     }
 }
 
-/// Writes logits `[samples, classes]` as a file that [`Teacher::of`] reads.
-pub fn write_logits(path: &Path, data: Vec<f32>, classes: usize) -> Result<()> {
-    let shape = vec![data.len() / classes.max(1), classes];
+/// Writes logits `[samples, classes]` of the training images as a file that [`Teacher::of`] reads. The images' labels and the names of
+/// the classes lie beside them, so that other images, or the same in another order, are refused.
+pub fn write_logits(path: &Path, logits: Vec<f32>, data: &Data) -> Result<()> {
+    let classes = data.classes.len();
+    let shape = vec![logits.len() / classes.max(1), classes];
     let mut file = Weights::default();
-    file.tensors.insert(LOGITS.into(), Tensor::Floats { shape, data });
-    super::run::write_whole(path, &file.to_bytes(&[]).expect("a tensor has its size"))
+    file.tensors.insert(LOGITS.into(), Tensor::Floats { shape, data: logits });
+    file.tensors.insert(LABELS.into(), labels(data));
+    super::run::write_whole(path, &file.to_bytes(&[(CLASSES, data.classes.join("\n"))]).expect("a tensor has its size"))
 }
 
-fn read_logits(path: &Path, samples: usize, classes: usize) -> Result<Vec<f32>> {
+fn labels(data: &Data) -> Tensor {
+    let labels: Vec<f32> = (0..data.train.len()).map(|image| data.train.label(image) as f32).collect();
+    Tensor::Floats { shape: vec![labels.len()], data: labels }
+}
+
+/// Labels and class names may be missing: other tools write logits, too.
+fn read_logits(path: &Path, data: &Data) -> Result<Vec<f32>> {
     let bytes = std::fs::read(path).map_err(Error::file("reading", path))?;
+    let (samples, classes) = (data.train.len(), data.classes.len());
     let wrong = |got: String| Error::Format {
         path: path.to_path_buf(),
         expected: format!("logits of {samples} training images and {classes} classes"),
         got,
     };
-    let (mut file, _) = Weights::from_bytes(&bytes).map_err(wrong)?;
-    match file.tensors.remove(LOGITS) {
-        Some(Tensor::Floats { shape, .. }) if shape != [samples, classes] => Err(wrong(format!("{shape:?}"))),
-        Some(Tensor::Floats { data, .. }) if data.iter().all(|v| v.is_finite()) => Ok(data),
-        Some(Tensor::Floats { .. }) => Err(wrong("a number that is not finite".into())),
-        _ => Err(wrong(format!("no tensor `{LOGITS}` of floats"))),
+    let (mut file, notes) = Weights::from_bytes(&bytes).map_err(wrong)?;
+    let logits = match file.tensors.remove(LOGITS) {
+        Some(Tensor::Floats { shape, .. }) if shape != [samples, classes] => return Err(wrong(format!("{shape:?}"))),
+        Some(Tensor::Floats { data, .. }) if data.iter().all(|v| v.is_finite()) => data,
+        Some(Tensor::Floats { .. }) => return Err(wrong("a number that is not finite".into())),
+        _ => return Err(wrong(format!("no tensor `{LOGITS}` of floats"))),
+    };
+    if let Some(names) = notes.get(CLASSES).filter(|names| **names != data.classes.join("\n")) {
+        return Err(wrong(format!("those of classes {}, not {}", names.replace('\n', ", "), data.classes.join(", "))));
     }
+    if file.tensors.remove(LABELS).is_some_and(|theirs| theirs != labels(data)) {
+        return Err(wrong("those of other images, or of these in another order: labels differ".into()));
+    }
+    Ok(logits)
 }
 
 /// Rows of logits in panels, as the loss reads them; rows without a sample are 0.

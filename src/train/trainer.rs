@@ -91,7 +91,12 @@ impl Trainer {
         let options = Options { teacher, ..config.options()? };
         let steps = Loader::training(&data, config.batch_size).batches() as u64;
         rules.check_steps(steps * u64::from(config.epochs))?;
-        let session = Session::with(&model, Some(rules), options, engine).await?;
+        let weights = config.init_from.as_deref().map(Run::load).transpose()?;
+        let mut session = Session::with(&model, Some(rules), options, engine).await?;
+        if let Some((_, weights)) = weights {
+            let set = session.set_weights(&weights);
+            set.map_err(|error| Error::setting("init-from", "a run of the same network", error))?;
+        }
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default(), has_trained: false })

@@ -2,21 +2,22 @@
 
 use std::arch::x86_64::*;
 
-use super::isa::{FloatBits, Floats, Isa, PANEL, Set, Xnor, words};
+use super::avx2_float::{float_bits, gathered};
+use super::isa::{Floats, Isa, PANEL, Set, Xnor, words};
 use super::sweep::{Job, Vectors};
 
 pub(super) static ISA: Isa = Isa {
     name: "avx2",
     set: Set::Avx2,
     xnor,
-    floats: Floats::Panel(float_bits),
+    floats: Floats::Panels { float_bits, gathered },
     sign_pack,
     sign_pack_mask,
     transpose32,
 };
 
 /// Columns in a register.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 
 /// Words a row that are compared before the counts join y: a chunk of weights and one of activations fit the first
 /// cache (16 KiB each at 128), and a byte holds at most `128 / 8 * 8` counts of eights and `8 + 2 * 8 + 4 * 8 + 7 *
@@ -26,7 +27,7 @@ const CHUNK: usize = 128;
 /// All ones in the first `columns` of the 8 lanes from column `first` on.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
-fn lanes_below(columns: usize, first: usize) -> __m256i {
+pub(super) fn lanes_below(columns: usize, first: usize) -> __m256i {
     let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     _mm256_cmpgt_epi32(_mm256_set1_epi32(columns as i32 - first as i32), lane)
 }
@@ -134,122 +135,6 @@ unsafe fn distances<const R: usize>(a: *const u32, w: *const u32, words: usize) 
         *distance = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
     }
     distances
-}
-
-/// Values of j that are worked on together: their signs as 32-bit lanes fill 16 KiB.
-const BLOCK: usize = 128;
-
-/// One row of signs a j. Columns 0 to 23 hold +-1.0 to multiply by; columns 24 to 31 the sign to flip before adding.
-#[repr(align(64))]
-struct Signs([[f32; PANEL]; BLOCK]);
-
-/// # Safety
-/// The processor has the instructions, `task` passed its check against `y`, its rows and inner are at least 1, its columns at most 32.
-#[target_feature(enable = "avx2,fma,popcnt")]
-unsafe fn float_bits(task: &FloatBits, y: &mut [f32]) {
-    // SAFETY: the caller's promise, passed on. Constant strides become offsets inside the instructions.
-    unsafe {
-        match (task.x_row, task.x_inner) {
-            (32, 1) => float_bits_strided::<32, 1>(task, y),
-            (1, 32) => float_bits_strided::<1, 32>(task, y),
-            _ => float_bits_strided::<0, 0>(task, y),
-        }
-    }
-}
-
-/// Strides of 0 stand for those of the task.
-///
-/// # Safety
-/// As [`float_bits`]; strides that are not 0 are the task's.
-#[target_feature(enable = "avx2,fma,popcnt")]
-unsafe fn float_bits_strided<const X_ROW: usize, const X_INNER: usize>(task: &FloatBits, y: &mut [f32]) {
-    let mut signs = Signs([[0.0; PANEL]; BLOCK]);
-    for start in (0..task.inner).step_by(BLOCK) {
-        for (j, signs) in (start..task.inner).zip(signs.0.iter_mut()) {
-            spread(task.bits[j / PANEL * task.bits_block + j % PANEL], signs);
-        }
-        let mut i = 0;
-        while i < task.rows {
-            let y = &mut y[i * task.y_row..];
-            // SAFETY: rows from i and j from start are inside the task, whose reach was checked.
-            i += unsafe {
-                match task.rows - i {
-                    1 => float_tile::<1, X_ROW, X_INNER>(task, &signs, start, i, y),
-                    2 => float_tile::<2, X_ROW, X_INNER>(task, &signs, start, i, y),
-                    _ => float_tile::<3, X_ROW, X_INNER>(task, &signs, start, i, y),
-                }
-            };
-        }
-    }
-}
-
-/// The 32 signs of a word as [`Signs`] has them.
-#[inline]
-#[target_feature(enable = "avx2,fma,popcnt")]
-fn spread(word: u32, signs: &mut [f32; PANEL]) {
-    let word = _mm256_set1_epi32(word as i32);
-    for (v, signs) in signs.chunks_exact_mut(LANES).enumerate() {
-        let lane = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
-        let top = _mm256_sllv_epi32(word, _mm256_sub_epi32(lane, _mm256_set1_epi32((v * LANES) as i32)));
-        let minus = _mm256_andnot_si256(top, _mm256_set1_epi32(i32::MIN));
-        let one = if v < 3 { _mm256_castps_si256(_mm256_set1_ps(1.0)) } else { _mm256_setzero_si256() };
-        // SAFETY: signs has 8 elements.
-        unsafe { _mm256_storeu_si256(signs.as_mut_ptr().cast(), _mm256_or_si256(minus, one)) };
-    }
-}
-
-/// One tile of R rows x 32 columns over one block of j. Three registers of columns multiply by +-1.0; in the fourth x
-/// gets its sign by xor and is added: where adders stand beside the multipliers (Zen), these run at the same time.
-/// Returns R.
-///
-/// # Safety
-/// As [`float_bits_strided`]; `start` is a multiple of [`BLOCK`] below inner, whose signs are in `signs`; rows `i..i
-/// + R` are the task's, and `y` begins at row i.
-#[inline]
-#[target_feature(enable = "avx2,fma,popcnt")]
-unsafe fn float_tile<const R: usize, const X_ROW: usize, const X_INNER: usize>(
-    task: &FloatBits,
-    signs: &Signs,
-    start: usize,
-    i: usize,
-    y: &mut [f32],
-) -> usize {
-    let x_row = if X_ROW == 0 { task.x_row } else { X_ROW };
-    let x_inner = if X_INNER == 0 { task.x_inner } else { X_INNER };
-    let end = task.inner.min(start + BLOCK);
-    let mut sums = [[_mm256_setzero_ps(); 4]; R];
-    for first in (start..end).step_by(PANEL) {
-        let x = task.x.as_ptr().wrapping_add(first / PANEL * task.x_block + i * x_row);
-        for (j, signs) in signs.0[first - start..].iter().take(PANEL.min(end - first)).enumerate() {
-            // SAFETY: the elements of j are inside x, as checked; signs has 32 elements.
-            unsafe {
-                let x: [__m256; R] = std::array::from_fn(|r| _mm256_set1_ps(*x.add(j * x_inner + r * x_row)));
-                for (v, signs) in signs.chunks_exact(LANES).enumerate() {
-                    let signs = _mm256_loadu_ps(signs.as_ptr());
-                    for (sums, x) in sums.iter_mut().zip(x) {
-                        sums[v] = if v < 3 {
-                            _mm256_fmadd_ps(x, signs, sums[v])
-                        } else {
-                            _mm256_add_ps(sums[v], _mm256_xor_ps(x, signs))
-                        };
-                    }
-                }
-            }
-        }
-    }
-    for (r, sums) in sums.into_iter().enumerate() {
-        let y = &mut y[r * task.y_row..][..PANEL];
-        for ((v, y), sum) in y.chunks_exact_mut(LANES).enumerate().zip(sums) {
-            // SAFETY: y has 8 elements.
-            unsafe {
-                let sum =
-                    if start == 0 && !task.accumulate { sum } else { _mm256_add_ps(_mm256_loadu_ps(y.as_ptr()), sum) };
-                let valid = _mm256_castsi256_ps(lanes_below(task.columns, v * LANES));
-                _mm256_storeu_ps(y.as_mut_ptr(), _mm256_and_ps(sum, valid));
-            }
-        }
-    }
-    R
 }
 
 /// Which of a panel row's 32 floats lie within `-1..=1` (`NEAR`) or are at least 0.

@@ -125,7 +125,7 @@ impl FloatBits<'_> {
     }
 
     /// The part that makes panel `at`.
-    fn panel(&self, at: usize) -> Self {
+    pub(super) fn panel(&self, at: usize) -> Self {
         Self { bits: &self.bits[at * self.bits_panel..], columns: self.valid(at), sets: 1, ..*self }
     }
 
@@ -325,6 +325,15 @@ impl Isa {
         task.check(y.len());
         // SAFETY: lengths are checked; an Isa is listed only where the processor has its instructions.
         unsafe { (self.xnor)(task, y) }
+    }
+
+    /// Whether floats x bits make the signs of one panel ready and use them for all rows, so that many rows are worth more than many
+    /// panels; else what is made of x serves all panels.
+    pub fn favours_rows(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return !matches!(self.set, Set::Avx512);
+        #[cfg(not(target_arch = "x86_64"))]
+        true
     }
 
     /// Floats x bits: see [`FloatBits`].

@@ -35,34 +35,52 @@ impl Op for ConvBitsWeight {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (a, ty) = bound.inputs[1];
         let g = self.0.on("conv_bits_weight", image_of("", ty).expect("checked")).expect("checked");
-        let (taps, channels) = (g.taps(), self.0.channels);
-        let rows = weight_rows(channels);
-        let dw = bound.output(0).pieces(taps, rows * g.words as usize * PANEL);
+        let (taps, channels, share) = (g.taps(), self.0.channels, Share::of(&g));
+        let dw = bound.output(0).pieces(share.taps, share.rows * g.words as usize * PANEL);
         let buffers = conv_bits_weight::Buffers { a, dy: bound.input(0), dw };
         let grid = tiles(g.depth(), channels, taps);
-        recording.dispatch(&CONV_BITS_WEIGHT, bytemuck::cast(g), buffers, grid, channels.div_ceil(rows));
+        let tasks = channels.div_ceil(share.rows) * (taps / share.taps);
+        recording.dispatch(&CONV_BITS_WEIGHT, bytemuck::cast(g), buffers, grid, tasks);
     }
 }
 
-/// Output channels of a task of the weight gradient, within a panel: few, where there are few, so that every thread has some.
-fn weight_rows(channels: usize) -> usize {
-    match channels {
-        ..128 => PANEL / 4,
-        128..256 => PANEL / 2,
-        256.. => PANEL,
+/// What a task of the processor has of the gradient: so many output channels, of one panel, in all taps or in one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Share {
+    rows: usize,
+    taps: usize,
+}
+
+impl Share {
+    /// Where signs are made ready panel by panel, a task has one tap of many rows, if rows then follow each other from task to task; else all
+    /// taps, and few rows where there are few, so that every thread has some.
+    fn of(g: &Geometry) -> Self {
+        let channels = g.out_channels as usize;
+        let whole = if channels <= PANEL { channels } else { 1 << channels.trailing_zeros().min(PANEL.ilog2()) };
+        let apart = g.taps() > 1 && whole >= channels.min(PANEL / 4);
+        if apart && bits::active().is_ok_and(bits::Isa::favours_rows) {
+            return Self { rows: whole, taps: 1 };
+        }
+        let rows = match channels {
+            ..128 => PANEL / 4,
+            128..256 => PANEL / 2,
+            256.. => PANEL,
+        };
+        Self { rows, taps: g.taps() }
     }
 }
 
 /// Output pixels whose words are packed at once, at most.
 const STRETCH: usize = 512;
 
-/// A task has some output channels of one panel, all taps: columns of its product are (tap, channel).
+/// Columns of a task's product are (tap, channel).
 fn twin(mut args: conv_bits_weight::Args<'_>) {
     let g: Geometry = bytemuck::cast(*args.params);
-    let (rows, taps, words) = (g.out_rows(), g.taps(), g.words as usize);
+    let (rows, words, share) = (g.out_rows(), g.words as usize, Share::of(&g));
+    let (taps, groups) = (share.taps, (g.out_channels as usize).div_ceil(share.rows));
+    let (first_tap, first) = (args.index / groups, args.index % groups * share.rows);
     let (pitch, block) = (words * PANEL, taps * words * PANEL);
     let channels = args.dw.length() / pitch;
-    let first = args.index * weight_rows(g.out_channels as usize);
     let group = first / g.outputs();
     // Packed words stay in the second-level cache.
     let stretch = ((64 << 10) / block * PANEL).clamp(4 * PANEL, STRETCH);
@@ -75,7 +93,7 @@ fn twin(mut args: conv_bits_weight::Args<'_>) {
             let dy = &args.dy[(first / PANEL * rows + start) * PANEL + first % PANEL..];
             let patches = Patches::new(&g, start, count);
             for (tap, missing) in missing.iter_mut().enumerate() {
-                patches.gather(args.a, [tap, group], &mut packed[tap * words * PANEL..], block, |i| {
+                patches.gather(args.a, [first_tap + tap, group], &mut packed[tap * words * PANEL..], block, |i| {
                     missing.iter_mut().zip(&dy[i * PANEL..][..channels]).for_each(|(sum, dy)| *sum += dy);
                 });
             }

@@ -210,6 +210,13 @@ unsafe fn tile<const V: usize, F: Fn(usize) -> *const f32>(
     count
 }
 
+/// A sum and one more term: x with the signs of register v.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+fn with<const V: usize>(sum: __m256, x: __m256, signs: __m256, v: usize) -> __m256 {
+    if v + 1 < V { _mm256_fmadd_ps(x, signs, sum) } else { _mm256_add_ps(sum, _mm256_xor_ps(x, signs)) }
+}
+
 /// The sums of R rows.
 ///
 /// # Safety
@@ -226,17 +233,24 @@ unsafe fn tile_of<const V: usize, const R: usize, F: Fn(usize) -> *const f32>(
         let x: [*const f32; R] = array::from_fn(row);
         for j in 0..terms {
             // SAFETY: the caller's promise.
-            unsafe {
-                let x: [__m256; R] = array::from_fn(|r| _mm256_set1_ps(*x[r].add(j * x_inner)));
+            let (x, signs) = unsafe {
+                (
+                    |r: usize| _mm256_set1_ps(*x[r].add(j * x_inner)),
+                    |v: usize| _mm256_loadu_ps(signs.add((j * V + v) * LANES)),
+                )
+            };
+            // The fewer of the two stay in registers.
+            if V == NARROW {
+                let signs: [__m256; V] = array::from_fn(signs);
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    let x = x(r);
+                    (0..V).for_each(|v| sums[v] = with::<V>(sums[v], x, signs[v], v));
+                }
+            } else {
+                let x: [__m256; R] = array::from_fn(x);
                 for v in 0..V {
-                    let signs = _mm256_loadu_ps(signs.add((j * V + v) * LANES));
-                    for (sums, x) in sums.iter_mut().zip(x) {
-                        sums[v] = if v + 1 < V {
-                            _mm256_fmadd_ps(x, signs, sums[v])
-                        } else {
-                            _mm256_add_ps(sums[v], _mm256_xor_ps(x, signs))
-                        };
-                    }
+                    let signs = signs(v);
+                    sums.iter_mut().zip(x).for_each(|(sums, x)| sums[v] = with::<V>(sums[v], x, signs, v));
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::array;
 use std::mem::MaybeUninit;
 
 use super::avx2::{LANES, lanes_below};
-use super::isa::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, words};
+use super::tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, words};
 
 /// Registers of columns of a whole panel, and of one of at most 16 columns.
 const WIDE: usize = 4;

@@ -3,9 +3,9 @@
 
 use std::arch::x86_64::*;
 
-use super::isa::PANEL;
 use super::narrow::{Averages, F16, Format, I8, I16};
 use super::sweep::settle;
+use super::tasks::PANEL;
 use crate::tensor::{Draws, HALF_MOST};
 
 /// Columns from what is worked on to what is asked for: rows lie in pages of their own, where the processor's own prefetching starts anew.

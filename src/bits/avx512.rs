@@ -3,8 +3,9 @@
 use std::arch::x86_64::*;
 
 use super::avx512_float::{float_bits, gathered};
-use super::isa::{Floats, Isa, PANEL, Set, Xnor, panel_mask, words};
+use super::isa::{Floats, Isa, Set};
 use super::sweep::{Job, Vectors};
+use super::tasks::{PANEL, Xnor, panel_mask, words};
 
 pub(super) static ISA: Isa = Isa {
     name: "avx512",

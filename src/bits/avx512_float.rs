@@ -11,7 +11,7 @@
 use std::arch::x86_64::*;
 use std::ops::Range;
 
-use super::isa::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, panel_mask, words};
+use super::tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, panel_mask, words};
 
 /// Terms of a table.
 const TERMS: usize = 4;

@@ -2,10 +2,11 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::avx2_narrow::{self, Lanes};
+use super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::isa::Set;
-use super::isa::{Isa, PANEL};
 use super::sweep::{Job, Vectors, settle};
+use super::tasks::PANEL;
 use crate::tensor::{Draws, HALF_MOST, half_rounded, half_value};
 use std::array;
 

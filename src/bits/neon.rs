@@ -2,8 +2,9 @@
 
 use std::arch::aarch64::*;
 
-use super::isa::{FloatBits, Floats, Isa, PANEL, Set, Xnor, words};
+use super::isa::{Floats, Isa, Set};
 use super::sweep::{Job, Vectors};
+use super::tasks::{FloatBits, PANEL, Xnor, words};
 
 pub(super) static ISA: Isa = Isa {
     name: "neon",

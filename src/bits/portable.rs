@@ -1,7 +1,8 @@
 //! Plain Rust, written so that a compiler can vectorise it: every processor, WebAssembly included.
 
-use super::isa::{FloatBits, Floats, Isa, PANEL, Set, Xnor, words};
+use super::isa::{Floats, Isa, Set};
 use super::sweep::{Job, Vectors};
+use super::tasks::{FloatBits, PANEL, Xnor, words};
 
 pub(super) static ISA: Isa = Isa {
     name: "portable",

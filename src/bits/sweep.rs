@@ -4,7 +4,8 @@
 //! function, `within`, that runs a whole [`Job`] under its `#[target_feature]`: the job is always inlined there, and the compiler's own
 //! vectors are as wide as the set's. Only what it does not find by itself, a word of signs, is a function of the set ([`Vectors`]).
 
-use super::isa::{Isa, PANEL, Set};
+use super::isa::{Isa, Set};
+use super::tasks::PANEL;
 
 /// What a job needs of an instruction set.
 pub(super) trait Vectors {

@@ -1,6 +1,10 @@
 //! A model compiled for a device: one recording to train, one to evaluate, and the tensors they share.
 
-use super::compile::{Compiled, LOGITS, Loss, Options, RING, TEACHER, TEACHER_LOGITS, compile};
+mod evaluation;
+
+pub use evaluation::Evaluation;
+
+use super::compile::{Compiled, Loss, Options, RING, TEACHER, TEACHER_LOGITS, compile};
 use super::diagnostics::{Diagnostics, LayerDiagnostics};
 use super::metrics::{Counters, Interval};
 use super::rules::Rules;
@@ -10,7 +14,6 @@ use crate::error::{Error, Result};
 use crate::graph::{Plan, ValueInfo, ValueKind};
 use crate::nn::{Model, Tensor, Weights, owner};
 use crate::runtime::{BufferId, Download, Engine, StepParams};
-use crate::tensor::number_at;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -33,24 +36,6 @@ pub struct Session {
     /// What is measured, where the session was made for it, and steps since the last measurement.
     diagnostics: Option<Diagnostics>,
     unmeasured: u64,
-}
-
-/// Result of an evaluation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Evaluation {
-    /// Mean loss.
-    pub loss: f64,
-    /// Correct samples by class.
-    pub correct: Vec<u64>,
-    /// Samples by class.
-    pub samples: Vec<u64>,
-}
-
-impl Evaluation {
-    /// Share of correct samples.
-    pub fn accuracy(&self) -> f64 {
-        self.correct.iter().sum::<u64>() as f64 / self.samples.iter().sum::<u64>().max(1) as f64
-    }
 }
 
 impl Session {
@@ -267,66 +252,6 @@ impl Session {
             correct: correct.iter().sum(),
             flips,
         }))
-    }
-
-    /// Evaluates batches, in order.
-    pub async fn evaluate(&mut self, batches: crate::data::Batches) -> Result<Evaluation> {
-        let recording = self.plan.recording("eval").expect("always compiled");
-        let classes = self.plan.named["eval.correct"].1.ty.elements();
-        let mut evaluation = Evaluation { loss: 0.0, correct: vec![0; classes], samples: vec![0; classes] };
-        let (mut slots, mut weights): (u32, Vec<u32>) = (0, Vec::new());
-        let mut batches = batches;
-        loop {
-            let batch = batches.next().transpose()?;
-            if slots as usize == RING || (batch.is_none() && slots > 0) {
-                let ids = ["eval.loss", "eval.correct"].map(|name| self.plan.id(name));
-                let words = self.engine.download(&ids)?.await?;
-                let growth = self.eval_counters.growth(&words[1]);
-                evaluation.correct.iter_mut().zip(growth).for_each(|(a, b)| *a += b);
-                let losses = words[0].iter().zip(&weights);
-                evaluation.loss += losses.map(|(&w, &n)| f64::from(f32::from_bits(w)) * f64::from(n)).sum::<f64>();
-                slots = 0;
-                weights.clear();
-            }
-            let Some(batch) = batch else { break };
-            self.check(&batch)?;
-            let values = StepParams {
-                seed: self.seed as u32,
-                valid_rows: batch.valid,
-                loss_slot: slots,
-                ..StepParams::default()
-            };
-            let inputs = self.inputs(&batch);
-            self.engine.play(recording, &inputs, &values).await?;
-            batch.labels[..batch.valid as usize].iter().for_each(|&l| evaluation.samples[l as usize] += 1);
-            weights.push(batch.valid);
-            slots += 1;
-            batches.give_back(batch);
-        }
-        evaluation.loss /= evaluation.samples.iter().sum::<u64>().max(1) as f64;
-        Ok(evaluation)
-    }
-
-    /// The model's outputs `[samples, classes]` for batches in order, with running statistics.
-    pub async fn logits(&mut self, mut batches: crate::data::Batches) -> Result<Vec<f32>> {
-        let recording = self.plan.recording("eval").expect("always compiled");
-        let classes = self.plan.named["eval.correct"].1.ty.elements();
-        let mut all = Vec::new();
-        while let Some(batch) = batches.next().transpose()? {
-            self.check(&batch)?;
-            let values = StepParams { seed: self.seed as u32, valid_rows: batch.valid, ..StepParams::default() };
-            let inputs = self.inputs(&batch);
-            self.engine.play(recording, &inputs, &values).await?;
-            let words = self.engine.download(&[self.plan.id(LOGITS)])?.await?;
-            for row in 0..batch.valid as usize {
-                all.extend((0..classes).map(|class| f32::from_bits(words[0][number_at(self.batch, row, class)])));
-            }
-            batches.give_back(batch);
-        }
-        // The recording counted what was right, which is nobody's evaluation.
-        let counted = self.engine.download(&[self.plan.id("eval.correct")])?.await?;
-        self.eval_counters.growth(&counted[0]);
-        Ok(all)
     }
 
     /// Samples of a batch.

@@ -1,7 +1,8 @@
 //! Floats x bits.
 
-use super::super::isa::{ABSENT, Apart, FloatBits, GatheredFloatBits, Isa, PANEL, words};
+use super::super::isa::Isa;
 use super::super::select::all;
+use super::super::tasks::{ABSENT, Apart, FloatBits, GatheredFloatBits, PANEL, words};
 use super::{Random, panics, shapes};
 
 /// One task of float_bits: strides (block, inner, row) of x, (block, panel) of bits, (row, panel) of y.

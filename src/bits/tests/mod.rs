@@ -4,8 +4,8 @@ mod floats;
 mod narrow;
 mod sweeps;
 
-use super::isa::{PANEL, Xnor, panel_mask, words};
 use super::select::{VARIABLE, active, all, choose};
+use super::tasks::{PANEL, Xnor, panel_mask, words};
 
 /// SplitMix64: numbers that look random and are the same on every run.
 struct Random(u64);

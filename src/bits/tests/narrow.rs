@@ -1,7 +1,8 @@
 //! Moving averages with narrow states.
 
-use super::super::isa::{Isa, PANEL};
+use super::super::isa::Isa;
 use super::super::narrow::{Averages, F16, Format, I8, I16, Swept, Unit};
+use super::super::tasks::PANEL;
 use super::super::{portable, select::all};
 use super::{Random, SPECIAL, panics};
 use crate::tensor::{Draws, half_rounded, half_value};

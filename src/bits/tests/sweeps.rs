@@ -1,7 +1,8 @@
 //! Passes over states.
 
-use super::super::isa::{Isa, PANEL};
+use super::super::isa::Isa;
 use super::super::select::all;
+use super::super::tasks::PANEL;
 use super::{Random, SPECIAL, panics};
 
 /// Not-a-number is one value here; everything else by its bits.

@@ -1,0 +1,263 @@
+//! What a task of a bit kernel is, and which slices it needs.
+
+use super::isa::FloatBitsFn;
+pub use crate::tensor::{PANEL, words_of as words};
+
+/// The word whose lowest `columns` bits are 1: the valid lanes of a panel. `columns` is 0 to 32.
+pub const fn panel_mask(columns: usize) -> u32 {
+    if columns >= PANEL { u32::MAX } else { (1 << columns) - 1 }
+}
+
+/// Bits x bits, one output panel: `y[r][c] = k - 2 * sum over words of popcount(a[r] ^ w[c])`, for rows
+/// `row_begin..row_end` and the panel's 32 columns; lanes `c >= columns` are 0.
+///
+/// The answer is an exact integer, the same on every instruction set and however the rows are split. Tail bits of both
+/// operands must be 0 (else the answer is another number, nothing worse).
+#[derive(Clone, Copy, Debug)]
+pub struct Xnor<'a> {
+    /// Bit panels `[ceil(rows / 32)][words(k)][32]` of the whole left matrix; at least up to the panel of `row_end -
+    /// 1`, and each panel is whole (rows past the last are 0).
+    pub a: &'a [u32],
+    /// One weight panel `[words(k)][32]`: 32 output columns. More may follow, it is not read.
+    pub w: &'a [u32],
+    /// Valid bits in each dot product, below 2^30.
+    pub k: usize,
+    /// Valid columns of this panel, 1 to 32.
+    pub columns: usize,
+    /// First row to compute, a multiple of 8 (the register tile's height).
+    pub row_begin: usize,
+    /// One past the last row to compute. A multiple of 8, or the matrix's last row + 1.
+    pub row_end: usize,
+}
+
+impl Xnor<'_> {
+    pub(super) fn check(&self, y: usize) {
+        let words = words(self.k);
+        assert!(self.k > 0 && self.k < 1 << 30, "xnor: k is {}, expected 1 to 2^30 - 1", self.k);
+        assert!((1..=PANEL).contains(&self.columns), "xnor: columns is {}, expected 1 to 32", self.columns);
+        assert!(self.row_begin.is_multiple_of(8), "xnor: row_begin is {}, expected a multiple of 8", self.row_begin);
+        assert!(self.row_begin <= self.row_end, "xnor: rows {}..{}", self.row_begin, self.row_end);
+        let need = self.row_end.div_ceil(PANEL).saturating_mul(words).saturating_mul(PANEL);
+        assert!(self.a.len() >= need, "xnor: a has {} words, expected at least {need}", self.a.len());
+        assert!(self.w.len() >= words * PANEL, "xnor: w has {} words, expected {words} x 32", self.w.len());
+        let rows = self.row_end - self.row_begin;
+        assert!(y == rows.saturating_mul(PANEL), "xnor: y has {y} elements, expected {rows} x 32");
+    }
+}
+
+/// Floats x bits: `y(i, c) = sum over j of x(i, j) * s(j, c)`, where s is +1 for bit 1 and -1 for bit 0; lanes of the last panel beyond
+/// `columns` are 0.
+///
+/// Strides make one kernel serve all float products of a training step:
+///
+/// | | forward and dX | dW |
+/// |---|---|---|
+/// | x | panels `[K/32][rows][32]`, i a row, j a column | one panel `[B][32]` of dY, i a channel, j a row |
+/// | `x_block`, `x_inner`, `x_row` | `rows * 32`, 1, 32 | 1024, 32, 1 |
+/// | bits | packed along the output axis: words of j | activations' bits: words of row j |
+/// | `bits_block`, `bits_panel` | `words * 32` of that matrix, 32 | `words(K) * 32`, 32 |
+/// | `y_row` | 32 | `words(K) * 32` |
+///
+/// These two sets of strides run at full speed, any others are right but slower. Sums are in f32, by blocks of j that
+/// the shape alone fixes: y(i, c) has the same bits however the rows are split into tasks. They differ between
+/// instruction sets by rounding. Where x holds infinities, elements that should be infinite may be not-a-number
+/// instead (never a finite number).
+#[derive(Clone, Copy, Debug)]
+pub struct FloatBits<'a> {
+    /// Element (i, j) is `x[(j / 32) * x_block + (j % 32) * x_inner + i * x_row]`.
+    pub x: &'a [f32],
+    /// Step between blocks of 32 j.
+    pub x_block: usize,
+    /// Step between neighbouring j of a block.
+    pub x_inner: usize,
+    /// Step between neighbouring i.
+    pub x_row: usize,
+    /// The word of j and panel p is `bits[(j / 32) * bits_block + j % 32 + p * bits_panel]`; its bit c belongs to column `32 p + c`.
+    pub bits: &'a [u32],
+    /// Step between blocks of 32 words.
+    pub bits_block: usize,
+    /// Step between the words of neighbouring panels of columns.
+    pub bits_panel: usize,
+    /// Valid j, 0 or more.
+    pub inner: usize,
+    /// Rows i to compute.
+    pub rows: usize,
+    /// Columns of a set, at least 1. Many at once are faster than panel by panel, as what is made of x serves them all.
+    pub columns: usize,
+    /// Sets of columns, at least 1, each in panels of its own.
+    pub sets: usize,
+    /// Step between rows of a panel of y, at least 32. Row i is `[i * y_row ..][..32]`; what lies between rows is left alone.
+    pub y_row: usize,
+    /// Whether the sum joins what y holds, instead of replacing it.
+    pub accumulate: bool,
+}
+
+/// Where a product of many panels writes.
+pub trait Panels {
+    /// Panel number `at`, from its first row on.
+    fn panel(&mut self, at: usize) -> &mut [f32];
+}
+
+/// Panels of one tensor, a step apart.
+#[derive(Debug)]
+pub struct Apart<'a>(pub &'a mut [f32], pub usize);
+
+impl Panels for Apart<'_> {
+    fn panel(&mut self, at: usize) -> &mut [f32] {
+        &mut self.0[at * self.1..]
+    }
+}
+
+impl FloatBits<'_> {
+    /// Panels of columns.
+    pub fn panels(&self) -> usize {
+        words(self.columns) * self.sets
+    }
+
+    /// Valid columns of panel `at`.
+    pub(super) fn valid(&self, at: usize) -> usize {
+        PANEL.min(self.columns - at % words(self.columns) * PANEL)
+    }
+
+    /// The part that makes panel `at`.
+    pub(super) fn panel(&self, at: usize) -> Self {
+        Self { bits: &self.bits[at * self.bits_panel..], columns: self.valid(at), sets: 1, ..*self }
+    }
+
+    /// One past the greatest offset read, over j alone: the last block may be short, so the block before it is asked
+    /// too.
+    fn reach(&self, block: usize, inner: usize) -> usize {
+        let last = self.inner - 1;
+        let at = |j: usize| (j / PANEL).saturating_mul(block).saturating_add((j % PANEL).saturating_mul(inner));
+        let before = if last >= PANEL { at(last / PANEL * PANEL - 1) } else { 0 };
+        at(last).max(before).saturating_add(1)
+    }
+
+    pub(super) fn check(&self, y: &mut dyn Panels) {
+        let (columns, sets) = (self.columns, self.sets);
+        assert!(columns > 0 && sets > 0, "float_bits: {sets} sets of {columns} columns, expected at least 1");
+        assert!(self.y_row >= PANEL, "float_bits: y_row is {}, expected at least 32", self.y_row);
+        if self.rows == 0 {
+            return;
+        }
+        let need = (self.rows - 1).saturating_mul(self.y_row).saturating_add(PANEL);
+        for at in 0..self.panels() {
+            let y = y.panel(at).len();
+            assert!(y >= need, "float_bits: panel {at} of y has {y} elements, expected at least {need}");
+        }
+        if self.inner == 0 {
+            return;
+        }
+        let need = self.reach(self.x_block, self.x_inner).saturating_add((self.rows - 1).saturating_mul(self.x_row));
+        assert!(self.x.len() >= need, "float_bits: x has {} elements, expected at least {need}", self.x.len());
+        let need = self.reach(self.bits_block, 1).saturating_add((self.panels() - 1).saturating_mul(self.bits_panel));
+        assert!(self.bits.len() >= need, "float_bits: bits has {} words, expected at least {need}", self.bits.len());
+    }
+}
+
+/// In place of a row's number: nothing is there.
+pub const ABSENT: u32 = u32::MAX;
+
+/// Floats x bits where each row of a block of terms lies where a list says: the input gradient of a convolution, as an implicit product.
+///
+/// `y(i, c) = sum over panels q, taps t and terms j of x(q, places(t, i), j) * s(q, t, j, c)`; lanes of the last panel beyond `columns` are 0.
+///
+/// Sums are in f32, in an order that the shape alone fixes.
+#[derive(Clone, Copy, Debug)]
+pub struct GatheredFloatBits<'a> {
+    /// Panels of floats: term j of row r of panel q is `x[q * x_panel + r * 32 + j]`.
+    pub x: &'a [f32],
+    /// Step between panels of x.
+    pub x_panel: usize,
+    /// Panels of x.
+    pub panels: usize,
+    /// Valid terms of each panel, 1 to 32.
+    pub terms: usize,
+    /// `[taps][rows]`: the rows of x, or [`ABSENT`] for one of zeros.
+    pub places: &'a [u32],
+    /// Taps.
+    pub taps: usize,
+    /// The word of term j, tap t and panel p of columns is `bits[(q * taps + t) * bits_block + p * bits_panel + j]`.
+    pub bits: &'a [u32],
+    /// Step between blocks of words.
+    pub bits_block: usize,
+    /// Step between the words of neighbouring panels of columns.
+    pub bits_panel: usize,
+    /// Rows i to compute. Row i of a panel of y is `[i * 32..][..32]`.
+    pub rows: usize,
+    /// Columns, at least 1.
+    pub columns: usize,
+}
+
+impl GatheredFloatBits<'_> {
+    pub(super) fn check(&self, y: &mut dyn Panels) {
+        assert!((1..=PANEL).contains(&self.terms), "gathered_float_bits: {} terms, expected 1 to 32", self.terms);
+        let [panels, taps, columns] = [self.panels, self.taps, self.columns];
+        assert!(
+            panels > 0 && taps > 0 && columns > 0,
+            "gathered_float_bits: {panels} panels, {taps} taps, {columns} columns"
+        );
+        let places = self.taps.saturating_mul(self.rows);
+        assert!(self.places.len() == places, "gathered_float_bits: {} places, expected {places}", self.places.len());
+        for at in 0..words(self.columns) {
+            let (y, need) = (y.panel(at).len(), self.rows.saturating_mul(PANEL));
+            assert!(y >= need, "gathered_float_bits: panel {at} of y has {y} elements, expected at least {need}");
+        }
+        let blocks = panels.saturating_mul(taps) - 1;
+        let last =
+            blocks.saturating_mul(self.bits_block).saturating_add((words(columns) - 1).saturating_mul(self.bits_panel));
+        let (bits, need) = (self.bits.len(), last.saturating_add(self.terms));
+        assert!(bits >= need, "gathered_float_bits: bits has {bits} words, expected at least {need}");
+        let Some(last) = self.places.iter().filter(|place| **place != ABSENT).max() else { return };
+        let last = (panels - 1).saturating_mul(self.x_panel).saturating_add(*last as usize * PANEL);
+        let (x, need) = (self.x.len(), last.saturating_add(self.terms));
+        assert!(x >= need, "gathered_float_bits: x has {x} elements, expected at least {need}");
+    }
+
+    /// Block by block with [`FloatBits`], whose rows are packed before: for instruction sets that have nothing better.
+    ///
+    /// # Safety
+    /// The task passed its check against `y`, and the processor has the instructions of `panel`, which makes one panel.
+    pub(super) unsafe fn by_blocks(&self, y: &mut dyn Panels, panel: FloatBitsFn) {
+        const ROWS: usize = 96;
+        // Sums of several whole blocks join y at once.
+        let most = if self.terms == PANEL { 4 } else { 1 };
+        let mut packed = [[[0.0; PANEL]; ROWS]; 4];
+        let blocks = self.panels * self.taps;
+        for first in (0..self.rows).step_by(ROWS) {
+            let rows = ROWS.min(self.rows - first);
+            for start in (0..blocks).step_by(most) {
+                let count = most.min(blocks - start);
+                for (block, packed) in (start..start + count).zip(&mut packed) {
+                    let x = &self.x[(block / self.taps * self.x_panel).min(self.x.len())..];
+                    let places = &self.places[block % self.taps * self.rows + first..][..rows];
+                    for (packed, &place) in packed.iter_mut().zip(places) {
+                        *packed = [0.0; PANEL];
+                        if place != ABSENT {
+                            packed[..self.terms].copy_from_slice(&x[place as usize * PANEL..][..self.terms]);
+                        }
+                    }
+                }
+                for at in 0..words(self.columns) {
+                    let task = FloatBits {
+                        x: packed.as_flattened().as_flattened(),
+                        x_block: ROWS * PANEL,
+                        x_inner: 1,
+                        x_row: PANEL,
+                        bits: &self.bits[start * self.bits_block + at * self.bits_panel..],
+                        bits_block: self.bits_block,
+                        bits_panel: 0,
+                        inner: count * self.terms,
+                        rows,
+                        columns: PANEL.min(self.columns - at * PANEL),
+                        sets: 1,
+                        y_row: PANEL,
+                        accumulate: start > 0,
+                    };
+                    // SAFETY: the packed rows, the words and y, which were checked, hold these blocks of one panel.
+                    unsafe { panel(&task, &mut y.panel(at)[first * PANEL..]) };
+                }
+            }
+        }
+    }
+}

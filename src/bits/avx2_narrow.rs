@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::narrow::{Averages, F16, Format, I8, I16};
+use super::narrow::{Averages, F16, Format, I8, I16, Unit};
 use super::sweep::settle;
 use super::tasks::PANEL;
 use crate::tensor::{Draws, HALF_MOST};
@@ -47,13 +47,35 @@ pub trait Lanes {
 
 /// A row; gives the flips, and by lanes the largest sizes.
 ///
-/// The numbers are those of `Isa::sweep_narrow`. A stored number times its unit, a power of two, is exact, so that a fused operation with this
-/// product rounds once, as the rule's addition or subtraction does.
-///
 /// # Safety
 /// The processor has the instructions; gradients, states and words are of one length, a multiple of 32; row is below 32.
-#[target_feature(enable = "avx2,fma,f16c,popcnt")]
 pub(super) unsafe fn averages<F: Format, const STATES: usize>(
+    task: &mut Averages<'_, F, STATES>,
+    peaks: &mut [[F::Stored; PANEL]; STATES],
+) -> u32 {
+    // Halves keep the sign of what is too small for them, which depends on where it is lost; bytes save nothing.
+    let worth = F::UP == F::FINE && F::FINE > 1.0;
+    // A gradient that overflows in such units is too large for the state in any case: at such rates all states end at the largest number.
+    let stays = |unit: &Unit| unit.old * unit.inverse == 1.0 && (1e-12..1e12).contains(&unit.old);
+    let near = |pair: &[Unit]| (1e-9..1e9).contains(&(pair[0].old / pair[1].old));
+    let usual = worth
+        && task.units.iter().all(stays)
+        && task.units.windows(2).all(near)
+        && task.rates.iter().all(|rate| (1e-9..=1.0).contains(rate));
+    // SAFETY: the caller's promise, passed on.
+    unsafe { if usual { row::<F, STATES, true>(task, peaks) } else { row::<F, STATES, false>(task, peaks) } }
+}
+
+/// The same for units that all stay as they are (`STAYS`) or any.
+///
+/// The numbers are those of `Isa::sweep_narrow`. A stored number times its unit, a power of two, is exact, so that a fused operation with this
+/// product rounds once, as the rule's addition or subtraction does. Where units stay, all is reckoned in them, which rounds the same and
+/// saves the way back.
+///
+/// # Safety
+/// As [`averages`].
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+unsafe fn row<F: Format, const STATES: usize, const STAYS: bool>(
     task: &mut Averages<'_, F, STATES>,
     peaks: &mut [[F::Stored; PANEL]; STATES],
 ) -> u32 {
@@ -63,11 +85,14 @@ pub(super) unsafe fn averages<F: Format, const STATES: usize>(
     let key = [_mm256_set1_epi32(key0.cast_signed()), _mm256_set1_epi32(key1.cast_signed())];
     let factor = [_mm256_set1_epi32(factor0.cast_signed()), _mm256_set1_epi32(factor1.cast_signed())];
     let zero = _mm256_setzero_ps();
-    let (mut rate, mut old, mut inverse) = ([zero; STATES], [zero; STATES], [zero; STATES]);
+    // From what enters a state to its numbers, from these to the rule's, and from the rule's to steps.
+    let (mut rate, mut enter, mut old, mut leave) = ([zero; STATES], [zero; STATES], [zero; STATES], [zero; STATES]);
     for i in 0..STATES {
+        let Unit { old: unit, inverse } = task.units[i];
         rate[i] = _mm256_set1_ps(task.rates[i]);
-        old[i] = _mm256_set1_ps(task.units[i].old / F::UP);
-        inverse[i] = _mm256_set1_ps(F::FINE * task.units[i].inverse);
+        enter[i] = _mm256_set1_ps(if i == 0 { F::UP / unit } else { task.units[i - 1].old / unit });
+        old[i] = _mm256_set1_ps(unit / F::UP);
+        leave[i] = _mm256_set1_ps(F::FINE * inverse);
     }
     let mut index = _mm256_add_epi32(_mm256_set1_epi32(first as i32), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     let (mut flips, mut tops) = (0, [_mm256_setzero_si256(); STATES]);
@@ -89,9 +114,14 @@ pub(super) unsafe fn averages<F: Format, const STATES: usize>(
             let stored = unsafe { F::load_all(state.cast()) };
             let mut fine = [zero; 4];
             for v in 0..4 {
-                let change = _mm256_mul_ps(rate[i], _mm256_fnmadd_ps(stored[v], old[i], u[v]));
-                u[v] = _mm256_fmadd_ps(stored[v], old[i], change);
-                fine[v] = _mm256_mul_ps(u[v], inverse[i]);
+                u[v] = if STAYS {
+                    let apart = _mm256_fmsub_ps(u[v], enter[i], stored[v]);
+                    _mm256_add_ps(stored[v], _mm256_mul_ps(rate[i], apart))
+                } else {
+                    let apart = _mm256_fnmadd_ps(stored[v], old[i], u[v]);
+                    _mm256_fmadd_ps(stored[v], old[i], _mm256_mul_ps(rate[i], apart))
+                };
+                fine[v] = if STAYS { u[v] } else { _mm256_mul_ps(u[v], leave[i]) };
             }
             // SAFETY: as above.
             unsafe {

@@ -61,7 +61,7 @@ fn compare<F: Format<Stored: PartialEq>, const STATES: usize>(
     averages: impl Fn(&Isa, Averages<'_, F, STATES>) -> Swept<STATES>,
 ) {
     let mut random = Random(12);
-    for words in 1..20 {
+    for words in 1..42 {
         let (n, row) = (words * PANEL, 3 * words % PANEL);
         let state = |random: &mut Random| (0..n).map(|_| of(random.bits() as u32)).collect::<Vec<_>>();
         let states: [_; STATES] = std::array::from_fn(|_| state(&mut random));

@@ -24,7 +24,7 @@ pub async fn run(args: SweepArgs, common: &Common) -> Result<()> {
         .await?;
     let places = sweep.summary(&cells);
     let interrupted = cells.len() < sweep.runs();
-    let best = Sweep::best(&places);
+    let best = Place::best(&places);
     if let ([rows, columns], false) = (sweep.axes(), interrupted) {
         draw_heat_map(&args.run.join("heat-map.svg"), &heat_map(rows, columns, &places))?;
     }
@@ -71,6 +71,11 @@ fn show(cell: &Cell, is_new: bool, number: usize, sweep: &Sweep, common: &Common
     ));
 }
 
+/// Whether images are held back to validate.
+fn are_validated(places: &[Place]) -> bool {
+    places.iter().any(|place| place.validation_accuracy.is_some())
+}
+
 fn accuracy(place: &Place) -> String {
     let spread = if place.runs > 1 { format!(" ± {:.2}", 100.0 * place.standard_error) } else { String::new() };
     place.test_accuracy.map_or("-".into(), |a| format!("{:.2}{spread} %", 100.0 * a))
@@ -79,7 +84,7 @@ fn accuracy(place: &Place) -> String {
 fn table(sweep: &Sweep, places: &[Place]) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    let validated = places.iter().any(|place| place.validation_accuracy.is_some());
+    let validated = are_validated(places);
     let first = validated.then_some("validation");
     let fixed = first.into_iter().chain(["test accuracy", "runs", "diverged", "flip ratio"]).map(String::from);
     table.set_header(names(sweep).into_iter().chain(fixed));
@@ -98,8 +103,7 @@ fn table(sweep: &Sweep, places: &[Place]) -> String {
 fn heat_map(rows: &Axis, columns: &Axis, places: &[Place]) -> HeatMap {
     let note = |place: &Place| place.flip_ratio.map_or(String::new(), |f| format!("flips {f:.1e}"));
     HeatMap {
-        title: if places.iter().any(|p| p.validation_accuracy.is_some()) { "validation" } else { "test" }.to_string()
-            + " accuracy",
+        title: format!("{} accuracy", if are_validated(places) { "validation" } else { "test" }),
         rows: (rows.name.clone(), rows.values.clone()),
         columns: (columns.name.clone(), columns.values.clone()),
         cells: places.iter().map(|place| (place.judged(), note(place))).collect(),

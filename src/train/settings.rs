@@ -84,7 +84,7 @@ pub struct Settings {
     /// Its share of the loss, in [0, 1] [default: 0.5]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
     pub teacher_weight: Option<f32>,
-    /// Softens the teacher and what it is compared with, above 0 [default: 2]
+    /// Softens the teacher and what it is compared with, in [1e-3, 1e3] [default: 2]
     #[cfg_attr(feature = "cli", arg(long, value_name = "T"))]
     pub temperature: Option<f32>,
     /// Samples of a batch [default: 100]

@@ -1,5 +1,9 @@
 //! A sweep: the same training over a grid of settings and several seeds, in order, going on where it stopped.
 
+mod results;
+
+pub use results::{Cell, Place};
+
 use super::config::TrainConfig;
 use super::event::{Event, StopHandle};
 use super::run::{Run, write_whole};
@@ -37,54 +41,6 @@ impl Axis {
         }
         axis.values.iter().try_for_each(|value| Settings::one("grid", &axis.name, value).map(drop))?;
         Ok(axis)
-    }
-}
-
-/// How a run of a sweep ended.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Cell {
-    /// Value of each axis.
-    pub values: Vec<String>,
-    /// Seed.
-    pub seed: u64,
-    /// Share of the test images that are right at the end; `None` when the run diverged.
-    pub test_accuracy: Option<f64>,
-    /// The same of the validation images, where some are held back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation_accuracy: Option<f64>,
-    /// Share of the binary weights that flipped a step, mean of the last epoch.
-    pub flip_ratio: Option<f64>,
-    /// Seconds.
-    pub seconds: f64,
-    /// Why there is no accuracy.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failed: Option<String>,
-}
-
-/// Means over the seeds of one place of the grid.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Place {
-    /// Value of each axis.
-    pub values: Vec<String>,
-    /// Runs that ended with an accuracy.
-    pub runs: usize,
-    /// Runs that diverged.
-    pub diverged: usize,
-    /// Mean test accuracy.
-    pub test_accuracy: Option<f64>,
-    /// Standard error of that mean; 0 for one run.
-    pub standard_error: f64,
-    /// Mean validation accuracy, where images are held back.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation_accuracy: Option<f64>,
-    /// Mean flip ratio of the last epoch.
-    pub flip_ratio: Option<f64>,
-}
-
-impl Place {
-    /// What places are compared by: images held back to validate where there are some, else the test images.
-    pub fn judged(&self) -> Option<f64> {
-        self.validation_accuracy.or(self.test_accuracy)
     }
 }
 
@@ -203,53 +159,15 @@ impl Sweep {
 
     /// Means over seeds, in the order of the grid.
     pub fn summary(&self, cells: &[Cell]) -> Vec<Place> {
-        let place = |values: Vec<String>| {
-            let of_place = || cells.iter().filter(|cell| cell.values == values);
-            let accuracies: Vec<f64> = of_place().filter_map(|cell| cell.test_accuracy).collect();
-            let ended = || of_place().filter(|cell| cell.test_accuracy.is_some());
-            let validation: Vec<f64> = ended().filter_map(|cell| cell.validation_accuracy).collect();
-            let flips: Vec<f64> = of_place().filter_map(|cell| cell.flip_ratio).collect();
-            let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
-            let n = accuracies.len() as f64;
-            let spread = mean(&accuracies).map_or(0.0, |m| accuracies.iter().map(|a| (a - m).powi(2)).sum::<f64>());
-            Place {
-                runs: accuracies.len(),
-                diverged: of_place().filter(|cell| cell.failed.is_some()).count(),
-                test_accuracy: mean(&accuracies),
-                standard_error: if n > 1.0 { (spread / (n - 1.0) / n).sqrt() } else { 0.0 },
-                validation_accuracy: mean(&validation),
-                flip_ratio: mean(&flips),
-                values,
-            }
-        };
-        self.places().into_iter().map(place).collect()
-    }
-
-    /// The place with the highest [`Place::judged`], the first of several; `None` where no run ended with an accuracy.
-    pub fn best(places: &[Place]) -> Option<&Place> {
-        let judged = places.iter().filter(|place| place.judged().is_some());
-        judged.reduce(|best, place| if place.judged() > best.judged() { place } else { best })
+        self.places().into_iter().map(|values| Place::of(values, cells)).collect()
     }
 
     fn write(&self, cells: &[Cell]) -> Result<()> {
         let names: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
         let json = serde_json::json!({ "axes": self.axes, "cells": cells, "places": self.summary(cells) });
         write_whole(&self.folder.join("results.json"), format!("{json:#}\n").as_bytes())?;
-        let mut csv = format!("{},seed,test_accuracy,validation_accuracy,flip_ratio,seconds,failed\n", names.join(","));
-        for cell in cells {
-            let number = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
-            let values: Vec<String> = cell.values.iter().map(|v| quoted(v)).collect();
-            let numbers = [cell.test_accuracy, cell.validation_accuracy, cell.flip_ratio].map(number).join(",");
-            let failed = quoted(cell.failed.as_deref().unwrap_or_default());
-            csv += &format!("{},{},{numbers},{},{failed}\n", values.join(","), cell.seed, cell.seconds);
-        }
-        write_whole(&self.folder.join("results.csv"), csv.as_bytes())
+        write_whole(&self.folder.join("results.csv"), results::csv(&names, cells).as_bytes())
     }
-}
-
-/// A cell of CSV.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
 
 const FAILED: &str = "failed.txt";
@@ -268,7 +186,7 @@ fn ended(folder: &Path, config: &TrainConfig, place: &[String]) -> Result<Option
     let failed = std::fs::read_to_string(folder.join(FAILED)).ok();
     let done = matches!(events.last(), Some(Event::Done { interrupted: false, .. }));
     if done || failed.is_some() {
-        return Ok(Some(cell(&events, config, place, failed)));
+        return Ok(Some(Cell::of(&events, config, place, failed)));
     }
     std::fs::remove_dir_all(folder).map_err(Error::file("clearing the unfinished run", folder))?;
     Ok(None)
@@ -288,32 +206,7 @@ async fn train(config: &TrainConfig, folder: &Path, place: &[String], stop: &Sto
         }
         Err(error) => return Err(error),
     };
-    Ok(Some(cell(&Run::events(folder)?, config, place, failed)))
-}
-
-fn cell(events: &[Event], config: &TrainConfig, place: &[String], failed: Option<String>) -> Cell {
-    let mut cell = Cell {
-        values: place.to_vec(),
-        seed: config.seed,
-        test_accuracy: None,
-        validation_accuracy: None,
-        flip_ratio: None,
-        seconds: 0.0,
-        failed,
-    };
-    for event in events {
-        match event {
-            Event::Epoch { flip_ratio, validation_accuracy, seconds, .. } => {
-                (cell.flip_ratio, cell.seconds) = (Some(*flip_ratio), *seconds);
-                cell.validation_accuracy = *validation_accuracy;
-            }
-            Event::Done { test_accuracy, seconds, .. } => {
-                (cell.test_accuracy, cell.seconds) = (Some(*test_accuracy), *seconds)
-            }
-            _ => {}
-        }
-    }
-    cell
+    Ok(Some(Cell::of(&Run::events(folder)?, config, place, failed)))
 }
 
 #[cfg(test)]
@@ -329,24 +222,6 @@ mod tests {
         for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1"] {
             assert!(Axis::parse(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
         }
-    }
-
-    #[test]
-    fn the_best_place_is_named_by_validation_where_there_is_some() {
-        let place = |test_accuracy, validation_accuracy| Place {
-            values: vec![],
-            runs: 1,
-            diverged: 0,
-            test_accuracy,
-            standard_error: 0.0,
-            validation_accuracy,
-            flip_ratio: None,
-        };
-        let of = |places: &[Place]| Sweep::best(places).map(|best| best.test_accuracy);
-        assert_eq!(of(&[place(None, None)]), None);
-        assert_eq!(of(&[place(Some(0.5), None), place(None, None), place(Some(0.7), None)]), Some(Some(0.7)));
-        assert_eq!(of(&[place(Some(0.5), Some(0.6)), place(Some(0.7), Some(0.4))]), Some(Some(0.5)));
-        assert_eq!(of(&[place(Some(0.1), Some(0.6)), place(Some(0.2), Some(0.6))]), Some(Some(0.1)), "the first");
     }
 
     #[test]

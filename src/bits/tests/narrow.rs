@@ -61,6 +61,7 @@ fn compare<F: Format<Stored: PartialEq>, const STATES: usize>(
     averages: impl Fn(&Isa, Averages<'_, F, STATES>) -> Swept<STATES>,
 ) {
     let mut random = Random(12);
+    // Long enough for every rate to meet units that stay in both states.
     for words in 1..42 {
         let (n, row) = (words * PANEL, 3 * words % PANEL);
         let state = |random: &mut Random| (0..n).map(|_| of(random.bits() as u32)).collect::<Vec<_>>();

@@ -27,12 +27,11 @@ impl Evaluation {
 
 impl Session {
     /// Evaluates batches, in order.
-    pub async fn evaluate(&mut self, batches: Batches) -> Result<Evaluation> {
+    pub async fn evaluate(&mut self, mut batches: Batches) -> Result<Evaluation> {
         let recording = self.plan.recording("eval").expect("always compiled");
         let classes = self.plan.named["eval.correct"].1.ty.elements();
         let mut evaluation = Evaluation { loss: 0.0, correct: vec![0; classes], samples: vec![0; classes] };
         let (mut slots, mut weights): (u32, Vec<u32>) = (0, Vec::new());
-        let mut batches = batches;
         loop {
             let batch = batches.next().transpose()?;
             if slots as usize == RING || (batch.is_none() && slots > 0) {

@@ -1601,6 +1601,9 @@ fn check_all(cases: &[Case]) {
                 engine.force_variant(Some(number));
                 case.check(&mut engine, &format!("{}, variant {number}", support::test_device()));
             }
+            engine.fold_above(2);
+            case.check(&mut engine, &format!("{}, grid folded", support::test_device()));
+            engine.fold_above(65_535);
         }
     }
 }

@@ -84,7 +84,8 @@ fn product(row: u32, column: u32, values: ptr<function, array<vec4<i32>, 16>>) {
 
 // An invocation of each entry has 8 rows by 8 columns.
 @compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits(@builtin(global_invocation_id) id: vec3<u32>) {
+fn conv_bits(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let id = folded(invocation, groups, ROWS);
     let rows = params.batch * params.out_height * params.out_width;
     var values: array<vec4<i32>, 16>;
     if (id.y * 8u < rows && id.x * 8u < padded(params.out_channels)) {
@@ -94,12 +95,13 @@ fn conv_bits(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // The same, and the statistics of y.
 @compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn conv_bits_statistics(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let id = folded(invocation, groups, ROWS);
     let rows = params.batch * params.out_height * params.out_width;
     var values: array<vec4<i32>, 16>;
     if (id.y * 8u < rows && id.x * 8u < padded(params.out_channels)) {
         product(id.y * 8u, id.x * 8u, &values);
     }
     let valid = step.valid_rows * params.out_height * params.out_width;
-    block_statistics(&values, Matrix(rows, padded(params.out_channels), valid), id.xy * 8u, local.xy, COLUMNS);
+    block_statistics(&values, Matrix(rows, padded(params.out_channels), valid), id * 8u, local.xy, COLUMNS);
 }

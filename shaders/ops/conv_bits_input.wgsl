@@ -25,7 +25,7 @@ fn in_rows() -> u32 {
 }
 
 // An invocation of each entry has 8 rows by 8 columns, if it has any.
-fn is_inside(id: vec3<u32>) -> bool {
+fn is_inside(id: vec2<u32>) -> bool {
     return id.y * 8u < in_rows() && id.x * 8u < padded(params.in_channels);
 }
 
@@ -79,7 +79,7 @@ fn product(row: u32, column: u32) -> Sums {
     return sums;
 }
 
-fn store(sums: Sums, id: vec3<u32>) {
+fn store(sums: Sums, id: vec2<u32>) {
     for (var i = 0u; i < 8u; i++) { // unroll
         let row = id.y * 8u + i;
         if (row < in_rows()) {
@@ -91,7 +91,7 @@ fn store(sums: Sums, id: vec3<u32>) {
 }
 
 // The product where the mask is set; its panels are whole.
-fn masked_product(id: vec3<u32>) -> Sums {
+fn masked_product(id: vec2<u32>) -> Sums {
     var sums = product(id.y * 8u, id.x * 8u);
     let shift = (id.x * 8u) & 31u;
     for (var i = 0u; i < 8u; i++) { // unroll
@@ -103,21 +103,24 @@ fn masked_product(id: vec3<u32>) -> Sums {
 }
 
 @compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits_input(@builtin(global_invocation_id) id: vec3<u32>) {
+fn conv_bits_input(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let id = folded(invocation, groups, ROWS);
     if (is_inside(id)) {
         store(product(id.y * 8u, id.x * 8u), id);
     }
 }
 
 @compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits_input_masked(@builtin(global_invocation_id) id: vec3<u32>) {
+fn conv_bits_input_masked(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let id = folded(invocation, groups, ROWS);
     if (is_inside(id)) {
         store(masked_product(id), id);
     }
 }
 
 @compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits_input_joined(@builtin(global_invocation_id) id: vec3<u32>) {
+fn conv_bits_input_joined(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let id = folded(invocation, groups, ROWS);
     if (!is_inside(id)) {
         return;
     }

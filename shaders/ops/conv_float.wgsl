@@ -25,7 +25,8 @@ var<workgroup> sh_sums: array<vec4<f32>, 256>; // [4][SPLIT]
 
 // An invocation has 8 pixels of one output channel, tail channels too (they are 0).
 @compute @workgroup_size(COLUMNS, ROWS)
-fn conv_float(@builtin(global_invocation_id) id: vec3<u32>) {
+fn conv_float(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let id = folded(invocation, groups, ROWS);
     let channel = id.x;
     let row = id.y * 8u;
     let rows = params.batch * params.out_height * params.out_width;
@@ -75,7 +76,8 @@ fn conv_float(@builtin(global_invocation_id) id: vec3<u32>) {
 
 // An invocation has 8 pixels of one input channel.
 @compute @workgroup_size(COLUMNS, ROWS)
-fn conv_float_input(@builtin(global_invocation_id) id: vec3<u32>) {
+fn conv_float_input(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+    let id = folded(invocation, groups, ROWS);
     let channel = id.x;
     let row = id.y * 8u;
     let rows = params.batch * params.in_height * params.in_width;

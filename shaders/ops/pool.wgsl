@@ -71,7 +71,8 @@ fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
 
 // The same of integers, and the statistics of y. An invocation has 8 channels of 8 pixels.
 @compute @workgroup_size(4, 16)
-fn max_pool_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+fn max_pool_statistics(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let id = folded(invocation, groups, 16u);
     let rows = out_rows();
     let columns = padded(params.out_channels);
     var values: array<vec4<i32>, 16>;
@@ -83,7 +84,7 @@ fn max_pool_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(lo
         }
     }
     let valid = step.valid_rows * params.out_height * params.out_width;
-    block_statistics(&values, Matrix(rows, columns, valid), id.xy * 8u, local.xy, 4u);
+    block_statistics(&values, Matrix(rows, columns, valid), id * 8u, local.xy, 4u);
 }
 
 // An invocation has one element; so in those that follow.

@@ -7,6 +7,11 @@ fn linear_group(group: vec3<u32>, groups: vec3<u32>) -> u32 {
     return group.y * groups.x + group.x;
 }
 
+// Rows of groups above 65,535 are folded into the third dimension: an invocation's place in a grid whose groups have `height` rows of them.
+fn folded(id: vec3<u32>, groups: vec3<u32>, height: u32) -> vec2<u32> {
+    return vec2<u32>(id.x, id.z * groups.y * height + id.y);
+}
+
 fn panel_index(rows: u32, row: u32, column: u32) -> u32 {
     return ((column >> 5u) * rows + row) * 32u + (column & 31u);
 }

@@ -3,7 +3,7 @@
 use super::conv_bits_input::ConvBitsInput;
 use super::conv_bits_weight::ConvBitsWeight;
 use super::conv_weights::weight_type;
-use super::geometry::{ConvShape, Geometry, image_of, tiles};
+use super::geometry::{ConvShape, Geometry, image_of, matrix};
 use super::patches::{Patches, TILE};
 use crate::bits;
 use crate::error::{Error, Result};
@@ -55,7 +55,7 @@ impl Op for ConvBits {
         let (rows, panels) = (g.out_rows(), words_of(self.0.channels));
         let y = bound.output(0).pieces(panels, TILE * PANEL);
         let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
-        recording.dispatch(&CONV_BITS, g, buffers, tiles(self.0.channels, rows, 1), rows.div_ceil(TILE));
+        recording.dispatch(&CONV_BITS, g, buffers, matrix(self.0.channels, rows), rows.div_ceil(TILE));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {

@@ -1,6 +1,6 @@
 //! The gradient of a convolution of signs by signs for its images.
 
-use super::geometry::{ConvShape, Geometry, tiles};
+use super::geometry::{ConvShape, Geometry, matrix};
 use super::patches::{Patches, TILE};
 use crate::bits;
 use crate::error::Result;
@@ -28,7 +28,7 @@ impl ConvBitsInput {
         let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
         let (rows, channels) = (g.in_rows(), self.1[3]);
         let dx = dx.pieces(words_of(channels), TILE * PANEL);
-        (g, dx, tiles(channels, rows, 1), rows.div_ceil(TILE))
+        (g, dx, matrix(channels, rows), rows.div_ceil(TILE))
     }
 }
 

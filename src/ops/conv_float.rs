@@ -1,7 +1,7 @@
 //! Convolution of floats, and its two gradients, in any number of groups.
 
 use super::conv_weights::weight_type;
-use super::geometry::{ConvShape, Geometry, image_of, tiles};
+use super::geometry::{ConvShape, Geometry, image_of, matrix, tiles};
 use super::patches::Patches;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
@@ -58,7 +58,7 @@ impl Op for ConvFloat {
         let g = self.geometry(ty).expect("checked when the node was made");
         let (rows, channels) = (g.out_rows(), self.0.channels);
         let buffers = conv_float::Buffers { x, w, y: bound.output(0).pieces(words_of(channels), TILE * PANEL) };
-        recording.dispatch(&CONV_FLOAT, bytemuck::cast(g), buffers, tiles(channels, rows, 1), rows.div_ceil(TILE));
+        recording.dispatch(&CONV_FLOAT, bytemuck::cast(g), buffers, matrix(channels, rows), rows.div_ceil(TILE));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -89,7 +89,7 @@ impl Op for ConvFloatInput {
         let (rows, channels) = (g.in_rows(), self.1[3]);
         let dx = bound.output(0).pieces(words_of(channels), TILE * PANEL);
         let buffers = conv_float_input::Buffers { w: bound.input(1), dy: bound.input(0), dx };
-        let grid = tiles(channels, rows, 1);
+        let grid = matrix(channels, rows);
         recording.dispatch(&CONV_FLOAT_INPUT, bytemuck::cast(g), buffers, grid, rows.div_ceil(TILE));
     }
 }

@@ -175,7 +175,12 @@ impl Geometry {
     }
 }
 
-/// The grid of a matrix of columns, with those of the last panel's tail, and rows; so many times.
+/// The grid of a matrix of columns, with those of the last panel's tail, and rows.
+pub(super) fn matrix(columns: usize, rows: usize) -> Grid {
+    Grid::Matrix([(words_of(columns) * PANEL) as u32, rows as u32])
+}
+
+/// The same, so many times, of rows that no dimension is too short for.
 pub(super) fn tiles(columns: usize, rows: usize, times: usize) -> Grid {
     Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, times as u32])
 }

@@ -1,7 +1,7 @@
 //! Fusions of the statistics of batch norm with what makes its integers: a product of signs, or the pooling behind one.
 
 use super::conv_bits::{self, ConvBits};
-use super::geometry::{Geometry, image_of, tiles};
+use super::geometry::{Geometry, image_of, matrix};
 use super::patches::TILE;
 use super::pool::{self, MaxPool};
 use super::statistics::{BatchNormStatistics, integer_moments, record_join, statistics_types, width};
@@ -127,7 +127,7 @@ fn record_conv(recording: &mut Recording, bound: &Bound<'_>, op: ConvBits, parti
         y: bound.output(0).pieces(panels, TILE * PANEL),
         partial: partial.pieces(panels, TILE / PANEL * 2 * PANEL),
     };
-    let (grid, tasks) = (tiles(op.0.channels, rows, 1), rows.div_ceil(TILE));
+    let (grid, tasks) = (matrix(op.0.channels, rows), rows.div_ceil(TILE));
     recording.dispatch(&CONV_BITS_STATISTICS, g, buffers, grid, tasks);
 }
 
@@ -150,7 +150,7 @@ fn record_pool(recording: &mut Recording, bound: &Bound<'_>, op: MaxPool, partia
         chosen: bound.output(1).pieces(panels, pool::TILE * PANEL / 4),
         partial: partial.pieces(panels, pool::TILE / PANEL * 2 * PANEL),
     };
-    let grid = tiles(ty.columns(), rows, 1);
+    let grid = matrix(ty.columns(), rows);
     recording.dispatch(&MAX_POOL_STATISTICS, bytemuck::cast(g), buffers, grid, rows.div_ceil(pool::TILE));
 }
 

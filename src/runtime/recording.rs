@@ -8,6 +8,8 @@ use std::collections::HashSet;
 pub enum Grid {
     /// So many elements in a row, folded where they exceed a dimension.
     Linear(u64),
+    /// Columns and rows; rows that exceed a dimension are folded into the third (`folded` in shaders/shared/index.wgsl).
+    Matrix([u32; 2]),
     /// Extents in x, y and z.
     Tiles([u32; 3]),
 }

@@ -80,6 +80,11 @@ impl GpuEngine {
         self.pipelines.forced = number;
     }
 
+    /// Programs loaded from now on have their grids folded above so many groups in a dimension, as those above 65,535 are: for tests.
+    pub fn fold_above(&mut self, groups: u32) {
+        self.pipelines.fold_above = groups;
+    }
+
     async fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check();
         self.recordings.clear();
@@ -155,7 +160,7 @@ impl GpuEngine {
         }
         let uniforms = (!uniforms.is_empty()).then(|| group(&pipeline.uniforms, &uniforms));
         self.cx.stats.bind_groups += 1 + u64::from(uniforms.is_some());
-        let groups = groups(&self.cx, dispatch, variant)?;
+        let groups = groups(&self.cx, dispatch, variant, self.pipelines.fold_above)?;
         let (label, scope) = (kernel.label(), dispatch.scope.clone());
         Ok(Prepared { label, scope, pipeline: pipeline.pipeline, tensors, uniforms, groups })
     }

@@ -25,13 +25,15 @@ pub struct Pipelines {
     software: bool,
     checked: bool,
     pub forced: Option<usize>,
+    /// Groups in one dimension above which a grid is folded.
+    pub fold_above: u32,
 }
 
 impl Pipelines {
     /// None yet. `PLUSMINUS_CHECKED=1` leaves the bounds checks of shaders on.
     pub fn new(software: bool) -> Self {
         let checked = std::env::var("PLUSMINUS_CHECKED").is_ok_and(|v| v == "1");
-        Self { made: HashMap::new(), software, checked, forced: None }
+        Self { made: HashMap::new(), software, checked, forced: None, fold_above: MAX_GROUPS }
     }
 
     /// Software adapters take the first variant, which uses registers alone. Others take an entry point made for GPUs, the last one, with
@@ -48,6 +50,7 @@ impl Pipelines {
         let tile = |variant: &Variant| variant.cover.iter().product::<u32>();
         let groups = |variant: &Variant| match dispatch.grid {
             Grid::Linear(n) => n.div_ceil(u64::from(variant.cover[0])),
+            Grid::Matrix(extent) => (0..2).map(|i| u64::from(extent[i].div_ceil(variant.cover[i]))).product(),
             Grid::Tiles(extent) => (0..3).map(|i| u64::from(extent[i].div_ceil(variant.cover[i]))).product(),
         };
         let made_for_gpus = dispatch.kernel.variants.last().into_iter().flat_map(|entry| entry.iter());
@@ -123,25 +126,31 @@ impl Pipelines {
     }
 }
 
-/// Groups of a dispatch under a variant.
-pub fn groups(cx: &Context, dispatch: &Dispatch, variant: &Variant) -> Result<[u32; 3]> {
-    let too_many = |groups: String| Error::Device {
+/// Groups of a dispatch under a variant, where grids that can be are folded above `fold_above` groups.
+pub fn groups(cx: &Context, dispatch: &Dispatch, variant: &Variant, fold_above: u32) -> Result<[u32; 3]> {
+    let groups = match dispatch.grid {
+        Grid::Linear(n) => {
+            let [x, y] = folded(n.div_ceil(u64::from(variant.cover[0])), fold_above);
+            [x, y, 1]
+        }
+        Grid::Matrix([columns, rows]) => {
+            let [y, z] = folded(u64::from(rows.div_ceil(variant.cover[1])), fold_above);
+            [u64::from(columns.div_ceil(variant.cover[0])), y, z]
+        }
+        Grid::Tiles(extent) => [0, 1, 2].map(|i| u64::from(extent[i].div_ceil(variant.cover[i]))),
+    };
+    if groups.iter().all(|&groups| groups <= u64::from(MAX_GROUPS)) {
+        return Ok(groups.map(|groups| groups as u32));
+    }
+    Err(Error::Device {
         device: cx.info.name.clone(),
         doing: format!("dispatching {}", dispatch.kernel.label()),
-        message: format!("{groups} groups exceed {MAX_GROUPS} in a dimension; use a smaller batch"),
-    };
-    match dispatch.grid {
-        Grid::Linear(n) => {
-            let groups = n.div_ceil(u64::from(variant.cover[0]));
-            let rows = groups.div_ceil(u64::from(MAX_GROUPS));
-            if rows > u64::from(MAX_GROUPS) {
-                return Err(too_many(groups.to_string()));
-            }
-            Ok([groups.div_ceil(rows.max(1)) as u32, rows as u32, 1])
-        }
-        Grid::Tiles(extent) => {
-            let groups = [0, 1, 2].map(|i| extent[i].div_ceil(variant.cover[i]));
-            if groups.iter().any(|&g| g > MAX_GROUPS) { Err(too_many(format!("{groups:?}"))) } else { Ok(groups) }
-        }
-    }
+        message: format!("{groups:?} groups exceed {MAX_GROUPS} in a dimension; use a smaller batch"),
+    })
+}
+
+/// A number of groups as that of lines of at most `above`, and of lines; the last may lie past the end.
+fn folded(groups: u64, above: u32) -> [u64; 2] {
+    let lines = groups.div_ceil(u64::from(above)).max(1);
+    [groups.div_ceil(lines), lines]
 }

@@ -342,6 +342,7 @@ fn flags_that_are_wrong() {
         (vec!["train", "--alpha", "0"], vec!["alpha", "(0, 1]", "0"]),
         (vec!["train", "--alpha", "1.5"], vec!["alpha", "(0, 1]", "1.5"]),
         (vec!["train", "--alpha", "0.5,step:10:1"], vec!["alpha", "(0, 1]", "5 at step 1 of 450"]),
+        (vec!["train", "--float-schedule", "linear@50%,exponential:1e-5"], vec!["float-rate", "NaN at step"]),
         (vec!["train", "--optimizer", "iir", "--cutoff", "1000,step:0.1:1"], vec!["cutoff", "1 at step 3 of 450"]),
         (vec!["train", "--alpha", "nan"], vec!["alpha", "(0, 1]", "NaN"]),
         (vec!["train", "--gamma", "-1"], vec!["--"]),

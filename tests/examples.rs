@@ -123,6 +123,7 @@ fn a_kernel_that_is_not_what_it_says_is_refused() {
     let bindings: &[(&str, Access)] = &[("x", Access::Read), ("y", Access::Write)];
     let kernel = custom(GOOD, "twice", &[], bindings).unwrap();
     assert_eq!((kernel.label(), kernel.interface.params, kernel.interface.step), ("twice", false, false));
+    let bound = |place: &str, ty: &str| format!("@{place} var<storage, read> z: {ty};\n{GOOD}");
     for (wrong, words) in [
         (custom(&GOOD.replace("2.0 *", "2.0 **"), "twice", &[], bindings), "2.0 **"),
         (custom(GOOD, "thrice", &[], bindings), "an entry point `thrice`, got twice"),
@@ -130,6 +131,8 @@ fn a_kernel_that_is_not_what_it_says_is_refused() {
         (custom(GOOD, "twice", &[], &bindings[..1]), "expected the bindings"),
         (custom(GOOD, "twice", &[], &[("y", Access::Read), ("x", Access::Write)]), "expected the bindings"),
         (custom(&GOOD.replace("array<f32>;\n@compute", "array<f64>;\n@compute"), "twice", &[], bindings), "twice"),
+        (custom(&bound("group(0) @binding(2)", "vec4<f32>"), "twice", &[], bindings), "expected arrays in storage, got `z`"),
+        (custom(&bound("group(2) @binding(0)", "array<f32>"), "twice", &[], bindings), "got `z` in group 2"),
     ] {
         let message = wrong.unwrap_err().to_string();
         assert!(message.contains("kernel `twice`") && message.contains(words), "expected `{words}` in: {message}");

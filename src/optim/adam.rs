@@ -1,8 +1,9 @@
 //! Adam, for float parameters.
 
+use super::knob::{FLOAT_RATE, Knob};
 use super::optimizer::{Knobs, Optimizer, Slot};
 use super::schedule::Schedule;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Bound, Graph, Init, Op, Role};
 use crate::runtime::interface::optim::adam::{Params, adam};
 use crate::runtime::{Grid, Recording, kernel::kernel};
@@ -38,9 +39,7 @@ pub struct Adam {
 impl Adam {
     /// With beta1 0.9, beta2 0.999, epsilon 1e-8, and no decay.
     pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
-        if !(rate > 0.0 && rate.is_finite()) {
-            return Err(Error::setting("float-rate", "a positive number", rate));
-        }
+        FLOAT_RATE.resolve(Some(&rate.into()))?;
         Ok(Self { rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0, schedule })
     }
 }
@@ -61,6 +60,10 @@ impl Optimizer for Adam {
         let first = rate / (1.0 - beta1.powf(t));
         let second = 1.0 / (1.0 - beta2.powf(t)).sqrt();
         [[first as f32, second as f32, (1.0 - beta1) as f32, (1.0 - beta2) as f32], [0.0; 4], [0.0; 4], [0.0; 4]]
+    }
+
+    fn check_steps(&self, total: u64) -> Result<()> {
+        FLOAT_RATE.check_steps(&Knob::new(self.rate, self.schedule.clone()), total)
     }
 
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {

@@ -188,15 +188,23 @@ impl KnobSpec {
         self.range.holds(value) || (value == 0.0 && self.range != Range::Period)
     }
 
-    /// Refuses what the knob is at a step of a run.
-    pub(super) fn check_at(&self, knob: &Knob, step: u64, total: u64) -> Result<()> {
-        let value = knob.at(step, total);
-        if self.may_move_to(value) {
-            return Ok(());
+    /// Refuses what the knob is at a step of a run of `total`; looks at a thousand, evenly apart, and the last.
+    pub(super) fn check_steps(&self, knob: &Knob, total: u64) -> Result<()> {
+        let every = total.div_ceil(1000).max(1) as usize;
+        for step in (0..total).step_by(every).chain(total.checked_sub(1)) {
+            let value = knob.at(step, total);
+            if !self.may_move_to(value) {
+                let got = format!("{value} at step {step} of {total}, by {knob}");
+                return Err(Error::setting(self.name, self.range.describe(), got));
+            }
         }
-        Err(Error::setting(self.name, self.range.describe(), format!("{value} at step {step} of {total}, by {knob}")))
+        Ok(())
     }
 }
+
+/// What the rate of a rule for float parameters may be.
+pub(super) const FLOAT_RATE: KnobSpec =
+    KnobSpec::new("float-rate", "learning rate of float parameters", Range::Positive, 1e-3);
 
 #[cfg(test)]
 mod tests {

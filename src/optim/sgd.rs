@@ -1,8 +1,9 @@
 //! Stochastic gradient descent with momentum, for float parameters.
 
+use super::knob::{FLOAT_RATE, Knob};
 use super::optimizer::{Knobs, Optimizer, Slot};
 use super::schedule::Schedule;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Bound, Graph, Init, Op, Role};
 use crate::runtime::interface::optim::sgd::{Params, sgd};
 use crate::runtime::{Grid, Recording, kernel::kernel};
@@ -33,9 +34,7 @@ pub struct Sgd {
 impl Sgd {
     /// With momentum 0.9 and no decay.
     pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
-        if !(rate > 0.0 && rate.is_finite()) {
-            return Err(Error::setting("float-rate", "a positive number", rate));
-        }
+        FLOAT_RATE.resolve(Some(&rate.into()))?;
         Ok(Self { rate, momentum: 0.9, decay: 0.0, schedule })
     }
 }
@@ -51,6 +50,10 @@ impl Optimizer for Sgd {
 
     fn knobs(&self, step: u64, total: u64) -> Knobs {
         [[self.schedule.at(self.rate, step, total), self.momentum, self.decay, 0.0], [0.0; 4], [0.0; 4], [0.0; 4]]
+    }
+
+    fn check_steps(&self, total: u64) -> Result<()> {
+        FLOAT_RATE.check_steps(&Knob::new(self.rate, self.schedule.clone()), total)
     }
 
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {

@@ -252,6 +252,11 @@ impl Diagnostics {
         names.iter().map(|name| plan.id(name)).collect()
     }
 
+    /// Flips as they were at some step between two measurements, which may be too far apart for a counter of 32 bits.
+    pub(super) fn see_flips(&mut self, flips: &[u32]) {
+        self.flips.as_mut().expect("a finished graph").see(flips);
+    }
+
     /// What it says, `steps` steps after the last measurement.
     pub(super) fn read(&mut self, words: &[Vec<u32>], steps: u64) -> Vec<LayerDiagnostics> {
         let mut words = words.iter().map(Vec::as_slice);

@@ -43,20 +43,38 @@ impl Interval {
     }
 }
 
-/// Growth of counters since they were last seen; they wrap, and never grow by 2^32 between two looks.
+/// Counters that wrap, as numbers that do not. Looks at them are less than 2^31 counts apart, and may come out of order.
 #[derive(Clone, Debug)]
 pub(super) struct Counters {
-    seen: Vec<u32>,
+    /// The furthest look.
+    seen: Vec<(u32, u64)>,
+    /// What growth was last told from.
+    told: Vec<u64>,
 }
 
 impl Counters {
     pub(super) fn new(count: usize) -> Self {
-        Self { seen: vec![0; count] }
+        Self { seen: vec![(0, 0); count], told: vec![0; count] }
     }
 
+    /// What they were when they were read so.
+    pub(super) fn see(&mut self, now: &[u32]) -> Vec<u64> {
+        let total = |(&now, seen): (&u32, &mut (u32, u64))| {
+            let ahead = now.wrapping_sub(seen.0).cast_signed();
+            let total = seen.1.wrapping_add_signed(i64::from(ahead));
+            if ahead > 0 {
+                *seen = (now, total);
+            }
+            total
+        };
+        now.iter().zip(&mut self.seen).map(total).collect()
+    }
+
+    /// Their growth since this was last asked for, in order.
     pub(super) fn growth(&mut self, now: &[u32]) -> Vec<u64> {
-        let growth = now.iter().zip(&self.seen).map(|(now, seen)| u64::from(now.wrapping_sub(*seen))).collect();
-        self.seen.copy_from_slice(now);
+        let totals = self.see(now);
+        let growth = totals.iter().zip(&self.told).map(|(total, told)| total.saturating_sub(*told)).collect();
+        self.told = totals;
         growth
     }
 }
@@ -68,7 +86,12 @@ mod tests {
     #[test]
     fn counters_may_wrap() {
         let mut counters = Counters::new(1);
-        assert_eq!(counters.growth(&[u32::MAX]), [u64::from(u32::MAX)]);
-        assert_eq!(counters.growth(&[4]), [5]);
+        assert_eq!(counters.growth(&[7]), [7]);
+        // Looks between two questions, one of them after a later one.
+        assert_eq!(counters.see(&[1 << 31]), [1 << 31]);
+        assert_eq!(counters.see(&[3]), [(1 << 32) + 3]);
+        assert_eq!(counters.see(&[u32::MAX]), [u64::from(u32::MAX)]);
+        assert_eq!(counters.growth(&[4]), [(1 << 32) - 3]);
+        assert_eq!(counters.growth(&[9]), [5]);
     }
 }

@@ -40,6 +40,34 @@ pub struct OptimizerTable {
     pub rules: Vec<LayerRule>,
 }
 
+impl Default for OptimizerConfig {
+    fn default() -> Self {
+        Self::Name(usual_rule())
+    }
+}
+
+impl OptimizerConfig {
+    /// Name of the rule.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Name(name) => name,
+            Self::Table(table) => &table.name,
+        }
+    }
+
+    /// `set` where it is set, else `other`. A name alone leaves the table of the rule that has it as it is, and of another one the rules of
+    /// single layers.
+    pub(super) fn over(set: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (set, other) {
+            (Some(Self::Name(name)), Some(Self::Table(table))) if name == table.name => Some(Self::Table(table)),
+            (Some(Self::Name(name)), Some(Self::Table(table))) => {
+                Some(Self::Table(OptimizerTable { rules: table.rules, ..OptimizerTable::named(&name) }))
+            }
+            (set, other) => set.or(other),
+        }
+    }
+}
+
 impl Default for OptimizerTable {
     fn default() -> Self {
         Self::named(&usual_rule())

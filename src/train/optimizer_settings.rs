@@ -48,11 +48,11 @@ impl Settings {
 
     /// The rule with all of its knobs: those beside the table win over those in it.
     pub(super) fn optimizer_table(&self) -> Result<OptimizerTable> {
-        let OptimizerTable { name, mut knobs, filter, state, mut rules } = match &self.optimizer {
-            None => OptimizerTable::named("cema"),
-            Some(OptimizerConfig::Name(name)) => OptimizerTable::named(name),
-            Some(OptimizerConfig::Table(table)) => table.clone(),
-        };
+        let OptimizerTable { name, mut knobs, filter, state, mut rules } =
+            match self.optimizer.clone().unwrap_or_default() {
+                OptimizerConfig::Name(name) => OptimizerTable::named(&name),
+                OptimizerConfig::Table(table) => table,
+            };
         if let Some(texts) = &self.rule {
             rules = texts.iter().map(|text| text.parse()).collect::<Result<_>>()?;
         }
@@ -100,7 +100,8 @@ impl Settings {
     /// start at 0 let the first gradient decide every weight.
     pub(super) fn holding_table(&self) -> Result<OptimizerTable> {
         let mut table = self.optimizer_table()?;
-        if self.start.is_some() {
+        // A knob beside the table is the start of the weights' rule.
+        if self.start.is_some() || self.hold.is_some() {
             return Ok(table);
         }
         let rules = table.rules.iter_mut().map(|rule| (&rule.name, &mut rule.knobs));

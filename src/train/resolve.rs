@@ -1,11 +1,12 @@
 //! Settings in layers, and the defaults of what is left out.
 
 use super::config::TrainConfig;
+use super::optimizer_config::OptimizerConfig;
 use super::settings::Settings;
 use crate::data::DataSpec;
 use crate::error::Result;
 use crate::nn::MODELS;
-use crate::optim::{BinaryOptimizer, FloatRule};
+use crate::optim::{BinaryOptimizer, FloatRule, Knob};
 
 /// Rule of the float parameters unless it is set.
 const FLOAT_OPTIMIZER: &str = "adam";
@@ -18,12 +19,17 @@ impl Settings {
 
     /// These settings where they are set, else those of `other`.
     pub fn over(self, other: Self) -> Self {
-        let filter = match (self.filter(), other.filter()) {
+        // Another rule leaves the knobs, filter and states of the one that it stands for; those beside no rule are for any.
+        let stays = match (&self.optimizer, &other.optimizer) {
+            (Some(set), Some(other)) => set.name() == other.name(),
+            _ => true,
+        };
+        let knob = |set: Option<Knob>, other: Option<Knob>| set.or(other.filter(|_| stays));
+        let filter = match (self.filter(), other.filter().filter(|_| stays)) {
             (Some(filter), Some(other)) => filter.over(other),
             (filter, other) => filter.or(other).unwrap_or_default(),
         };
         let rule = |settings: &Self| settings.float_optimizer.clone().unwrap_or_else(|| FLOAT_OPTIMIZER.into());
-        // Another rule leaves the knobs of the one that it stands for.
         let keeps = self.float_optimizer.is_none() || rule(&self) == rule(&other);
         let float = |set: Option<f64>, other: Option<f64>| set.or(other.filter(|_| keeps));
         // Another network leaves the hidden layers of mlp.
@@ -36,9 +42,9 @@ impl Settings {
             poles: filter.poles,
             b: filter.b,
             a: filter.a,
-            cutoff: self.cutoff.or(other.cutoff),
-            state: self.state.or(other.state),
-            preset: self.preset.or(other.preset),
+            cutoff: knob(self.cutoff, other.cutoff),
+            state: self.state.or(other.state.filter(|_| stays)),
+            preset: self.preset.or(other.preset.filter(|_| stays)),
             dataset: self.dataset.or(other.dataset),
             data_dir: self.data_dir.or(other.data_dir),
             limit: self.limit.or(other.limit),
@@ -66,20 +72,20 @@ impl Settings {
             temperature: self.temperature.or(other.temperature),
             batch_size: self.batch_size.or(other.batch_size),
             epochs: self.epochs.or(other.epochs),
-            optimizer: self.optimizer.or(other.optimizer),
+            optimizer: OptimizerConfig::over(self.optimizer, other.optimizer),
             rule: self.rule.or(other.rule),
-            alpha: self.alpha.or(other.alpha),
-            gamma: self.gamma.or(other.gamma),
-            sigma: self.sigma.or(other.sigma),
-            threshold: self.threshold.or(other.threshold),
-            hold: self.hold.or(other.hold),
-            lr: self.lr.or(other.lr),
-            momentum: self.momentum.or(other.momentum),
-            beta1: self.beta1.or(other.beta1),
-            beta2: self.beta2.or(other.beta2),
-            weight_decay: self.weight_decay.or(other.weight_decay),
-            clip: self.clip.or(other.clip),
-            init: self.init.or(other.init),
+            alpha: knob(self.alpha, other.alpha),
+            gamma: knob(self.gamma, other.gamma),
+            sigma: knob(self.sigma, other.sigma),
+            threshold: knob(self.threshold, other.threshold),
+            hold: knob(self.hold, other.hold),
+            lr: knob(self.lr, other.lr),
+            momentum: knob(self.momentum, other.momentum),
+            beta1: knob(self.beta1, other.beta1),
+            beta2: knob(self.beta2, other.beta2),
+            weight_decay: knob(self.weight_decay, other.weight_decay),
+            clip: knob(self.clip, other.clip),
+            init: knob(self.init, other.init),
             start: self.start.or(other.start),
             alpha_schedule: self.alpha_schedule.or(other.alpha_schedule),
             float_optimizer: self.float_optimizer.or(other.float_optimizer),
@@ -239,6 +245,27 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_s_name_keeps_its_table_and_another_leaves_it() {
+        let bop = "optimizer = \"bop\"\nalpha = \"1e-4,step:0.1:20%\"\nthreshold = 1e-8\nbatch-size = 50";
+        let table = "[optimizer]\nname = \"ema\"\nstate = \"i16\"\nknobs = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"";
+        let over = |name: &str, text: &str| {
+            let file: Settings = toml::from_str(text).expect("it is TOML");
+            let flags = Settings { optimizer: Some(OptimizerConfig::Name(name.into())), ..Settings::default() };
+            (flags.over(file.clone()).resolve().expect("in range"), file.resolve().expect("in range"))
+        };
+        for (name, text) in [("bop", bop), ("ema", table)] {
+            let (with, without) = over(name, text);
+            assert_eq!(with, without, "{name}");
+        }
+        let (cema, _) = over("cema", bop);
+        let usual = Settings::default().resolve().expect("in range");
+        assert_eq!((cema.optimizer, cema.batch_size), (usual.optimizer.clone(), 50));
+        let (cema, file) = over("cema", table);
+        assert_eq!((cema.optimizer.knobs, cema.optimizer.state), (usual.optimizer.knobs, usual.optimizer.state));
+        assert_eq!(cema.optimizer.rules, file.optimizer.rules, "rules of single layers stay");
+    }
+
+    #[test]
     fn layers_have_rules_of_their_own() {
         let text = "[optimizer]\nknobs = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"\nknobs = { threshold = 0 }";
         let file: Settings = toml::from_str(text).expect("it is TOML");
@@ -252,8 +279,11 @@ mod tests {
         let held = from.clone().resolve().expect("in range");
         let rules = &held.optimizer.rules;
         assert_eq!((rules.len(), &*rules[0].layers, held.optimizer.knobs["hold"].value), (1, "dense2", 1e-6));
-        let zero = Settings { start: Some("zero".into()), ..from }.resolve().expect("in range");
+        let zero_settings = Settings { start: Some("zero".into()), ..from };
+        let zero = zero_settings.clone().resolve().expect("in range");
         assert_eq!(zero.optimizer.knobs["hold"].value, 0.0, "as it was asked for");
+        let knob = Settings { start: None, hold: Some(0.0.into()), ..zero_settings }.resolve().expect("in range");
+        assert_eq!(knob.optimizer.knobs["hold"].value, 0.0, "as it was asked for");
         for config in [held, zero] {
             let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
             assert_eq!(again.resolve().expect("in range"), config);

@@ -241,6 +241,9 @@ impl Session {
         if failed[0] != u32::MAX {
             return Ok(Err(failed[0]));
         }
+        if let Some(diagnostics) = &mut self.diagnostics {
+            diagnostics.see_flips(flips);
+        }
         let growth = self.train_counters.growth(&[&correct[..], flips].concat());
         let (correct, flips) = growth.split_at(correct.len());
         let loss = losses[..read_back.steps as usize].iter().map(|&w| f64::from(f32::from_bits(w))).sum();

@@ -115,8 +115,12 @@ impl Sweep {
 
     fn config(&self, place: &[String], seed: u64) -> Result<TrainConfig> {
         let mut settings = self.base.clone();
-        for (axis, value) in self.axes.iter().zip(place) {
-            settings = Settings::one("grid", &axis.name, value)?.over(settings);
+        // What leaves other settings behind goes first.
+        let leaves = |axis: &Axis| ["optimizer", "float-optimizer", "model"].contains(&&*axis.name);
+        for first in [true, false] {
+            for (axis, value) in self.axes.iter().zip(place).filter(|(axis, _)| leaves(axis) == first) {
+                settings = Settings::one("grid", &axis.name, value)?.over(settings);
+            }
         }
         // A swept seed counts seeds from there.
         settings.seed = Some(settings.seed.unwrap_or(1) + seed);

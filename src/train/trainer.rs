@@ -174,10 +174,14 @@ impl Trainer {
             seed: self.config.seed,
         };
         self.tell(begin, &mut on_event)?;
-        let (mut epoch, mut test_accuracy, mut best) = (0, None, None::<Best>);
+        let (mut epoch, mut interrupted, mut test_accuracy, mut best) = (0, false, None, None::<Best>);
         while epoch < self.config.epochs {
             epoch += 1;
-            let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else { break };
+            // Stopped behind the last step, while it is judged, it is whole.
+            let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else {
+                interrupted = true;
+                break;
+            };
             let seconds = interval.1;
             // Before it is judged, which takes time and may fail.
             self.save(epoch).await?;
@@ -193,7 +197,6 @@ impl Trainer {
             let event = self.epoch_event(epoch, &interval.0, judged, seconds, start.elapsed().as_secs_f64());
             self.tell(event, &mut on_event)?;
         }
-        let interrupted = self.stop.is_stopped();
         if interrupted || test_accuracy.is_none() {
             self.save(epoch).await?;
             test_accuracy = Some(self.evaluate().await?.accuracy());

@@ -20,15 +20,19 @@ pub fn check_source(
     let mut found = Vec::new();
     for (_, global) in module.global_variables.iter() {
         let (Some(binding), AddressSpace::Storage { access }) = (&global.binding, global.space) else { continue };
-        let TypeInner::Array { base, .. } = module.types[global.ty].inner else { continue };
+        let name = global.name.clone().unwrap_or_default();
+        let TypeInner::Array { base, .. } = module.types[global.ty].inner else {
+            return Err(format!("expected arrays in storage, got `{name}`, which is none"));
+        };
         let access = match module.types[base].inner {
             TypeInner::Atomic(_) => Access::Atomic,
             _ if access.contains(StorageAccess::STORE) => Access::Write,
             _ => Access::Read,
         };
-        if binding.group == 0 {
-            found.push((binding.binding, global.name.clone().unwrap_or_default(), access));
+        if binding.group != 0 {
+            return Err(format!("expected storage in group 0, got `{name}` in group {}", binding.group));
         }
+        found.push((binding.binding, name, access));
     }
     found.sort_by_key(|(index, ..)| *index);
     let declared: Vec<_> =

@@ -131,7 +131,10 @@ fn a_kernel_that_is_not_what_it_says_is_refused() {
         (custom(GOOD, "twice", &[], &bindings[..1]), "expected the bindings"),
         (custom(GOOD, "twice", &[], &[("y", Access::Read), ("x", Access::Write)]), "expected the bindings"),
         (custom(&GOOD.replace("array<f32>;\n@compute", "array<f64>;\n@compute"), "twice", &[], bindings), "twice"),
-        (custom(&bound("group(0) @binding(2)", "vec4<f32>"), "twice", &[], bindings), "expected arrays in storage, got `z`"),
+        (
+            custom(&bound("group(0) @binding(2)", "vec4<f32>"), "twice", &[], bindings),
+            "expected arrays in storage, got `z`",
+        ),
         (custom(&bound("group(2) @binding(0)", "array<f32>"), "twice", &[], bindings), "got `z` in group 2"),
     ] {
         let message = wrong.unwrap_err().to_string();

@@ -9,8 +9,8 @@ mod tolerance;
 
 use plusminus::graph::{Graph, Init, Plan, Role, Value, backward, plan};
 use plusminus::ops::{
-    Add, BatchNorm, BatchNormStatistics, Dropout, Matmul, SURROGATES, Sign, SoftmaxCrossEntropy, SquaredHinge,
-    Surrogate, XnorMatmul, join,
+    Add, BatchNorm, BatchNormStatistics, DropSigns, Dropout, JoinDropped, Matmul, SURROGATES, Sign,
+    SoftmaxCrossEntropy, SquaredHinge, Surrogate, UnpackSigns, XnorMatmul, join,
 };
 use plusminus::runtime::{Engine, StepParams};
 use plusminus::tensor::{BitMatrix, DType, Layout, Stream, TensorType};
@@ -308,6 +308,28 @@ fn dropout_drops_the_same_again() {
         let sizes = |name: &str| if name.starts_with('w') { 0.3 } else { 1.0 };
         let mut problem = Problem::new(build, Ending::CrossEntropy(0.0), sizes, engine);
         problem.check(&format!("{engine_name}: dropout"), ROWS as u32);
+    }
+}
+
+/// Float weights behind signs, some of which are dropped.
+#[test]
+fn dropped_signs_drop_the_same_again() {
+    for (engine_name, engine) in support::engines() {
+        let build = |graph: &mut Graph| {
+            let signs = graph.state("signs", TensorType::bits(ROWS, 37), Init::Signs);
+            let copies = graph.push(Arc::new(DropSigns { probability: 0.3, stream: 7 }), &[signs], &[]).unwrap();
+            let weight = float(graph, "w1", TensorType::new(DType::F32, Layout::Rows, &[34, 37]));
+            let mut product = |signs: Value| {
+                let floats = graph.push1(UnpackSigns(Layout::Panels), &[signs], &[]).unwrap();
+                graph.push1(Matmul, &[floats, weight], &[]).unwrap()
+            };
+            let [up, down] = [copies[0], copies[1]].map(&mut product);
+            let h = graph.push1(JoinDropped { probability: 0.3 }, &[up, down], &[]).unwrap();
+            dense(graph, h, "w2", CLASSES)
+        };
+        let sizes = |name: &str| if name.starts_with('w') { 0.1 } else { 1.0 };
+        let mut problem = Problem::new(build, Ending::CrossEntropy(0.0), sizes, engine);
+        problem.check(&format!("{engine_name}: dropped signs"), ROWS as u32);
     }
 }
 

@@ -10,12 +10,13 @@ use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
     Activation, ActivationBackward, Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
     ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
-    ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, Dropout, EPSILON,
-    Flatten, FloatBits, FloatBitsTransposed, Joined, MOMENTUM, Magnitudes, Maker, Masked, Matmul, MatmulInput,
-    MatmulTransposed, MaxPool, MaxPoolBackward, MeanLoss, MeanPool, MeanPoolBackward, NarrowMagnitudes, NormSign,
-    NormSignBackward, Normalise, PadValue, PoolNormSign, Product, SURROGATES, SampleFlips, SectionMagnitudes,
-    ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
-    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, WithStatistics, XnorMatmul, weight_type,
+    ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, DropSigns,
+    DropSignsBackward, Dropout, EPSILON, Flatten, FloatBits, FloatBitsTransposed, JoinDropped, JoinDroppedBackward,
+    Joined, MOMENTUM, Magnitudes, Maker, Masked, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward,
+    MeanLoss, MeanPool, MeanPoolBackward, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue,
+    PoolNormSign, Product, SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward,
+    SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten,
+    UnpackSigns, Window, WithStatistics, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -813,7 +814,10 @@ fn channel_cases() -> Vec<Case> {
                     .expect(y, Compare::Exact),
             );
         }
-        cases.extend([0.0, 0.25, 0.9, 1.0 - 2_f32.powi(-24)].map(|probability| dropout_case(m, n, probability)));
+        for probability in [0.0, 0.25, 0.9, 1.0 - 2_f32.powi(-24)] {
+            cases.push(dropout_case(m, n, probability));
+            cases.extend(drop_signs_cases(m, n, probability));
+        }
         for kind in [Activation::Relu, Activation::Hardtanh] {
             let x = Matrix::from_fn(m, n, |r, c| x.at(r, c) / 4.0);
             let f = |x: f64| if kind == Activation::Relu { x.max(0.0) } else { x.clamp(-1.0, 1.0) };
@@ -1398,6 +1402,50 @@ fn dropout_case(m: usize, n: usize, probability: f32) -> Case {
     let mut case = Case::new(format!("dropout {probability} {m} x {n}"), Dropout { probability, stream: STREAM });
     case.step.step = STEP;
     case.input(ty, &x).expect(y, Compare::Exact)
+}
+
+/// Dropped signs are +1 in one copy and -1 in the other; the halved sum of products with both lacks them.
+fn drop_signs_cases(m: usize, n: usize, probability: f32) -> [Case; 5] {
+    const STREAM: u32 = 0x8765_4321;
+    const STEP: u32 = 43;
+    let (floats, integers) = (TensorType::panels(DType::F32, m, n), TensorType::panels(DType::I32, m, n));
+    let draws = Draws::new(1, STEP, STREAM);
+    let dropped = |r: usize, c: usize| {
+        f64::from(draws.word((r * words_of(n) * PANEL + c) as u32)) / 2_f64.powi(32) < f64::from(probability)
+    };
+    let copy = |a: &Matrix, sign: f64| Matrix::from_fn(m, n, |r, c| if dropped(r, c) { sign } else { a.at(r, c) });
+    let sum = |a: &Matrix, b: &Matrix| Matrix::from_fn(m, n, |r, c| f64::from((a.at(r, c) + b.at(r, c)) as f32));
+    let scale = 0.5 / (1.0 - probability);
+    let scaled = |x: &Matrix| Matrix::from_fn(m, n, |r, c| f64::from(x.at(r, c) as f32 * scale));
+    let kept = |x: &Matrix| Matrix::from_fn(m, n, |r, c| if dropped(r, c) { 0.0 } else { x.at(r, c) });
+    let [up, down] = ["up", "down"].map(|name| Matrix::reals(m, n, 2.0, name));
+    let [some, others] = ["some", "others"].map(|name| Matrix::integers(m, n, 5000, name));
+    let (signs, both, join) =
+        (Matrix::signs(m, n, "signs"), DropSigns { probability, stream: STREAM }, JoinDropped { probability });
+    let name = |op: &str| format!("{op} {probability} {m} x {n}");
+    let mut cases = [
+        Case::new(name("drop_signs"), both)
+            .input(TensorType::bits(m, n), &signs)
+            .expect(copy(&signs, 1.0), Compare::Exact)
+            .expect(copy(&signs, -1.0), Compare::Exact),
+        Case::new(name("drop_signs backward"), DropSignsBackward(both))
+            .input(floats.clone(), &up)
+            .input(floats.clone(), &down)
+            .expect(kept(&sum(&up, &down)), Compare::Exact),
+        Case::new(name("join_dropped integers"), join)
+            .input(integers.clone(), &some)
+            .input(integers, &others)
+            .expect(scaled(&sum(&some, &others)), Compare::Exact),
+        Case::new(name("join_dropped floats"), join)
+            .input(floats.clone(), &up)
+            .input(floats.clone(), &down)
+            .expect(scaled(&sum(&up, &down)), Compare::Exact),
+        Case::new(name("join_dropped backward"), JoinDroppedBackward(join))
+            .input(floats, &up)
+            .expect(scaled(&up), Compare::Exact),
+    ];
+    cases.iter_mut().for_each(|case| case.step.step = STEP);
+    cases
 }
 
 fn float_rule_cases(n: usize) -> Vec<Case> {

@@ -1,0 +1,238 @@
+//! Dropout of signs: what is dropped is 0, the mean of two signs, so that a product with it is the mean of two products of signs.
+
+use crate::error::{Error, Result};
+use crate::graph::{Backward, Bound, Op, Value};
+use crate::runtime::interface::ops::drop_signs::{
+    Params, drop_signs, drop_signs_backward, join_dropped, join_dropped_backward,
+};
+use crate::runtime::{Grid, Recording, kernel::kernel};
+use crate::tensor::{DType, Draws, Layout, PANEL, TensorType, words_of};
+
+kernel!(
+    /// The two copies of signs.
+    DROP_SIGNS = ops::drop_signs::{ drop_signs }, twin = twin
+);
+kernel!(
+    /// The gradient of the signs from those of the two copies.
+    DROP_SIGNS_BACKWARD = ops::drop_signs::{ drop_signs_backward }, twin = backward_twin
+);
+kernel!(
+    /// The product from the two products.
+    JOIN_DROPPED = ops::drop_signs::{ join_dropped }, twin = join_twin
+);
+kernel!(
+    /// The gradient of either product.
+    JOIN_DROPPED_BACKWARD = ops::drop_signs::{ join_dropped_backward }, twin = join_backward_twin
+);
+
+/// Words of a task.
+const CHUNK: usize = 4096;
+
+/// Signs to two copies of them: where one is dropped, with probability p, the first has +1 and the second -1. Their mean is the sign that
+/// is kept, or 0 (Srivastava et al. 2014); [`JoinDropped`] joins what is made of the copies and divides by 1 - p. What is dropped is a hash of
+/// (seed, step, stream, place), so that backward draws the same again.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DropSigns {
+    /// p, in [0, 1): the share that is dropped.
+    pub probability: f32,
+    /// Stream of its random numbers ([`crate::tensor::stream_word`]).
+    pub stream: u32,
+}
+
+impl DropSigns {
+    fn params(&self, signs: &TensorType) -> Params {
+        Params {
+            rows: signs.rows() as u32,
+            columns: signs.columns() as u32,
+            stream: self.stream,
+            // Below 2^32, since the largest p is 1 - 2^-24.
+            threshold: (f64::from(self.probability) * 2_f64.powi(32)) as u32,
+            scale: scale(self.probability),
+            integer: 0,
+            pad0: 0,
+            pad1: 0,
+        }
+    }
+}
+
+fn scale(probability: f32) -> f32 {
+    0.5 / (1.0 - probability)
+}
+
+fn check(op: &str, probability: f32) -> Result<()> {
+    match (0.0..1.0).contains(&probability) {
+        true => Ok(()),
+        false => Err(Error::setting(op, "a probability in [0, 1)", probability)),
+    }
+}
+
+impl Op for DropSigns {
+    fn name(&self) -> &'static str {
+        "drop_signs"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        check("drop_signs", self.probability)?;
+        if inputs[0].dtype != DType::Bits {
+            return Err(Error::shape("drop_signs", "signs", inputs[0]));
+        }
+        Ok(vec![inputs[0].clone(); 2])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let ((a, ty), [plus, minus]) = (bound.inputs[0], [0, 1].map(|i| bound.output(i)));
+        let panel = words_of(ty.columns()) * PANEL;
+        let buffers = drop_signs::Buffers { a, plus: plus.chunks(panel), minus: minus.chunks(panel) };
+        let (grid, tasks) = (Grid::Linear(ty.words() as u64), ty.rows().div_ceil(PANEL));
+        recording.dispatch(&DROP_SIGNS, self.params(ty), buffers, grid, tasks);
+    }
+
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let [up, down] = [0, 1].map(|i| cx.grad(i));
+        let (Some(up), Some(down)) = (up, down) else { return Ok(vec![None]) };
+        Ok(vec![Some(cx.push(DropSignsBackward(*self), &[up, down])?[0])])
+    }
+
+    fn recompute(&self) -> bool {
+        true
+    }
+}
+
+/// The gradient of the signs: the sum of those of the copies where a sign is kept, else 0. Inputs: the two gradients.
+#[derive(Clone, Copy, Debug)]
+pub struct DropSignsBackward(pub DropSigns);
+
+impl Op for DropSignsBackward {
+    fn name(&self) -> &'static str {
+        "drop_signs_backward"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        two_floats("drop_signs_backward", inputs)
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let (y, ty) = bound.outputs[0];
+        let (grid, tasks) = (Grid::Linear(ty.words() as u64), ty.words().div_ceil(CHUNK));
+        let buffers = drop_signs_backward::Buffers { up: bound.input(0), down: bound.input(1), y: y.chunks(CHUNK) };
+        recording.dispatch(&DROP_SIGNS_BACKWARD, self.0.params(ty), buffers, grid, tasks);
+    }
+}
+
+fn two_floats(op: &'static str, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+    if inputs[0].dtype != DType::F32 || inputs[0] != inputs[1] {
+        return Err(Error::shape(op, format!("two of {}", inputs[0]), inputs[1]));
+    }
+    Ok(vec![inputs[0].clone()])
+}
+
+/// y = (u + d) / (2 (1 - p)) of the products u and d with the two copies of [`DropSigns`]: the product with the signs that are left, divided by the
+/// share of them. Integers or floats; a sum of integers is exact.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JoinDropped {
+    /// p, in [0, 1): the share that was dropped.
+    pub probability: f32,
+}
+
+impl JoinDropped {
+    fn params(&self, integer: bool) -> Params {
+        let unused = DropSigns { probability: self.probability, stream: 0 };
+        Params { integer: u32::from(integer), ..unused.params(&TensorType::bits(0, 0)) }
+    }
+}
+
+impl Op for JoinDropped {
+    fn name(&self) -> &'static str {
+        "join_dropped"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        check("join_dropped", self.probability)?;
+        let ty = inputs[0];
+        if !matches!(ty.dtype, DType::F32 | DType::I32) || ty.layout != Layout::Panels || ty != inputs[1] {
+            return Err(Error::shape("join_dropped", "two products in panels", format!("{ty}, {}", inputs[1])));
+        }
+        Ok(vec![TensorType::new(DType::F32, Layout::Panels, &ty.shape)])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let (y, words) = (bound.output(0).chunks(CHUNK), bound.outputs[0].1.words());
+        let params = self.params(bound.inputs[0].1.dtype == DType::I32);
+        let buffers = join_dropped::Buffers { up: bound.input(0), down: bound.input(1), y };
+        recording.dispatch(&JOIN_DROPPED, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
+    }
+
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let Some(dy) = cx.grad(0) else { return Ok(vec![None; 2]) };
+        let either = cx.push(JoinDroppedBackward(*self), &[dy])?[0];
+        Ok(vec![Some(either); 2])
+    }
+}
+
+/// The gradient of either product: dy / (2 (1 - p)).
+#[derive(Clone, Copy, Debug)]
+pub struct JoinDroppedBackward(pub JoinDropped);
+
+impl Op for JoinDroppedBackward {
+    fn name(&self) -> &'static str {
+        "join_dropped_backward"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        two_floats("join_dropped_backward", &[inputs[0], inputs[0]])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let (y, words) = (bound.output(0).chunks(CHUNK), bound.outputs[0].1.words());
+        let buffers = join_dropped_backward::Buffers { up: bound.input(0), y };
+        let grid = Grid::Linear(words as u64);
+        recording.dispatch(&JOIN_DROPPED_BACKWARD, self.0.params(false), buffers, grid, words.div_ceil(CHUNK));
+    }
+}
+
+/// A task has 32 rows.
+fn twin(args: drop_signs::Args<'_>) {
+    let Params { rows, columns, stream, threshold, .. } = *args.params;
+    let (words, first) = (words_of(columns as usize), args.index * PANEL);
+    let draws = Draws::new(args.step.seed, args.step.step, stream);
+    let a = &args.a[first * words..];
+    for (i, (plus, minus)) in args.plus.iter_mut().zip(args.minus).enumerate() {
+        let (row, word) = (first + i % PANEL, i / PANEL);
+        let number = ((row * words + word) * PANEL) as u32;
+        let drops = |lane: u32| u32::from(draws.word(number.wrapping_add(lane)) < threshold) << lane;
+        let dropped = (0..PANEL as u32).fold(0, |dropped, lane| dropped | drops(lane));
+        let left = (columns as usize - word * PANEL).min(PANEL);
+        let inside = if row < rows as usize { u32::MAX >> (PANEL - left) } else { 0 };
+        *plus = (a[i] | dropped) & inside;
+        *minus = a[i] & !dropped;
+    }
+}
+
+fn backward_twin(args: drop_signs_backward::Args<'_>) {
+    let Params { rows, columns, stream, threshold, .. } = *args.params;
+    let (rows, words, first) = (rows as usize, words_of(columns as usize), args.index * CHUNK);
+    let draws = Draws::new(args.step.seed, args.step.step, stream);
+    let gradients = args.up[first..].iter().zip(&args.down[first..]);
+    for (i, (y, (up, down))) in (first..).zip(args.y.iter_mut().zip(gradients)) {
+        let (row, panel) = (i / PANEL % rows, i / PANEL / rows);
+        let keeps = draws.word(((row * words + panel) * PANEL + i % PANEL) as u32) >= threshold;
+        *y = if keeps { f32::from_bits(*up) + f32::from_bits(*down) } else { 0.0 };
+    }
+}
+
+fn join_twin(args: join_dropped::Args<'_>) {
+    let (first, scale) = (args.index * CHUNK, args.params.scale);
+    let products = args.up[first..].iter().zip(&args.down[first..]);
+    if args.params.integer == 0 {
+        let sum = |(up, down): (&u32, &u32)| (f32::from_bits(*up) + f32::from_bits(*down)) * scale;
+        args.y.iter_mut().zip(products).for_each(|(y, both)| *y = sum(both));
+    } else {
+        let sum = |(up, down): (&u32, &u32)| (up.cast_signed() + down.cast_signed()) as f32 * scale;
+        args.y.iter_mut().zip(products).for_each(|(y, both)| *y = sum(both));
+    }
+}
+
+fn join_backward_twin(args: join_dropped_backward::Args<'_>) {
+    let (dy, scale) = (&args.up[args.index * CHUNK..], args.params.scale);
+    args.y.iter_mut().zip(dy).for_each(|(y, dy)| *y = f32::from_bits(*dy) * scale);
+}

@@ -13,7 +13,7 @@ use plusminus::ops::{
     SoftmaxCrossEntropy, SquaredHinge, Surrogate, UnpackSigns, XnorMatmul, join,
 };
 use plusminus::runtime::{Engine, StepParams};
-use plusminus::tensor::{BitMatrix, DType, Layout, Stream, TensorType};
+use plusminus::tensor::{BitMatrix, DType, Draws, Layout, Stream, TensorType};
 use pollster::block_on;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -134,7 +134,7 @@ impl Problem {
                     values.insert(info.name.clone(), (info.ty.clone(), drawn));
                     words
                 }
-                DType::Bits if info.name == "w" => {
+                DType::Bits if ["w", "signs"].contains(&&*info.name) => {
                     BitMatrix::random(info.ty.rows(), info.ty.columns(), Stream::new(1, "w")).panels().to_vec()
                 }
                 _ => vec![0; info.ty.words()],
@@ -330,6 +330,35 @@ fn dropped_signs_drop_the_same_again() {
         let sizes = |name: &str| if name.starts_with('w') { 0.1 } else { 1.0 };
         let mut problem = Problem::new(build, Ending::CrossEntropy(0.0), sizes, engine);
         problem.check(&format!("{engine_name}: dropped signs"), ROWS as u32);
+    }
+}
+
+/// The product of signs lacks those that are dropped, and is divided by the share of the others, exactly.
+#[test]
+fn dropped_signs_are_not_in_the_product() {
+    for (engine_name, engine) in support::engines() {
+        let build = |graph: &mut Graph| {
+            let signs = graph.state("signs", TensorType::bits(ROWS, 37), Init::Signs);
+            let w = graph.parameter("w", TensorType::bits(34, 37), Role::Binary, Init::Signs);
+            let copies = graph.push(Arc::new(DropSigns { probability: 0.5, stream: 9 }), &[signs], &[]).unwrap();
+            let [up, down] = [0, 1].map(|i| graph.push1(XnorMatmul, &[copies[i], w], &[]).unwrap());
+            let product = graph.push1(JoinDropped { probability: 0.5 }, &[up, down], &[]).unwrap();
+            graph.keep(product, "product");
+            dense(graph, product, "w2", CLASSES)
+        };
+        let mut problem = Problem::new(build, Ending::CrossEntropy(0.0), sizes, engine);
+        problem.play(ROWS as u32);
+        let [a, w] = [("signs", ROWS), ("w", 34)]
+            .map(|(name, rows)| BitMatrix::from_panels(rows, 37, problem.words(name)).expect("clean tails"));
+        let got = values_of(&TensorType::panels(DType::F32, ROWS, 34), &problem.words("product"));
+        let draws = Draws::new(0, 0, 9);
+        for (i, got) in got.into_iter().enumerate() {
+            let (row, unit) = (i / 34, i % 34);
+            let kept = |k: &usize| draws.word((row * 64 + k) as u32) >= 1 << 31;
+            let agree = |k: usize| if a.is_positive(row, k) == w.is_positive(unit, k) { 2.0 } else { -2.0 };
+            let expected: f32 = (0..37).filter(kept).map(agree).sum();
+            assert_eq!(got, expected, "{engine_name}: row {row}, unit {unit}");
+        }
     }
 }
 

@@ -18,6 +18,7 @@ fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
     let spec = ModelSpec {
         model: "mlp".into(),
         hidden: Some(hidden.to_vec()),
+        dropout: [0.0; 2],
         input: [8, 8, 1],
         classes: 10,
         width: 1.0,

@@ -64,6 +64,7 @@ fn spec(hidden: &[usize]) -> ModelSpec {
     ModelSpec {
         model: "mlp".into(),
         hidden: Some(hidden.to_vec()),
+        dropout: [0.0; 2],
         input: [8, 8, 1],
         classes: 10,
         width: 1.0,

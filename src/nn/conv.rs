@@ -36,7 +36,6 @@ impl Conv {
     fn product(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
         let image = image_of(&format!("layer `{}`", builder.name), builder.graph.ty(x))?;
         let geometry = self.geometry.on(&format!("layer `{}`", builder.name), image)?;
-        let x = builder.quantise(x, self.input)?;
         let dtype = if self.weight.is_binary() { DType::Bits } else { DType::F32 };
         let ty = weight_type(dtype, &self.geometry, image[3]);
         let inputs = (ty.columns() * self.geometry.window.taps()) as f32;
@@ -45,15 +44,19 @@ impl Conv {
             _ => (Role::Float, Init::Uniform(1.0 / inputs.sqrt())),
         };
         let weight = builder.parameter("weight", ty, role, init);
-        let graph = &mut *builder.graph;
         if self.input.is_binary() && self.weight.is_binary() && geometry.is_aligned() {
-            let packed = graph.push(Arc::new(ConvWeights(self.geometry)), &[weight], &[])?;
-            return graph.push1(ConvBits(self.geometry), &[x, weight, packed[0], packed[1]], &[]);
+            let packed = builder.graph.push(Arc::new(ConvWeights(self.geometry)), &[weight], &[])?;
+            let all = |x| [x, weight, packed[0], packed[1]];
+            return builder.product(x, self.input, |graph, x| graph.push1(ConvBits(self.geometry), &all(x), &[]));
         }
-        let x = if self.input.is_binary() { graph.push1(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
-        let weight =
-            if self.weight.is_binary() { graph.push1(UnpackSigns(Layout::Rows), &[weight], &[])? } else { weight };
-        graph.push1(ConvFloat(self.geometry), &[x, weight], &[])
+        let weight = match self.weight.is_binary() {
+            true => builder.graph.push1(UnpackSigns(Layout::Rows), &[weight], &[])?,
+            false => weight,
+        };
+        builder.product(x, self.input, |graph, x| {
+            let x = if self.input.is_binary() { graph.push1(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
+            graph.push1(ConvFloat(self.geometry), &[x, weight], &[])
+        })
     }
 }
 

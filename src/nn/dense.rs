@@ -36,20 +36,20 @@ impl Layer for Dense {
             return Err(Error::shape(format!("layer `{}`", builder.name), expected, ty));
         }
         let inputs = ty.columns();
-        let x = builder.quantise(x, self.input)?;
         if self.weight.is_binary() {
             let ty = TensorType::bits(self.units, inputs);
             let weight = builder.parameter("weight", ty, Role::Binary, Init::Signs);
-            return if self.input.is_binary() {
-                builder.graph.push1(XnorMatmul, &[x, weight], &[])
-            } else {
-                builder.graph.push1(FloatByBits, &[x, weight], &[])
-            };
+            return builder.product(x, self.input, |graph, x| match self.input.is_binary() {
+                true => graph.push1(XnorMatmul, &[x, weight], &[]),
+                false => graph.push1(FloatByBits, &[x, weight], &[]),
+            });
         }
         let ty = TensorType::new(DType::F32, Layout::Rows, &[self.units, inputs]);
         let weight = builder.parameter("weight", ty, Role::Float, Init::Uniform(1.0 / (inputs as f32).sqrt()));
-        let x = if self.input.is_binary() { builder.graph.push1(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
-        builder.graph.push1(Matmul, &[x, weight], &[])
+        builder.product(x, self.input, |graph, x| {
+            let x = if self.input.is_binary() { graph.push1(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
+            graph.push1(Matmul, &[x, weight], &[])
+        })
     }
 
     fn shape(&self, _input: Shape) -> Result<Shape> {

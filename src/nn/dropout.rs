@@ -1,7 +1,7 @@
 //! Dropout.
 
 use super::layer::{Builder, Cost, Layer, Mode, Shape};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::Value;
 use crate::ops;
 use crate::tensor::stream_word;
@@ -9,7 +9,8 @@ use crate::tensor::stream_word;
 /// In training sets each float to 0 with this probability, in [0, 1), and divides the others by its complement; else it changes nothing
 /// (Srivastava et al. 2014). What is dropped is fixed by the run's seed, the step and the layer's name.
 ///
-/// For the input of layers that see floats. A quantiser behind it would undo it: sign makes +1 of a 0, and of what is kept what it was.
+/// For the input of layers that see floats. A quantiser behind it would undo it: sign makes +1 of a 0, and of what is kept what it was. There,
+/// [`super::Quantizer::DroppedSign`] drops signs.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout(pub f32);
 
@@ -19,9 +20,7 @@ impl Layer for Dropout {
     }
 
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
-        if !(0.0..1.0).contains(&self.0) {
-            return Err(Error::setting(format!("layer `{}`", builder.name), "a probability in [0, 1)", self.0));
-        }
+        builder.check_share(self.0)?;
         if builder.mode == Mode::Eval || self.0 == 0.0 {
             return Ok(x);
         }
@@ -41,7 +40,7 @@ impl Layer for Dropout {
 #[cfg(test)]
 mod tests {
     use super::super::model::{Model, PixelScale};
-    use super::super::{Dense, Quantizer};
+    use super::super::{BatchNorm, Dense, Quantizer};
     use super::*;
     use crate::graph::Graph;
 
@@ -67,5 +66,28 @@ mod tests {
             let error = model.build(&mut Graph::new(), Mode::Eval, 4).expect_err("out of range").to_string();
             assert!(error.contains("`dropout1`") && error.contains("[0, 1)"), "{error}");
         }
+    }
+
+    #[test]
+    fn signs_are_dropped_in_training_alone() {
+        let dense = |share: f32| {
+            let Quantizer::Sign(surrogate) = Quantizer::sign() else { unreachable!("it is the sign") };
+            Dense { units: 8, input: Quantizer::DroppedSign(surrogate, share), weight: Quantizer::sign() }
+        };
+        let model = |share: f32| {
+            Model::new("test", [5, 4, 1], PixelScale::to_unit(1)).with(dense(share)).with(BatchNorm::default())
+        };
+        let ops = |share: f32, mode: Mode| {
+            let mut graph = Graph::new();
+            model(share).build(&mut graph, mode, 4).map(|_| {
+                let count = |name: &str| graph.nodes().iter().filter(|node| node.op.name() == name).count();
+                ["drop_signs", "xnor_matmul", "join_dropped"].map(count)
+            })
+        };
+        assert_eq!(ops(0.5, Mode::Train).expect("it fits"), [1, 2, 1]);
+        assert_eq!(ops(0.0, Mode::Train).expect("it fits"), [0, 1, 0]);
+        assert_eq!(ops(0.5, Mode::Eval).expect("it fits"), [0, 1, 0]);
+        let error = ops(1.0, Mode::Train).expect_err("all are dropped").to_string();
+        assert!(error.contains("`dense1`") && error.contains("[0, 1)"), "{error}");
     }
 }

@@ -1,10 +1,10 @@
 //! The contract of a layer: adds its nodes to a graph, and tells what it costs.
 
 use super::quantizer::Quantizer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Role, Value};
-use crate::ops::{Activation, Sign};
-use crate::tensor::TensorType;
+use crate::ops::{Activation, DropSigns, JoinDropped, Sign};
+use crate::tensor::{TensorType, stream_word};
 use std::fmt;
 use std::sync::Arc;
 
@@ -39,13 +39,39 @@ impl Builder<'_> {
         if self.frozen { self.graph.state(&name, ty, init) } else { self.graph.parameter(&name, ty, role, init) }
     }
 
-    /// A layer's input as it sees it.
-    pub fn quantise(&mut self, x: Value, quantizer: Quantizer) -> Result<Value> {
-        match quantizer {
-            Quantizer::Float => Ok(x),
-            Quantizer::Relu => self.graph.push1(Activation::Relu, &[x], &[]),
-            Quantizer::Sign(surrogate) => Ok(self.graph.push(Arc::new(Sign { surrogate }), &[x], &[])?[0]),
+    /// A layer's product with its input as it sees it; where signs are dropped, from the products with both of their copies.
+    pub fn product(
+        &mut self,
+        x: Value,
+        quantizer: Quantizer,
+        product: impl Fn(&mut Graph, Value) -> Result<Value>,
+    ) -> Result<Value> {
+        let (surrogate, probability) = match quantizer {
+            Quantizer::Float => return product(self.graph, x),
+            Quantizer::Relu => {
+                let x = self.graph.push1(Activation::Relu, &[x], &[])?;
+                return product(self.graph, x);
+            }
+            Quantizer::Sign(surrogate) => (surrogate, 0.0),
+            Quantizer::DroppedSign(surrogate, probability) => (surrogate, probability),
+        };
+        let signs = self.graph.push(Arc::new(Sign { surrogate }), &[x], &[])?[0];
+        self.check_share(probability)?;
+        if self.mode == Mode::Eval || probability == 0.0 {
+            return product(self.graph, signs);
         }
+        let drop = DropSigns { probability, stream: stream_word(&format!("{}.keep", self.name)) };
+        let copies = self.graph.push(Arc::new(drop), &[signs], &[])?;
+        let [up, down] = [product(self.graph, copies[0])?, product(self.graph, copies[1])?];
+        self.graph.push1(JoinDropped { probability }, &[up, down], &[])
+    }
+
+    /// Refuses what is no share that can be dropped.
+    pub(super) fn check_share(&self, probability: f32) -> Result<()> {
+        if (0.0..1.0).contains(&probability) {
+            return Ok(());
+        }
+        Err(Error::setting(format!("layer `{}`", self.name), "a probability in [0, 1)", probability))
     }
 }
 

@@ -11,6 +11,9 @@ pub enum Quantizer {
     Relu,
     /// sign(x), and for inputs the surrogate of its derivative. Weights are binary from the start: their optimizer needs none.
     Sign(&'static Surrogate),
+    /// The same, of which training drops a share in [0, 1): what is dropped is 0, the others are divided by the share that is kept (Srivastava et
+    /// al. 2014). Evaluation drops none. For inputs alone; its product takes two of signs ([`crate::ops::DropSigns`]).
+    DroppedSign(&'static Surrogate, f32),
 }
 
 impl Quantizer {
@@ -21,7 +24,7 @@ impl Quantizer {
 
     /// Whether it gives signs.
     pub fn is_binary(self) -> bool {
-        matches!(self, Self::Sign(_))
+        matches!(self, Self::Sign(_) | Self::DroppedSign(..))
     }
 
     /// Bits that backward needs of each element of the input.
@@ -30,6 +33,8 @@ impl Quantizer {
             // The sign, and the mask of the clip surrogate.
             Self::Sign(surrogate) if surrogate.name == "clip" => 2,
             Self::Sign(_) => 33,
+            // The two copies in the place of the sign.
+            Self::DroppedSign(surrogate, _) => 1 + Self::Sign(surrogate).saved_bits(),
             Self::Float | Self::Relu => 32,
         }
     }
@@ -39,7 +44,7 @@ impl Quantizer {
         match self {
             Self::Float => "float",
             Self::Relu => "relu",
-            Self::Sign(_) => "sign",
+            Self::Sign(_) | Self::DroppedSign(..) => "sign",
         }
     }
 }

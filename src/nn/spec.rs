@@ -18,6 +18,8 @@ pub struct ModelSpec {
     pub model: String,
     /// Units of the hidden layers of `mlp`, which alone leaves them open; `None` is 4096 three times, as published.
     pub hidden: Option<Vec<usize>>,
+    /// Shares that training drops of the input and of the hidden signs of `mlp`, which alone has them.
+    pub dropout: [f32; 2],
     /// Height, width, channels.
     pub input: Shape,
     /// Classes.
@@ -38,6 +40,7 @@ impl ModelSpec {
         Self {
             model: model.into(),
             hidden: None,
+            dropout: [0.0; 2],
             input,
             classes,
             width: 1.0,
@@ -63,6 +66,13 @@ impl ModelSpec {
             if hidden.iter().any(|units| !(1..=MOST).contains(units)) {
                 return Err(Error::setting("hidden", format!("layers of 1 to {MOST} units"), format!("{hidden:?}")));
             }
+        }
+        if self.dropout != [0.0; 2] && zoo.name != "mlp" {
+            let got = format!("{:?} with model {}", self.dropout, zoo.name);
+            return Err(Error::setting("dropout", "model mlp; the other networks are as published", got));
+        }
+        if !self.dropout.iter().all(|share| (0.0..1.0).contains(share)) {
+            return Err(Error::setting("dropout", "two shares in [0, 1)", format!("{:?}", self.dropout)));
         }
         if !(self.width > 0.0 && self.width <= 64.0) {
             return Err(Error::setting("width", "a factor above 0, at most 64", self.width));

@@ -5,6 +5,7 @@ use super::batch_norm::BatchNorm;
 use super::by_channel::ByChannel;
 use super::conv::Conv;
 use super::dense::Dense;
+use super::dropout::Dropout;
 use super::layer::Shape;
 use super::model::Model;
 use super::pool::{Flatten, GlobalMean, MaxPool, MeanPool};
@@ -39,7 +40,7 @@ pub struct ZooModel {
 pub static MODELS: [ZooModel; 10] = [
     ZooModel {
         name: "mlp",
-        source: "Courbariaux et al. 2016, section 2.1, without dropout",
+        source: "Courbariaux et al. 2016, section 2.1; dropout where it is asked for",
         input: [28, 28, 1],
         classes: 10,
         surrogate: "clip",
@@ -175,15 +176,25 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Every product binary, the first with float input; batch norm after each, the last too; sign between.
+/// Every product binary, the first with float input; batch norm after each, the last too; sign between, some of them dropped where dropout is
+/// asked for.
 fn mlp(spec: &ModelSpec, mut model: Model) -> Result<Model> {
     let parts = Parts::of(spec)?;
-    let mut input = Quantizer::Float;
+    let [of_input, of_hidden] = spec.dropout;
+    let between = match parts.input {
+        Quantizer::Sign(surrogate) if of_hidden > 0.0 => Quantizer::DroppedSign(surrogate, of_hidden),
+        other => other,
+    };
+    let (mut input, mut dropped) = (Quantizer::Float, of_input);
     let hidden = spec.hidden.as_deref().unwrap_or(&[4096; 3]).iter();
     let hidden = hidden.map(|&units| spec.channels(units)).collect::<Result<Vec<usize>>>()?;
     for units in hidden.into_iter().chain([spec.classes]) {
+        // Floats are dropped before ReLU, which changes nothing.
+        if dropped > 0.0 && !input.is_binary() {
+            model.push(Dropout(dropped));
+        }
         model.push(Dense { units, input, weight: parts.weight }).push(BatchNorm::default());
-        input = parts.input;
+        (input, dropped) = (between, of_hidden);
     }
     Ok(model)
 }

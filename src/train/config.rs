@@ -26,6 +26,9 @@ pub struct TrainConfig {
     /// Units of the hidden layers of `mlp`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hidden: Option<Vec<usize>>,
+    /// Shares that training drops of the input and of the hidden signs of `mlp`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropout: Option<[f64; 2]>,
     /// Factor of the channels of every layer.
     pub width: f64,
     /// Whether weights are floats and ReLU stands for sign.
@@ -135,6 +138,7 @@ impl TrainConfig {
         ModelSpec {
             model: self.model.clone(),
             hidden: self.hidden.clone(),
+            dropout: self.dropout.unwrap_or_default().map(|share| share as f32),
             input,
             classes,
             width: self.width,

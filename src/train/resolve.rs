@@ -4,7 +4,7 @@ use super::config::TrainConfig;
 use super::optimizer_config::OptimizerConfig;
 use super::settings::Settings;
 use crate::data::DataSpec;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::nn::MODELS;
 use crate::optim::{BinaryOptimizer, FloatRule, Knob};
 
@@ -32,7 +32,7 @@ impl Settings {
         let rule = |settings: &Self| settings.float_optimizer.clone().unwrap_or_else(|| FLOAT_OPTIMIZER.into());
         let keeps = self.float_optimizer.is_none() || rule(&self) == rule(&other);
         let float = |set: Option<f64>, other: Option<f64>| set.or(other.filter(|_| keeps));
-        // Another network leaves the hidden layers of mlp.
+        // Another network leaves the hidden layers of mlp and its dropout.
         let model = |settings: &Self| settings.model.clone().unwrap_or_else(|| "mlp".into());
         let same = self.model.is_none() || model(&self) == model(&other);
         let hidden = self.hidden.or(other.hidden.filter(|_| same));
@@ -59,6 +59,7 @@ impl Settings {
             strict: self.strict.or(other.strict),
             model: self.model.or(other.model),
             hidden,
+            dropout: self.dropout.or(other.dropout.filter(|_| same)),
             width: self.width.or(other.width),
             float: self.float.or(other.float),
             surrogate: self.surrogate.or(other.surrogate),
@@ -118,6 +119,11 @@ impl Settings {
         let model = self.model.unwrap_or_else(|| "mlp".into());
         let usual = || if digits { vec![512; 2] } else { vec![4096; 3] };
         let hidden = self.hidden.or_else(|| (model == "mlp").then(usual));
+        let pair = |shares: &Vec<f64>| {
+            let wrong = |_| Error::setting("dropout", "two shares, INPUT,HIDDEN", format!("{shares:?}"));
+            <[f64; 2]>::try_from(&**shares).map_err(wrong)
+        };
+        let dropout = self.dropout.as_ref().map(pair).transpose()?;
         let zoo = MODELS.iter().find(|zoo| zoo.name == model);
         let augment = || DataSpec::usual_augment(&dataset).iter().map(|name| name.to_string()).collect();
         let data = DataSpec {
@@ -139,6 +145,7 @@ impl Settings {
             surrogate: self.surrogate.unwrap_or_else(|| zoo.map_or("clip", |zoo| zoo.surrogate).into()),
             model,
             hidden,
+            dropout,
             width: self.width.unwrap_or(1.0),
             float: self.float.unwrap_or(false),
             loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
@@ -206,6 +213,26 @@ mod tests {
         assert_eq!((hidden(model("vgg-small")), hidden(model("mlp"))), (None, Some(vec![64])));
         let refused = Settings { hidden: Some(vec![64]), ..model("vgg-small") }.resolve().expect_err("it has none");
         assert!(refused.to_string().contains("[64] with model vgg-small"), "{refused}");
+    }
+
+    #[test]
+    fn dropout_is_of_mlp_alone() {
+        let of = |model: &str, dropout: &[f64]| {
+            Settings { model: Some(model.into()), dropout: Some(dropout.to_vec()), ..Settings::default() }.resolve()
+        };
+        let config = of("mlp", &[0.2, 0.5]).expect("in range");
+        let text = config.to_toml().expect("plain text");
+        assert!(text.contains("dropout = [0.2, 0.5]"), "{text}");
+        let again: Settings = toml::from_str(&text).expect("it is TOML");
+        assert_eq!(again.resolve().expect("in range"), config);
+        for (model, dropout, words) in [
+            ("vgg-small", &[0.2, 0.5][..], "with model vgg-small"),
+            ("mlp", &[0.2], "INPUT,HIDDEN"),
+            ("mlp", &[0.0, 1.0], "[0, 1)"),
+        ] {
+            let error = of(model, dropout).expect_err("wrong");
+            assert!(error.is_usage() && error.to_string().contains(words), "{error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 /// So many threads, started when there is first something to do for them. Clones are the same threads.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Threads {
     #[cfg(not(target_arch = "wasm32"))]
     pub(super) count: usize,

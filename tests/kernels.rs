@@ -1021,7 +1021,7 @@ fn batch_norm_cases() -> Vec<Case> {
                     .expect(dbias, Compare::Float(4.0 * m as f64))
                     .ignore(),
             );
-            // The means.
+            // The gradient means.
             cases.last_mut().unwrap().expected.push(None);
         }
     }
@@ -1578,7 +1578,7 @@ fn constant_channels_case(m: usize, n: usize) -> Case {
         .expect(one(11 + (0..n).filter(is_constant).count()), Compare::Exact)
 }
 
-/// Of each stretch of words one is followed, chosen by a hash of its number.
+/// Of each stretch of words one is followed, drawn by its number.
 fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
     const WINDOW: u32 = 3;
     let (w, op) = (Matrix::signs(m, n, "w"), SampleFlips { window: WINDOW, report });
@@ -1587,10 +1587,7 @@ fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
     let (count, total) = (states[0].elements(), m * words_of(n));
     assert_eq!(count, total.min(256));
     let place = |j: usize| {
-        let mut h = (j as u32).wrapping_add(0x9e37_79b9);
-        h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
-        h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-        let i = j * (total / count) + (h ^ (h >> 16)) as usize % (total / count);
+        let i = j * (total / count) + Draws::new(0, 0, 0).word(j as u32) as usize % (total / count);
         (i / words_of(n), i % words_of(n) * PANEL)
     };
     let now = |j: usize, bit: usize| {

@@ -1,14 +1,18 @@
-//! The networks of the zoo against PyTorch: outputs and all gradients of one step at width 1/8, from the same weights and pixels.
-//! PyTorch runs `benches/peers/zoo_step.py`; `PLUSMINUS_TORCH` names the Python that has it, else the test says that it skips.
+//! The networks of the zoo against PyTorch: outputs and gradients of one step at width 1/8, from the same weights and pixels. Of two networks
+//! PyTorch's answer is recorded in `tests/golden`. For all of them PyTorch runs `benches/peers/zoo_step.py`; `PLUSMINUS_TORCH` names the Python
+//! that has it, else that test says that it skips.
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
+mod support;
 
 use plusminus::data::Batch;
 use plusminus::nn::{MODELS, ModelSpec, Tensor, Weights};
 use plusminus::optim::{BinaryRule, FloatRule};
 use plusminus::runtime::CpuEngine;
-use plusminus::tensor::Stream;
+use plusminus::tensor::{BitMatrix, Stream};
 use plusminus::train::{Loss, Rules, Session};
+use safetensors::SafeTensors;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
@@ -41,11 +45,20 @@ fn torch(python: &str, folder: &Path, spec: &ModelSpec) -> BTreeMap<String, Vec<
         .unwrap();
     assert!(status.success(), "{}: zoo_step.py", spec.model);
     let bytes = std::fs::read(folder.join("torch.safetensors")).unwrap();
-    let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let numbers = |view: safetensors::tensor::TensorView<'_>| {
-        view.data().chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
-    };
-    file.tensors().into_iter().map(|(name, view)| (name, numbers(view))).collect()
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    file.tensors().into_iter().map(|(name, view)| (name, numbers(view.data()))).collect()
+}
+
+fn numbers(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+fn words(bytes: &[u8]) -> Vec<u32> {
+    bytes.chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect()
+}
+
+fn batch(pixels: &[u8], labels: Vec<u32>) -> Batch {
+    Batch { pixels: words(pixels), valid: labels.len() as u32, labels, ..Batch::default() }
 }
 
 /// Largest difference, relative to the root mean square of what is expected.
@@ -72,8 +85,7 @@ fn compare(python: &str, spec: &ModelSpec, rows: usize, seed: u64) -> (f32, f64,
     let pixels = floats(&image, bytes.iter().map(|&b| f32::from(b)).collect());
     let as_floats = floats(&[rows], labels.iter().map(|&l| l as f32).collect());
     write(&folder.path().join("batch.safetensors"), &[("pixels", pixels), ("labels", as_floats)]);
-    let words = bytes.chunks(4).map(|b| u32::from_le_bytes(b.try_into().unwrap())).collect();
-    let batch = Batch { pixels: words, labels, valid: rows as u32, ..Batch::default() };
+    let batch = batch(&bytes, labels);
     pollster::block_on(session.train(&batch, 0, 10)).unwrap();
     let mut expected = torch(python, folder.path(), spec);
     let margin = expected.remove("margin").unwrap()[0];
@@ -129,5 +141,87 @@ fn a_step_of_every_network_is_that_of_pytorch() {
             "{}: seed {seed}, nearest to a decision {margin:.1e}, worst difference {worst:.1e} of {name}",
             zoo.name
         );
+    }
+}
+
+/// A step that PyTorch took, as `tests/golden/README.md` describes it.
+struct Golden(SafeTensors<'static>);
+
+impl Golden {
+    fn bytes(&self, name: &str) -> &[u8] {
+        self.0.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}")).data()
+    }
+
+    /// The weights it started from; running statistics are as they are.
+    fn weights(&self, first: Weights) -> Weights {
+        let recorded = |(name, tensor): (String, Tensor)| {
+            let tensor = match tensor {
+                Tensor::Bits(bits) => {
+                    let (rows, columns, signs) = (bits.rows(), bits.columns(), self.bytes(&name));
+                    assert_eq!(signs.len(), rows * columns, "{name}");
+                    Tensor::Bits(BitMatrix::from_fn(rows, columns, |r, c| signs[r * columns + c] == 1))
+                }
+                Tensor::Floats { shape, data } => {
+                    let data = if name.contains("running_") { data } else { numbers(self.bytes(&name)) };
+                    floats(&shape, data)
+                }
+            };
+            (name, tensor)
+        };
+        Weights { tensors: first.tensors.into_iter().map(recorded).collect() }
+    }
+
+    /// What was recorded of a gradient against all of it: the worst difference, in units of the root mean square.
+    fn gradient_difference(&self, name: &str, got: &[f32]) -> f64 {
+        let (some, sums) = (numbers(self.bytes(&format!("{name}.some"))), numbers(self.bytes(&format!("{name}.sums"))));
+        let (sum, squares) = (f64::from(sums[0]), f64::from(sums[1]));
+        let rms = (squares / got.len() as f64).sqrt();
+        let entries =
+            some.iter().enumerate().map(|(i, e)| f64::from((got[i * got.len() / some.len()] - e).abs()) / rms);
+        let total = |of: fn(f64) -> f64| got.iter().map(|&g| of(f64::from(g))).sum::<f64>();
+        // Errors of a sum add up as a random walk; a square errs twice.
+        let of_sum = (total(|g| g) - sum).abs() / squares.sqrt();
+        let of_squares = (total(|g| g * g) - squares).abs() / squares / 2.0;
+        entries.chain([of_sum, of_squares]).max_by(f64::total_cmp).unwrap()
+    }
+}
+
+#[test]
+fn a_step_of_two_networks_is_the_recorded_one() {
+    let files: [(&str, &[u8]); 2] = [
+        ("vgg-small", include_bytes!("golden/vgg-small.safetensors")),
+        ("birealnet20", include_bytes!("golden/birealnet20.safetensors")),
+    ];
+    for (name, file) in files {
+        let golden = Golden(SafeTensors::deserialize(file).unwrap());
+        let spec = ModelSpec { width: 0.125, ..ModelSpec::new(name, [32, 32, 3], 10) };
+        let model = spec.build().unwrap();
+        let labels = words(golden.bytes("labels"));
+        for (engine_name, engine) in support::engines() {
+            let rows = labels.len();
+            let session = Session::with_gradients(&model, Loss::CrossEntropy(0.0), rules(), rows, 1, engine);
+            let mut session = pollster::block_on(session).unwrap();
+            let weights = golden.weights(pollster::block_on(session.weights()).unwrap());
+            session.set_weights(&weights).unwrap();
+            pollster::block_on(session.train(&batch(golden.bytes("pixels"), labels.clone()), 0, 10)).unwrap();
+            let read_back = session.read_back().unwrap();
+            let loss = pollster::block_on(session.interval(read_back)).unwrap().unwrap().mean_loss();
+            let mut read = |tensor: &str| match pollster::block_on(session.tensor(tensor)).unwrap() {
+                Tensor::Floats { data, .. } => data,
+                Tensor::Bits(_) => panic!("{tensor}: expected floats, got signs"),
+            };
+            let recorded = f64::from(numbers(golden.bytes("loss"))[0]);
+            let logits = difference(&read("logits"), &numbers(golden.bytes("logits")));
+            let mut found = vec![("loss", (loss - recorded).abs() / recorded), ("logits", logits)];
+            let names = golden.0.names();
+            let gradients: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix(".some")).collect();
+            assert!(gradients.len() > 15, "{name}: {} gradients", gradients.len());
+            found.extend(gradients.iter().map(|name| (*name, golden.gradient_difference(name, &read(name)))));
+            for (what, difference) in &found {
+                assert!(*difference < ALLOWED, "{name}, {engine_name}: {what} differs by {difference:.1e}");
+            }
+            let worst = found.iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+            println!("{name}, {engine_name}: worst difference {:.1e} of {}", worst.1, worst.0);
+        }
     }
 }

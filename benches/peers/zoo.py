@@ -30,7 +30,11 @@ class Polynomial(torch.autograd.Function):
         return grad * (2 - 2 * x.abs()).clamp(min=0)
 
 
-MARGIN: list[float] | None = None  # where it is a list: how near to a decision any value before a sign came, to 0 and to the border of the mask
+MARGIN: list[float] | None = None  # where it is a list: how near to a decision any value before a sign or a hardtanh came, to 0 and to the border of the mask
+
+
+def from_one(size: Tensor) -> Tensor:
+    return torch.where(size == 1, 1.0, (size - 1).abs())
 
 
 class See(nn.Module):
@@ -43,9 +47,9 @@ class See(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if MARGIN is not None and self.how in ("clip", "polynomial"):
             size = x.detach().abs()
-            # Exactly 0 is a constant channel, and the same everywhere.
+            # Exactly 0 is a constant channel, and the same everywhere; exactly 1 is what a hardtanh cut off.
             near = torch.where(size == 0, 1.0, size)
-            MARGIN.append((torch.minimum(near, (size - 1).abs()) if self.how == "clip" else near).min().item())
+            MARGIN.append((torch.minimum(near, from_one(size)) if self.how == "clip" else near).min().item())
         if self.how == "clip":
             return Sign.apply(x)
         if self.how == "polynomial":
@@ -196,7 +200,12 @@ def pad(channels: int) -> Do:
 
 
 def hardtanh() -> Do:
-    return Do("hardtanh", F.hardtanh)
+    def cut(x: Tensor) -> Tensor:
+        if MARGIN is not None:
+            MARGIN.append(from_one(x.detach().abs()).min().item())
+        return F.hardtanh(x)
+
+    return Do("hardtanh", cut)
 
 
 def network(name: str, width: float, classes: int = 10, hidden: tuple[int, ...] = (4096,) * 3, inputs: int = 784, size: int = 32) -> Sequence:

@@ -2,6 +2,9 @@
 
 `FOLDER/weights.safetensors` is a model as this project saves it, `FOLDER/batch.safetensors` has `pixels` [batch, height,
 width, 3] in bytes as floats and `labels`. Writes `FOLDER/torch.safetensors`: `logits`, `loss`, and NAME.grad of all that is trained.
+
+`--golden FILE` draws weights and pixels itself and writes both with the answer, as tests/golden/README.md says: of the first seed with
+which no value before a sign comes within `--margin` of a decision, so that rounding turns no sign.
 """
 
 import argparse
@@ -13,25 +16,93 @@ from safetensors.numpy import load_file, save_file
 from torch.nn import functional as F
 
 import zoo
-from zoo import load, network, ours
+from golden import Record, write_safetensors
+from zoo import binary_weights, load, network, ours
 
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-parser.add_argument("folder", type=Path)
-parser.add_argument("--model", required=True)
-parser.add_argument("--width", type=float, required=True)
-parser.add_argument("--hidden", default="320,264")
-args = parser.parse_args()
+BATCH, CLASSES, SIDE = 4, 10, 32
+SOME = 32  # entries of a gradient that are kept
 
-batch = load_file(args.folder / "batch.safetensors")
-pixels = torch.from_numpy(batch["pixels"]).permute(0, 3, 1, 2) * (2 / 255) - 1
-hidden = tuple(map(int, args.hidden.split(",")))
-net = network(args.model, args.width, 10, hidden, inputs=pixels[0].numel(), size=pixels.shape[2])
-load(net, args.folder / "weights.safetensors")
-net.train()
-zoo.MARGIN = []
-logits = net(pixels)
-loss = F.cross_entropy(logits, torch.from_numpy(batch["labels"]).long())
-loss.backward()
-out = {"logits": ours("", logits), "loss": np.array([loss.item()], dtype=np.float32), "margin": np.array([min(zoo.MARGIN)], dtype=np.float32)}
-out |= {f"{name}.grad": ours(name, p.grad) for name, p in net.named_parameters() if p.grad is not None}
-save_file(out, args.folder / "torch.safetensors")
+
+def step(net: torch.nn.Module, pixels: np.ndarray, labels: np.ndarray) -> Record:
+    net.train()
+    zoo.MARGIN = []
+    logits = net(torch.from_numpy(pixels).permute(0, 3, 1, 2) * (2 / 255) - 1)
+    loss = F.cross_entropy(logits, torch.from_numpy(labels).long())
+    loss.backward()
+    out = {"logits": ours("", logits), "loss": np.array([loss.item()], dtype=np.float32), "margin": np.array([min(zoo.MARGIN)], dtype=np.float32)}
+    return out | {f"{name}.grad": ours(name, p.grad) for name, p in net.named_parameters() if p.grad is not None}
+
+
+@torch.no_grad()
+def draw(net: torch.nn.Module, rng: np.random.Generator) -> Record:
+    """Sets all that is trained; gives it in this project's order, binary weights as 0 and 1."""
+    binary, record = {id(weight) for weight in binary_weights(net)}, {}
+    for name, p in net.named_parameters():
+        if id(p) in binary:
+            value = rng.integers(0, 2, p.shape) * 2.0 - 1.0
+        elif name.endswith("scale"):
+            value = rng.uniform(0.5, 1.5, p.shape)
+        else:
+            bound = np.prod(p.shape[1:]) ** -0.5 if p.dim() > 1 else 0.25
+            value = rng.uniform(-bound, bound, p.shape)
+        p.copy_(torch.from_numpy(value))
+        record[name] = (ours(name, p) > 0).astype(np.uint8) if id(p) in binary else ours(name, p).copy()
+    return record
+
+
+def condensed(name: str, value: np.ndarray) -> Record:
+    """Of a gradient some entries at equal distances, its sum and its sum of squares; of anything else all."""
+    if not name.endswith(".grad"):
+        return {name: value}
+    flat = value.reshape(-1).astype(np.float64)
+    count = min(SOME, len(flat))
+    some = flat[[i * len(flat) // count for i in range(count)]]
+    return {f"{name}.some": some.astype(np.float32), f"{name}.sums": np.array([flat.sum(), (flat**2).sum()], dtype=np.float32)}
+
+
+def golden(args: argparse.Namespace):
+    for seed in range(args.seeds):
+        rng = np.random.default_rng(seed)
+        net = network(args.model, args.width, CLASSES, size=SIDE)
+        record = draw(net, rng)
+        pixels = rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
+        labels = rng.permutation(CLASSES)[:BATCH].astype(np.int32)
+        answer = step(net, pixels.astype(np.float32), labels)
+        if answer["margin"][0] >= args.margin:
+            break
+    else:
+        raise SystemExit(f"no seed below {args.seeds} keeps a margin of {args.margin}")
+    record |= {"pixels": pixels, "labels": labels}
+    for name, value in answer.items():
+        record |= condensed(name, value)
+    facts = {"model": args.model, "width": args.width, "seed": seed, "torch": torch.__version__}
+    write_safetensors(args.golden, record, {name: str(value) for name, value in facts.items()})
+    print(f"seed {seed}, {args.golden.stat().st_size} bytes, nearest to a decision {answer['margin'][0]:.1e}, loss {answer['loss'][0]:.3f}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--width", type=float, required=True)
+    parser.add_argument("--hidden", default="320,264")
+    parser.add_argument("--golden", type=Path, metavar="FILE", help="the .safetensors file to write")
+    parser.add_argument("--margin", type=float, default=1e-5, help="of the golden file")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many seeds to try for it")
+    parser.add_argument("--threads", type=int)
+    args = parser.parse_args()
+    if (args.folder is None) == (args.golden is None):
+        parser.error("one of FOLDER and --golden FILE")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    if args.golden:
+        return golden(args)
+    batch = load_file(args.folder / "batch.safetensors")
+    pixels, hidden = batch["pixels"], tuple(map(int, args.hidden.split(",")))
+    net = network(args.model, args.width, CLASSES, hidden, inputs=pixels[0].size, size=pixels.shape[1])
+    load(net, args.folder / "weights.safetensors")
+    save_file(step(net, pixels, batch["labels"]), args.folder / "torch.safetensors")
+
+
+if __name__ == "__main__":
+    main()

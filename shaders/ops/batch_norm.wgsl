@@ -4,20 +4,20 @@
 // import: norm, index, step, reduce
 // pieces: z, dy
 
-@group(0) @binding(0) var<storage, read> y: array<u32>;                    // i32 or f32, [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read_write> partial: array<f32>;        // [columns/32][blocks][2][32]: sums of dz and dz * n
-@group(0) @binding(2) var<storage, read> parts: array<f32>;                // the same, where it is only read
-@group(0) @binding(3) var<storage, read> center: array<f32>;               // mean, [columns]
-@group(0) @binding(4) var<storage, read> spread: array<f32>;               // variance, [columns], biased
-@group(0) @binding(5) var<storage, read> scale: array<f32>;                // [columns]
-@group(0) @binding(6) var<storage, read> bias: array<f32>;                 // [columns]
-@group(0) @binding(7) var<storage, read_write> z: array<f32>;              // [columns/32][rows][32]
-@group(0) @binding(8) var<storage, read> dz: array<f32>;                   // [columns/32][rows][32]
-@group(0) @binding(9) var<storage, read_write> dscale: array<f32>;         // [columns]
-@group(0) @binding(10) var<storage, read_write> dbias: array<f32>;         // [columns]
-@group(0) @binding(11) var<storage, read_write> shares: array<f32>;        // [columns/32][2][32]: means of dz and dz * n over the samples
-@group(0) @binding(12) var<storage, read> means: array<f32>;               // shares, where they are only read
-@group(0) @binding(13) var<storage, read_write> dy: array<f32>;            // [columns/32][rows][32]
+@group(0) @binding(0) var<storage, read> y: array<u32>;                         // i32 or f32, [columns/32][rows][32]
+@group(0) @binding(1) var<storage, read_write> partial: array<f32>;             // [columns/32][blocks][2][32]: sums of dz and dz * n
+@group(0) @binding(2) var<storage, read> parts: array<f32>;                     // the same, where it is only read
+@group(0) @binding(3) var<storage, read> mean: array<f32>;                      // [columns]
+@group(0) @binding(4) var<storage, read> variance: array<f32>;                  // [columns], biased
+@group(0) @binding(5) var<storage, read> scale: array<f32>;                     // [columns]
+@group(0) @binding(6) var<storage, read> bias: array<f32>;                      // [columns]
+@group(0) @binding(7) var<storage, read_write> z: array<f32>;                   // [columns/32][rows][32]
+@group(0) @binding(8) var<storage, read> dz: array<f32>;                        // [columns/32][rows][32]
+@group(0) @binding(9) var<storage, read_write> dscale: array<f32>;              // [columns]
+@group(0) @binding(10) var<storage, read_write> dbias: array<f32>;              // [columns]
+@group(0) @binding(11) var<storage, read_write> new_gradient_means: array<f32>; // [columns/32][2][32]: means of dz and dz * n over the samples
+@group(0) @binding(12) var<storage, read> gradient_means: array<f32>;           // the same, where they are only read
+@group(0) @binding(13) var<storage, read_write> dy: array<f32>;                 // [columns/32][rows][32]
 
 const THREADS: u32 = 64u;
 const COVER_batch_norm: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
@@ -39,8 +39,8 @@ fn batch_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let channel = (i >> 5u) / params.rows * 32u + (i & 31u);
     var value = 0.0;
     if (channel < params.columns) {
-        let rstd = 1.0 / sqrt(spread[channel] + params.epsilon);
-        value = (load(i) - center[channel]) * rstd * scale[channel] + bias[channel];
+        let rstd = 1.0 / sqrt(variance[channel] + params.epsilon);
+        value = (load(i) - mean[channel]) * rstd * scale[channel] + bias[channel];
     }
     z[i] = value;
 }
@@ -51,12 +51,12 @@ fn batch_norm_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     let count = loop_bound(rows_in(group.y), arrayLength(&y));
     let first = (group.x * params.rows + group.y * params.block) * 32u + local.x;
     let c = min(group.x * 32u + local.x, params.columns - 1u);
-    let middle = center[c];
-    let rstd = 1.0 / sqrt(spread[c] + params.epsilon);
+    let channel_mean = mean[c];
+    let rstd = 1.0 / sqrt(variance[c] + params.epsilon);
     var sums = vec2<f32>(0.0);
     for (var row = local.y; row < count; row += STRIPES) {
         let i = first + row * 32u;
-        sums += vec2<f32>(dz[i], dz[i] * (load(i) - middle) * rstd);
+        sums += vec2<f32>(dz[i], dz[i] * (load(i) - channel_mean) * rstd);
     }
     sums = sum_stripes(sums, local.x, local.y);
     if (local.y == 0u) {
@@ -85,8 +85,8 @@ fn batch_norm_gradients(@builtin(global_invocation_id) id: vec3<u32>) {
     }
     let at = (channel >> 5u) * 64u + (channel & 31u);
     let n = f32(step.valid_rows * params.pixels);
-    shares[at] = total.x / n;
-    shares[at + 32u] = total.y / n;
+    new_gradient_means[at] = total.x / n;
+    new_gradient_means[at + 32u] = total.y / n;
 }
 
 // An invocation has one element of the panels.
@@ -101,10 +101,10 @@ fn batch_norm_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_wor
     let valid = step.valid_rows * params.pixels;
     var value = 0.0;
     if (channel < params.columns && row < valid) {
-        let rstd = 1.0 / sqrt(spread[channel] + params.epsilon);
-        let normalised = (load(i) - center[channel]) * rstd;
+        let rstd = 1.0 / sqrt(variance[channel] + params.epsilon);
+        let normalised = (load(i) - mean[channel]) * rstd;
         let at = (channel >> 5u) * 64u + (i & 31u);
-        value = scale[channel] * rstd * (dz[i] - means[at] - normalised * means[at + 32u]);
+        value = scale[channel] * rstd * (dz[i] - gradient_means[at] - normalised * gradient_means[at + 32u]);
     }
     dy[i] = value;
 }

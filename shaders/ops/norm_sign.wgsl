@@ -3,18 +3,18 @@
 // import: norm, index, bits, step, reduce
 // pieces: dx
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;             // i32 or f32, [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read> center: array<f32>;        // mean, [columns]
-@group(0) @binding(2) var<storage, read> spread: array<f32>;        // variance, [columns]
-@group(0) @binding(3) var<storage, read> scale: array<f32>;         // [columns]
-@group(0) @binding(4) var<storage, read> bias: array<f32>;          // [columns]
-@group(0) @binding(5) var<storage, read_write> y: array<u32>;       // bits, panels [rows/32][words][32]
-@group(0) @binding(6) var<storage, read_write> mask: array<u32>;    // as y
-@group(0) @binding(7) var<storage, read> kept: array<u32>;          // mask, where it is read
-@group(0) @binding(8) var<storage, read> dy: array<f32>;            // [columns/32][rows][32]
-@group(0) @binding(9) var<storage, read_write> partial: array<f32>; // [columns/32][blocks][2][32]: sums of dz and dz * n
-@group(0) @binding(10) var<storage, read> means: array<f32>;        // [columns/32][2][32]: means of dz and dz * n, as batch_norm_gradients has them
-@group(0) @binding(11) var<storage, read_write> dx: array<f32>;     // [columns/32][rows][32]
+@group(0) @binding(0) var<storage, read> x: array<u32>;               // i32 or f32, [columns/32][rows][32]
+@group(0) @binding(1) var<storage, read> mean: array<f32>;            // [columns]
+@group(0) @binding(2) var<storage, read> variance: array<f32>;        // [columns]
+@group(0) @binding(3) var<storage, read> scale: array<f32>;           // [columns]
+@group(0) @binding(4) var<storage, read> bias: array<f32>;            // [columns]
+@group(0) @binding(5) var<storage, read_write> y: array<u32>;         // bits, panels [rows/32][words][32]
+@group(0) @binding(6) var<storage, read_write> mask: array<u32>;      // as y
+@group(0) @binding(7) var<storage, read> kept: array<u32>;            // mask, where it is read
+@group(0) @binding(8) var<storage, read> dy: array<f32>;              // [columns/32][rows][32]
+@group(0) @binding(9) var<storage, read_write> partial: array<f32>;   // [columns/32][blocks][2][32]: sums of dz and dz * n
+@group(0) @binding(10) var<storage, read> gradient_means: array<f32>; // [columns/32][2][32]: means of dz and dz * n, as batch_norm_gradients has them
+@group(0) @binding(11) var<storage, read_write> dx: array<f32>;       // [columns/32][rows][32]
 
 const THREADS: u32 = 64u;
 const COVER_norm_sign: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
@@ -41,8 +41,8 @@ fn norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
         let first = (word * params.rows + row) * 32u;
         for (var lane = 0u; lane < 32u; lane++) {
             let channel = min(word * 32u + lane, params.columns - 1u);
-            let rstd = 1.0 / sqrt(spread[channel] + params.epsilon);
-            let z = (load(first + lane) - center[channel]) * rstd * scale[channel] + bias[channel];
+            let rstd = 1.0 / sqrt(variance[channel] + params.epsilon);
+            let z = (load(first + lane) - mean[channel]) * rstd * scale[channel] + bias[channel];
             bits |= select(0u, 1u << lane, z >= 0.0);
             passes |= select(0u, 1u << lane, abs(z) <= 1.0);
         }
@@ -67,13 +67,13 @@ fn norm_sign_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     let begin = group.y * params.block;
     let count = loop_bound(rows_in(group.y), arrayLength(&x));
     let c = min(group.x * 32u + local.x, params.columns - 1u);
-    let middle = center[c];
-    let rstd = 1.0 / sqrt(spread[c] + params.epsilon);
+    let channel_mean = mean[c];
+    let rstd = 1.0 / sqrt(variance[c] + params.epsilon);
     var sums = vec2<f32>(0.0);
     for (var row = local.y; row < count; row += STRIPES) {
         let dz = masked(group.x, begin + row, local.x);
         let value = load((group.x * params.rows + begin + row) * 32u + local.x);
-        sums += vec2<f32>(dz, dz * (value - middle) * rstd);
+        sums += vec2<f32>(dz, dz * (value - channel_mean) * rstd);
     }
     sums = sum_stripes(sums, local.x, local.y);
     if (local.y == 0u) {
@@ -96,10 +96,11 @@ fn norm_sign_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_work
     let valid = step.valid_rows * params.pixels;
     var value = 0.0;
     if (channel < params.columns && row < valid) {
-        let rstd = 1.0 / sqrt(spread[channel] + params.epsilon);
-        let normalised = (load(i) - center[channel]) * rstd;
+        let rstd = 1.0 / sqrt(variance[channel] + params.epsilon);
+        let normalised = (load(i) - mean[channel]) * rstd;
         let dz = masked(panel, row, i & 31u);
-        value = scale[channel] * rstd * (dz - means[panel * 64u + (i & 31u)] - normalised * means[panel * 64u + 32u + (i & 31u)]);
+        let at = panel * 64u + (i & 31u);
+        value = scale[channel] * rstd * (dz - gradient_means[at] - normalised * gradient_means[at + 32u]);
     }
     dx[i] = value;
 }

@@ -4,13 +4,13 @@
 // turn the order round (a negative scale), so the largest number goes through it, not the largest sign.
 // import: conv, index, bits
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;       // bits, panels [in pixels/32][words][32]
-@group(0) @binding(1) var<storage, read_write> y: array<u32>; // bits, panels [out pixels/32][words][32]
-@group(0) @binding(2) var<storage, read> v: array<i32>;       // panels [channels/32][in pixels][32]
-@group(0) @binding(3) var<storage, read> center: array<f32>;  // mean, [channels]
-@group(0) @binding(4) var<storage, read> spread: array<f32>;  // variance, [channels]
-@group(0) @binding(5) var<storage, read> scale: array<f32>;   // [channels]
-@group(0) @binding(6) var<storage, read> bias: array<f32>;    // [channels]
+@group(0) @binding(0) var<storage, read> x: array<u32>;        // bits, panels [in pixels/32][words][32]
+@group(0) @binding(1) var<storage, read_write> y: array<u32>;  // bits, panels [out pixels/32][words][32]
+@group(0) @binding(2) var<storage, read> v: array<i32>;        // panels [channels/32][in pixels][32]
+@group(0) @binding(3) var<storage, read> mean: array<f32>;     // [channels]
+@group(0) @binding(4) var<storage, read> variance: array<f32>; // [channels]
+@group(0) @binding(5) var<storage, read> scale: array<f32>;    // [channels]
+@group(0) @binding(6) var<storage, read> bias: array<f32>;     // [channels]
 
 const THREADS: u32 = 64u;
 
@@ -71,8 +71,8 @@ fn pool_norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgrou
                 }
             }
             let c = min(at.y * 32u + lane, params.in_channels - 1u);
-            let rstd = 1.0 / sqrt(spread[c] + params.epsilon);
-            let z = (f32(best) - center[c]) * rstd * scale[c] + bias[c];
+            let rstd = 1.0 / sqrt(variance[c] + params.epsilon);
+            let z = (f32(best) - mean[c]) * rstd * scale[c] + bias[c];
             bits |= select(0u, 1u << lane, z >= 0.0);
         }
         bits &= tail_mask(params.in_channels, at.y * 32u);

@@ -1,7 +1,7 @@
 // sample_flips: follows a fixed sample of a weight matrix from step to step, for diagnostics: which of its weights have ever flipped, and
 // which have flipped back within a window of steps. It runs before the step's update, and begins anew at step 0. With `report` it writes
 // the counts, and forgets who flipped back.
-// import: bits, index, step
+// import: bits, index, random, step
 
 struct Params {
     rows: u32,    // of the weight matrix
@@ -28,15 +28,8 @@ const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 var<workgroup> sh_found: array<atomic<u32>, 4>;
 
-// Finaliser of MurmurHash3.
-fn hash(x: u32) -> u32 {
-    var h = x + 0x9e3779b9u;
-    h = (h ^ (h >> 16u)) * 0x85ebca6bu;
-    h = (h ^ (h >> 13u)) * 0xc2b2ae35u;
-    return h ^ (h >> 16u);
-}
-
-// One workgroup; word j of the sample is a random one of the j-th stretch of the matrix's words, row after row.
+// One workgroup; word j of the sample is a random one of the j-th stretch of the matrix's words, row after row: the same at every step and
+// under every seed.
 @compute @workgroup_size(THREADS)
 fn sample_flips(@builtin(local_invocation_index) local: u32) {
     if (local < 4u) {
@@ -46,8 +39,9 @@ fn sample_flips(@builtin(local_invocation_index) local: u32) {
     let words = (params.columns + 31u) / 32u;
     let stretch = params.rows * words / params.count;
     let count = loop_bound(params.count, arrayLength(&weight));
+    let key = draws(0u, 0u, 0u);
     for (var j = local; j < count; j += THREADS) {
-        let i = j * stretch + hash(j) % stretch;
+        let i = j * stretch + draw(key, j) % stretch;
         let word = weight[word_index(words, i / words, i % words)];
         var flipped = before[j] ^ word;
         before[j] = word;

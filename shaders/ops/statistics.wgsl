@@ -28,16 +28,16 @@ fn block_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invo
         sum += load(first + row * 32u);
     }
     let total = sum_stripes(vec2<f32>(sum, 0.0), local.x, local.y).x;
-    let center = select(total / n, trunc(total / n), params.integer != 0u);
+    let shift = select(total / n, trunc(total / n), params.integer != 0u);
     var squares = 0.0;
     for (var row = local.y; row < count; row += STRIPES) {
-        let d = load(first + row * 32u) - center;
+        let d = load(first + row * 32u) - shift;
         squares += d * d;
     }
     squares = sum_stripes(vec2<f32>(squares, 0.0), local.x, local.y).x;
     if (local.y == 0u) {
         let at = (group.x * params.blocks + group.y) * 64u + local.x;
-        let rest = total - n * center;
+        let rest = total - n * shift;
         partial[at] = total / n;
         partial[at + 32u] = squares - rest * rest / n;
     }
@@ -53,21 +53,21 @@ fn join_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     for (var block = local.y; block < blocks; block += STRIPES) {
         share += parts[first + block * 64u] * (f32(rows_in(block)) / n);
     }
-    let center = sum_stripes(vec2<f32>(share, 0.0), local.x, local.y).x;
+    let batch_mean = sum_stripes(vec2<f32>(share, 0.0), local.x, local.y).x;
     var squares = 0.0;
     for (var block = local.y; block < blocks; block += STRIPES) {
-        let d = parts[first + block * 64u] - center;
+        let d = parts[first + block * 64u] - batch_mean;
         squares += parts[first + block * 64u + 32u] + d * d * f32(rows_in(block));
     }
     let deviation = sum_stripes(vec2<f32>(squares, 0.0), local.x, local.y).x;
     let channel = group.x * 32u + local.x;
     if (local.y == 0u && channel < params.columns) {
-        mean[channel] = center;
+        mean[channel] = batch_mean;
         variance[channel] = deviation / n;
         let unbiased = deviation / max(n - 1.0, 1.0);
         // One row has no variance: the running statistics wait.
         let momentum = select(0.0, params.momentum, step.valid_rows * params.pixels > 1u);
-        running_mean[channel] += momentum * (center - running_mean[channel]);
+        running_mean[channel] += momentum * (batch_mean - running_mean[channel]);
         running_variance[channel] += momentum * (unbiased - running_variance[channel]);
     }
 }

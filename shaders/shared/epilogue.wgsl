@@ -33,15 +33,15 @@ fn block_statistics(values: ptr<function, array<vec4<i32>, 16>>, m: Matrix, at: 
         }
         let total = sum_block(sum, local, pitch);
         // A whole number: squares and their sums are whole, too, and exact below 2^24.
-        let center = trunc(total / n);
+        let shift = trunc(total / n);
         var squares = vec4<f32>(0.0);
         for (var r = 0u; r < 8u; r++) { // unroll
-            let d = vec4<f32>((*values)[2u * r + half]) - center;
+            let d = vec4<f32>((*values)[2u * r + half]) - shift;
             squares += select(vec4<f32>(0.0), d * d, at.y + r < m.valid);
         }
         let deviation = sum_block(squares, local, pitch);
         if ((local.y & 3u) == 0u && at.x < m.columns && begin < m.rows) {
-            let rest = total - n * center;
+            let rest = total - n * shift;
             let to = ((at.x >> 5u) * blocks + (begin >> 5u)) * 16u + ((at.x & 31u) >> 2u) + half;
             partial[to] = total / n;
             partial[to + 8u] = deviation - rest * rest / n;

@@ -4,6 +4,7 @@ use super::dataset::{Data, Dataset, InMemory};
 use super::image_file::{Header, decode, header, is_image};
 use super::resample::{Region, resample};
 use super::subset::split;
+use super::threads::Threads;
 use crate::error::{Error, Result};
 use crate::tensor::Stream;
 use rayon::prelude::*;
@@ -29,6 +30,8 @@ pub(super) struct Folder<'a> {
     pub split_seed: u64,
     /// [`IN_MEMORY`], or less under test.
     pub in_memory: usize,
+    /// That decode it.
+    pub threads: &'a Threads,
 }
 
 /// A file and its label.
@@ -83,6 +86,13 @@ fn unreadable(path: &Path, reason: String) -> Error {
 impl Folder<'_> {
     /// Reads it as the data set `name`.
     pub fn load(&self, name: &str) -> Result<Data> {
+        match self.threads.pool() {
+            Some(pool) => pool.install(|| self.read(name)),
+            None => self.read(name),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<Data> {
         let mut skipped = Vec::new();
         let parts = ["train", "test"].map(|part| self.root.join(part)).map(|path| path.is_dir().then_some(path));
         let (classes, [train, test]) = match parts {
@@ -257,8 +267,10 @@ mod tests {
         }
         let load = |in_memory| {
             let size = Some([4, 5]);
-            let folder = Folder { root: root.path(), size, channels: None, is_strict: true, split_seed: 1, in_memory };
-            folder.load("folder").unwrap()
+            let (root, threads) = (root.path(), &Threads::new(Some(1)));
+            Folder { root, size, channels: None, is_strict: true, split_seed: 1, in_memory, threads }
+                .load("folder")
+                .unwrap()
         };
         let (early, late) = (load(IN_MEMORY), load(79));
         assert_eq!((early.train.is_decoded_late(), late.train.is_decoded_late()), (false, true));

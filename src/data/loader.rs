@@ -2,6 +2,7 @@
 
 use super::augment::{Augment, Draws, View};
 use super::dataset::{Data, Dataset};
+use super::threads::Threads;
 use crate::error::Result;
 use crate::tensor::{Stream, shuffled};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub struct Loader {
     batch: usize,
     view: View,
     #[cfg(not(target_arch = "wasm32"))]
-    threads: Option<Arc<rayon::ThreadPool>>,
+    threads: Option<Threads>,
 }
 
 /// One pass over the data.
@@ -66,19 +67,21 @@ impl Loader {
 
     /// Lets so many threads (`None`: all cores) decode and augment the images of a batch, where there is anything to decode or to
     /// augment. The batches are the same.
+    pub fn with_threads(self, threads: Option<usize>) -> Self {
+        self.sharing(&Threads::new(threads))
+    }
+
+    /// The same with threads that other loaders share.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn with_threads(mut self, threads: Option<usize>) -> Self {
-        let threads = threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-        if threads > 1 && (self.dataset.is_decoded_late() || !self.view.is_whole()) {
-            // Where the system has no more threads, one does it.
-            self.threads = rayon::ThreadPoolBuilder::new().num_threads(threads).build().ok().map(Arc::new);
-        }
+    pub fn sharing(mut self, threads: &Threads) -> Self {
+        let has_work = self.dataset.is_decoded_late() || !self.view.is_whole();
+        self.threads = (threads.count > 1 && has_work).then(|| threads.clone());
         self
     }
 
     /// There are no threads in a browser.
     #[cfg(target_arch = "wasm32")]
-    pub fn with_threads(self, _threads: Option<usize>) -> Self {
+    pub fn sharing(self, _threads: &Threads) -> Self {
         self
     }
 
@@ -134,9 +137,9 @@ impl Loader {
     ) -> Result<()> {
         let mut rows = samples.iter().zip(rows);
         #[cfg(not(target_arch = "wasm32"))]
-        if let Some(threads) = &self.threads {
+        if let Some(pool) = self.threads.as_ref().and_then(Threads::pool) {
             use rayon::prelude::*;
-            return threads.install(|| rows.par_bridge().try_for_each(|(&sample, row)| make(sample, row)));
+            return pool.install(|| rows.par_bridge().try_for_each(|(&sample, row)| make(sample, row)));
         }
         rows.try_for_each(|(&sample, row)| make(sample, row))
     }

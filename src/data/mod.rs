@@ -14,6 +14,7 @@ mod normalisation;
 mod resample;
 mod spec;
 mod subset;
+mod threads;
 
 pub use augment::{AUGMENTATIONS, Augment, Crop};
 pub use cifar::{CIFAR10, CIFAR100, Cifar};
@@ -24,3 +25,4 @@ pub use loader::{Batch, Batches, Loader};
 pub use normalisation::Normalisation;
 pub use spec::{DATASETS, DataSpec};
 pub use subset::Subset;
+pub use threads::Threads;

@@ -5,6 +5,7 @@ use super::cifar::{CIFAR10, CIFAR100};
 use super::dataset::Data;
 use super::normalisation::{Normalisation, numbers};
 use super::subset::Subset;
+use super::threads::Threads;
 use super::{digits::digits, idx::mnist};
 use crate::error::{Error, Result};
 use crate::tensor::Stream;
@@ -91,8 +92,13 @@ impl DataSpec {
         self.std.as_deref().map_or(Ok(()), |std| numbers("std", std))
     }
 
-    /// Reads it.
+    /// Reads it, on all cores where there is anything to decode.
     pub fn load(&self) -> Result<Data> {
+        self.load_on(&Threads::new(None))
+    }
+
+    /// The same on these threads.
+    pub fn load_on(&self, threads: &Threads) -> Result<Data> {
         self.check()?;
         let numbers = || (0..10).map(|d| d.to_string()).collect();
         let mut data = match self.dataset.as_str() {
@@ -109,8 +115,8 @@ impl DataSpec {
             }
             "cifar10" => CIFAR10.load(self.files()?)?,
             "cifar100" => CIFAR100.load(self.files()?)?,
-            "svhn-folder" => self.folder(Some([32, 32]), Normalisation::SVHN)?,
-            _ => self.folder(None, Normalisation::IMAGENET)?,
+            "svhn-folder" => self.folder(Some([32, 32]), Normalisation::SVHN, threads)?,
+            _ => self.folder(None, Normalisation::IMAGENET, threads)?,
         };
         let classes = data.classes.len();
         if self.validation > 0.0 {
@@ -141,7 +147,7 @@ impl DataSpec {
     }
 
     #[cfg(all(feature = "images", not(target_arch = "wasm32")))]
-    fn folder(&self, size: Option<[usize; 2]>, colours: Normalisation) -> Result<Data> {
+    fn folder(&self, size: Option<[usize; 2]>, colours: Normalisation, threads: &Threads) -> Result<Data> {
         use super::folder::{Folder, IN_MEMORY};
         let folder = Folder {
             root: self.files()?,
@@ -150,6 +156,7 @@ impl DataSpec {
             is_strict: self.strict,
             split_seed: self.split_seed,
             in_memory: IN_MEMORY,
+            threads,
         };
         let data = folder.load(&self.dataset)?;
         let normalisation = if data.shape[2] == 3 { colours } else { Normalisation::UNIT };
@@ -157,7 +164,7 @@ impl DataSpec {
     }
 
     #[cfg(not(all(feature = "images", not(target_arch = "wasm32"))))]
-    fn folder(&self, _size: Option<[usize; 2]>, _colours: Normalisation) -> Result<Data> {
+    fn folder(&self, _size: Option<[usize; 2]>, _colours: Normalisation, _threads: &Threads) -> Result<Data> {
         let expected = "a data set without image files, since this is built without the feature `images`";
         Err(Error::setting("dataset", expected, &self.dataset))
     }

@@ -18,7 +18,7 @@ kernel!(
     SUMS = ops::batch_norm::{ batch_norm_sums }, twin = sums_twin
 );
 kernel!(
-    /// dscale, dbias, and the means of dz and dz * n, from the sums of the blocks.
+    /// dscale, dbias, and the gradient means, that is of dz and dz * n over the samples, from the sums of the blocks.
     GRADIENTS = ops::batch_norm::{ batch_norm_gradients }, twin = gradients_twin
 );
 kernel!(
@@ -68,17 +68,17 @@ pub(super) fn check_input<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Re
     Ok(y)
 }
 
-/// Outputs of a backward: dy, dscale, dbias; the sums of blocks of rows; and the means of dz and dz * n over the samples.
+/// Outputs of a backward: dy, dscale, dbias; the sums of blocks of rows; and the gradient means.
 pub(super) fn gradient_types(y: &TensorType, dz: &TensorType) -> Vec<TensorType> {
     let vector = TensorType::plain(DType::F32, &[y.columns()]);
-    let means = TensorType::plain(DType::F32, &[words_of(y.columns()), 2, PANEL]);
-    vec![dz.clone(), vector.clone(), vector, partial_type(y, Blocks::of(y)), means]
+    let gradient_means = TensorType::plain(DType::F32, &[words_of(y.columns()), 2, PANEL]);
+    vec![dz.clone(), vector.clone(), vector, partial_type(y, Blocks::of(y)), gradient_means]
 }
 
-/// From the sums of blocks to dscale, dbias and the means.
+/// From the sums of blocks to dscale, dbias and the gradient means.
 pub(super) fn record_gradients(
     recording: &mut Recording,
-    [parts, dscale, dbias, means]: [BufferId; 4],
+    [parts, dscale, dbias, gradient_means]: [BufferId; 4],
     y: &TensorType,
 ) {
     let (grid, tasks) = channel_grid(y);
@@ -86,7 +86,7 @@ pub(super) fn record_gradients(
         parts,
         dscale: dscale.chunks(PANEL),
         dbias: dbias.chunks(PANEL),
-        shares: means.chunks(2 * PANEL),
+        new_gradient_means: gradient_means.chunks(2 * PANEL),
     };
     recording.dispatch(&GRADIENTS, params(y), buffers, grid, tasks);
 }
@@ -116,8 +116,8 @@ impl Op for BatchNorm {
         let blocks = Blocks::of(ty);
         let buffers = batch_norm::Buffers {
             y,
-            center: bound.input(1),
-            spread: bound.input(2),
+            mean: bound.input(1),
+            variance: bound.input(2),
             scale: bound.input(3),
             bias: bound.input(4),
             z: bound.output(0).pieces(words_of(ty.columns()), blocks.rows * PANEL),
@@ -137,7 +137,8 @@ impl Op for BatchNorm {
     }
 }
 
-/// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale, dbias, through the batch's statistics; the sums of blocks of rows, and the means.
+/// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale, dbias, through the batch's statistics; the sums of blocks of rows, and the gradient
+/// means.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormBackward;
 
@@ -152,15 +153,15 @@ impl Op for BatchNormBackward {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (y, ty) = bound.inputs[0];
-        let [dz, center, spread, scale] = [1, 2, 3, 4].map(|i| bound.input(i));
-        let [dscale, dbias, parts, means] = [1, 2, 3, 4].map(|i| bound.output(i));
+        let [dz, mean, variance, scale] = [1, 2, 3, 4].map(|i| bound.input(i));
+        let [dscale, dbias, parts, gradient_means] = [1, 2, 3, 4].map(|i| bound.output(i));
         let (grid, tasks) = block_grid(ty);
-        let buffers = batch_norm_sums::Buffers { y, partial: parts.chunks(2 * PANEL), center, spread, dz };
+        let buffers = batch_norm_sums::Buffers { y, partial: parts.chunks(2 * PANEL), mean, variance, dz };
         recording.dispatch(&SUMS, params(ty), buffers, grid, tasks);
-        record_gradients(recording, [parts, dscale, dbias, means], ty);
+        record_gradients(recording, [parts, dscale, dbias, gradient_means], ty);
         let blocks = Blocks::of(ty);
         let dy = bound.output(0).pieces(words_of(ty.columns()), blocks.rows * PANEL);
-        let buffers = batch_norm_backward::Buffers { y, center, spread, scale, dz, means, dy };
+        let buffers = batch_norm_backward::Buffers { y, mean, variance, scale, dz, gradient_means, dy };
         recording.dispatch(&BACKWARD, params(ty), buffers, Grid::Linear(ty.words() as u64), blocks.count);
     }
 }
@@ -179,8 +180,8 @@ pub(super) fn rows_in(block: usize, params: &Params, step: &StepParams) -> usize
 /// A task has a block of rows; so have those that follow, but for the gradients.
 fn apply_twin(mut args: batch_norm::Args<'_>) {
     for i in 0..args.z.parts() {
-        let (mean, scale, bias) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0), lanes(args.bias, i, 0.0));
-        let rstd = rstd(args.spread, i, args.params.epsilon);
+        let (mean, scale, bias) = (lanes(args.mean, i, 0.0), lanes(args.scale, i, 0.0), lanes(args.bias, i, 0.0));
+        let rstd = rstd(args.variance, i, args.params.epsilon);
         let gain: Lanes = std::array::from_fn(|l| rstd[l] * scale[l]);
         let y = numbers(block(args.y, args.params.rows, args.params.block, i, args.index), args.params.integer != 0);
         let (out, _) = args.z.piece(i).as_chunks_mut::<PANEL>();
@@ -195,8 +196,8 @@ fn sums_twin(args: batch_norm_sums::Args<'_>) {
     let blocks = args.params.blocks as usize;
     let (panel, at) = (args.index / blocks, args.index % blocks);
     let count = rows_in(at, args.params, args.step);
-    let mean = lanes(args.center, panel, 0.0);
-    let rstd = rstd(args.spread, panel, args.params.epsilon);
+    let mean = lanes(args.mean, panel, 0.0);
+    let rstd = rstd(args.variance, panel, args.params.epsilon);
     let (dz, _) = block(args.dz, args.params.rows, args.params.block, panel, at).as_chunks::<PANEL>();
     let y = numbers(block(args.y, args.params.rows, args.params.block, panel, at), args.params.integer != 0);
     let dbias = sum(dz.iter().take(count).copied());
@@ -217,7 +218,7 @@ fn gradients_twin(args: batch_norm_gradients::Args<'_>) {
     let (dscale, dbias) = (args.dscale, args.dbias);
     dbias.copy_from_slice(&of_bias[..dbias.len()]);
     dscale.copy_from_slice(&of_scale[..dscale.len()]);
-    let (bias_mean, scale_mean) = args.shares.split_at_mut(PANEL);
+    let (bias_mean, scale_mean) = args.new_gradient_means.split_at_mut(PANEL);
     bias_mean.copy_from_slice(&of_bias.map(|s| s / n));
     scale_mean.copy_from_slice(&of_scale.map(|s| s / n));
 }
@@ -225,10 +226,11 @@ fn gradients_twin(args: batch_norm_gradients::Args<'_>) {
 fn backward_twin(mut args: batch_norm_backward::Args<'_>) {
     let here = rows_in(args.index, args.params, args.step);
     for i in 0..args.dy.parts() {
-        let (mean, scale) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0));
-        let rstd = rstd(args.spread, i, args.params.epsilon);
+        let (mean, scale) = (lanes(args.mean, i, 0.0), lanes(args.scale, i, 0.0));
+        let rstd = rstd(args.variance, i, args.params.epsilon);
         let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
-        let (bias_mean, scale_mean) = (lanes(args.means, 2 * i, 0.0), lanes(args.means, 2 * i + 1, 0.0));
+        let (bias_mean, scale_mean) =
+            (lanes(args.gradient_means, 2 * i, 0.0), lanes(args.gradient_means, 2 * i + 1, 0.0));
         let slope: Lanes = std::array::from_fn(|l| rstd[l] * scale_mean[l]);
         let (dz, _) = block(args.dz, args.params.rows, args.params.block, i, args.index).as_chunks::<PANEL>();
         let y = numbers(block(args.y, args.params.rows, args.params.block, i, args.index), args.params.integer != 0);

@@ -61,9 +61,9 @@ impl Op for NormSign {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, ty), (y, out)) = (bound.inputs[0], bound.outputs[0]);
         let chunk = words_of(ty.columns()) * PANEL;
-        let [center, spread, scale, bias] = [1, 2, 3, 4].map(|i| bound.input(i));
+        let [mean, variance, scale, bias] = [1, 2, 3, 4].map(|i| bound.input(i));
         let mask = bound.output(1).chunks(chunk);
-        let buffers = norm_sign::Buffers { x, center, spread, scale, bias, y: y.chunks(chunk), mask };
+        let buffers = norm_sign::Buffers { x, mean, variance, scale, bias, y: y.chunks(chunk), mask };
         let (grid, tasks) = (Grid::Linear(out.words() as u64), ty.rows().div_ceil(PANEL));
         recording.dispatch(&NORM_SIGN, bytemuck::cast(params(ty)), buffers, grid, tasks);
     }
@@ -76,7 +76,7 @@ impl Op for NormSign {
     }
 }
 
-/// Inputs: x, dy, mean, variance, scale, mask. Outputs: dx, dscale, dbias; the sums of blocks of rows, and their means.
+/// Inputs: x, dy, mean, variance, scale, mask. Outputs: dx, dscale, dbias; the sums of blocks of rows, and the gradient means.
 #[derive(Clone, Copy, Debug)]
 pub struct NormSignBackward;
 
@@ -91,21 +91,21 @@ impl Op for NormSignBackward {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (x, ty) = bound.inputs[0];
-        let [dy, center, spread, scale, kept] = [1, 2, 3, 4, 5].map(|i| bound.input(i));
-        let [dscale, dbias, parts, means] = [1, 2, 3, 4].map(|i| bound.output(i));
+        let [dy, mean, variance, scale, kept] = [1, 2, 3, 4, 5].map(|i| bound.input(i));
+        let [dscale, dbias, parts, gradient_means] = [1, 2, 3, 4].map(|i| bound.output(i));
         let (grid, tasks) = block_grid(ty);
-        let buffers = norm_sign_sums::Buffers { x, center, spread, kept, dy, partial: parts.chunks(2 * PANEL) };
+        let buffers = norm_sign_sums::Buffers { x, mean, variance, kept, dy, partial: parts.chunks(2 * PANEL) };
         recording.dispatch(&NORM_SIGN_SUMS, bytemuck::cast(params(ty)), buffers, grid, tasks);
-        record_gradients(recording, [parts, dscale, dbias, means], ty);
+        record_gradients(recording, [parts, dscale, dbias, gradient_means], ty);
         let blocks = Blocks::of(ty);
         let buffers = norm_sign_backward::Buffers {
             x,
-            center,
-            spread,
+            mean,
+            variance,
             scale,
             kept,
             dy,
-            means,
+            gradient_means,
             dx: bound.output(0).pieces(words_of(ty.columns()), blocks.rows * PANEL),
         };
         let grid = Grid::Linear(ty.words() as u64);
@@ -120,8 +120,8 @@ fn twin(args: norm_sign::Args<'_>) {
     let here = PANEL.min(rows - args.index * PANEL);
     let tiles = args.y.chunks_exact_mut(PANEL).zip(args.mask.chunks_exact_mut(PANEL));
     for (panel, (y, mask)) in tiles.enumerate() {
-        let (mean, bias) = (lanes(args.center, panel, 0.0), lanes(args.bias, panel, 0.0));
-        let (rstd, scale) = (rstd(args.spread, panel, p.epsilon), lanes(args.scale, panel, 0.0));
+        let (mean, bias) = (lanes(args.mean, panel, 0.0), lanes(args.bias, panel, 0.0));
+        let (rstd, scale) = (rstd(args.variance, panel, p.epsilon), lanes(args.scale, panel, 0.0));
         let gain: Lanes = std::array::from_fn(|l| rstd[l] * scale[l]);
         let mut z = [[0.0; PANEL]; PANEL];
         let x = &args.x[(panel * rows + args.index * PANEL) * PANEL..][..here * PANEL];
@@ -158,8 +158,8 @@ fn sums_twin(args: norm_sign_sums::Args<'_>) {
     let blocks = args.params.blocks as usize;
     let (panel, at) = (args.index / blocks, args.index % blocks);
     let (count, words) = (rows_in(at, &p, args.step), words_of(args.params.columns as usize));
-    let mean = lanes(args.center, panel, 0.0);
-    let rstd = rstd(args.spread, panel, args.params.epsilon);
+    let mean = lanes(args.mean, panel, 0.0);
+    let rstd = rstd(args.variance, panel, args.params.epsilon);
     let dz = masked(block(args.dy, p.rows, p.block, panel, at), args.kept, words, panel, at * p.block as usize);
     let x = numbers(block(args.x, p.rows, p.block, panel, at), p.integer != 0);
     let dbias = sum(dz.clone().take(count));
@@ -176,10 +176,11 @@ fn backward_twin(mut args: norm_sign_backward::Args<'_>) {
     let here = rows_in(args.index, &p, args.step);
     let (words, first) = (words_of(p.columns as usize), args.index * p.block as usize);
     for i in 0..args.dx.parts() {
-        let (mean, scale) = (lanes(args.center, i, 0.0), lanes(args.scale, i, 0.0));
-        let rstd = rstd(args.spread, i, p.epsilon);
+        let (mean, scale) = (lanes(args.mean, i, 0.0), lanes(args.scale, i, 0.0));
+        let rstd = rstd(args.variance, i, p.epsilon);
         let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
-        let (bias_mean, scale_mean) = (lanes(args.means, 2 * i, 0.0), lanes(args.means, 2 * i + 1, 0.0));
+        let (bias_mean, scale_mean) =
+            (lanes(args.gradient_means, 2 * i, 0.0), lanes(args.gradient_means, 2 * i + 1, 0.0));
         let slope: Lanes = std::array::from_fn(|l| rstd[l] * scale_mean[l]);
         let dz = masked(block(args.dy, p.rows, p.block, i, args.index), args.kept, words, i, first);
         let x = numbers(block(args.x, p.rows, p.block, i, args.index), p.integer != 0);

@@ -72,9 +72,9 @@ impl Op for PoolNormSign {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (v, ty) = bound.inputs[0];
         let g = self.geometry(ty).expect("checked when the node was made");
-        let [center, spread, scale, bias] = [1, 2, 3, 4].map(|i| bound.input(i));
+        let [mean, variance, scale, bias] = [1, 2, 3, 4].map(|i| bound.input(i));
         let y = bound.output(0).chunks(words_of(ty.columns()) * PANEL);
-        let buffers = pool_norm_sign::Buffers { y, v, center, spread, scale, bias };
+        let buffers = pool_norm_sign::Buffers { y, v, mean, variance, scale, bias };
         let grid = Grid::Linear(bound.outputs[0].1.words() as u64);
         recording.dispatch(&POOL_NORM_SIGN, bytemuck::cast(g), buffers, grid, g.out_rows().div_ceil(PANEL));
     }
@@ -119,8 +119,8 @@ fn sign_twin(args: pool_norm_sign::Args<'_>) {
                 best[i] = std::array::from_fn(|l| best[i][l].max(v[l]));
             });
         }
-        let (mean, bias) = (lanes(args.center, panel, 0.0), lanes(args.bias, panel, 0.0));
-        let (rstd, scale) = (rstd(args.spread, panel, g.epsilon), lanes(args.scale, panel, 0.0));
+        let (mean, bias) = (lanes(args.mean, panel, 0.0), lanes(args.bias, panel, 0.0));
+        let (rstd, scale) = (rstd(args.variance, panel, g.epsilon), lanes(args.scale, panel, 0.0));
         let gain: Lanes = std::array::from_fn(|l| rstd[l] * scale[l]);
         let z = best.map(|best| -> Lanes { std::array::from_fn(|l| (best[l] as f32 - mean[l]) * gain[l] + bias[l]) });
         bits::current().sign_pack(z[..here].as_flattened(), PANEL.min(channels - panel * PANEL), &mut y[..here]);

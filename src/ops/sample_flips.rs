@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::graph::{Bound, Op};
 use crate::runtime::interface::ops::sample_flips::{Params, sample_flips};
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{DType, PANEL, TensorType, words_of};
+use crate::tensor::{DType, Draws, PANEL, TensorType, words_of};
 
 kernel!(
     /// Sees which weights of the sample flipped; with `report` counts them.
@@ -13,6 +13,9 @@ kernel!(
 
 /// Words of the sample at most, 8192 weights: a share of them is within a point of all weights' (two standard errors).
 const SAMPLE: usize = 256;
+
+/// Which word of each stretch is followed: the same at every step and under every seed.
+const PLACES: Draws = Draws::new(0, 0, 0);
 
 /// Input: binary weights, before the step's update. Updates: [`SampleFlips::states`], that is the words of the sample as they were, the step of
 /// each weight's last flip, who has ever flipped, who flipped back since the last report, and the report: weights in the sample, those that have
@@ -67,14 +70,6 @@ impl Op for SampleFlips {
     }
 }
 
-/// Finaliser of MurmurHash3.
-fn hash(x: u32) -> u32 {
-    let h = x.wrapping_add(0x9e37_79b9);
-    let h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
-    let h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
-    h ^ (h >> 16)
-}
-
 fn twin(args: sample_flips::Args<'_>) {
     let Params { rows, columns, count, window, report, .. } = *args.params;
     let (words, step) = (words_of(columns as usize) as u32, args.step.step);
@@ -84,7 +79,7 @@ fn twin(args: sample_flips::Args<'_>) {
     }
     let mut found = [0; 4];
     for j in 0..count {
-        let i = j * stretch + hash(j) % stretch;
+        let i = j * stretch + PLACES.word(j) % stretch;
         let (row, word, j) = ((i / words) as usize, (i % words) as usize, j as usize);
         let now = args.weight[(row / PANEL * words as usize + word) * PANEL + row % PANEL];
         let mut flipped = if step == 0 { 0 } else { args.before[j] ^ now };

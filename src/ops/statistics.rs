@@ -111,13 +111,13 @@ fn integer_block(rows: &[[i32; PANEL]], width: usize, out: &mut [f32]) {
         for row in rows() {
             (0..AT_ONCE).for_each(|l| total[l] += row[l]);
         }
-        let center = total.map(|total| (total as f32 / n) as i32);
+        let shift = total.map(|total| (total as f32 / n) as i32);
         for row in rows() {
-            let far: [f32; AT_ONCE] = std::array::from_fn(|l| (row[l] - center[l]) as f32);
+            let far: [f32; AT_ONCE] = std::array::from_fn(|l| (row[l] - shift[l]) as f32);
             (0..AT_ONCE).for_each(|l| squares[l] += far[l] * far[l]);
         }
         for l in 0..AT_ONCE {
-            let rest = (total[l] - count * center[l]) as f32;
+            let rest = (total[l] - count * shift[l]) as f32;
             to_mean[l] = total[l] as f32 / n;
             to_deviation[l] = squares[l] - rest * rest / n;
         }

@@ -8,7 +8,7 @@ use super::rules::Rules;
 use super::run::Run;
 use super::session::{Evaluation, Measurement, ReadBack, Session};
 use super::teacher::Teacher;
-use crate::data::{Data, Dataset, Loader};
+use crate::data::{Data, Dataset, Loader, Threads};
 use crate::error::{Error, Result};
 use crate::nn::{Model, Weights, owner};
 use crate::runtime::{self, DeviceInfo, Engine};
@@ -21,6 +21,8 @@ use web_time::Instant;
 pub struct Trainer {
     config: TrainConfig,
     data: Data,
+    /// That make batches of it.
+    threads: Threads,
     model: Model,
     session: Session,
     device: DeviceInfo,
@@ -46,7 +48,7 @@ pub struct Outcome {
 impl Trainer {
     /// Reads the data, opens the device, compiles the model. Nothing is saved unless a folder for the run is given.
     pub async fn new(config: TrainConfig, run: Option<&Path>) -> Result<Self> {
-        let data = config.data.load()?;
+        let data = config.data.load_on(&Threads::new(config.threads))?;
         let model = config.model_for(&data).build()?;
         let (engine, why) = runtime::open(&config.device, config.threads).await?;
         Self::with(config, data, model, (engine, why), run).await
@@ -99,7 +101,8 @@ impl Trainer {
         }
         // Last, so that what fails before leaves no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
-        Ok(Self { config, data, model, session, device, why, run, stop: StopHandle::default(), has_trained: false })
+        let (threads, stop) = (Threads::new(config.threads), StopHandle::default());
+        Ok(Self { config, data, threads, model, session, device, why, run, stop, has_trained: false })
     }
 
     /// The configuration.
@@ -226,12 +229,12 @@ impl Trainer {
     }
 
     async fn judge(&mut self, part: &Arc<dyn Dataset>) -> Result<Evaluation> {
-        let loader = Loader::judging(&self.data, part, self.config.batch_size).with_threads(self.config.threads);
+        let loader = Loader::judging(&self.data, part, self.config.batch_size).sharing(&self.threads);
         self.session.evaluate(loader.epoch(None)).await
     }
 
     fn loader(&self) -> Loader {
-        Loader::training(&self.data, self.config.batch_size).with_threads(self.config.threads)
+        Loader::training(&self.data, self.config.batch_size).sharing(&self.threads)
     }
 
     /// One epoch and its seconds; `None` when it was stopped.

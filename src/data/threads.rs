@@ -1,0 +1,35 @@
+//! Threads that decode and augment images, beside those of the processor's engine.
+
+#[cfg(not(target_arch = "wasm32"))]
+use std::sync::{Arc, OnceLock};
+
+/// So many threads, started when there is first something to do for them. Clones are the same threads.
+#[derive(Clone, Debug)]
+pub struct Threads {
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(super) count: usize,
+    #[cfg(not(target_arch = "wasm32"))]
+    pool: Arc<OnceLock<Option<rayon::ThreadPool>>>,
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Threads {
+    /// `None`: all cores.
+    pub fn new(count: Option<usize>) -> Self {
+        let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+        Self { count: count.unwrap_or_else(cores), pool: Arc::default() }
+    }
+
+    /// `None` where the system has no more threads.
+    pub(super) fn pool(&self) -> Option<&rayon::ThreadPool> {
+        self.pool.get_or_init(|| rayon::ThreadPoolBuilder::new().num_threads(self.count).build().ok()).as_ref()
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+impl Threads {
+    /// There are none in a browser.
+    pub fn new(_count: Option<usize>) -> Self {
+        Self {}
+    }
+}

@@ -310,6 +310,17 @@ fn presets_states_and_schedules_speak() {
     let along = lines(&run(&[&["translate", "--json"], &flags[..]].concat())).remove(0)["along"].clone();
     let alpha = |i: usize| along[i]["alpha"].as_f64().unwrap();
     assert!(along.as_array().unwrap().len() == 5 && alpha(0) > 9e-5 && alpha(4) < 1.2e-5, "{along}");
+    // A schedule that ends early leaves a filter that no longer moves, as in training.
+    for flag in ["--alpha", "--lr"] {
+        let flags = ["translate", flag, "1e-3", "--schedule", "linear@50%"];
+        let along = lines(&run(&[&flags[..], &["--json"]].concat())).remove(0)["along"].clone();
+        assert!(along[1]["frozen"] == false && along[1]["knob"].as_f64().unwrap() > 4e-4, "{along}");
+        for at in [&along[2], &along[4]] {
+            assert!(at["frozen"] == true && at["alpha"] == 0.0 && at["flip_ratio_noise"] == 0.0, "{along}");
+        }
+        let text = String::from_utf8(run(&flags).stdout).unwrap();
+        assert_eq!(text.matches("frozen, no weight flips").count(), 3, "{text}");
+    }
 }
 
 #[test]

@@ -80,7 +80,8 @@ pub struct TrainArgs {
 /// Arguments of `sweep`.
 #[derive(Args, Debug)]
 pub struct SweepArgs {
-    /// Values of a setting, by its name in files: `--grid alpha=1e-4,1e-3`; several make a grid
+    /// Values of a setting, by its name in files: `--grid alpha=1e-4,1e-3`; several make a grid. Quotes keep a text with commas together:
+    /// `--grid 'alpha="1e-3,linear","1e-3,cosine"'`
     #[arg(long, value_name = "NAME=VALUE,...")]
     pub grid: Vec<String>,
     /// Runs of each place of the grid, with seeds from --seed on

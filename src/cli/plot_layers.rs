@@ -4,8 +4,8 @@ use super::picture::{Curve, Panel};
 use super::plot::EPOCH;
 use crate::train::{Event, LayerDiagnostics};
 
-/// Flips of several runs, a panel for each layer: as many curves in one could not be told apart. The order is that of the first run, then of what
-/// the others have more. A run without the layer has a curve without points, so that runs keep their colours.
+/// Flips of several runs, a panel for each layer: as many curves in one could not be told apart. The order is that of the first run, then
+/// of what the others have more. A run without the layer has a curve without points, so that runs keep their colours.
 pub fn flip_panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     let mut panels: Vec<Panel> = Vec::new();
     for (number, (_, events)) in runs.iter().enumerate() {

@@ -60,8 +60,8 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// The filter along a run whose learning rate, or alpha, moves by a schedule: share of the run, the knob, the filter; `None` where the knob is
-/// 0, which training takes: nothing moves then. It is one filter only while the knob moves slowly against the filter's own time.
+/// The filter along a run whose learning rate, or alpha, moves by a schedule: share of the run, the knob, the filter; `None` where the
+/// knob is 0, which training takes: nothing moves then. It is one filter only while the knob moves slowly against the filter's own time.
 fn along(args: &TranslateArgs, schedule: &Schedule) -> Result<Vec<(f64, f64, Option<Response>)>> {
     const STEPS: u64 = 1000;
     let at = |share: f64| {

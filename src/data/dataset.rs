@@ -116,8 +116,8 @@ impl Data {
         }
     }
 
-    /// 16 hexadecimal digits that two data sets share where they are tested on the same images: a hash of the shape and number of the test images,
-    /// their labels, and the pixels of some. Fails where an image cannot be read.
+    /// 16 hexadecimal digits that two data sets share where they are tested on the same images: a hash of the shape and number of the test
+    /// images, their labels, and the pixels of some. Fails where an image cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
         /// Images whose pixels count, evenly apart.
         const LOOKED_AT: usize = 16;

@@ -111,8 +111,8 @@ pub trait Layer: fmt::Debug + Send + Sync {
         "float".into()
     }
 
-    /// Its rows in the summary: one under its name, but of a layer made of others theirs before its own, which has what they have not. Together
-    /// they cost what it costs.
+    /// Its rows in the summary: one under its name, but of a layer made of others theirs before its own, which has what they have not.
+    /// Together they cost what it costs.
     fn rows(&self, name: &str, input: Shape) -> Vec<SummaryRow> {
         let output = self.shape(input).unwrap_or(input);
         vec![SummaryRow { layer: name.into(), output, precision: self.precision(), cost: self.cost(input) }]

@@ -230,12 +230,12 @@ mod tests {
         }
         let conv = || Sequence::new().with(Conv::new(8, Window::same(3, 1), Quantizer::sign(), Quantizer::sign()));
         let inner = Sequence::new().with(Residual { main: conv(), shortcut: conv() });
-        let model = Model::new("mine", [8, 8, 8], PixelScale::to_unit(255)).with(Concat(vec![conv(), inner]));
+        let model = Model::new("mine", [8, 8, 4], PixelScale::to_unit(255)).with(Concat(vec![conv(), inner]));
         let [rows, trained] = names(&model);
         assert!(rows == trained && rows.contains("concat1.2.residual1.shortcut.conv1"), "{rows:?}, {trained:?}");
         let summary = model.summary();
         let [row, ..] = &summary.rows[..] else { panic!("{summary:?}") };
         assert_eq!((&*row.precision, row.output, summary.rows.len()), ("sign x sign", [8, 8, 8], 5), "{summary:?}");
-        assert_eq!(summary.total.weights_1bit, 3 * 9 * 8 * 8, "each once");
+        assert_eq!(summary.total.weights_1bit, 3 * 9 * 4 * 8, "each once");
     }
 }

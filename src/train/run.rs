@@ -119,7 +119,8 @@ impl Run {
         cut.map_or(Ok(events), Err)
     }
 
-    /// The same of a run that may have been killed or is still being copied: without a last line that is cut off, and what is wrong with it.
+    /// The same of a run that may have been killed or is still being copied: without a last line that is cut off, and what is wrong with
+    /// it.
     pub fn whole_events(folder: &Path) -> Result<(Vec<Event>, Option<Error>)> {
         let path = folder.join("metrics.jsonl");
         // A cut may leave a part of a character.

@@ -140,6 +140,12 @@ fn summary_bench_and_devices_speak_json() {
     assert_eq!(total["weights_1bit"], 36_806_656, "784-4096x3-10 of Courbariaux");
     assert_eq!(total["macs_1bit"].as_u64().unwrap() + 784 * 4096, 36_806_656);
     assert!(total["weights_32bit"].is_u64() && total["macs_32bit"].is_u64() && total["bytes_peak"].is_u64());
+    // Unfused, batch norm's output is a tensor of its own.
+    let peak = |flags: &[&str]| {
+        let flags = [&["summary", "--json", "--model", "binarynet", "--width", "0.25"], flags].concat();
+        lines(&run(&flags)).pop().unwrap()["bytes_peak"].as_u64().unwrap()
+    };
+    assert!(peak(&["--no-fuse"]) > peak(&[]), "{} {}", peak(&["--no-fuse"]), peak(&[]));
     let output = run(&["bench", "kernels", "--size", "64", "--json", "--device", "cpu"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let kernels = lines(&output);
@@ -219,6 +225,78 @@ fn a_sweep_goes_on_where_it_stopped_and_is_drawn() {
         &["same data", "digits (360 test images of 8x8x1", "mnist (50 test images of 10x10x1"],
     );
     refused(&["plot", &path(folder.path(), "none")], 1, &["metrics.jsonl"]);
+}
+
+/// A run's folder with all that `plot` reads: a start with these keys more, and an epoch for each of these losses.
+fn drawn_run(folder: &Path, name: &str, more: &str, losses: &[&str]) -> String {
+    let start = r#"{"event":"start","device":"cpu","why":"","model":"mlp","dataset":"folder","input":[8,8,1],"classes":2,
+        "train_images":9,"test_images":9,"epochs":9,"steps":9,"bytes_peak":9,"seed":1"#;
+    let mut text = format!("{}{more}}}\n", start.replace('\n', ""));
+    for (i, loss) in losses.iter().enumerate() {
+        let (epoch, flips) = (i + 1, 0.01 / (i + 1) as f64);
+        text += &format!(
+            r#"{{"event":"epoch","epoch":{epoch},"train_loss":{loss},"train_accuracy":0.5,"test_loss":{loss},"#
+        );
+        text += &format!(r#""test_accuracy":0.5,"flip_ratio":{flips},"images_per_second":1.0,"seconds":1.0,"#);
+        text += &format!("\"flip_ratio_by_layer\":[[\"dense1\",{flips}],[\"dense2\",{flips}]]}}\n");
+    }
+    fs::create_dir(folder.join(name)).unwrap();
+    fs::write(folder.join(name).join("metrics.jsonl"), text).unwrap();
+    path(folder, name)
+}
+
+#[test]
+fn several_runs_are_drawn_by_layer() {
+    let folder = folder();
+    let [one, two] = ["one", "two"].map(|name| drawn_run(folder.path(), name, "", &["0.5", "0.25"]));
+    let picture = path(folder.path(), "curves.svg");
+    let output = run(&["plot", &one, &two, "--out", &picture]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let svg = fs::read_to_string(&picture).unwrap();
+    for word in ["flip ratio of dense1", "flip ratio of dense2"] {
+        assert!(text.contains(word) && svg.contains(word), "{word} in {text}");
+    }
+    assert_eq!(text.matches(&format!("{two}: 5.0000e-3 at 2")).count(), 3, "all flips and those of two layers: {text}");
+    assert!(svg.matches(&two).count() == 5 && svg.matches("<polyline").count() > 10, "{svg}");
+    let alone = String::from_utf8(run(&["plot", &one, "--out", &picture]).stdout).unwrap();
+    assert!(alone.contains("flip ratio by layer") && !alone.contains("flip ratio of"), "{alone}");
+}
+
+#[test]
+fn runs_on_other_images_are_not_compared() {
+    let folder = folder();
+    let of = |name: &str, images: &str| drawn_run(folder.path(), name, images, &["0.5", "0.25"]);
+    let (one, two) = (of("one", r#","data":"00ff""#), of("two", r#","data":"11ee""#));
+    let (same, old) = (of("same", r#","data":"00ff""#), of("old", ""));
+    refused(&["plot", &one, &two], 2, &["same images", "00ff", "two on 11ee"]);
+    refused(&["plot", &old, &one, &two], 2, &["same images", "00ff", "two on 11ee"]);
+    let picture = path(folder.path(), "curves.svg");
+    assert_eq!(run(&["plot", &one, &same, &old, "--out", &picture]).status.code(), Some(0), "old runs do not say it");
+}
+
+#[test]
+fn what_is_whole_of_a_run_is_drawn() {
+    let folder = folder();
+    let one = drawn_run(folder.path(), "one", "", &["0.5", "0.25", "null", "0.75", "0.5"]);
+    let file = Path::new(&one).join("metrics.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    let picture = path(folder.path(), "curves.svg");
+    let drawn = || {
+        let output = run(&["plot", &one, "--out", &picture]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        (said(&output), fs::read_to_string(&picture).unwrap())
+    };
+    let (said, gap) = drawn();
+    assert_eq!(said, [""; 0]);
+    fs::write(&file, whole.replace("null", "0.5")).unwrap();
+    let (_, through) = drawn();
+    assert_eq!(gap.matches("<polyline").count(), through.matches("<polyline").count() + 1, "a gap");
+    fs::write(&file, format!("{whole}{}", r#"{"event":"epoch","epo"#)).unwrap();
+    let (said, cut) = drawn();
+    assert!(said.len() == 1 && said[0].contains("cut off") && said[0].contains("line 7"), "{said:?}");
+    assert_eq!(cut, gap, "what is whole");
+    fs::write(&file, whole.replacen("event", "evnt", 3)).unwrap();
+    refused(&["plot", &one, "--out", &picture], 1, &["metrics.jsonl", "line 1"]);
 }
 
 #[test]
@@ -310,6 +388,17 @@ fn presets_states_and_schedules_speak() {
     let along = lines(&run(&[&["translate", "--json"], &flags[..]].concat())).remove(0)["along"].clone();
     let alpha = |i: usize| along[i]["alpha"].as_f64().unwrap();
     assert!(along.as_array().unwrap().len() == 5 && alpha(0) > 9e-5 && alpha(4) < 1.2e-5, "{along}");
+    // A schedule that ends early leaves a filter that no longer moves, as in training.
+    for flag in ["--alpha", "--lr"] {
+        let flags = ["translate", flag, "1e-3", "--schedule", "linear@50%"];
+        let along = lines(&run(&[&flags[..], &["--json"]].concat())).remove(0)["along"].clone();
+        assert!(along[1]["frozen"] == false && along[1]["knob"].as_f64().unwrap() > 4e-4, "{along}");
+        for at in [&along[2], &along[4]] {
+            assert!(at["frozen"] == true && at["alpha"] == 0.0 && at["flip_ratio_noise"] == 0.0, "{along}");
+        }
+        let text = String::from_utf8(run(&flags).stdout).unwrap();
+        assert_eq!(text.matches("frozen, no weight flips").count(), 3, "{text}");
+    }
 }
 
 #[test]
@@ -353,10 +442,10 @@ fn flags_that_are_wrong() {
         (vec!["train", "--optimizer", "nope"], vec!["optimizer", "cema", "nope"]),
         (vec!["train", "--surrogate", "nope"], vec!["surrogate", "clip", "nope"]),
         (vec!["train", "--loss", "nope"], vec!["loss", "cross-entropy", "nope"]),
-        (vec!["train", "--alpha-schedule", "nope"], vec!["schedule", "linear", "nope"]),
+        (vec!["train", "--alpha-schedule", "linear"], vec!["--alpha-schedule"]),
         (vec!["train", "--alpha", "1e-3,nope"], vec!["alpha", "schedule", "nope"]),
         (vec!["train", "--alpha", "0.1,linear:2"], vec!["alpha", "(0, 1]", "linear:2"]),
-        (vec!["train", "--alpha-schedule", "linear,cosine"], vec!["schedule", "linear@500"]),
+        (vec!["train", "--alpha", "1e-3,linear,cosine"], vec!["schedule", "linear@500"]),
         (vec!["train", "--lr", "0.1"], vec!["cema", "alpha, gamma, hold", "lr = 0.1"]),
         (vec!["train", "--optimizer", "latent-sgd", "--alpha", "0.1"], vec!["latent-sgd", "momentum", "alpha = 0.1"]),
         (vec!["train", "--optimizer", "latent-adam", "--start", "hold"], vec!["latent-adam", "hold"]),
@@ -405,7 +494,7 @@ fn flags_that_are_wrong() {
         (vec!["sweep", "--grid", "alpha="], vec!["grid", "NAME=VALUE", "`alpha=`"]),
         (vec!["sweep", "--grid", "alpha=,"], vec!["grid", "NAME=VALUE", "`alpha=,`"]),
         (vec!["sweep", "--grid", "optimizer=ema,nope"], vec!["optimizer", "cema", "nope"]),
-        (vec!["sweep", "--grid", "alpha-schedule=linear,nope"], vec!["schedule", "linear", "nope"]),
+        (vec!["sweep", "--grid", r#"alpha="1e-3,linear","1e-3,nope""#], vec!["schedule", "linear", "nope"]),
         (vec!["train", "--diagnostics", "x"], vec!["--diagnostics", "x"]),
         (vec!["train", "--diagnostics=-1"], vec!["--diagnostics", "-1"]),
         (vec!["train", "--diagnostics", "--float"], vec!["diagnostics", "binary weights", "floats"]),

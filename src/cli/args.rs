@@ -31,7 +31,7 @@ pub struct Common {
     /// Device: auto, cpu, a number of `plusminus devices`, or part of a name [default: auto]
     #[arg(long, global = true)]
     pub device: Option<String>,
-    /// Threads of the processor's engine [default: all cores]
+    /// Threads of the processor's engine, and as many that make batches [default: all cores]
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
     /// Seed of everything that is random [default: 1]
@@ -80,7 +80,8 @@ pub struct TrainArgs {
 /// Arguments of `sweep`.
 #[derive(Args, Debug)]
 pub struct SweepArgs {
-    /// Values of a setting, by its name in files: `--grid alpha=1e-4,1e-3`; several make a grid
+    /// Values of a setting, by its name in files: `--grid alpha=1e-4,1e-3`; several make a grid. Quotes keep a text with commas together:
+    /// `--grid 'alpha="1e-3,linear","1e-3,cosine"'`
     #[arg(long, value_name = "NAME=VALUE,...")]
     pub grid: Vec<String>,
     /// Runs of each place of the grid, with seeds from --seed on

@@ -3,7 +3,7 @@
 use super::bench_convolutions::{conv_bits, conv_gradient};
 use crate::nn::Tensor;
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
-use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Knobs, Optimizer, Start, StateType};
+use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Knobs, Optimizer, Start, StateType, Verdict};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
@@ -223,8 +223,7 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let operands: Vec<Vec<u32>> = first.into_iter().chain(rule.states.iter().map(state)).collect();
     let tensors: Vec<BufferId> = (0..operands.len() as u32).map(BufferId).collect();
     let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
-    let latent = rule.states.iter().position(|(_, start)| *start == Start::Latent);
-    let decides = latent.or(rule.states.iter().rposition(|(name, _)| !is_square(name))).expect("every rule has states");
+    let verdict = made.verdict().expect("every rule has states");
     // The output of a filter of one section, y = b0 g + p.
     let (g, s) = (operands[0].clone(), operands[3].clone());
     let output = move |r: usize, c: usize| {
@@ -233,10 +232,15 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     };
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
-            let state = || f64::from(f32::from_bits(words[3 + decides][r * size + c]));
-            let decides = if rule.is_filter { output(r, c) } else { state() };
+            let (decides, is_latent) = match verdict {
+                Verdict::State { place, .. } => {
+                    let state = f32::from_bits(words[3 + place][r * size + c]);
+                    (f64::from(state), rule.states[place].1 == Start::Latent)
+                }
+                Verdict::Output { .. } => (output(r, c), false),
+            };
             let bit = words[1][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
-            let expected = if latent.is_some() { decides > 0.0 } else { decides < 0.0 };
+            let expected = if is_latent { decides > 0.0 } else { decides < 0.0 };
             let allowed = if decides.abs() < 1e-3 { 1.0 } else { 0.0 };
             compare((r, c), f64::from(bit), f64::from(u8::from(expected)), allowed)
         })

@@ -2,7 +2,7 @@
 
 use super::args::{Common, EvalArgs};
 use super::output::{json, line, note_skipped};
-use crate::data::Loader;
+use crate::data::{Loader, Threads};
 use crate::error::{Error, Result};
 use crate::runtime;
 use crate::train::{Run, Session, Settings, write_logits};
@@ -14,7 +14,8 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let device = common.device.clone().or(Some("auto".into()));
     let moved = Settings { data_dir: args.data_dir.clone(), device, threads: common.threads, ..Settings::default() };
     let config = moved.over(settings).resolve()?;
-    let data = config.data.load()?;
+    let threads = Threads::new(config.threads);
+    let data = config.data.load_on(&threads)?;
     note_skipped(&data.skipped);
     let classes = Run::classes(&args.run)?;
     if classes != data.classes {
@@ -26,10 +27,10 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;
     session.set_weights(&weights)?;
     if let Some(path) = &args.logits {
-        let loader = Loader::judging(&data, &data.train, config.batch_size).with_threads(config.threads);
+        let loader = Loader::judging(&data, &data.train, config.batch_size).sharing(&threads);
         write_logits(path, session.logits(loader.epoch(None)).await?, &data)?;
     }
-    let loader = Loader::judging(&data, &data.test, config.batch_size).with_threads(config.threads);
+    let loader = Loader::judging(&data, &data.test, config.batch_size).sharing(&threads);
     let evaluation = session.evaluate(loader.epoch(None)).await?;
     let share = |class: usize| evaluation.correct[class] as f64 / evaluation.samples[class].max(1) as f64;
     if common.json {

@@ -9,7 +9,7 @@ use std::path::Path;
 pub struct Curve {
     /// Its name in the legend.
     pub name: String,
-    /// (x, y), finite.
+    /// (x, y); a y that is not finite is a gap.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -64,15 +64,17 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 impl Panel {
-    /// A curve's points where they are drawn: logarithms to base 10 on logarithmic scales.
-    fn points<'a>(&'a self, curve: &'a Curve) -> impl Iterator<Item = (f64, f64)> + 'a {
+    /// A curve's points where they are drawn, from gap to gap: logarithms to base 10 on logarithmic scales.
+    fn pieces(&self, curve: &Curve) -> Vec<Vec<(f64, f64)>> {
         let of = |is_logarithmic: bool, v: f64| if is_logarithmic { v.log10() } else { v };
         let visible = |is_logarithmic: bool, v: f64| !is_logarithmic || v > 0.0;
-        let drawn = curve
-            .points
-            .iter()
-            .filter(move |p| visible(self.x.is_logarithmic, p.0) && visible(self.is_logarithmic, p.1));
-        drawn.map(move |p| (of(self.x.is_logarithmic, p.0), of(self.is_logarithmic, p.1)))
+        let drawn = |piece: &[(f64, f64)]| -> Vec<(f64, f64)> {
+            let seen =
+                piece.iter().filter(|p| visible(self.x.is_logarithmic, p.0) && visible(self.is_logarithmic, p.1));
+            seen.map(|p| (of(self.x.is_logarithmic, p.0), of(self.is_logarithmic, p.1))).collect()
+        };
+        let pieces = curve.points.split(|p| !p.1.is_finite()).map(drawn);
+        pieces.filter(|piece| !piece.is_empty()).collect()
     }
 }
 
@@ -82,7 +84,8 @@ pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
     let root = SVGBackend::new(path, (900, 260 * panels.len().max(1) as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(&failed)?;
     for (area, panel) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
-        let points = || panel.curves.iter().flat_map(|curve| panel.points(curve));
+        let curves: Vec<_> = panel.curves.iter().map(|curve| panel.pieces(curve)).collect();
+        let points = || curves.iter().flatten().flatten();
         let (left, right) = range(points().map(|p| p.0));
         let (low, high) = range(points().map(|p| p.1));
         let mut chart = ChartBuilder::on(area)
@@ -103,16 +106,22 @@ pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
             .light_line_style(WHITE)
             .draw()
             .map_err(&failed)?;
-        for (number, curve) in panel.curves.iter().enumerate() {
+        for (number, (curve, pieces)) in panel.curves.iter().zip(&curves).enumerate() {
             let style = Palette99::pick(number).stroke_width(2);
-            chart
-                .draw_series(LineSeries::new(panel.points(curve), style))
-                .map_err(&failed)?
-                .label(&curve.name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+            for (i, piece) in pieces.iter().enumerate() {
+                // A line through one point cannot be seen.
+                if let [point] = piece[..] {
+                    chart.draw_series([Circle::new(point, 2, style.filled())]).map_err(&failed)?;
+                }
+                let line = chart.draw_series(LineSeries::new(piece.iter().copied(), style)).map_err(&failed)?;
+                if i == 0 {
+                    line.label(&curve.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
+                }
+            }
         }
         // Where the curves do not end.
-        let rises = panel.curves.first().and_then(|c| Some(c.points.last()?.1 > c.points.first()?.1)).unwrap_or(false);
+        let rises = curves.iter().find_map(|pieces| Some(pieces.last()?.last()?.1 > pieces.first()?.first()?.1));
+        let rises = rises.unwrap_or(false);
         let place = if rises { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight };
         let mut legend = chart.configure_series_labels();
         legend.position(place).background_style(WHITE.mix(0.8)).draw().map_err(&failed)?;
@@ -173,10 +182,12 @@ pub fn draw_heat_map(path: &Path, map: &HeatMap) -> Result<()> {
 /// A panel as text, for the terminal.
 pub fn in_terminal(panel: &Panel) -> String {
     use textplots::{Chart, Plot, Shape};
-    let of = |curve| panel.points(curve).map(|p| (p.0 as f32, p.1 as f32)).collect();
-    let lines: Vec<Vec<(f32, f32)>> = panel.curves.iter().map(of).collect();
+    let of = |piece: Vec<(f64, f64)>| piece.into_iter().map(|p| (p.0 as f32, p.1 as f32)).collect();
+    let pieces = panel.curves.iter().flat_map(|curve| panel.pieces(curve));
+    let lines: Vec<Vec<(f32, f32)>> = pieces.map(of).collect();
     let (left, right) = range(lines.iter().flatten().map(|p| f64::from(p.0)));
-    let shapes: Vec<Shape<'_>> = lines.iter().map(|line| Shape::Lines(line)).collect();
+    let shapes: Vec<Shape<'_>> =
+        lines.iter().map(|line| if line.len() == 1 { Shape::Points(line) } else { Shape::Lines(line) }).collect();
     let mut chart = Chart::new(120, 40, left as f32, right as f32);
     let mut plot = &mut chart;
     for shape in &shapes {
@@ -186,5 +197,32 @@ pub fn in_terminal(panel: &Panel) -> String {
     plot.figures();
     let scale = |is_logarithmic: bool| if is_logarithmic { ", logarithm to base 10" } else { "" };
     let (x, y) = (scale(panel.x.is_logarithmic), scale(panel.is_logarithmic));
-    format!("{}{y}; over {}{x}\n{plot}", panel.title, panel.x.name)
+    // Curves look alike there: what they are is told by where they end.
+    let end = |curve: &Curve| {
+        let (x, y) = curve.points.iter().rfind(|p| p.1.is_finite())?;
+        Some(format!("  {}: {y:.4e} at {x}\n", curve.name))
+    };
+    let ends = if panel.curves.len() > 1 { panel.curves.iter().filter_map(end).collect() } else { String::new() };
+    format!("{}{y}; over {}{x}\n{plot}{ends}", panel.title, panel.x.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_breaks_where_there_is_no_number() {
+        let points = vec![(1.0, 2.0), (2.0, f64::NAN), (3.0, 10.0), (4.0, 0.0), (5.0, 100.0), (6.0, f64::INFINITY)];
+        let curve = Curve { name: "loss".into(), points };
+        let panel = |is_logarithmic| {
+            let curves = vec![curve.clone()];
+            Panel { title: "loss".into(), x: Axis::linear("epoch"), is_logarithmic, curves }
+        };
+        assert_eq!(panel(false).pieces(&curve), [vec![(1.0, 2.0)], vec![(3.0, 10.0), (4.0, 0.0), (5.0, 100.0)]]);
+        assert_eq!(panel(true).pieces(&curve)[1], [(3.0, 1.0), (5.0, 2.0)], "no logarithm of 0");
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        draw(file.path(), &[panel(false)]).expect("it is drawn");
+        let svg = std::fs::read_to_string(file.path()).expect("it is text");
+        assert!(svg.contains("<circle") && !svg.contains("NaN"), "a point by itself is seen: {svg}");
+    }
 }

@@ -1,25 +1,36 @@
 //! `plusminus plot RUN...`: curves of runs, in one picture.
 
 use super::args::{Common, PlotArgs};
-use super::output::{json, line};
+use super::output::{json, line, note};
 use super::picture::{Axis, Curve, Panel, draw, in_terminal};
-use super::plot_layers::layer_panels;
+use super::plot_layers::{flip_panels, layer_panels};
 use crate::error::{Error, Result};
 use crate::train::{Event, Run};
 
-/// Draws loss, accuracy and flip ratios of the runs; by layer where there is one run, with its diagnostics where it has them.
+/// Draws loss, accuracy and flip ratios of the runs, by layer too; of one run its diagnostics where it has them.
 pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
-    let mut runs = Vec::new();
+    let (mut runs, mut tested) = (Vec::new(), Vec::new());
     for folder in &args.runs {
-        let events = Run::events(folder)?;
+        let (events, cut) = Run::whole_events(folder)?;
+        if let Some(cut) = cut {
+            note(&format!("plusminus: without the last line, which is cut off: {cut}"));
+        }
         if !events.iter().any(|event| matches!(event, Event::Epoch { .. })) {
             return Err(Error::setting("run", "a run with at least one whole epoch", folder.display()));
         }
-        runs.push((folder.display().to_string(), events));
+        let name = folder.display().to_string();
+        tested.extend(Run::data(folder)?.map(|images| (name.clone(), images)));
+        runs.push((name, events));
     }
     if let Some((other, events)) = runs.iter().find(|(_, events)| data(events) != data(&runs[0].1)) {
         let expected = format!("runs on the same data as {}, {}", runs[0].0, data(&runs[0].1));
         return Err(Error::setting("plot", expected, format!("{other} on {}", data(events))));
+    }
+    // Other images may be as many, of the same shape. Runs that do not say which are taken at their word.
+    if let Some((other, images)) = tested.iter().find(|(_, images)| *images != tested[0].1) {
+        let (first, theirs) = &tested[0];
+        let expected = format!("runs tested on the same images as {first}, {} {theirs}", data(&runs[0].1));
+        return Err(Error::setting("plot", expected, format!("{other} on {images}")));
     }
     let panels = panels(&runs);
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("curves.svg"));
@@ -49,7 +60,7 @@ fn data(events: &[Event]) -> String {
 /// Points of an epoch's number and something of it.
 fn curve(name: &str, events: &[Event], value: impl Fn(&Event) -> Option<f64>) -> Curve {
     let point = |event: &Event| match event {
-        Event::Epoch { epoch, .. } => value(event).filter(|v| v.is_finite()).map(|v| (f64::from(*epoch), v)),
+        Event::Epoch { epoch, .. } => value(event).map(|v| (f64::from(*epoch), v)),
         _ => None,
     };
     Curve { name: name.to_string(), points: events.iter().filter_map(point).collect() }
@@ -75,8 +86,9 @@ fn panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
         curves: runs.iter().map(|(name, events)| curve(name, events, value)).collect(),
     };
     let mut panels: Vec<Panel> = values.into_iter().map(panel).collect();
-    if let [(_, events)] = runs {
-        panels.extend(layer_panels(events));
-    }
+    panels.extend(match runs {
+        [(_, events)] => layer_panels(events),
+        _ => flip_panels(runs),
+    });
     panels
 }

@@ -6,7 +6,7 @@ use super::picture::{Axis, Curve, Panel, draw, in_terminal};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Role, ValueKind, plan};
 use crate::nn::Tensor;
-use crate::optim::{BinaryOptimizer, Optimizer, Slot, Start};
+use crate::optim::{BinaryOptimizer, Optimizer, Slot, Start, Verdict};
 use crate::runtime::{CpuEngine, Engine, StepParams};
 use crate::tensor::{DType, Layout, TensorType};
 use crate::train::Settings;
@@ -75,7 +75,7 @@ struct Bench<'a> {
     rule: &'a BinaryOptimizer,
     plan: Plan,
     engine: CpuEngine,
-    /// The state that decides, and whether above 0 it makes a weight -1, as a filter's does, or +1.
+    /// The state that decides, or of sections those of them, and whether above 0 it makes a weight -1, as a filter's does, or +1.
     state: String,
     sign: f64,
     step: u64,
@@ -101,10 +101,11 @@ impl<'a> Bench<'a> {
                 if matches!(init, Init::Spread(_) | Init::Along(_) | Init::Planes(_)) { Init::Fill(0.0) } else { init };
             engine.upload(*id, &Tensor::initial(info, init, 1))?;
         }
-        let states = rule.rule().states;
-        let latent = states.iter().find(|(_, start)| *start == Start::Latent);
-        let decides = latent.or(states.iter().rfind(|(name, _)| *name != "v")).map_or("", |(name, _)| *name);
-        let sign = if latent.is_some() { -1.0 } else { 1.0 };
+        let (decides, sign) = match rule.verdict() {
+            Some(Verdict::State { name, place }) if rule.rule().states[place].1 == Start::Latent => (name, -1.0),
+            Some(Verdict::State { name, .. } | Verdict::Output { sections: name }) => (name, 1.0),
+            None => unreachable!("every binary rule has states"),
+        };
         Ok(Self { rule, plan, engine, state: format!("w.{decides}"), sign, step: 0 })
     }
 

@@ -1,10 +1,29 @@
-//! Curves by layer of one run: flips by epoch, and what diagnostics found.
+//! Curves by layer: flips by epoch, and of one run what diagnostics found.
 
 use super::picture::{Curve, Panel};
 use super::plot::EPOCH;
 use crate::train::{Event, LayerDiagnostics};
 
-/// A panel for each thing that is known of layers.
+/// Flips of several runs, a panel for each layer: as many curves in one could not be told apart. The order is that of the first run, then
+/// of what the others have more. A run without the layer has a curve without points, so that runs keep their colours.
+pub fn flip_panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
+    let mut panels: Vec<Panel> = Vec::new();
+    for (number, (_, events)) in runs.iter().enumerate() {
+        for curve in flips(events).curves {
+            let title = format!("flip ratio of {}", curve.name);
+            let at = panels.iter().position(|panel| panel.title == title).unwrap_or_else(|| {
+                let empty = |(name, _): &(String, _)| Curve { name: name.clone(), points: Vec::new() };
+                let curves = runs.iter().map(empty).collect();
+                panels.push(Panel { title, x: EPOCH, is_logarithmic: true, curves });
+                panels.len() - 1
+            });
+            panels[at].curves[number].points = curve.points;
+        }
+    }
+    panels
+}
+
+/// A panel for each thing that is known of the layers of one run.
 pub fn layer_panels(events: &[Event]) -> Vec<Panel> {
     let mut panels = vec![flips(events)];
     type Value = fn(&LayerDiagnostics) -> Option<f64>;
@@ -55,7 +74,7 @@ fn points(events: &[Event], value: fn(&LayerDiagnostics) -> Option<f64>) -> impl
 /// A curve a layer, in the order of the layers.
 fn curves(points: impl Iterator<Item = (String, f64, f64)>) -> Vec<Curve> {
     let mut curves: Vec<Curve> = Vec::new();
-    for (layer, x, y) in points.filter(|(.., y)| y.is_finite()) {
+    for (layer, x, y) in points {
         match curves.iter_mut().find(|curve| curve.name == layer) {
             Some(curve) => curve.points.push((x, y)),
             None => curves.push(Curve { name: layer, points: vec![(x, y)] }),

@@ -4,7 +4,7 @@ use super::args::{Common, ModelArgs, SummaryArgs};
 use super::output::{bytes, json, line, thousands};
 use crate::error::Result;
 use crate::nn::{Cost, MODELS, Shape, Summary};
-use crate::train::{OptimizerConfig, Session, Settings};
+use crate::train::{OptimizerConfig, Options, Session, Settings};
 use comfy_table::{CellAlignment, Table};
 
 /// Prints what a network holds and costs.
@@ -14,10 +14,11 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     let optimizer = Some(OptimizerConfig::Name(args.optimizer.clone()));
     let config = Settings { optimizer, state: Some(args.state), ..Settings::default() }.resolve()?;
     let (rules, batch) = (config.rules()?, args.model.batch_size);
-    let peak = Session::bytes_of(&model, config.loss()?, &rules, batch)?;
+    let options = Options { batch, fuse: !args.model.no_fuse, ..Options::new(config.loss()?) };
+    let peak = Session::bytes_of(&model, &rules, &options)?;
     let state = rules.binary.state_bytes();
     let float = ModelArgs { float: true, ..args.model.clone() }.build()?;
-    let (float_total, float_peak) = (float.summary().total, Session::bytes_of(&float, config.loss()?, &rules, batch)?);
+    let (float_total, float_peak) = (float.summary().total, Session::bytes_of(&float, &rules, &options)?);
     if common.json {
         for row in &summary.rows {
             let (layer, output, precision, cost) = (&row.layer, row.output, &row.precision, row.cost);

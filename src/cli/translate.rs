@@ -32,9 +32,13 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
     if common.json {
         let mut object = object(&response, sgd, args.steps_per_epoch);
         if let Some(along) = along {
-            let at = |(share, knob, response): &(f64, f64, Response)| {
-                let [alpha, gamma] = response.rates().map_or([None; 2], |rates| rates.map(Some));
-                serde_json::json!({ "share": share, "knob": knob, "alpha": alpha, "gamma": gamma, "flip_ratio_noise": response.noise_flips() })
+            let at = |(share, knob, response): &(f64, f64, Option<Response>)| {
+                let moving = |response: &Response| response.rates().map_or([None; 2], |rates| rates.map(Some));
+                let [alpha, gamma] = response.as_ref().map_or([Some(0.0), None], moving);
+                let flips = response.as_ref().map_or(0.0, Response::noise_flips);
+                serde_json::json!({
+                    "share": share, "knob": knob, "alpha": alpha, "gamma": gamma, "flip_ratio_noise": flips, "frozen": response.is_none()
+                })
             };
             object["along"] = along.iter().map(at).collect();
         }
@@ -44,31 +48,32 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
     print(&response, sgd, args.steps_per_epoch);
     let knob = if args.alpha.is_some() { "alpha" } else { "lr" };
     for (share, value, response) in along.into_iter().flatten() {
-        let filter = match response.rates() {
-            Some([alpha, gamma]) => format!("alpha {alpha:.3e}, gamma {gamma:.3e}"),
-            None => "complex poles".into(),
+        let filter = match response.map(|response| (response.rates(), 100.0 * response.noise_flips())) {
+            None => "frozen, no weight flips".into(),
+            Some((Some([alpha, gamma]), flips)) => {
+                format!("alpha {alpha:.3e}, gamma {gamma:.3e}, flips on noise {flips:.4} %")
+            }
+            Some((None, flips)) => format!("complex poles, flips on noise {flips:.4} %"),
         };
-        let (done, flips) = (100.0 * share, 100.0 * response.noise_flips());
-        line(&format!("at {done:>3.0} %       {knob} {value:.3e}: {filter}, flips on noise {flips:.4} %"));
+        line(&format!("at {:>3.0} %       {knob} {value:.3e}: {filter}", 100.0 * share));
     }
     Ok(())
 }
 
-/// The filter along a run whose learning rate, or alpha, moves by a schedule: share of the run, the knob, the filter. It is one filter only while
-/// the knob moves slowly against the filter's own time.
-fn along(args: &TranslateArgs, schedule: &Schedule) -> Result<Vec<(f64, f64, Response)>> {
+/// The filter along a run whose learning rate, or alpha, moves by a schedule: share of the run, the knob, the filter; `None` where the
+/// knob is 0, which training takes: nothing moves then. It is one filter only while the knob moves slowly against the filter's own time.
+fn along(args: &TranslateArgs, schedule: &Schedule) -> Result<Vec<(f64, f64, Option<Response>)>> {
     const STEPS: u64 = 1000;
     let at = |share: f64| {
         let step = ((share * STEPS as f64) as u64).min(STEPS - 1);
-        let moved = |value: f64| f64::from(schedule.at(value as f32, step, STEPS));
-        match args.alpha {
-            Some(alpha) => Ok((share, moved(alpha), Response::cascade(moved(alpha), args.gamma.unwrap_or(1.0))?)),
-            None => {
-                let sgd = args.sgd()?;
-                let rate = moved(sgd.rate);
-                Ok((share, rate, LatentSgd { rate, ..sgd }.response()?))
-            }
-        }
+        let start = args.alpha.map_or_else(|| args.sgd().map(|sgd| sgd.rate), Ok)?;
+        let value = f64::from(schedule.at(start as f32, step, STEPS));
+        let response = match args.alpha {
+            _ if value == 0.0 => None,
+            Some(_) => Some(Response::cascade(value, args.gamma.unwrap_or(1.0))?),
+            None => Some(LatentSgd { rate: value, ..args.sgd()? }.response()?),
+        };
+        Ok((share, value, response))
     };
     [0.0, 0.25, 0.5, 0.75, 1.0].into_iter().map(at).collect()
 }

@@ -3,6 +3,7 @@
 use super::augment::Augment;
 use super::normalisation::Normalisation;
 use crate::error::{Error, Result};
+use crate::tensor::hash;
 use std::sync::Arc;
 
 /// Images and labels by index.
@@ -115,6 +116,23 @@ impl Data {
         }
     }
 
+    /// 16 hexadecimal digits that two data sets share where they are tested on the same images: a hash of the shape and number of the test
+    /// images, their labels, and the pixels of some. Fails where an image cannot be read.
+    pub fn fingerprint(&self) -> Result<String> {
+        /// Images whose pixels count, evenly apart.
+        const LOOKED_AT: usize = 16;
+        let (test, count) = (&self.test, self.test.len());
+        let numbers = test.shape().into_iter().chain([count]).map(|number| number as u64);
+        let mut bytes: Vec<u8> = numbers.flat_map(u64::to_le_bytes).collect();
+        bytes.extend((0..count).flat_map(|i| test.label(i).to_le_bytes()));
+        let mut image = vec![0; test.shape().iter().product()];
+        for i in 0..LOOKED_AT.min(count) {
+            test.image(i * count / LOOKED_AT.min(count), &mut image)?;
+            bytes.extend(&image);
+        }
+        Ok(format!("{:016x}", hash(bytes)))
+    }
+
     /// Refuses what batches cannot be made of: images smaller than what the network sees, or of other channels.
     pub fn check(&self) -> Result<()> {
         let [height, width, channels] = self.shape;
@@ -140,5 +158,28 @@ impl std::fmt::Debug for Data {
             self.test.len(),
             self.classes.len()
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_is_of_the_test_images_and_their_labels() {
+        let whole = InMemory { shape: [2, 2, 1], pixels: (0..80).collect(), labels: (0..20).map(|i| i % 3).collect() };
+        let print = |train: &InMemory, test: &InMemory| {
+            let [train, test] = [train, test].map(|part| Arc::new(part.clone()) as Arc<dyn Dataset>);
+            Data::new("mine", 255, vec![String::new(); 3], train, test).fingerprint().expect("it is in memory")
+        };
+        let first = print(&whole, &whole);
+        assert_eq!(first, "498a896f2989f931", "the same on every machine");
+        assert_eq!(first, print(&InMemory::new([2, 2, 1]), &whole), "whatever is trained on");
+        let mut other = [whole.clone(), whole.clone(), whole.clone()];
+        other[0].labels[19] = 2;
+        other[1].pixels[0] = 255;
+        other[2].shape = [1, 4, 1];
+        other.iter().for_each(|other| assert_ne!(first, print(&whole, other)));
+        assert_eq!(print(&whole, &InMemory::new([2, 2, 1])).len(), 16, "of no images, too");
     }
 }

@@ -50,11 +50,6 @@ impl Layer for BatchNorm {
     }
 
     fn cost(&self, input: Shape) -> Cost {
-        Cost {
-            weights_32bit: 4 * input[2] as u64,
-            macs_32bit: features(input),
-            saved_bits: 32 * features(input),
-            ..Cost::default()
-        }
+        Cost { weights_32bit: 4 * input[2] as u64, macs_32bit: features(input), ..Cost::default() }
     }
 }

@@ -1,6 +1,6 @@
 //! Convolution, with binary or float input and binary or float weights.
 
-use super::layer::{Builder, Cost, Layer, Shape, features};
+use super::layer::{Builder, Cost, Layer, Shape};
 use super::quantizer::Quantizer;
 use crate::error::Result;
 use crate::graph::{Init, Role, Value};
@@ -91,7 +91,7 @@ impl Layer for Conv {
             weights_32bit: if binary { 0 } else { weights } + scales,
             macs_1bit: if both { macs } else { 0 },
             macs_32bit: if both { 0 } else { macs },
-            saved_bits: features(input) * self.input.saved_bits(),
+            ..Cost::default()
         }
     }
 

@@ -64,7 +64,7 @@ impl Layer for Dense {
             weights_32bit: if binary { 0 } else { weights },
             macs_1bit: if both { weights } else { 0 },
             macs_32bit: if both { 0 } else { weights },
-            saved_bits: features(input) * self.input.saved_bits(),
+            ..Cost::default()
         }
     }
 

@@ -86,7 +86,7 @@ pub struct Cost {
     pub macs_1bit: u64,
     /// Multiply-adds with a float operand.
     pub macs_32bit: u64,
-    /// Bits that are kept for the backward pass.
+    /// Bits that are kept for the backward pass; in summaries alone, since that depends on the layers around.
     pub saved_bits: u64,
 }
 
@@ -98,6 +98,19 @@ impl std::ops::AddAssign for Cost {
         self.macs_32bit += other.macs_32bit;
         self.saved_bits += other.saved_bits;
     }
+}
+
+/// One line of a summary.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SummaryRow {
+    /// Name of the layer, as rules by layer match it.
+    pub layer: String,
+    /// Shape of its output.
+    pub output: Shape,
+    /// Input by weight.
+    pub precision: String,
+    /// What it costs.
+    pub cost: Cost,
 }
 
 /// Features of a sample.
@@ -122,6 +135,13 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// How its input and weights are quantised, for the summary: `sign x sign`.
     fn precision(&self) -> String {
         "float".into()
+    }
+
+    /// Its rows in the summary: one under its name, but of a layer made of others theirs before its own, which has what they have not.
+    /// Together they cost what it costs.
+    fn rows(&self, name: &str, input: Shape) -> Vec<SummaryRow> {
+        let output = self.shape(input).unwrap_or(input);
+        vec![SummaryRow { layer: name.into(), output, precision: self.precision(), cost: self.cost(input) }]
     }
 
     /// Whether it sees images rather than rows of features: a model whose first layer does is fed images.

@@ -1,6 +1,7 @@
 //! A model: layers in order behind a stack of pixels, and its summary.
 
-use super::layer::{Builder, Cost, Layer, Mode, Shape};
+use super::layer::{Builder, Cost, Layer, Mode, Shape, SummaryRow};
+use super::saved::saved_bits;
 use super::sequence::Sequence;
 use crate::data::Data;
 use crate::error::Result;
@@ -60,19 +61,6 @@ pub struct Model {
     /// How pixels become numbers.
     pub pixels: PixelScale,
     layers: Sequence,
-}
-
-/// One line of a summary.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SummaryRow {
-    /// Name of the layer.
-    pub layer: String,
-    /// Shape of its output.
-    pub output: Shape,
-    /// Input by weight.
-    pub precision: String,
-    /// What it costs.
-    pub cost: Cost,
 }
 
 /// What a model costs, layer by layer and in all.
@@ -139,15 +127,14 @@ impl Model {
         self.layers.build(&mut Builder { graph, mode, name: prefix, frozen }, prefix, x)
     }
 
-    /// Costs, layer by layer.
+    /// Costs, layer by layer, those inside others too.
     pub fn summary(&self) -> Summary {
-        let (mut shape, mut total, mut rows) = (self.input, Cost::default(), Vec::new());
-        for (name, layer) in self.layers.layers() {
-            let cost = layer.cost(shape);
-            total += cost;
-            shape = layer.shape(shape).unwrap_or(shape);
-            rows.push(SummaryRow { layer: name.to_string(), output: shape, precision: layer.precision(), cost });
-        }
+        let mut rows = self.layers.rows("", self.input);
+        // Nothing where the layers do not fit, or one of them cannot be trained through.
+        let saved = saved_bits(self).unwrap_or_default();
+        rows.iter_mut().for_each(|row| row.cost.saved_bits = saved.get(&row.layer).copied().unwrap_or(0));
+        let mut total = Cost::default();
+        rows.iter().for_each(|row| total += row.cost);
         Summary { rows, total }
     }
 }

@@ -1,6 +1,6 @@
 //! Pooling layers, and the step from images to rows of features.
 
-use super::layer::{Builder, Cost, Layer, Shape, features};
+use super::layer::{Builder, Cost, Layer, Shape};
 use crate::error::Result;
 use crate::graph::Value;
 use crate::ops::{self, Window, image_of};
@@ -39,10 +39,8 @@ impl Layer for MaxPool {
         pooled(self.0, self.kind(), input)
     }
 
-    fn cost(&self, input: Shape) -> Cost {
-        // A byte says which it was.
-        let saved_bits = self.shape(input).map_or(0, |shape| 8 * features(shape));
-        Cost { saved_bits, ..Cost::default() }
+    fn cost(&self, _input: Shape) -> Cost {
+        Cost::default()
     }
 
     fn is_spatial(&self) -> bool {

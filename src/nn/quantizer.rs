@@ -27,18 +27,6 @@ impl Quantizer {
         matches!(self, Self::Sign(_) | Self::DroppedSign(..))
     }
 
-    /// Bits that backward needs of each element of the input.
-    pub(super) fn saved_bits(self) -> u64 {
-        match self {
-            // The sign, and the mask of the clip surrogate.
-            Self::Sign(surrogate) if surrogate.name == "clip" => 2,
-            Self::Sign(_) => 33,
-            // The two copies in the place of the sign.
-            Self::DroppedSign(surrogate, _) => 1 + Self::Sign(surrogate).saved_bits(),
-            Self::Float | Self::Relu => 32,
-        }
-    }
-
     /// For summaries.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! Layers in order, and branches that join again.
 
-use super::layer::{Builder, Cost, Layer, Shape};
+use super::layer::{Builder, Cost, Layer, Shape, SummaryRow};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::ops::{Add, ShiftChannels};
@@ -69,13 +69,25 @@ impl Sequence {
         total
     }
 
-    fn precision(&self) -> Option<String> {
-        self.layers().map(|(_, layer)| layer.precision()).find(|precision| precision != "float")
+    /// The rows of all layers, named as [`Sequence::build`] names them.
+    pub fn rows(&self, prefix: &str, input: Shape) -> Vec<SummaryRow> {
+        let (mut rows, mut shape) = (Vec::new(), input);
+        for (name, layer) in self.layers() {
+            rows.extend(layer.rows(&format!("{prefix}{name}"), shape));
+            shape = layer.shape(shape).unwrap_or(shape);
+        }
+        rows
     }
 
     fn is_spatial(&self) -> bool {
         self.layers().next().is_some_and(|(_, layer)| layer.is_spatial())
     }
+}
+
+/// The row of a join of branches, which costs nothing by itself.
+fn join(layer: &dyn Layer, name: &str, input: Shape) -> SummaryRow {
+    let output = layer.shape(input).unwrap_or(input);
+    SummaryRow { layer: name.into(), output, precision: layer.precision(), cost: Cost::default() }
 }
 
 /// y = main(x) + shortcut(x) (He et al. 2016). Names of the layers inside: `residual1.conv1`, `residual1.shortcut.conv1`.
@@ -114,8 +126,11 @@ impl Layer for Residual {
         cost
     }
 
-    fn precision(&self) -> String {
-        self.main.precision().unwrap_or_else(|| "float".into())
+    fn rows(&self, name: &str, input: Shape) -> Vec<SummaryRow> {
+        let mut rows = self.main.rows(&format!("{name}."), input);
+        rows.extend(self.shortcut.rows(&format!("{name}.shortcut."), input));
+        rows.push(join(self, name, input));
+        rows
     }
 
     fn is_spatial(&self) -> bool {
@@ -173,11 +188,54 @@ impl Layer for Concat {
         })
     }
 
-    fn precision(&self) -> String {
-        self.0.iter().find_map(Sequence::precision).unwrap_or_else(|| "float".into())
+    fn rows(&self, name: &str, input: Shape) -> Vec<SummaryRow> {
+        let branches = self.0.iter().enumerate();
+        let mut rows: Vec<SummaryRow> =
+            branches.flat_map(|(i, branch)| branch.rows(&format!("{name}.{}.", i + 1), input)).collect();
+        rows.push(join(self, name, input));
+        rows
     }
 
     fn is_spatial(&self) -> bool {
         self.0.first().is_some_and(Sequence::is_spatial)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::model::{Model, PixelScale};
+    use super::super::weights::owner;
+    use super::super::zoo::MODELS;
+    use super::super::{Conv, Mode, ModelSpec, Quantizer};
+    use super::*;
+    use crate::graph::Graph;
+    use crate::ops::Window;
+    use std::collections::BTreeSet;
+
+    /// Layers with weights: by the summary, and by the names that rules by layer match.
+    fn names(model: &Model) -> [BTreeSet<String>; 2] {
+        let mut graph = Graph::new();
+        model.build(&mut graph, Mode::Train, 2).expect("it fits");
+        let trained = graph.trained().into_iter().map(|(value, _)| owner(&graph.info(value).name).to_string());
+        let rows = model.summary().rows.into_iter().filter(|row| row.cost.weights_1bit + row.cost.weights_32bit > 0);
+        [rows.map(|row| row.layer).collect(), trained.collect()]
+    }
+
+    #[test]
+    fn summaries_name_layers_inside_others_as_rules_do() {
+        for zoo in &MODELS {
+            let model = ModelSpec::new(zoo.name, zoo.input, zoo.classes).build().expect("as published");
+            let [rows, trained] = names(&model);
+            assert_eq!(rows, trained, "{}", zoo.name);
+        }
+        let conv = || Sequence::new().with(Conv::new(8, Window::same(3, 1), Quantizer::sign(), Quantizer::sign()));
+        let inner = Sequence::new().with(Residual { main: conv(), shortcut: conv() });
+        let model = Model::new("mine", [8, 8, 4], PixelScale::to_unit(255)).with(Concat(vec![conv(), inner]));
+        let [rows, trained] = names(&model);
+        assert!(rows == trained && rows.contains("concat1.2.residual1.shortcut.conv1"), "{rows:?}, {trained:?}");
+        let summary = model.summary();
+        let [row, ..] = &summary.rows[..] else { panic!("{summary:?}") };
+        assert_eq!((&*row.precision, row.output, summary.rows.len()), ("sign x sign", [8, 8, 8], 5), "{summary:?}");
+        assert_eq!(summary.total.weights_1bit, 3 * 9 * 4 * 8, "each once");
     }
 }

@@ -9,10 +9,8 @@ pub struct Stream {
 impl Stream {
     /// The stream of that name under a seed.
     pub fn new(seed: u64, name: &str) -> Self {
-        // FNV-1a of the name, then mixed with the seed.
-        let hash =
-            name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-        Self { key: mix(hash ^ mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))) }
+        // Hashed, then mixed with the seed.
+        Self { key: mix(hash(name.bytes()) ^ mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))) }
     }
 
     /// A stream under this one.
@@ -34,6 +32,11 @@ impl Stream {
     pub fn below(self, index: u64, bound: u32) -> u32 {
         ((u64::from(self.word(index)) * u64::from(bound)) >> 32) as u32
     }
+}
+
+/// FNV-1a of 64 bits: the same everywhere, and no secret's keeper.
+pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Finaliser of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014).

@@ -199,3 +199,36 @@ fn teacher_logits(graph: &mut Graph, teacher: &Teacher, logits: Value, batch: us
         Source::Logits(_) => Ok(graph.input(TEACHER_LOGITS, graph.ty(logits).clone())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nn::{MODELS, ModelSpec};
+    use std::collections::HashSet;
+
+    /// Words of what forward makes and backward reads, the loss's own left out, in a step with fusions.
+    fn kept(model: &Model, batch: usize) -> usize {
+        let mut graph = Graph::new();
+        let (_, rows) = loss_of(&mut graph, model, Loss::CrossEntropy(0.0), None, Mode::Train, batch).expect("it fits");
+        fuse(&mut graph, FUSIONS);
+        let forward = graph.nodes().len();
+        backward(&mut graph, rows, &join).expect("every layer has a gradient");
+        let (before, behind) = graph.nodes().split_at(forward);
+        let read: HashSet<Value> =
+            behind.iter().filter(|node| node.scope != "loss").flat_map(|node| node.inputs.clone()).collect();
+        let made = before.iter().flat_map(|node| &node.outputs);
+        made.filter(|value| read.contains(value)).map(|&value| graph.ty(value).words()).sum()
+    }
+
+    #[test]
+    fn summaries_say_what_a_fused_step_keeps() {
+        for zoo in &MODELS {
+            for float in [false, true] {
+                let spec = ModelSpec { width: 0.125, float, ..ModelSpec::new(zoo.name, zoo.input, zoo.classes) };
+                let model = spec.build().expect("it fits");
+                let bits = 32 * (kept(&model, 64) - kept(&model, 32)) / 32;
+                assert_eq!(model.summary().total.saved_bits, bits as u64, "{}, float: {float}", zoo.name);
+            }
+        }
+    }
+}

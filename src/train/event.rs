@@ -1,7 +1,7 @@
 //! What a trainer tells; it never prints.
 
 use super::diagnostics::LayerDiagnostics;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -69,6 +69,7 @@ pub enum Event {
         /// Which, from 1.
         epoch: u32,
         /// Mean loss of its steps.
+        #[serde(deserialize_with = "number")]
         train_loss: f64,
         /// Share of its samples that were right, at the time.
         train_accuracy: f64,
@@ -79,6 +80,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation_accuracy: Option<f64>,
         /// Mean loss on the test images.
+        #[serde(deserialize_with = "number")]
         test_loss: f64,
         /// Share of the test images that are right.
         test_accuracy: f64,
@@ -121,6 +123,11 @@ pub struct Best {
 
 fn is_zero(count: &usize) -> bool {
     *count == 0
+}
+
+/// A number; null, which JSON has for those that are not finite, is not-a-number.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
 
 /// Ends training after the current step; safe to keep in a signal handler or another thread.

@@ -115,8 +115,17 @@ impl Run {
 
     /// What happened in a run, from its `metrics.jsonl`.
     pub fn events(folder: &Path) -> Result<Vec<Event>> {
+        let (events, cut) = Self::whole_events(folder)?;
+        cut.map_or(Ok(events), Err)
+    }
+
+    /// The same of a run that may have been killed or is still being copied: without a last line that is cut off, and what is wrong with
+    /// it.
+    pub fn whole_events(folder: &Path) -> Result<(Vec<Event>, Option<Error>)> {
         let path = folder.join("metrics.jsonl");
-        let text = std::fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
+        // A cut may leave a part of a character.
+        let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
+        let text = String::from_utf8_lossy(&bytes);
         let event = |(number, line): (usize, &str)| {
             serde_json::from_str(line).map_err(|e| Error::Format {
                 path: path.clone(),
@@ -124,7 +133,18 @@ impl Run {
                 got: format!("line {}: {e}", number + 1),
             })
         };
-        text.lines().enumerate().map(event).collect()
+        let mut events: Vec<Result<Event>> = text.lines().enumerate().map(event).collect();
+        let cut = events.pop_if(|last| last.is_err() && !text.ends_with('\n')).and_then(Result::err);
+        Ok((events.into_iter().collect::<Result<_>>()?, cut))
+    }
+
+    /// What the run was tested on, [`crate::data::Data::fingerprint`], as `data` in its start; none of a run that does not say it.
+    pub fn data(folder: &Path) -> Result<Option<String>> {
+        let path = folder.join("metrics.jsonl");
+        let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
+        let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
+        let start: serde_json::Value = serde_json::from_slice(first).unwrap_or_default();
+        Ok(start["data"].as_str().map(String::from))
     }
 
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {

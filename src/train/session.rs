@@ -119,8 +119,8 @@ impl Session {
     }
 
     /// Bytes of tensor memory that training would take, without a device.
-    pub fn bytes_of(model: &Model, loss: Loss, rules: &Rules, batch: usize) -> Result<u64> {
-        Ok(compile(model, Some(rules), &Options { batch, ..Options::new(loss) })?.plan.program.bytes())
+    pub fn bytes_of(model: &Model, rules: &Rules, options: &Options) -> Result<u64> {
+        Ok(compile(model, Some(rules), options)?.plan.program.bytes())
     }
 
     /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.

@@ -107,7 +107,9 @@ pub struct Settings {
     /// Where knobs that are not set come from: defaults, or paper (published values; bop, bop2, diode, latent-adam) [default: defaults]
     #[cfg_attr(feature = "cli", arg(long, value_name = "PRESET"))]
     pub preset: Option<String>,
-    /// Rate of the filter whose sign is the weight, in (0, 1] [default: 1e-3,linear]
+    /// Rate of the filter whose sign is the weight, in (0, 1]: NUMBER or, as every KNOB, NUMBER,SCHEDULE. Schedules: constant, linear,
+    /// linear:END, cosine, cosine:END, exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, joined by commas as in warmup:500,cosine or
+    /// constant@50%,linear [default: 1e-3,linear]
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub alpha: Option<Knob>,
     /// Rate of the average before it, in (0, 1]; cema, diode [default: 0.1]
@@ -173,9 +175,8 @@ pub struct Settings {
     /// Start of a filter's states: zero (the first gradient decides every weight), hold (against the first gradients) [default: zero]
     #[cfg_attr(feature = "cli", arg(long, value_name = "START"))]
     pub start: Option<String>,
-    /// How alpha moves, unless `--alpha NUMBER,SCHEDULE` says it: constant, linear, linear:END, cosine, cosine:END, exponential:END,
-    /// step:FACTOR:LENGTH, warmup:LENGTH, joined by commas as in warmup:500,cosine or constant@50%,linear [default: linear]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
+    /// How alpha moves, in files from before there was `alpha = "NUMBER,SCHEDULE"`; no flag
+    #[cfg_attr(feature = "cli", arg(skip))]
     pub alpha_schedule: Option<String>,
     /// Rule of the float parameters: adam, sgd [default: adam]
     #[cfg_attr(feature = "cli", arg(long, value_name = "RULE"))]
@@ -183,7 +184,7 @@ pub struct Settings {
     /// Learning rate of the float parameters [default: 1e-3]
     #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
     pub float_rate: Option<f32>,
-    /// How the float rate moves, as --alpha-schedule [default: constant]
+    /// How the float rate moves, a schedule as in --alpha [default: constant]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
     pub float_schedule: Option<String>,
     /// Decay of the first moment of the float parameters, in [0, 1); adam [default: 0.9]
@@ -214,7 +215,7 @@ pub struct Settings {
     /// Device: auto, cpu, a number of `plusminus devices`, or part of a name [default: auto]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub device: Option<String>,
-    /// Threads of the processor's engine [default: all cores]
+    /// Threads of the processor's engine, and as many that make batches [default: all cores]
     #[cfg_attr(feature = "cli", arg(skip))]
     pub threads: Option<usize>,
 }
@@ -256,4 +257,17 @@ fn reason(error: &toml::de::Error) -> &str {
     let line = error.message().lines().next().unwrap_or_default();
     let end = line.find(", expected one of").filter(|_| line.len() > LONG);
     &line[..end.unwrap_or(line.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_files_say_how_alpha_moves_by_itself() {
+        let of = |text: &str| toml::from_str::<Settings>(text).expect("it is TOML").resolve().expect("in range");
+        let alpha = |text: &str| of(text).optimizer.knobs["alpha"].to_string();
+        assert_eq!(alpha("alpha-schedule = \"cosine\""), "0.001,cosine");
+        assert_eq!(alpha("alpha = 0.1\nalpha-schedule = \"cosine\""), alpha("alpha = \"0.1,cosine\""));
+    }
 }

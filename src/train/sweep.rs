@@ -27,11 +27,12 @@ impl Axis {
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || Error::setting("grid", "NAME=VALUE,VALUE,...", format!("`{text}`"));
         let (name, values) = text.split_once('=').ok_or_else(wrong)?;
-        // Commas within brackets are a list's.
-        let mut depth = 0;
+        // Commas within brackets are a list's, within quotes a text's.
+        let (mut depth, mut is_text) = (0, false);
         let between = |c: char| {
             depth += i32::from(c == '[') - i32::from(c == ']');
-            c == ',' && depth == 0
+            is_text ^= c == '"';
+            c == ',' && depth == 0 && !is_text
         };
         let values: Vec<String> =
             values.split(between).map(|v| v.trim().to_string()).filter(|v| !v.is_empty()).collect();
@@ -223,6 +224,8 @@ mod tests {
         assert_eq!(Axis::parse("surrogate=clip,swish").unwrap().values, ["clip", "swish"]);
         assert_eq!(Axis::parse("hidden=8,[16,16]").unwrap().values, ["8", "[16,16]"]);
         assert_eq!(Axis::parse("augment=none,flip").unwrap().values, ["none", "flip"]);
+        let moving = r#"alpha=1e-3,"1e-3,cosine""#;
+        assert_eq!(Axis::parse(moving).unwrap().values, ["1e-3", "\"1e-3,cosine\""]);
         for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1"] {
             assert!(Axis::parse(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
         }

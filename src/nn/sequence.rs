@@ -206,7 +206,7 @@ mod tests {
     use super::super::model::{Model, PixelScale};
     use super::super::weights::owner;
     use super::super::zoo::MODELS;
-    use super::super::{Conv, Mode, ModelSpec, Quantizer};
+    use super::super::{BatchNorm, Conv, Mode, ModelSpec, Quantizer};
     use super::*;
     use crate::graph::Graph;
     use crate::ops::Window;
@@ -228,14 +228,15 @@ mod tests {
             let [rows, trained] = names(&model);
             assert_eq!(rows, trained, "{}", zoo.name);
         }
-        let conv = || Sequence::new().with(Conv::new(8, Window::same(3, 1), Quantizer::sign(), Quantizer::sign()));
+        let conv = || Conv::new(8, Window::same(3, 1), Quantizer::sign(), Quantizer::sign());
+        let conv = || Sequence::new().with(conv()).with(BatchNorm::default());
         let inner = Sequence::new().with(Residual { main: conv(), shortcut: conv() });
         let model = Model::new("mine", [8, 8, 4], PixelScale::to_unit(255)).with(Concat(vec![conv(), inner]));
         let [rows, trained] = names(&model);
         assert!(rows == trained && rows.contains("concat1.2.residual1.shortcut.conv1"), "{rows:?}, {trained:?}");
         let summary = model.summary();
         let [row, ..] = &summary.rows[..] else { panic!("{summary:?}") };
-        assert_eq!((&*row.precision, row.output, summary.rows.len()), ("sign x sign", [8, 8, 8], 5), "{summary:?}");
+        assert_eq!((&*row.precision, row.output, summary.rows.len()), ("sign x sign", [8, 8, 8], 8), "{summary:?}");
         assert_eq!(summary.total.weights_1bit, 3 * 9 * 4 * 8, "each once");
     }
 }

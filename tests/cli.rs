@@ -54,6 +54,7 @@ fn train_eval_and_train_again_from_the_saved_config() {
     assert!(
         events[0]["device"].as_str().unwrap().contains("cpu") && events[0]["bytes_peak"].as_u64().unwrap() > 10_000
     );
+    assert_eq!(events[0]["test_data"].as_str().unwrap().len(), 16, "{}", events[0]);
     for key in ["train_loss", "test_accuracy", "flip_ratio", "images_per_second", "seconds"] {
         assert!(events[1][key].is_f64(), "{key} in {}", events[1]);
     }
@@ -266,8 +267,8 @@ fn several_runs_are_drawn_by_layer() {
 fn runs_on_other_images_are_not_compared() {
     let folder = folder();
     let of = |name: &str, images: &str| drawn_run(folder.path(), name, images, &["0.5", "0.25"]);
-    let (one, two) = (of("one", r#","data":"00ff""#), of("two", r#","data":"11ee""#));
-    let (same, old) = (of("same", r#","data":"00ff""#), of("old", ""));
+    let (one, two) = (of("one", r#","test_data":"00ff""#), of("two", r#","test_data":"11ee""#));
+    let (same, old) = (of("same", r#","test_data":"00ff""#), of("old", ""));
     refused(&["plot", &one, &two], 2, &["same images", "00ff", "two on 11ee"]);
     refused(&["plot", &old, &one, &two], 2, &["same images", "00ff", "two on 11ee"]);
     let picture = path(folder.path(), "curves.svg");

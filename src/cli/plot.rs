@@ -9,7 +9,7 @@ use crate::train::{Event, Run};
 
 /// Draws loss, accuracy and flip ratios of the runs, by layer too; of one run its diagnostics where it has them.
 pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
-    let (mut runs, mut tested) = (Vec::new(), Vec::new());
+    let mut runs = Vec::new();
     for folder in &args.runs {
         let (events, cut) = Run::whole_events(folder)?;
         if let Some(cut) = cut {
@@ -18,15 +18,14 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
         if !events.iter().any(|event| matches!(event, Event::Epoch { .. })) {
             return Err(Error::setting("run", "a run with at least one whole epoch", folder.display()));
         }
-        let name = folder.display().to_string();
-        tested.extend(Run::data(folder)?.map(|images| (name.clone(), images)));
-        runs.push((name, events));
+        runs.push((folder.display().to_string(), events));
     }
     if let Some((other, events)) = runs.iter().find(|(_, events)| data(events) != data(&runs[0].1)) {
         let expected = format!("runs on the same data as {}, {}", runs[0].0, data(&runs[0].1));
         return Err(Error::setting("plot", expected, format!("{other} on {}", data(events))));
     }
     // Other images may be as many, of the same shape. Runs that do not say which are taken at their word.
+    let tested: Vec<_> = runs.iter().filter_map(|(name, events)| Some((name, test_data(events)?))).collect();
     if let Some((other, images)) = tested.iter().find(|(_, images)| *images != tested[0].1) {
         let (first, theirs) = &tested[0];
         let expected = format!("runs tested on the same images as {first}, {} {theirs}", data(&runs[0].1));
@@ -55,6 +54,14 @@ fn data(events: &[Event]) -> String {
         _ => None,
     };
     events.iter().find_map(of_start).unwrap_or_else(|| "unknown data".into())
+}
+
+/// What tells test images of one shape and number from others.
+fn test_data(events: &[Event]) -> Option<&str> {
+    events.iter().find_map(|event| match event {
+        Event::Start { test_data, .. } if !test_data.is_empty() => Some(test_data.as_str()),
+        _ => None,
+    })
 }
 
 /// Points of an epoch's number and something of it.

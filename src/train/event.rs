@@ -34,6 +34,9 @@ pub enum Event {
         validation_images: usize,
         /// Images tested on.
         test_images: usize,
+        /// What it is tested on ([`crate::data::Data::fingerprint`]); empty in runs from before this was kept.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        test_data: String,
         /// Image files that could not be read and are left out, each with the reason.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         skipped: Vec<String>,

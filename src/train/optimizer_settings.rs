@@ -85,11 +85,6 @@ impl Settings {
             Some("hold") => drop(knobs.entry("hold".into()).or_insert(rule.hold.into())),
             Some(other) => return Err(Error::setting("start", "zero, hold", other)),
         }
-        // Of old files.
-        if let Some(schedule) = &self.alpha_schedule {
-            let default = rule.knobs.iter().find(|spec| spec.name == "alpha").map_or(0.0, |spec| spec.default);
-            knobs.entry("alpha".into()).or_insert(default.into()).schedule = Some(schedule.parse()?);
-        }
         let rules = rules.into_iter().map(|rule| rule.resolved(self.start.as_deref())).collect::<Result<_>>()?;
         let state = self.state.unwrap_or(state);
         let table = OptimizerTable { name, knobs, filter, state, rules };

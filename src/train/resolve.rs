@@ -88,7 +88,6 @@ impl Settings {
             clip: knob(self.clip, other.clip),
             init: knob(self.init, other.init),
             start: self.start.or(other.start),
-            alpha_schedule: self.alpha_schedule.or(other.alpha_schedule),
             float_optimizer: self.float_optimizer.or(other.float_optimizer),
             float_rate: self.float_rate.or(other.float_rate),
             float_schedule: self.float_schedule.or(other.float_schedule),

@@ -138,15 +138,6 @@ impl Run {
         Ok((events.into_iter().collect::<Result<_>>()?, cut))
     }
 
-    /// What the run was tested on, [`crate::data::Data::fingerprint`], as `data` in its start; none of a run that does not say it.
-    pub fn data(folder: &Path) -> Result<Option<String>> {
-        let path = folder.join("metrics.jsonl");
-        let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
-        let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        let start: serde_json::Value = serde_json::from_slice(first).unwrap_or_default();
-        Ok(start["data"].as_str().map(String::from))
-    }
-
     fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
         write_whole(&self.folder.join(name), bytes)
     }

@@ -175,9 +175,6 @@ pub struct Settings {
     /// Start of a filter's states: zero (the first gradient decides every weight), hold (against the first gradients) [default: zero]
     #[cfg_attr(feature = "cli", arg(long, value_name = "START"))]
     pub start: Option<String>,
-    /// How alpha moves, in files from before there was `alpha = "NUMBER,SCHEDULE"`; no flag
-    #[cfg_attr(feature = "cli", arg(skip))]
-    pub alpha_schedule: Option<String>,
     /// Rule of the float parameters: adam, sgd [default: adam]
     #[cfg_attr(feature = "cli", arg(long, value_name = "RULE"))]
     pub float_optimizer: Option<String>,
@@ -257,17 +254,4 @@ fn reason(error: &toml::de::Error) -> &str {
     let line = error.message().lines().next().unwrap_or_default();
     let end = line.find(", expected one of").filter(|_| line.len() > LONG);
     &line[..end.unwrap_or(line.len())]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn old_files_say_how_alpha_moves_by_itself() {
-        let of = |text: &str| toml::from_str::<Settings>(text).expect("it is TOML").resolve().expect("in range");
-        let alpha = |text: &str| of(text).optimizer.knobs["alpha"].to_string();
-        assert_eq!(alpha("alpha-schedule = \"cosine\""), "0.001,cosine");
-        assert_eq!(alpha("alpha = 0.1\nalpha-schedule = \"cosine\""), alpha("alpha = \"0.1,cosine\""));
-    }
 }

@@ -170,6 +170,7 @@ impl Trainer {
             train_images: self.data.train.len(),
             validation_images: self.data.validation.as_ref().map_or(0, |part| part.len()),
             test_images: self.data.test.len(),
+            test_data: self.data.fingerprint()?,
             skipped: self.data.skipped.clone(),
             epochs: self.config.epochs,
             steps: loader.batches(),

@@ -89,6 +89,7 @@ mod tests {
         assert_eq!(counters.growth(&[7]), [7]);
         // Looks between two questions, one of them after a later one.
         assert_eq!(counters.see(&[1 << 31]), [1 << 31]);
+        assert_eq!(counters.see(&[3 << 30]), [3 << 30]);
         assert_eq!(counters.see(&[3]), [(1 << 32) + 3]);
         assert_eq!(counters.see(&[u32::MAX]), [u64::from(u32::MAX)]);
         assert_eq!(counters.growth(&[4]), [(1 << 32) - 3]);

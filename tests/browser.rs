@@ -10,7 +10,7 @@ use std::io::Write;
 use std::time::Duration;
 
 /// Longest wait for the browser.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 /// naga takes this barrier behind a branch that not all invocations take; a browser must not.
 const WRONG: &str = "

@@ -259,6 +259,11 @@ fn several_runs_are_drawn_by_layer() {
     }
     assert_eq!(text.matches(&format!("{two}: 5.0000e-3 at 2")).count(), 3, "all flips and those of two layers: {text}");
     assert!(svg.matches(&two).count() == 5 && svg.matches("<polyline").count() > 10, "{svg}");
+    refused(&["plot", &one, "--out", &path(folder.path(), "curves.png")], 2, &["out", ".svg", "curves.png"]);
+    // What cannot be written leaves what is there.
+    let locked = path(folder.path(), "curves.svg/in-a-file.svg");
+    refused(&["plot", &one, "--out", &locked], 1, &["in-a-file.svg"]);
+    assert!(fs::read_to_string(&picture).unwrap() == svg, "the picture is as it was");
     let alone = String::from_utf8(run(&["plot", &one, "--out", &picture]).stdout).unwrap();
     assert!(alone.contains("flip ratio by layer") && !alone.contains("flip ratio of"), "{alone}");
 }
@@ -432,6 +437,15 @@ fn flags_that_are_wrong() {
         (vec!["train", "--alpha", "0"], vec!["alpha", "(0, 1]", "0"]),
         (vec!["train", "--alpha", "1.5"], vec!["alpha", "(0, 1]", "1.5"]),
         (vec!["train", "--alpha", "0.5,step:10:1"], vec!["alpha", "(0, 1]", "5 at step 1 of 450"]),
+        (vec!["train", "--start", "zero", "--hold", "1e-6"], vec!["start", "--hold above 0", "got zero"]),
+        (vec!["train", "--start", "hold", "--hold", "0"], vec!["start", "--hold 0", "got hold"]),
+        (vec!["train", "--optimizer", "latent-sgd", "--start", "hold"], vec!["start", "latent-sgd", "got hold"]),
+        (vec!["train", "--data-dir", "somewhere"], vec!["data-dir", "digits", "somewhere"]),
+        (vec!["train", "--hold", "-1"], vec!["hold", "got -1"]),
+        (vec!["train", "--dropout", "-0.2,0.5"], vec!["dropout", "-0.2"]),
+        (vec!["translate", "--lr", "-0.1"], vec!["got -0.1"]),
+        (vec!["sweep", "--grid", "alpha=1e-3,1e-3"], vec!["grid", "each value once"]),
+        (vec!["bench", "step", "--steps", "0"], vec!["--steps", "0"]),
         (vec!["train", "--float-schedule", "linear@50%,exponential:1e-5"], vec!["float-rate", "NaN at step"]),
         (vec!["train", "--optimizer", "iir", "--cutoff", "1000,step:0.1:1"], vec!["cutoff", "1 at step 3 of 450"]),
         (vec!["train", "--alpha", "nan"], vec!["alpha", "(0, 1]", "NaN"]),

@@ -43,20 +43,25 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a network and save the run
+    #[command(allow_negative_numbers = true)]
     Train(Box<TrainArgs>),
     /// Accuracy of a saved run on its test images, by class
     Eval(EvalArgs),
     /// What a network holds and costs, layer by layer
+    #[command(allow_negative_numbers = true)]
     Summary(SummaryArgs),
     /// Train over a grid of settings and several seeds; goes on where it stopped
+    #[command(allow_negative_numbers = true)]
     Sweep(Box<SweepArgs>),
     /// Curves of runs, in the terminal and as SVG
     Plot(PlotArgs),
     /// What SGD's settings mean as a filter on the gradient; with --alpha and --gamma, the reverse
+    #[command(allow_negative_numbers = true)]
     Translate(TranslateArgs),
     /// Devices that `--device` takes
     Devices,
     /// Measure kernels or a training step; every answer is checked first
+    #[command(allow_negative_numbers = true)]
     Bench(BenchArgs),
 }
 
@@ -274,7 +279,7 @@ pub enum BenchWhat {
         #[arg(long)]
         profile: bool,
         /// Steps to measure
-        #[arg(long, default_value_t = 30, value_name = "N")]
-        steps: usize,
+        #[arg(long, default_value_t = 30, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        steps: u64,
     },
 }

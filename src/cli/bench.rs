@@ -18,7 +18,7 @@ const MOST: usize = 2048;
 pub async fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     match &args.what {
         BenchWhat::Kernels { size, only } => kernels(*size, only.as_deref(), common).await,
-        BenchWhat::Step { model, profile, steps } => step(model, *profile, (*steps).max(1), common).await,
+        BenchWhat::Step { model, profile, steps } => step(model, *profile, *steps as usize, common).await,
     }
 }
 

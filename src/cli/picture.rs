@@ -1,6 +1,7 @@
 //! Pictures: curves and heat maps as SVG, curves in the terminal.
 
 use crate::error::{Error, Result};
+use crate::train::write_whole;
 use plotters::prelude::*;
 use std::path::Path;
 
@@ -78,10 +79,16 @@ impl Panel {
     }
 }
 
-/// Panels below each other in an SVG file.
+/// Panels below each other in an SVG file; an earlier one stays where this one cannot be written.
 pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
+    let mut svg = String::new();
+    draw_panels(&mut svg, panels, path)?;
+    write_whole(path, svg.as_bytes())
+}
+
+fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
     let failed = failed(path);
-    let root = SVGBackend::new(path, (900, 260 * panels.len().max(1) as u32)).into_drawing_area();
+    let root = SVGBackend::with_string(svg, (900, 260 * panels.len().max(1) as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(&failed)?;
     for (area, panel) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
         let curves: Vec<_> = panel.curves.iter().map(|curve| panel.pieces(curve)).collect();
@@ -141,14 +148,20 @@ pub struct HeatMap {
     pub cells: Vec<(Option<f64>, String)>,
 }
 
-/// An SVG file of a heat map.
+/// An SVG file of a heat map, written as [`draw`] does.
 pub fn draw_heat_map(path: &Path, map: &HeatMap) -> Result<()> {
+    let mut svg = String::new();
+    draw_cells(&mut svg, map, path)?;
+    write_whole(path, svg.as_bytes())
+}
+
+fn draw_cells(svg: &mut String, map: &HeatMap, path: &Path) -> Result<()> {
     const CELL: i32 = 110;
     const LEFT: i32 = 130;
     const TOP: i32 = 80;
     let failed = failed(path);
     let (rows, columns) = (map.rows.1.len() as i32, map.columns.1.len() as i32);
-    let root = SVGBackend::new(path, ((LEFT + CELL * columns + 20) as u32, (TOP + CELL / 2 * rows + 20) as u32))
+    let root = SVGBackend::with_string(svg, ((LEFT + CELL * columns + 20) as u32, (TOP + CELL / 2 * rows + 20) as u32))
         .into_drawing_area();
     root.fill(&WHITE).map_err(&failed)?;
     let text = |text: &str, at: (i32, i32), size: i32, color: &RGBColor| {

@@ -29,7 +29,11 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     if let Some((other, images)) = tested.iter().find(|(_, images)| *images != tested[0].1) {
         let (first, theirs) = &tested[0];
         let expected = format!("runs tested on the same images as {first}, {} {theirs}", data(&runs[0].1));
-        return Err(Error::setting("plot", expected, format!("{other} on {images}")));
+        let got = format!("{other} on {images}: other files, or another --split-seed");
+        return Err(Error::setting("plot", expected, got));
+    }
+    if let Some(out) = args.out.as_deref().filter(|out| out.extension().is_none_or(|end| end != "svg")) {
+        return Err(Error::setting("out", "a file whose name ends in .svg", out.display()));
     }
     let panels = panels(&runs);
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("curves.svg"));

@@ -10,12 +10,14 @@ use std::path::Path;
 /// Trains and saves.
 pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let config = settings(args.config.as_deref(), args.settings, common)?.resolve()?;
+    let reserved = args.run.is_none();
     let folder = args.run.map_or_else(|| Run::reserve(&config), Ok)?;
     let mut trainer = match Trainer::new(config, Some(&folder)).await {
         Ok(trainer) => trainer,
         Err(error) => {
-            // A folder that was reserved and stayed empty goes again; any other refuses to.
-            drop(std::fs::remove_dir(&folder));
+            // Folders that were made for it and stayed empty go again; any other refuses to.
+            let made = [Some(folder.as_path()), folder.parent().filter(|_| reserved)];
+            made.into_iter().flatten().for_each(|folder| drop(std::fs::remove_dir(folder)));
             return Err(error);
         }
     };

@@ -85,6 +85,9 @@ impl DataSpec {
         if let Some((name, _)) = of_folders.into_iter().find(|(_, is_set)| *is_set && !self.is_folder()) {
             return Err(Error::setting(name, "a data set of image files (folder, svhn-folder)", &self.dataset));
         }
+        if let Some(folder) = self.data_dir.as_deref().filter(|_| self.dataset == "digits") {
+            return Err(Error::setting("data-dir", "none for the digits, which lie in the program", folder.display()));
+        }
         Augment::parse(&self.augment)?;
         extents("image-size", self.image_size.as_deref())?;
         extents("crop", self.crop.as_deref())?;

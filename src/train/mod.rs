@@ -25,6 +25,8 @@ pub use metrics::Interval;
 pub use optimizer_config::{LayerRule, OptimizerConfig, OptimizerTable};
 pub use rules::{Pattern, Rules};
 pub use run::Run;
+#[cfg(feature = "cli")]
+pub(crate) use run::write_whole;
 pub use session::{Evaluation, Measurement, ReadBack, Session};
 pub use settings::Settings;
 pub use sweep::{Axis, Cell, Place, Sweep};

@@ -1,6 +1,6 @@
 //! What settings say of the optimizer: knobs beside its table, presets, starts, filters.
 
-use super::optimizer_config::{OptimizerConfig, OptimizerTable};
+use super::optimizer_config::{LayerRule, OptimizerConfig, OptimizerTable};
 use super::rules::Rules;
 use super::settings::Settings;
 use crate::error::{Error, Result};
@@ -79,11 +79,22 @@ impl Settings {
             }
             Some(other) => return Err(Error::setting("preset", "defaults, paper", other)),
         }
-        match self.start.as_deref() {
-            None => {}
-            Some("zero") => drop(knobs.insert("hold".into(), 0.0.into())),
-            Some("hold") => drop(knobs.entry("hold".into()).or_insert(rule.hold.into())),
-            Some(other) => return Err(Error::setting("start", "zero, hold", other)),
+        let starts = rule.knobs.iter().any(|spec| spec.name == "hold");
+        match (self.start.as_deref(), self.hold.as_ref().map(|hold| hold.value)) {
+            (None, _) => {}
+            (Some("zero"), Some(hold)) if hold != 0.0 => {
+                return Err(Error::setting("start", "hold, with --hold above 0", "zero"));
+            }
+            (Some("hold"), Some(0.0)) => return Err(Error::setting("start", "zero, with --hold 0", "hold")),
+            (Some("zero"), _) if starts => drop(knobs.insert("hold".into(), 0.0.into())),
+            (Some("hold"), _) if starts => drop(knobs.entry("hold".into()).or_insert(rule.hold.into())),
+            // Rules of single layers may have a start, and latent weights start from given ones.
+            (Some("zero" | "hold"), _) if self.init_from.is_some() || !rules.is_empty() => {}
+            (Some("zero" | "hold"), _) => {
+                let expected = format!("a rule whose states start at zero or hold, not {}", rule.name);
+                return Err(Error::setting("start", expected, self.start.as_deref().unwrap_or_default()));
+            }
+            (Some(other), _) => return Err(Error::setting("start", "zero, hold", other)),
         }
         let rules = rules.into_iter().map(|rule| rule.resolved(self.start.as_deref())).collect::<Result<_>>()?;
         let state = self.state.unwrap_or(state);
@@ -96,13 +107,15 @@ impl Settings {
     /// start at 0 let the first gradient decide every weight.
     pub(super) fn holding_table(&self) -> Result<OptimizerTable> {
         let mut table = self.optimizer_table()?;
-        // A knob beside the table is the start of the weights' rule.
-        if self.start.is_some() || self.hold.is_some() {
+        if self.start.is_some() {
             return Ok(table);
         }
-        let rules = table.rules.iter_mut().map(|rule| (&rule.name, &mut rule.knobs));
-        for (name, knobs) in rules.chain([(&table.name, &mut table.knobs)]) {
-            if let Some(hold) = knobs.get_mut("hold").filter(|hold| hold.value == 0.0) {
+        // A knob of a flag is said; one of a file may be what was resolved.
+        let texts = self.rule.iter().flatten().map(|text| Ok(text.parse::<LayerRule>()?.knobs.contains_key("hold")));
+        let said = texts.collect::<Result<Vec<bool>>>()?.into_iter().chain(std::iter::repeat(false));
+        let rules = table.rules.iter_mut().zip(said).map(|(rule, said)| (&rule.name, &mut rule.knobs, said));
+        for (name, knobs, said) in rules.chain([(&table.name, &mut table.knobs, self.hold.is_some())]) {
+            if let Some(hold) = knobs.get_mut("hold").filter(|hold| hold.value == 0.0 && !said) {
                 hold.value = BinaryRule::named(name)?.hold;
             }
         }

@@ -33,6 +33,11 @@ impl Settings {
         let keeps = self.float_optimizer.is_none() || rule(&self) == rule(&other);
         let float = |set: Option<f64>, other: Option<f64>| set.or(other.filter(|_| keeps));
         // Another network leaves the hidden layers of mlp and its dropout.
+        // Another data set lies elsewhere.
+        let lies_there = match (&self.dataset, &other.dataset) {
+            (Some(set), Some(other)) => set == other,
+            _ => true,
+        };
         let model = |settings: &Self| settings.model.clone().unwrap_or_else(|| "mlp".into());
         let same = self.model.is_none() || model(&self) == model(&other);
         let hidden = self.hidden.or(other.hidden.filter(|_| same));
@@ -46,7 +51,7 @@ impl Settings {
             state: self.state.or(other.state.filter(|_| stays)),
             preset: self.preset.or(other.preset.filter(|_| stays)),
             dataset: self.dataset.or(other.dataset),
-            data_dir: self.data_dir.or(other.data_dir),
+            data_dir: self.data_dir.or(other.data_dir.filter(|_| lies_there)),
             limit: self.limit.or(other.limit),
             validation: self.validation.or(other.validation),
             split_seed: self.split_seed.or(other.split_seed),
@@ -150,7 +155,8 @@ impl Settings {
             loss: self.loss.unwrap_or_else(|| "cross-entropy".into()),
             label_smoothing: self.label_smoothing.unwrap_or(0.0),
             no_fuse: self.no_fuse.unwrap_or(false),
-            start: self.start.filter(|_| self.init_from.is_some()),
+            // So that the same file starts the same run: what its table says of states holds.
+            start: self.init_from.is_some().then(|| self.start.unwrap_or_else(|| "hold".into())),
             init_from: self.init_from,
             teacher: self.teacher,
             teacher_logits: self.teacher_logits,
@@ -308,9 +314,14 @@ mod tests {
         let zero_settings = Settings { start: Some("zero".into()), ..from };
         let zero = zero_settings.clone().resolve().expect("in range");
         assert_eq!(zero.optimizer.knobs["hold"].value, 0.0, "as it was asked for");
-        let knob = Settings { start: None, hold: Some(0.0.into()), ..zero_settings }.resolve().expect("in range");
+        let knob = Settings { start: None, hold: Some(0.0.into()), ..zero_settings.clone() };
+        let knob = knob.resolve().expect("in range");
         assert_eq!(knob.optimizer.knobs["hold"].value, 0.0, "as it was asked for");
-        for config in [held, zero] {
+        let of_layer = Settings { start: None, rule: Some(vec!["dense2=ema,hold=0".into()]), ..zero_settings };
+        let of_layer = of_layer.resolve().expect("in range");
+        let holds = [&of_layer.optimizer.knobs, &of_layer.optimizer.rules[0].knobs].map(|knobs| knobs["hold"].value);
+        assert_eq!(holds, [1e-6, 0.0], "as it was asked for");
+        for config in [held, zero, knob, of_layer] {
             let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
             assert_eq!(again.resolve().expect("in range"), config);
         }

@@ -145,7 +145,7 @@ impl Run {
 
 /// Writes a file under another name in the same folder, then renames it: readers see the old file or the new one, never a part.
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
         // A link stays one; what is no file, as a device, is not replaced by one.
         let target = path.canonicalize().unwrap_or_else(|_| path.into());
@@ -180,7 +180,7 @@ fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile
 
 /// There are no files in a browser.
 #[cfg(target_arch = "wasm32")]
-pub(super) fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
     Err(Error::file("writing", path)(std::io::ErrorKind::Unsupported.into()))
 }
 

@@ -54,7 +54,7 @@ pub struct Settings {
     /// Units of the hidden layers of mlp [default: 4096,4096,4096; on digits 512,512]
     #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "N,N,..."))]
     pub hidden: Option<Vec<usize>>,
-    /// Shares that training drops of mlp's input and of its hidden signs [default: none]
+    /// Shares that training drops of mlp's input and of its hidden signs [default: 0,0]
     #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "INPUT,HIDDEN"))]
     pub dropout: Option<Vec<f64>>,
     /// Factor of the channels and hidden units of every layer [default: 1]

@@ -40,6 +40,9 @@ impl Axis {
         if axis.name.is_empty() || axis.values.is_empty() {
             return Err(wrong());
         }
+        if axis.values.iter().enumerate().any(|(i, value)| axis.values[..i].contains(value)) {
+            return Err(Error::setting("grid", "each value once", format!("`{text}`")));
+        }
         axis.values.iter().try_for_each(|value| Settings::one("grid", &axis.name, value).map(drop))?;
         Ok(axis)
     }
@@ -226,7 +229,7 @@ mod tests {
         assert_eq!(Axis::parse("augment=none,flip").unwrap().values, ["none", "flip"]);
         let moving = r#"alpha=1e-3,"1e-3,cosine""#;
         assert_eq!(Axis::parse(moving).unwrap().values, ["1e-3", "\"1e-3,cosine\""]);
-        for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1"] {
+        for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1", "alpha=1,2,1"] {
             assert!(Axis::parse(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
         }
     }

@@ -55,7 +55,10 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', value_name = "N,N,..."))]
     pub hidden: Option<Vec<usize>>,
     /// Shares that training drops of mlp's input and of its hidden signs [default: 0,0]
-    #[cfg_attr(feature = "cli", arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "INPUT,HIDDEN"))]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_delimiter = ',', allow_hyphen_values = true, value_name = "INPUT,HIDDEN")
+    )]
     pub dropout: Option<Vec<f64>>,
     /// Factor of the channels and hidden units of every layer [default: 1]
     #[cfg_attr(feature = "cli", arg(long, value_name = "FACTOR"))]

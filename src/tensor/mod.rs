@@ -7,6 +7,7 @@ mod shape;
 
 pub use bits::{BitMatrix, PANEL, number_at, words_of};
 pub use half::{HALF_MOST, half_rounded, half_value};
+#[cfg(feature = "train")]
 pub(crate) use random::hash;
 pub use random::{Draws, Stream, shuffled, stream_word};
 pub use shape::{DType, Layout, TensorType};

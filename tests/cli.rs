@@ -449,7 +449,7 @@ fn flags_that_are_wrong() {
         (vec!["train", "--float-schedule", "linear@50%,exponential:1e-5"], vec!["float-rate", "NaN at step"]),
         (vec!["train", "--optimizer", "iir", "--cutoff", "1000,step:0.1:1"], vec!["cutoff", "1 at step 3 of 450"]),
         (vec!["train", "--alpha", "nan"], vec!["alpha", "(0, 1]", "NaN"]),
-        (vec!["train", "--gamma", "-1"], vec!["--"]),
+        (vec!["train", "--gamma", "-1"], vec!["gamma", "got -1"]),
         (vec!["train", "--gamma=-1"], vec!["gamma", "(0, 1]", "-1"]),
         (vec!["train", "--gamma", "2"], vec!["gamma", "(0, 1]", "2"]),
         (vec!["train", "--epochs", "0"], vec!["epochs"]),

@@ -1,8 +1,7 @@
-// Convolution of floats, and its two gradients; any groups, down to depthwise. Stems, shortcuts, layers with one binary operand (its
+// Convolution of floats, and its gradient for the images (for the weights: conv_float_weight.wgsl); any groups, down to depthwise. Stems, shortcuts, layers with one binary operand (its
 // signs unpacked), and the float network that a binary one is compared with.
 // conv_float:        y(p, o) = sum over taps t and channels c of o's group of x(source(p, t), c) * w(t, o, c).
 // conv_float_input:  dx(p, c) = sum over t and o of c's group of dy(sink(p, t), o) * w(t, o, c).
-// conv_float_weight: dw(t, o, c) = sum over p of dy(p, o) * x(source(p, t), c).
 // import: conv, index
 // pieces: y, dx
 
@@ -11,17 +10,10 @@
 @group(0) @binding(2) var<storage, read_write> y: array<f32>;  // panels [out_channels/32][out pixels][32]
 @group(0) @binding(3) var<storage, read> dy: array<f32>;       // as y
 @group(0) @binding(4) var<storage, read_write> dx: array<f32>; // as x
-@group(0) @binding(5) var<storage, read_write> dw: array<f32>; // as w
 
 const COLUMNS: u32 = 32u;
 const ROWS: u32 = 2u;
 const COVER: vec3<u32> = vec3<u32>(COLUMNS, ROWS * 8u, 1u);
-const COVER_conv_float_weight: vec3<u32> = vec3<u32>(COLUMNS, ROWS, 1u);
-
-const SPLIT: u32 = 64u;
-const COVER_conv_float_weight_split: vec3<u32> = vec3<u32>(4u, 4u, 1u);
-
-var<workgroup> sh_sums: array<vec4<f32>, 256>; // [4][SPLIT]
 
 // An invocation has 8 pixels of one output channel, tail channels too (they are 0).
 @compute @workgroup_size(COLUMNS, ROWS)
@@ -119,89 +111,5 @@ fn conv_float_input(@builtin(global_invocation_id) invocation: vec3<u32>, @built
         if (row + r < rows) {
             dx[panel_index(rows, row + r, channel)] = sums[r];
         }
-    }
-}
-
-// An invocation has one weight: x is the input channel of the group, tail lanes too, y the output channel, z the tap.
-@compute @workgroup_size(COLUMNS, ROWS)
-fn conv_float_weight(@builtin(global_invocation_id) id: vec3<u32>) {
-    let depth = params.in_channels / params.groups;
-    if (id.x >= params.words * 32u || id.y >= params.out_channels) {
-        return;
-    }
-    let in_rows = params.batch * params.in_height * params.in_width;
-    let out_rows = loop_bound(params.batch * params.out_height * params.out_width, arrayLength(&dy));
-    let channel = id.y / (params.out_channels / params.groups) * depth + id.x;
-    var sum = 0.0;
-    if (id.x < depth) {
-        let ky = id.z / params.kernel_width;
-        let kx = id.z - ky * params.kernel_width;
-        let step = out_place(1u);
-        var place = Place(0u, 0u, 0u);
-        for (var p = 0u; p < out_rows; p++) {
-            let pixel = source(place, ky, kx);
-            place = advance(place, step);
-            var value = f32(params.pad_one);
-            if (pixel != ABSENT) {
-                value = x[panel_index(in_rows, pixel, channel)];
-            }
-            sum += dy[panel_index(out_rows, p, id.y)] * value;
-        }
-    }
-    dw[(id.z * params.out_channels + id.y) * params.words * 32u + id.x] = sum;
-}
-
-// Pixels are many and weights few: the invocations of a group share the pixels of 4 output channels by 4 input channels.
-@compute @workgroup_size(SPLIT)
-fn conv_float_weight_split(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let depth = params.in_channels / params.groups;
-    let in_rows = params.batch * params.in_height * params.in_width;
-    let out_rows = loop_bound(params.batch * params.out_height * params.out_width, arrayLength(&dy));
-    let output = group.y * 4u;
-    let input = group.x * 4u;
-    var sums: array<vec4<f32>, 4>;
-    if (input < depth) {
-        let ky = group.z / params.kernel_width;
-        let kx = group.z - ky * params.kernel_width;
-        let step = out_place(SPLIT);
-        var place = out_place(lane);
-        // Of each output channel's group: the first input channel, and the last, at which tail lanes read.
-        var first: array<u32, 4>;
-        var last: array<u32, 4>;
-        for (var i = 0u; i < 4u; i++) { // unroll
-            let base = min(output + i, params.out_channels - 1u) / (params.out_channels / params.groups) * depth;
-            first[i] = base + input;
-            last[i] = base + depth - 1u;
-        }
-        for (var p = lane; p < out_rows; p += SPLIT) {
-            let pixel = source(place, ky, kx);
-            place = advance(place, step);
-            for (var i = 0u; i < 4u; i++) { // unroll
-                var values = vec4<f32>(f32(params.pad_one));
-                if (pixel != ABSENT) {
-                    for (var c = 0u; c < 4u; c++) { // unroll
-                        values[c] = x[panel_index(in_rows, pixel, min(first[i] + c, last[i]))];
-                    }
-                }
-                sums[i] += dy[panel_index(out_rows, p, output + i)] * values;
-            }
-        }
-    }
-    for (var i = 0u; i < 4u; i++) { // unroll
-        sh_sums[i * SPLIT + lane] = sums[i];
-    }
-    for (var half = SPLIT / 2u; half > 0u; half /= 2u) {
-        workgroupBarrier();
-        if (lane < half) {
-            for (var i = 0u; i < 4u; i++) { // unroll
-                sh_sums[i * SPLIT + lane] += sh_sums[i * SPLIT + lane + half];
-            }
-        }
-    }
-    workgroupBarrier();
-    if (lane < 16u && output + lane / 4u < params.out_channels) {
-        let row = group.z * params.out_channels + output + lane / 4u;
-        let value = inside(sh_sums[lane / 4u * SPLIT], input, depth);
-        dw[row * params.words * 32u + input + lane % 4u] = value[lane % 4u];
     }
 }

@@ -1,9 +1,7 @@
 // Dropout of signs (Srivastava et al. 2014). A sign that is dropped becomes 0, which is the mean of +1 and -1: of two copies, `plus` has +1 in
-// its place and `minus` -1, and a product with the signs that are left is the mean of the products with the two, exact.
-// drop_signs:           plus = a or dropped, minus = a and not dropped.
-// drop_signs_backward:  da = d plus + d minus where kept, 0 where dropped.
-// join_dropped:         y = (up + down) / (2 (1 - p)) of the two products.
-// join_dropped_backward: d up = d down = dy / (2 (1 - p)).
+// its place and `minus` -1, and a product with the signs that are left is the mean of the products with the two, exact (join_dropped.wgsl).
+// drop_signs:          plus = a or dropped, minus = a and not dropped.
+// drop_signs_backward: da = d plus + d minus where kept, 0 where dropped.
 // Numbers are counted by rows: that of (row, column) is row * words * 32 + column.
 // import: bits, index, step, random
 
@@ -12,18 +10,14 @@ struct Params {
     columns: u32,
     stream: u32,    // of the random numbers
     threshold: u32, // p * 2^32: numbers below it drop
-    scale: f32,     // 1 / (2 (1 - p))
-    integer: u32,   // 1: products are integers
-    pad0: u32,
-    pad1: u32,
 }
 
 @group(0) @binding(0) var<storage, read> a: array<u32>;           // bits, panels [rows/32][words][32]
 @group(0) @binding(1) var<storage, read_write> plus: array<u32>;  // as a
 @group(0) @binding(2) var<storage, read_write> minus: array<u32>; // as a
-@group(0) @binding(3) var<storage, read> up: array<u32>;          // of plus: its gradient, panels [columns/32][rows][32]; or a product
-@group(0) @binding(4) var<storage, read> down: array<u32>;        // of minus, as up
-@group(0) @binding(5) var<storage, read_write> y: array<f32>;     // as up
+@group(0) @binding(3) var<storage, read> up: array<f32>;          // gradient of plus, panels [columns/32][rows][32]
+@group(0) @binding(4) var<storage, read> down: array<f32>;        // gradient of minus, as up
+@group(0) @binding(5) var<storage, read_write> da: array<f32>;    // as up
 
 @group(1) @binding(0) var<uniform> params: Params;
 
@@ -49,34 +43,16 @@ fn drop_signs(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     minus[i] = a[i] & ~dropped;
 }
 
-// An invocation of those that follow has one element.
+// An invocation has one element.
 @compute @workgroup_size(THREADS)
 fn drop_signs_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
-    if (i >= arrayLength(&y)) {
+    if (i >= arrayLength(&da)) {
         return;
     }
     let words = (params.columns + 31u) / 32u;
     let row = (i >> 5u) % params.rows;
     let number = (row * words + (i >> 5u) / params.rows) * 32u + (i & 31u);
     let keeps = draw(draws(step.seed, step.step, params.stream), number) >= params.threshold;
-    y[i] = select(0.0, bitcast<f32>(up[i]) + bitcast<f32>(down[i]), keeps);
-}
-
-@compute @workgroup_size(THREADS)
-fn join_dropped(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = linear_group(group, groups) * THREADS + local;
-    if (i >= arrayLength(&y)) {
-        return;
-    }
-    let whole = f32(bitcast<i32>(up[i]) + bitcast<i32>(down[i]));
-    y[i] = select(bitcast<f32>(up[i]) + bitcast<f32>(down[i]), whole, params.integer != 0u) * params.scale;
-}
-
-@compute @workgroup_size(THREADS)
-fn join_dropped_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = linear_group(group, groups) * THREADS + local;
-    if (i < arrayLength(&y)) {
-        y[i] = bitcast<f32>(up[i]) * params.scale;
-    }
+    da[i] = select(0.0, up[i] + down[i], keeps);
 }

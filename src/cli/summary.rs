@@ -21,8 +21,8 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     let (float_total, float_peak) = (float.summary().total, Session::bytes_of(&float, &rules, &options)?);
     if common.json {
         for row in &summary.rows {
-            let (layer, output, precision, cost) = (&row.layer, row.output, &row.precision, row.cost);
-            json(&with_cost(serde_json::json!({ "layer": layer, "output": output, "precision": precision }), cost));
+            let object = serde_json::json!({ "layer": row.layer, "output": row.output, "precision": row.precision });
+            json(&with_cost(object, row.cost, row.saved_bits));
         }
         json(&with_cost(
             serde_json::json!({
@@ -31,6 +31,7 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
                 "optimizer": args.optimizer, "state": args.state, "state_bytes_per_weight": state,
             }),
             summary.total,
+            summary.saved_bits,
         ));
         return Ok(());
     }
@@ -52,12 +53,12 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-fn with_cost(mut object: serde_json::Value, cost: Cost) -> serde_json::Value {
+fn with_cost(mut object: serde_json::Value, cost: Cost, saved_bits: u64) -> serde_json::Value {
     object["weights_1bit"] = cost.weights_1bit.into();
     object["weights_32bit"] = cost.weights_32bit.into();
     object["macs_1bit"] = cost.macs_1bit.into();
     object["macs_32bit"] = cost.macs_32bit.into();
-    object["saved_bits"] = cost.saved_bits.into();
+    object["saved_bits"] = saved_bits.into();
     object
 }
 
@@ -82,7 +83,7 @@ pub fn print(summary: &Summary) {
         "saved",
     ]);
     let size = |cost: &Cost| bytes(cost.weights_1bit.div_ceil(8) + 4 * cost.weights_32bit);
-    let mut add = |name: &str, output: String, precision: &str, cost: &Cost| {
+    let mut add = |name: &str, output: String, precision: &str, cost: &Cost, saved_bits: u64| {
         let numbers = [cost.weights_1bit, cost.weights_32bit].map(thousands);
         let macs = [cost.macs_1bit, cost.macs_32bit].map(thousands);
         let [one_bit, float] = numbers;
@@ -96,13 +97,13 @@ pub fn print(summary: &Summary) {
             size(cost),
             macs_1bit,
             macs_32bit,
-            bytes(cost.saved_bits.div_ceil(8)),
+            bytes(saved_bits.div_ceil(8)),
         ]);
     };
     for row in &summary.rows {
-        add(&row.layer, extents(row.output), &row.precision, &row.cost);
+        add(&row.layer, extents(row.output), &row.precision, &row.cost, row.saved_bits);
     }
-    add("total", String::new(), "", &summary.total);
+    add("total", String::new(), "", &summary.total, summary.saved_bits);
     for column in table.column_iter_mut().skip(3) {
         column.set_cell_alignment(CellAlignment::Right);
     }

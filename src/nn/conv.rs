@@ -91,7 +91,6 @@ impl Layer for Conv {
             weights_32bit: if binary { 0 } else { weights } + scales,
             macs_1bit: if both { macs } else { 0 },
             macs_32bit: if both { 0 } else { macs },
-            ..Cost::default()
         }
     }
 

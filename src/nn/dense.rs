@@ -64,7 +64,6 @@ impl Layer for Dense {
             weights_32bit: if binary { 0 } else { weights },
             macs_1bit: if both { weights } else { 0 },
             macs_32bit: if both { 0 } else { weights },
-            ..Cost::default()
         }
     }
 

@@ -20,7 +20,7 @@ impl Layer for Dropout {
     }
 
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
-        builder.check_share(self.0)?;
+        ops::check_share(format!("layer `{}`", builder.name), self.0)?;
         if builder.mode == Mode::Eval || self.0 == 0.0 {
             return Ok(x);
         }

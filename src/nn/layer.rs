@@ -1,9 +1,9 @@
 //! The contract of a layer: adds its nodes to a graph, and tells what it costs.
 
 use super::quantizer::Quantizer;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::graph::{Graph, Init, Role, Value};
-use crate::ops::{Activation, DropSigns, JoinDropped, Sign};
+use crate::ops::{Activation, DropSigns, JoinDropped, Sign, check_share};
 use crate::tensor::{TensorType, stream_word};
 use std::fmt;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Builder<'_> {
             Quantizer::DroppedSign(surrogate, probability) => (surrogate, probability),
         };
         let signs = self.graph.push(Arc::new(Sign { surrogate }), &[x], &[])?[0];
-        self.check_share(probability)?;
+        check_share(format!("layer `{}`", self.name), probability)?;
         if self.mode == Mode::Eval || probability == 0.0 {
             return product(self.graph, signs);
         }
@@ -64,14 +64,6 @@ impl Builder<'_> {
         let copies = self.graph.push(Arc::new(drop), &[signs], &[])?;
         let [up, down] = [product(self.graph, copies[0])?, product(self.graph, copies[1])?];
         self.graph.push1(JoinDropped { probability }, &[up, down], &[])
-    }
-
-    /// Refuses what is no share that can be dropped.
-    pub(super) fn check_share(&self, probability: f32) -> Result<()> {
-        if (0.0..1.0).contains(&probability) {
-            return Ok(());
-        }
-        Err(Error::setting(format!("layer `{}`", self.name), "a probability in [0, 1)", probability))
     }
 }
 
@@ -86,8 +78,6 @@ pub struct Cost {
     pub macs_1bit: u64,
     /// Multiply-adds with a float operand.
     pub macs_32bit: u64,
-    /// Bits that are kept for the backward pass; in summaries alone, since that depends on the layers around.
-    pub saved_bits: u64,
 }
 
 impl std::ops::AddAssign for Cost {
@@ -96,7 +86,6 @@ impl std::ops::AddAssign for Cost {
         self.weights_32bit += other.weights_32bit;
         self.macs_1bit += other.macs_1bit;
         self.macs_32bit += other.macs_32bit;
-        self.saved_bits += other.saved_bits;
     }
 }
 
@@ -111,6 +100,16 @@ pub struct SummaryRow {
     pub precision: String,
     /// What it costs.
     pub cost: Cost,
+    /// Bits that are kept for its backward pass, which depends on the layers around it: the model's summary says them.
+    pub saved_bits: u64,
+}
+
+impl SummaryRow {
+    /// A layer's row, of a given cost; nothing is kept yet.
+    pub(super) fn new(layer: &(impl Layer + ?Sized), name: &str, input: Shape, cost: Cost) -> Self {
+        let output = layer.shape(input).unwrap_or(input);
+        Self { layer: name.into(), output, precision: layer.precision(), cost, saved_bits: 0 }
+    }
 }
 
 /// Features of a sample.
@@ -140,8 +139,7 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// Its rows in the summary: one under its name, but of a layer made of others theirs before its own, which has what they have not.
     /// Together they cost what it costs.
     fn rows(&self, name: &str, input: Shape) -> Vec<SummaryRow> {
-        let output = self.shape(input).unwrap_or(input);
-        vec![SummaryRow { layer: name.into(), output, precision: self.precision(), cost: self.cost(input) }]
+        vec![SummaryRow::new(self, name, input, self.cost(input))]
     }
 
     /// Whether it sees images rather than rows of features: a model whose first layer does is fed images.

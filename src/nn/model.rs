@@ -70,6 +70,8 @@ pub struct Summary {
     pub rows: Vec<SummaryRow>,
     /// In all.
     pub total: Cost,
+    /// Bits of a sample that are kept for the backward pass.
+    pub saved_bits: u64,
 }
 
 impl Model {
@@ -132,9 +134,9 @@ impl Model {
         let mut rows = self.layers.rows("", self.input);
         // Nothing where the layers do not fit, or one of them cannot be trained through.
         let saved = saved_bits(self).unwrap_or_default();
-        rows.iter_mut().for_each(|row| row.cost.saved_bits = saved.get(&row.layer).copied().unwrap_or(0));
+        rows.iter_mut().for_each(|row| row.saved_bits = saved.get(&row.layer).copied().unwrap_or(0));
         let mut total = Cost::default();
         rows.iter().for_each(|row| total += row.cost);
-        Summary { rows, total }
+        Summary { saved_bits: rows.iter().map(|row| row.saved_bits).sum(), rows, total }
     }
 }

@@ -56,8 +56,8 @@ mod tests {
     fn rows(float: bool) -> Vec<(String, u64)> {
         let spec = ModelSpec { hidden: Some(vec![64, 96]), float, ..ModelSpec::new("mlp", [8, 8, 1], 10) };
         let summary = spec.build().expect("it fits").summary();
-        assert_eq!(summary.total.saved_bits, summary.rows.iter().map(|row| row.cost.saved_bits).sum::<u64>());
-        let kept = summary.rows.into_iter().map(|row| (row.layer, row.cost.saved_bits));
+        assert_eq!(summary.saved_bits, summary.rows.iter().map(|row| row.saved_bits).sum::<u64>());
+        let kept = summary.rows.into_iter().map(|row| (row.layer, row.saved_bits));
         kept.filter(|(_, bits)| *bits > 0).collect()
     }
 

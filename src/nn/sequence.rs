@@ -84,12 +84,6 @@ impl Sequence {
     }
 }
 
-/// The row of a join of branches, which costs nothing by itself.
-fn join(layer: &dyn Layer, name: &str, input: Shape) -> SummaryRow {
-    let output = layer.shape(input).unwrap_or(input);
-    SummaryRow { layer: name.into(), output, precision: layer.precision(), cost: Cost::default() }
-}
-
 /// y = main(x) + shortcut(x) (He et al. 2016). Names of the layers inside: `residual1.conv1`, `residual1.shortcut.conv1`.
 #[derive(Debug, Default)]
 pub struct Residual {
@@ -129,7 +123,8 @@ impl Layer for Residual {
     fn rows(&self, name: &str, input: Shape) -> Vec<SummaryRow> {
         let mut rows = self.main.rows(&format!("{name}."), input);
         rows.extend(self.shortcut.rows(&format!("{name}.shortcut."), input));
-        rows.push(join(self, name, input));
+        // The join costs nothing by itself.
+        rows.push(SummaryRow::new(self, name, input, Cost::default()));
         rows
     }
 
@@ -192,7 +187,8 @@ impl Layer for Concat {
         let branches = self.0.iter().enumerate();
         let mut rows: Vec<SummaryRow> =
             branches.flat_map(|(i, branch)| branch.rows(&format!("{name}.{}.", i + 1), input)).collect();
-        rows.push(join(self, name, input));
+        // The join costs nothing by itself.
+        rows.push(SummaryRow::new(self, name, input, Cost::default()));
         rows
     }
 

@@ -5,7 +5,8 @@ use super::geometry::{ConvShape, Geometry, image_of, matrix, tiles};
 use super::patches::Patches;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::runtime::interface::ops::conv_float::{conv_float, conv_float_input, conv_float_weight};
+use crate::runtime::interface::ops::conv_float::{conv_float, conv_float_input};
+use crate::runtime::interface::ops::conv_float_weight::conv_float_weight;
 use crate::runtime::product::{Matrix, product};
 use crate::runtime::{Recording, kernel::kernel, with_scratch};
 use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
@@ -21,7 +22,7 @@ kernel!(
 );
 kernel!(
     /// dw(t, o, c) = sum over pixels of dy(p, o) * x(source(p, t), c).
-    CONV_FLOAT_WEIGHT = ops::conv_float::{ conv_float_weight | conv_float_weight_split }, twin = weight_twin
+    CONV_FLOAT_WEIGHT = ops::conv_float_weight::{ conv_float_weight | conv_float_weight_split }, twin = weight_twin
 );
 
 /// Pixels of a task.

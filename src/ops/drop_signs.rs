@@ -1,12 +1,11 @@
 //! Dropout of signs: what is dropped is 0, the mean of two signs, so that a product with it is the mean of two products of signs.
 
+use super::dropout::{check_share, threshold};
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::runtime::interface::ops::drop_signs::{
-    Params, drop_signs, drop_signs_backward, join_dropped, join_dropped_backward,
-};
+use crate::runtime::interface::ops::drop_signs::{Params, drop_signs, drop_signs_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{DType, Draws, Layout, PANEL, TensorType, words_of};
+use crate::tensor::{DType, Draws, PANEL, TensorType, words_of};
 
 kernel!(
     /// The two copies of signs.
@@ -16,20 +15,12 @@ kernel!(
     /// The gradient of the signs from those of the two copies.
     DROP_SIGNS_BACKWARD = ops::drop_signs::{ drop_signs_backward }, twin = backward_twin
 );
-kernel!(
-    /// The product from the two products.
-    JOIN_DROPPED = ops::drop_signs::{ join_dropped }, twin = join_twin
-);
-kernel!(
-    /// The gradient of either product.
-    JOIN_DROPPED_BACKWARD = ops::drop_signs::{ join_dropped_backward }, twin = join_backward_twin
-);
 
 /// Words of a task.
 const CHUNK: usize = 4096;
 
 /// Signs to two copies of them: where one is dropped, with probability p, the first has +1 and the second -1. Their mean is the sign that
-/// is kept, or 0 (Srivastava et al. 2014); [`JoinDropped`] joins what is made of the copies and divides by 1 - p. What is dropped is a hash of
+/// is kept, or 0 (Srivastava et al. 2014); [`super::JoinDropped`] joins what is made of the copies and divides by 1 - p. What is dropped is a hash of
 /// (seed, step, stream, place), so that backward draws the same again.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropSigns {
@@ -45,24 +36,8 @@ impl DropSigns {
             rows: signs.rows() as u32,
             columns: signs.columns() as u32,
             stream: self.stream,
-            // Below 2^32, since the largest p is 1 - 2^-24.
-            threshold: (f64::from(self.probability) * 2_f64.powi(32)) as u32,
-            scale: scale(self.probability),
-            integer: 0,
-            pad0: 0,
-            pad1: 0,
+            threshold: threshold(self.probability),
         }
-    }
-}
-
-fn scale(probability: f32) -> f32 {
-    0.5 / (1.0 - probability)
-}
-
-fn check(op: &str, probability: f32) -> Result<()> {
-    match (0.0..1.0).contains(&probability) {
-        true => Ok(()),
-        false => Err(Error::setting(op, "a probability in [0, 1)", probability)),
     }
 }
 
@@ -72,7 +47,7 @@ impl Op for DropSigns {
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        check("drop_signs", self.probability)?;
+        check_share("drop_signs", self.probability)?;
         if inputs[0].dtype != DType::Bits {
             return Err(Error::shape("drop_signs", "signs", inputs[0]));
         }
@@ -108,85 +83,17 @@ impl Op for DropSignsBackward {
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        two_floats("drop_signs_backward", inputs)
-    }
-
-    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (y, ty) = bound.outputs[0];
-        let (grid, tasks) = (Grid::Linear(ty.words() as u64), ty.words().div_ceil(CHUNK));
-        let buffers = drop_signs_backward::Buffers { up: bound.input(0), down: bound.input(1), y: y.chunks(CHUNK) };
-        recording.dispatch(&DROP_SIGNS_BACKWARD, self.0.params(ty), buffers, grid, tasks);
-    }
-}
-
-fn two_floats(op: &'static str, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-    if inputs[0].dtype != DType::F32 || inputs[0] != inputs[1] {
-        return Err(Error::shape(op, format!("two of {}", inputs[0]), inputs[1]));
-    }
-    Ok(vec![inputs[0].clone()])
-}
-
-/// y = (u + d) / (2 (1 - p)) of the products u and d with the two copies of [`DropSigns`]: the product with the signs that are left, divided by the
-/// share of them. Integers or floats; a sum of integers is exact.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct JoinDropped {
-    /// p, in [0, 1): the share that was dropped.
-    pub probability: f32,
-}
-
-impl JoinDropped {
-    fn params(&self, integer: bool) -> Params {
-        let unused = DropSigns { probability: self.probability, stream: 0 };
-        Params { integer: u32::from(integer), ..unused.params(&TensorType::bits(0, 0)) }
-    }
-}
-
-impl Op for JoinDropped {
-    fn name(&self) -> &'static str {
-        "join_dropped"
-    }
-
-    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        check("join_dropped", self.probability)?;
-        let ty = inputs[0];
-        if !matches!(ty.dtype, DType::F32 | DType::I32) || ty.layout != Layout::Panels || ty != inputs[1] {
-            return Err(Error::shape("join_dropped", "two products in panels", format!("{ty}, {}", inputs[1])));
+        if inputs[0].dtype != DType::F32 || inputs[0] != inputs[1] {
+            return Err(Error::shape("drop_signs_backward", format!("two of {}", inputs[0]), inputs[1]));
         }
-        Ok(vec![TensorType::new(DType::F32, Layout::Panels, &ty.shape)])
+        Ok(vec![inputs[0].clone()])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (y, words) = (bound.output(0).chunks(CHUNK), bound.outputs[0].1.words());
-        let params = self.params(bound.inputs[0].1.dtype == DType::I32);
-        let buffers = join_dropped::Buffers { up: bound.input(0), down: bound.input(1), y };
-        recording.dispatch(&JOIN_DROPPED, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
-    }
-
-    fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
-        let Some(dy) = cx.grad(0) else { return Ok(vec![None; 2]) };
-        let either = cx.push(JoinDroppedBackward(*self), &[dy])?[0];
-        Ok(vec![Some(either); 2])
-    }
-}
-
-/// The gradient of either product: dy / (2 (1 - p)).
-#[derive(Clone, Copy, Debug)]
-pub struct JoinDroppedBackward(pub JoinDropped);
-
-impl Op for JoinDroppedBackward {
-    fn name(&self) -> &'static str {
-        "join_dropped_backward"
-    }
-
-    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        two_floats("join_dropped_backward", &[inputs[0], inputs[0]])
-    }
-
-    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (y, words) = (bound.output(0).chunks(CHUNK), bound.outputs[0].1.words());
-        let buffers = join_dropped_backward::Buffers { up: bound.input(0), y };
-        let grid = Grid::Linear(words as u64);
-        recording.dispatch(&JOIN_DROPPED_BACKWARD, self.0.params(false), buffers, grid, words.div_ceil(CHUNK));
+        let (da, ty) = bound.outputs[0];
+        let (grid, tasks) = (Grid::Linear(ty.words() as u64), ty.words().div_ceil(CHUNK));
+        let buffers = drop_signs_backward::Buffers { up: bound.input(0), down: bound.input(1), da: da.chunks(CHUNK) };
+        recording.dispatch(&DROP_SIGNS_BACKWARD, self.0.params(ty), buffers, grid, tasks);
     }
 }
 
@@ -213,26 +120,9 @@ fn backward_twin(args: drop_signs_backward::Args<'_>) {
     let (rows, words, first) = (rows as usize, words_of(columns as usize), args.index * CHUNK);
     let draws = Draws::new(args.step.seed, args.step.step, stream);
     let gradients = args.up[first..].iter().zip(&args.down[first..]);
-    for (i, (y, (up, down))) in (first..).zip(args.y.iter_mut().zip(gradients)) {
+    for (i, (da, (up, down))) in (first..).zip(args.da.iter_mut().zip(gradients)) {
         let (row, panel) = (i / PANEL % rows, i / PANEL / rows);
         let keeps = draws.word(((row * words + panel) * PANEL + i % PANEL) as u32) >= threshold;
-        *y = if keeps { f32::from_bits(*up) + f32::from_bits(*down) } else { 0.0 };
+        *da = if keeps { up + down } else { 0.0 };
     }
-}
-
-fn join_twin(args: join_dropped::Args<'_>) {
-    let (first, scale) = (args.index * CHUNK, args.params.scale);
-    let products = args.up[first..].iter().zip(&args.down[first..]);
-    if args.params.integer == 0 {
-        let sum = |(up, down): (&u32, &u32)| (f32::from_bits(*up) + f32::from_bits(*down)) * scale;
-        args.y.iter_mut().zip(products).for_each(|(y, both)| *y = sum(both));
-    } else {
-        let sum = |(up, down): (&u32, &u32)| (up.cast_signed() + down.cast_signed()) as f32 * scale;
-        args.y.iter_mut().zip(products).for_each(|(y, both)| *y = sum(both));
-    }
-}
-
-fn join_backward_twin(args: join_dropped_backward::Args<'_>) {
-    let (dy, scale) = (&args.up[args.index * CHUNK..], args.params.scale);
-    args.y.iter_mut().zip(dy).for_each(|(y, dy)| *y = f32::from_bits(*dy) * scale);
 }

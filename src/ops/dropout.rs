@@ -24,6 +24,19 @@ pub struct Dropout {
     pub stream: u32,
 }
 
+/// Refuses what is no share that can be dropped.
+pub fn check_share(name: impl Into<String>, probability: f32) -> Result<()> {
+    match (0.0..1.0).contains(&probability) {
+        true => Ok(()),
+        false => Err(Error::setting(name, "a probability in [0, 1)", probability)),
+    }
+}
+
+/// Random words below it drop: p 2^32, below 2^32 since the largest p is 1 - 2^-24.
+pub(super) fn threshold(probability: f32) -> u32 {
+    (f64::from(probability) * 2_f64.powi(32)) as u32
+}
+
 impl Op for Dropout {
     fn name(&self) -> &'static str {
         "dropout"
@@ -33,17 +46,14 @@ impl Op for Dropout {
         if inputs[0].dtype != DType::F32 {
             return Err(Error::shape("dropout", "floats", inputs[0]));
         }
-        if !(0.0..1.0).contains(&self.probability) {
-            return Err(Error::setting("dropout", "a probability in [0, 1)", self.probability));
-        }
+        check_share("dropout", self.probability)?;
         Ok(vec![inputs[0].clone()])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, ty), words) = (bound.inputs[0], bound.inputs[0].1.words());
-        // Below 2^32, since the largest p is 1 - 2^-24.
-        let threshold = (f64::from(self.probability) * 2_f64.powi(32)) as u32;
-        let params = Params { stream: self.stream, threshold, scale: 1.0 / (1.0 - self.probability), pad: 0 };
+        let (threshold, scale) = (threshold(self.probability), 1.0 / (1.0 - self.probability));
+        let params = Params { stream: self.stream, threshold, scale, pad: 0 };
         let buffers = dropout::Buffers { x, y: bound.output(0).chunks(CHUNK) };
         recording.dispatch(&DROPOUT, params, buffers, Grid::Linear(ty.words() as u64), words.div_ceil(CHUNK));
     }

@@ -2,9 +2,10 @@
 
 use super::{
     activation, add, batch_norm, by_channel, constant_channels, conv_bits, conv_bits_input, conv_bits_weight,
-    conv_float, conv_weights, distillation, drop_signs, dropout, flatten, float_bits, magnitudes, masked, matmul,
-    mean_loss, norm_sign, normalise, pool, pool_bits, sample_flips, shift_channels, sign, softmax_cross_entropy,
-    squared_hinge, state_magnitudes, statistics, transpose_bits, unpack_signs, with_statistics, xnor_matmul,
+    conv_float, conv_weights, distillation, drop_signs, dropout, flatten, float_bits, join_dropped, magnitudes, masked,
+    matmul, mean_loss, norm_sign, normalise, pool, pool_bits, sample_flips, shift_channels, sign,
+    softmax_cross_entropy, squared_hinge, state_magnitudes, statistics, transpose_bits, unpack_signs, with_statistics,
+    xnor_matmul,
 };
 use crate::graph::Fusion;
 use crate::runtime::Kernel;
@@ -46,13 +47,13 @@ pub static KERNELS: &[&Kernel] = &[
     &distillation::BACKWARD,
     &drop_signs::DROP_SIGNS,
     &drop_signs::DROP_SIGNS_BACKWARD,
-    &drop_signs::JOIN_DROPPED,
-    &drop_signs::JOIN_DROPPED_BACKWARD,
     &dropout::DROPOUT,
     &flatten::FLATTEN,
     &flatten::UNFLATTEN,
     &float_bits::FLOAT_BITS,
     &float_bits::FLOAT_BITS_TRANSPOSED,
+    &join_dropped::JOIN_DROPPED,
+    &join_dropped::JOIN_DROPPED_BACKWARD,
     &magnitudes::MAGNITUDES,
     &masked::CONV_BITS_INPUT_MASKED,
     &masked::CONV_BITS_INPUT_JOINED,

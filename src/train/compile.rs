@@ -227,7 +227,7 @@ mod tests {
                 let spec = ModelSpec { width: 0.125, float, ..ModelSpec::new(zoo.name, zoo.input, zoo.classes) };
                 let model = spec.build().expect("it fits");
                 let bits = 32 * (kept(&model, 64) - kept(&model, 32)) / 32;
-                assert_eq!(model.summary().total.saved_bits, bits as u64, "{}, float: {float}", zoo.name);
+                assert_eq!(model.summary().saved_bits, bits as u64, "{}, float: {float}", zoo.name);
             }
         }
     }

@@ -17,13 +17,14 @@ impl Settings {
         self.optimizer_table()?.make()
     }
 
-    /// These settings where they are set, else those of `other`.
+    /// Settings whose other value leaves some that stand beside it, by their names in files: of several they are set first.
+    pub(super) const LEAVING: [&str; 4] = ["optimizer", "float-optimizer", "model", "dataset"];
+
+    /// These settings where they are set, else those of `other`; another value of one of [`Settings::LEAVING`] leaves what `other` has for its own.
     pub fn over(self, other: Self) -> Self {
         // Another rule leaves the knobs, filter and states of the one that it stands for; those beside no rule are for any.
-        let stays = match (&self.optimizer, &other.optimizer) {
-            (Some(set), Some(other)) => set.name() == other.name(),
-            _ => true,
-        };
+        let stays =
+            self.optimizer.as_ref().zip(other.optimizer.as_ref()).is_none_or(|(set, other)| set.name() == other.name());
         let knob = |set: Option<Knob>, other: Option<Knob>| set.or(other.filter(|_| stays));
         let filter = match (self.filter(), other.filter().filter(|_| stays)) {
             (Some(filter), Some(other)) => filter.over(other),
@@ -34,10 +35,7 @@ impl Settings {
         let float = |set: Option<f64>, other: Option<f64>| set.or(other.filter(|_| keeps));
         // Another network leaves the hidden layers of mlp and its dropout.
         // Another data set lies elsewhere.
-        let lies_there = match (&self.dataset, &other.dataset) {
-            (Some(set), Some(other)) => set == other,
-            _ => true,
-        };
+        let lies_there = self.dataset.as_ref().zip(other.dataset.as_ref()).is_none_or(|(set, other)| set == other);
         let model = |settings: &Self| settings.model.clone().unwrap_or_else(|| "mlp".into());
         let same = self.model.is_none() || model(&self) == model(&other);
         let hidden = self.hidden.or(other.hidden.filter(|_| same));

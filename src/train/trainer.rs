@@ -48,10 +48,12 @@ pub struct Outcome {
 impl Trainer {
     /// Reads the data, opens the device, compiles the model. Nothing is saved unless a folder for the run is given.
     pub async fn new(config: TrainConfig, run: Option<&Path>) -> Result<Self> {
-        let data = config.data.load_on(&Threads::new(config.threads))?;
+        let threads = Threads::new(config.threads);
+        let data = config.data.load_on(&threads)?;
         let model = config.model_for(&data).build()?;
         let (engine, why) = runtime::open(&config.device, config.threads).await?;
-        Self::with(config, data, model, (engine, why), run).await
+        let trainer = Self::with(config, data, model, (engine, why), run).await?;
+        Ok(Self { threads, ..trainer })
     }
 
     /// The same with data, model and engine (and why it was taken) of your own.

@@ -20,7 +20,7 @@ impl Settings {
     /// Settings whose other value leaves some that stand beside it, by their names in files: of several they are set first.
     pub(super) const LEAVING: [&str; 4] = ["optimizer", "float-optimizer", "model", "dataset"];
 
-    /// These settings where they are set, else those of `other`; another value of one of [`Settings::LEAVING`] leaves what `other` has for its own.
+    /// These settings where they are set, else those of `other`; another optimizer, float optimizer, model or data set leaves what `other` has beside its own.
     pub fn over(self, other: Self) -> Self {
         // Another rule leaves the knobs, filter and states of the one that it stands for; those beside no rule are for any.
         let stays =

@@ -178,18 +178,27 @@ unsafe fn quarters(at: *const f32, first: usize, second: usize) -> __m256 {
     unsafe { _mm256_set_m128(_mm_loadu_ps(at.add(second)), _mm_loadu_ps(at.add(first))) }
 }
 
-/// Steps of a 65536th, rounded: bits 16 and up. What is too small becomes the least number of 32 bits, and is mended where it is packed.
+/// Steps of a 65536th, rounded: bits 16 and up. What 32 bits do not hold becomes their least number.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
-fn steps(fine: [__m256; 4], random: [__m256i; 4], most: f32) -> [__m256i; 4] {
-    let end = _mm256_set1_ps(65536.0 * most);
+fn rounded(fine: [__m256; 4], random: [__m256i; 4]) -> [__m256i; 4] {
     let mut out = [_mm256_setzero_si256(); 4];
     for v in 0..4 {
-        // Not-a-number becomes the largest.
-        let steps = _mm256_cvttps_epi32(_mm256_min_ps(fine[v], end));
-        out[v] = _mm256_srai_epi32::<16>(_mm256_add_epi32(steps, random[v]));
+        out[v] = _mm256_srai_epi32::<16>(_mm256_add_epi32(_mm256_cvttps_epi32(fine[v]), random[v]));
     }
     out
+}
+
+/// The same for numbers of any size. What is too small becomes the least number of 32 bits, and is mended where it is packed.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+fn steps(mut fine: [__m256; 4], random: [__m256i; 4], most: f32) -> [__m256i; 4] {
+    let end = _mm256_set1_ps(65536.0 * most);
+    for v in 0..4 {
+        // Not-a-number becomes the largest.
+        fine[v] = _mm256_min_ps(fine[v], end);
+    }
+    rounded(fine, random)
 }
 
 /// Columns of a register of 16 each as bytes of the same sign.
@@ -307,15 +316,24 @@ impl Lanes for I16 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
     unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i16) -> [__m256i; 2] {
-        let ([a, b, c, d], least) = (steps(values, random, Self::MOST), _mm256_set1_epi16(-i16::MAX));
-        let one = _mm256_max_epi16(_mm256_packs_epi32(a, b), least);
-        let other = _mm256_max_epi16(_mm256_packs_epi32(c, d), least);
+        let packed = |[a, b, c, d]: [__m256i; 4]| [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
+        let sizes = |[one, other]: [__m256i; 2]| _mm256_max_epu16(_mm256_abs_epi16(one), _mm256_abs_epi16(other));
+        let mut stored = packed(rounded(values, random));
+        let mut size = sizes(stored);
+        // -32768 is what anything beyond the range became: rare, as units follow the numbers, so only then are the ends seen to.
+        if _mm256_movemask_epi8(size).cast_unsigned() & 0xaaaa_aaaa != 0 {
+            let [one, other] = packed(steps(values, random, Self::MOST));
+            let least = _mm256_set1_epi16(-i16::MAX);
+            stored = [_mm256_max_epi16(one, least), _mm256_max_epi16(other, least)];
+            size = sizes(stored);
+        }
+        let [one, other] = stored;
         // SAFETY: 32 numbers.
         unsafe {
             _mm256_storeu_si256(at.cast(), one);
             _mm256_storeu_si256(at.add(16).cast(), other);
         }
-        [_mm256_max_epi16(_mm256_abs_epi16(one), _mm256_abs_epi16(other)), bytes(one, other)]
+        [size, bytes(one, other)]
     }
 
     #[inline]

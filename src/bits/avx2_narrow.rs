@@ -27,11 +27,11 @@ pub trait Lanes {
     /// # Safety
     /// The processor has the instructions; 32 numbers are readable.
     unsafe fn gradients(at: *const f32) -> [__m256; 4];
-    /// 16 random bits for each column, in the same order, from numbers 0 to 15.
+    /// Random bits of each column, in the same order, from numbers 0 to 15: 16, or as many as the format takes.
     ///
     /// # Safety
     /// The processor has the instructions.
-    unsafe fn halves(numbers: [__m256i; 2]) -> [__m256i; 4];
+    unsafe fn random(numbers: [__m256i; 2]) -> [__m256i; 4];
     /// [`Format::store`] of all. Gives their sizes, two halves of the columns in one where they take two registers, and a byte for each
     /// column, of its sign.
     ///
@@ -104,7 +104,7 @@ unsafe fn row<F: Format, const STATES: usize, const STAYS: bool>(
         let next = _mm256_add_epi32(index, _mm256_set1_epi32(8));
         // SAFETY: the instructions are there, and 32 columns from `at` on.
         let (random, mut u) =
-            unsafe { (F::halves([numbers(index, key, factor), numbers(next, key, factor)]), F::gradients(g)) };
+            unsafe { (F::random([numbers(index, key, factor), numbers(next, key, factor)]), F::gradients(g)) };
         index = _mm256_add_epi32(next, _mm256_set1_epi32(8));
         let mut signs = _mm256_setzero_si256();
         for i in 0..STATES {
@@ -167,6 +167,21 @@ fn in_order(numbers: [__m256i; 2]) -> [__m256i; 4] {
     ]
 }
 
+/// 32 numbers as they lie.
+///
+/// # Safety
+/// They are readable.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+unsafe fn eights(at: *const f32) -> [__m256; 4] {
+    let mut values = [_mm256_setzero_ps(); 4];
+    for (v, value) in values.iter_mut().enumerate() {
+        // SAFETY: 8 of the 32 numbers.
+        *value = unsafe { _mm256_loadu_ps(at.add(8 * v)) };
+    }
+    values
+}
+
 /// Numbers `first` to `first + 3` and `second` to `second + 3`.
 ///
 /// # Safety
@@ -226,51 +241,53 @@ impl Lanes for F16 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
     unsafe fn gradients(at: *const f32) -> [__m256; 4] {
-        let mut values = [_mm256_setzero_ps(); 4];
-        for (v, value) in values.iter_mut().enumerate() {
-            // SAFETY: 8 of the 32 numbers.
-            *value = unsafe { _mm256_loadu_ps(at.add(8 * v)) };
-        }
-        values
+        // SAFETY: the caller's promise.
+        unsafe { eights(at) }
     }
 
+    /// The 13 bits that a half takes of 16.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
-    unsafe fn halves(numbers: [__m256i; 2]) -> [__m256i; 4] {
-        in_order(numbers)
+    unsafe fn random([one, other]: [__m256i; 2]) -> [__m256i; 4] {
+        let low = |numbers| _mm256_and_si256(_mm256_srli_epi32::<3>(numbers), _mm256_set1_epi32(0x1fff));
+        [low(one), low(other), _mm256_srli_epi32::<19>(one), _mm256_srli_epi32::<19>(other)]
     }
 
-    /// Cuts off what a half does not hold, after a share of its last place was added. The definition adds it as an integer to normal sizes:
-    /// the same but for digits that are cut off.
+    /// Cuts off what a half does not hold, after a share of its last place was added: to the bits of normal sizes.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
     unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut u16) -> [__m256i; 2] {
-        let (sign_bit, exponent_bits) = (_mm256_set1_ps(-0.0), _mm256_set1_ps(f32::INFINITY));
-        let (least_normal, most) = (_mm256_set1_ps(2_f32.powi(-14)), _mm256_set1_ps(HALF_MOST));
-        let mut halves = [_mm_setzero_si128(); 4];
+        let mut moved = [_mm256_setzero_ps(); 4];
         for v in 0..4 {
-            // Not-a-number becomes the largest.
-            let size = _mm256_min_ps(_mm256_andnot_ps(sign_bit, values[v]), most);
-            let power = _mm256_and_ps(_mm256_max_ps(size, least_normal), exponent_bits);
-            let share =
-                _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32::<3>(random[v])), _mm256_set1_ps(2_f32.powi(-23)));
-            let moved = _mm256_fmadd_ps(power, share, size);
-            halves[v] = _mm256_cvtps_ph::<_MM_FROUND_TO_ZERO>(_mm256_or_ps(moved, _mm256_and_ps(sign_bit, values[v])));
+            moved[v] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(values[v]), random[v]));
         }
-        let stored = [_mm256_set_m128i(halves[1], halves[0]), _mm256_set_m128i(halves[3], halves[2])];
-        let (size_bits, zero) = (_mm256_set1_epi16(i16::MAX), _mm256_setzero_si256());
-        let sizes = [_mm256_and_si256(stored[0], size_bits), _mm256_and_si256(stored[1], size_bits)];
-        // Neither zero has a sign.
-        let signed = [
-            _mm256_andnot_si256(_mm256_cmpeq_epi16(sizes[0], zero), stored[0]),
-            _mm256_andnot_si256(_mm256_cmpeq_epi16(sizes[1], zero), stored[1]),
-        ];
+        let mut stored = cut(moved);
+        let sizes = |stored: [__m256i; 2]| {
+            let size_bits = _mm256_set1_epi16(i16::MAX);
+            [_mm256_and_si256(stored[0], size_bits), _mm256_and_si256(stored[1], size_bits)]
+        };
+        let [one, other] = sizes(stored);
+        let (mut largest, mut signed) = (_mm256_max_epi16(one, other), stored);
+        // A last place has another size below the least normal half, and what is no finite number has none: both are rare, as the range is wide.
+        let small = _mm256_cmpgt_epi16(_mm256_set1_epi16(0x0400), _mm256_min_epi16(one, other));
+        let large = _mm256_cmpgt_epi16(largest, _mm256_set1_epi16(0x7bff));
+        if _mm256_movemask_epi8(_mm256_or_si256(small, large)) != 0 {
+            stored = cut(moved_by_shares(values, random));
+            let [one, other] = sizes(stored);
+            largest = _mm256_max_epi16(one, other);
+            // Neither zero has a sign.
+            let zero = _mm256_setzero_si256();
+            signed = [
+                _mm256_andnot_si256(_mm256_cmpeq_epi16(one, zero), stored[0]),
+                _mm256_andnot_si256(_mm256_cmpeq_epi16(other, zero), stored[1]),
+            ];
+        }
         // SAFETY: 32 numbers.
         unsafe {
             _mm256_storeu_si256(at.cast(), stored[0]);
             _mm256_storeu_si256(at.add(16).cast(), stored[1]);
         }
-        [_mm256_max_epi16(sizes[0], sizes[1]), bytes(signed[0], signed[1])]
+        [largest, bytes(signed[0], signed[1])]
     }
 
     #[inline]
@@ -278,6 +295,32 @@ impl Lanes for F16 {
     unsafe fn larger_of_all(one: __m256i, other: __m256i) -> __m256i {
         _mm256_max_epi16(one, other)
     }
+}
+
+/// Halves of 32 numbers, towards zero.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+fn cut([a, b, c, d]: [__m256; 4]) -> [__m256i; 2] {
+    let half = |values| _mm256_cvtps_ph::<_MM_FROUND_TO_ZERO>(values);
+    [_mm256_set_m128i(half(b), half(a)), _mm256_set_m128i(half(d), half(c))]
+}
+
+/// A share of a half's last place added to numbers of any size. The definition adds it as an integer to normal sizes: the same but for digits
+/// that are cut off.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c,popcnt")]
+fn moved_by_shares(values: [__m256; 4], random: [__m256i; 4]) -> [__m256; 4] {
+    let (sign_bit, exponent_bits) = (_mm256_set1_ps(-0.0), _mm256_set1_ps(f32::INFINITY));
+    let (least_normal, most) = (_mm256_set1_ps(2_f32.powi(-14)), _mm256_set1_ps(HALF_MOST));
+    let mut moved = values;
+    for v in 0..4 {
+        // Not-a-number becomes the largest.
+        let size = _mm256_min_ps(_mm256_andnot_ps(sign_bit, values[v]), most);
+        let power = _mm256_and_ps(_mm256_max_ps(size, least_normal), exponent_bits);
+        let share = _mm256_mul_ps(_mm256_cvtepi32_ps(random[v]), _mm256_set1_ps(2_f32.powi(-23)));
+        moved[v] = _mm256_or_ps(_mm256_fmadd_ps(power, share, size), _mm256_and_ps(sign_bit, values[v]));
+    }
+    moved
 }
 
 /// Columns 0 to 3 and 8 to 11, 4 to 7 and 12 to 15, and so on; integers in the upper 16 bits.
@@ -308,7 +351,7 @@ impl Lanes for I16 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
-    unsafe fn halves(numbers: [__m256i; 2]) -> [__m256i; 4] {
+    unsafe fn random(numbers: [__m256i; 2]) -> [__m256i; 4] {
         let [one, other] = numbers;
         in_order([_mm256_permute2x128_si256::<0x20>(one, other), _mm256_permute2x128_si256::<0x31>(one, other)])
     }
@@ -343,43 +386,32 @@ impl Lanes for I16 {
     }
 }
 
-/// Columns 0 to 3 and 16 to 19, 4 to 7 and 20 to 23, and so on; integers in the upper 8 bits.
 impl Lanes for I8 {
     type Narrow = i8;
-    const UP: f32 = 16_777_216.0;
+    const UP: f32 = 1.0;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
     unsafe fn load_all(at: *const i8) -> [__m256; 4] {
-        let zero = _mm256_setzero_si256();
-        // SAFETY: 32 numbers.
-        let all = unsafe { _mm256_loadu_si256(at.cast()) };
-        let (low, high) = (_mm256_unpacklo_epi8(zero, all), _mm256_unpackhi_epi8(zero, all));
-        [
-            _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(zero, low)),
-            _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(zero, low)),
-            _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(zero, high)),
-            _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(zero, high)),
-        ]
+        let mut values = [_mm256_setzero_ps(); 4];
+        for (v, value) in values.iter_mut().enumerate() {
+            // SAFETY: 8 of the 32 numbers.
+            *value = _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(unsafe { _mm_loadl_epi64(at.add(8 * v).cast()) }));
+        }
+        values
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
     unsafe fn gradients(at: *const f32) -> [__m256; 4] {
-        // SAFETY: 32 numbers.
-        unsafe { [quarters(at, 0, 16), quarters(at, 4, 20), quarters(at, 8, 24), quarters(at, 12, 28)] }
+        // SAFETY: the caller's promise.
+        unsafe { eights(at) }
     }
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
-    unsafe fn halves(numbers: [__m256i; 2]) -> [__m256i; 4] {
-        let [a, b, c, d] = in_order(numbers);
-        [
-            _mm256_permute2x128_si256::<0x20>(a, c),
-            _mm256_permute2x128_si256::<0x31>(a, c),
-            _mm256_permute2x128_si256::<0x20>(b, d),
-            _mm256_permute2x128_si256::<0x31>(b, d),
-        ]
+    unsafe fn random(numbers: [__m256i; 2]) -> [__m256i; 4] {
+        in_order(numbers)
     }
 
     #[inline]
@@ -387,6 +419,8 @@ impl Lanes for I8 {
     unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i8) -> [__m256i; 2] {
         let [a, b, c, d] = steps(values, random, Self::MOST);
         let all = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+        // Packing works within each half of a register.
+        let all = _mm256_permutevar8x32_epi32(all, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
         let all = _mm256_max_epi8(all, _mm256_set1_epi8(-i8::MAX));
         // SAFETY: 32 numbers.
         unsafe { _mm256_storeu_si256(at.cast(), all) };

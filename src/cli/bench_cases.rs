@@ -180,8 +180,8 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
         (vec![floats(weights, "g"), vec![0; size * words_of(size)], vec![0]], state == StateType::F16);
     operands.extend(["m", "h"].map(&words));
     if !is_float {
-        // Units that make the largest integer 1.
-        operands.push(vec![127 + 1 - 8 * state.bytes() as u32; 4 * size]);
+        // Units that make the largest integer 2: states that come near the gradients' 1 stay within half of the range too.
+        operands.push(vec![127 + 2 - 8 * state.bytes() as u32; 4 * size]);
     }
     operands.push(vec![0; if is_float { 1 } else { 6 * size + 1 }]);
     let (node, tensors) = (made.node("w", 0, 0), (0..operands.len() as u32).map(BufferId).collect::<Vec<_>>());

@@ -1,7 +1,9 @@
 //! A pass over one row of weights whose states are narrow: 16-bit floats, or integers in units of a power of two that the row shares.
 
 #[cfg(target_arch = "x86_64")]
-use super::avx2_narrow::{self, Lanes};
+use super::avx2_lanes::Lanes;
+#[cfg(target_arch = "x86_64")]
+use super::avx2_narrow;
 use super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::isa::Set;

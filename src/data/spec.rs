@@ -173,8 +173,12 @@ impl DataSpec {
     }
 
     fn files(&self) -> Result<&Path> {
-        let missing = || Error::setting("data-dir", format!("the folder with the files of {}", self.dataset), "none");
-        self.data_dir.as_deref().ok_or_else(missing)
+        let expected = format!("the folder of the data set {}", self.dataset);
+        let Some(folder) = self.data_dir.as_deref() else { return Err(Error::setting("data-dir", expected, "none")) };
+        if !folder.is_dir() {
+            return Err(Error::Format { path: folder.to_path_buf(), expected, got: "no such folder".into() });
+        }
+        Ok(folder)
     }
 }
 

@@ -23,7 +23,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From `alpha=1e-4,1e-3`.
+    /// From `alpha=1e-4,1e-3`; what has commas of its own is quoted, `alpha="1e-3,cosine","1e-4"`, or a list, `hidden=8,[16,16]`.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || Error::setting("grid", "NAME=VALUE,VALUE,...", format!("`{text}`"));
         let (name, values) = text.split_once('=').ok_or_else(wrong)?;
@@ -34,8 +34,13 @@ impl Axis {
             is_text ^= c == '"';
             c == ',' && depth == 0 && !is_text
         };
+        // Quotes are not the text's own: tables and folders do without.
+        let plain = |value: &str| {
+            let text = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
+            text.filter(|text| !text.contains('"')).unwrap_or(value).to_string()
+        };
         let values: Vec<String> =
-            values.split(between).map(|v| v.trim().to_string()).filter(|v| !v.is_empty()).collect();
+            values.split(between).map(str::trim).filter(|value| !value.is_empty()).map(plain).collect();
         let axis = Self { name: name.trim().to_string(), values };
         if axis.name.is_empty() || axis.values.is_empty() {
             return Err(wrong());
@@ -227,7 +232,7 @@ mod tests {
         assert_eq!(Axis::parse("hidden=8,[16,16]").unwrap().values, ["8", "[16,16]"]);
         assert_eq!(Axis::parse("augment=none,flip").unwrap().values, ["none", "flip"]);
         let moving = r#"alpha=1e-3,"1e-3,cosine""#;
-        assert_eq!(Axis::parse(moving).unwrap().values, ["1e-3", "\"1e-3,cosine\""]);
+        assert_eq!(Axis::parse(moving).unwrap().values, ["1e-3", "1e-3,cosine"]);
         for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1", "alpha=1,2,1"] {
             assert!(Axis::parse(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
         }

@@ -1,8 +1,8 @@
 // narrow: the filters of cascade.wgsl with narrow states, rounded to one of the two neighbours at random, the nearer the likelier, so that what is
 // smaller than a step still counts on average; the weight is the sign of h as it is stored.
-// f16: 16-bit floats of 2^12 times the state. i16, i8: integers in units of a power of two that a row shares. It moves by at most one power a step:
-// up where the largest size of the row after the step before was above 3/4 of the largest integer, down where it was below 1/4. States too large for
-// their unit become the largest integer; states at the ends are counted.
+// f16: 16-bit floats of 2^16 times the state. i16, i8: integers in units of a power of two that a row shares. It moves by one power a step: up where
+// the largest size of the row after the step before was above 3/4 of the largest integer, down where it was below 1/4; by four up where it was the
+// largest integer, which states too large for their unit become, and by three down where it was below 1/64. States at the ends are counted.
 // Knobs: x = alpha, y = gamma.
 // import: weight, random, half
 
@@ -14,8 +14,8 @@
 // Words that a workgroup has, one an invocation.
 const THREADS: u32 = 64u;
 // Powers of two are multiplied: division may be off by some last digits.
-const SCALE_F16: f32 = 4096.0;
-const UNIT_F16: f32 = 0.000244140625;
+const SCALE_F16: f32 = 65536.0;
+const UNIT_F16: f32 = 0.0000152587890625;
 const MOST_F16: f32 = 65504.0;
 const MOST_I16: f32 = 32767.0;
 const MOST_I8: f32 = 127.0;
@@ -31,8 +31,9 @@ fn unit(state: u32, i: u32, most: f32) -> Unit {
     let row = state * params.rows + i / params.words;
     let old = atomicLoad(&exponents[row * 2u + step.step % 2u]);
     let peak = f32(atomicLoad(&peaks[row * 3u + (step.step + 2u) % 3u]));
-    let grown = select(old, min(old + 1u, 227u), peak > 0.75 * most);
-    let next = select(grown, max(old, 28u) - 1u, peak > 0.0 && peak < 0.25 * most);
+    let up = select(select(0u, 1u, peak > 0.75 * most), 4u, peak >= most);
+    let down = select(select(0u, 1u, peak < 0.25 * most), 3u, peak < 0.015625 * most);
+    let next = select(min(old + up, 227u), max(old, 27u + down) - down, peak > 0.0 && down > 0u);
     if (i % params.words == 0u) {
         atomicStore(&exponents[row * 2u + (step.step + 1u) % 2u], next);
         atomicStore(&peaks[row * 3u + (step.step + 1u) % 3u], 0u);

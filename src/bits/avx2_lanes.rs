@@ -154,7 +154,8 @@ impl Lanes for F16 {
         };
         let [one, other] = sizes(stored);
         let (mut largest, mut signed) = (_mm256_max_epi16(one, other), stored);
-        // A last place has another size below the least normal half, and what is no finite number has none: both are rare, as the range is wide.
+        // A last place has another size below the least normal half, and what is no finite number has none. Few columns are so, but they come
+        // together: those of inputs that are nearly always the same.
         let small = _mm256_cmpgt_epi16(_mm256_set1_epi16(0x0400), _mm256_min_epi16(one, other));
         let large = _mm256_cmpgt_epi16(largest, _mm256_set1_epi16(0x7bff));
         if _mm256_movemask_epi8(_mm256_or_si256(small, large)) != 0 {

@@ -138,6 +138,7 @@ impl Isa {
         rule: impl Fn(f32, [f32; STATES]) -> [f32; STATES],
     ) -> Swept<STATES> {
         assert!(weight.len() == g.len() && row < PANEL, "sweep_narrow: {} words, {} gradients", weight.len(), g.len());
+        assert!(g.len().is_multiple_of(PANEL), "sweep_narrow: {} gradients, expected a multiple of 32", g.len());
         assert!(states.iter().all(|state| state.len() == g.len()), "sweep_narrow: states as long as gradients");
         self.run(Row::<'_, F, STATES, _> { row, g, weight, states, units, draws, first, rule })
     }
@@ -194,7 +195,7 @@ pub struct Averages<'a, F: Format, const STATES: usize> {
     pub weight: &'a mut [u32],
     /// The averages.
     pub states: [&'a mut [F::Stored]; STATES],
-    /// Their units: at least 2^-100, so that a stored number times its unit is exact.
+    /// Their units: powers of two of at least 2^-100, so that a stored number times its unit is exact.
     pub units: [Unit; STATES],
     /// The draws, and the row's first number of them.
     pub draws: (Draws, u32),

@@ -165,35 +165,52 @@ fn cascade(size: usize) -> Case {
     }
 }
 
-/// The cascade with narrow states: the new bits must follow the second one, which must have moved towards the first.
+/// The cascade with narrow states: the second one must be what the rule says but for its rounding, and the new bits must follow it.
 fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
-    let weights = size * size;
+    // As in training: gradients of some 1e-5, slow states far smaller.
+    const SIZE: f32 = 1.0 / 65536.0;
+    let (weights, is_float) = (size * size, state == StateType::F16);
     let made = CEMA.with::<f32>([]).and_then(|made| made.with_state(state)).expect("the cascade has them");
-    // Half of the range at most, as units keep them.
-    let ty = TensorType::new(state.dtype(), Layout::Rows, &[size, size]);
-    let most = if state == StateType::I8 { 63.0 } else { 16000.0 };
-    let words = |name: &str| {
-        let data = floats(weights, name).into_iter().map(|word| most * f32::from_bits(word)).collect();
-        Tensor::Floats { shape: vec![size, size], data }.to_words(&ty).expect("made for this type")
+    // Units of integers make the largest of them twice the gradients.
+    let exponent = (SIZE.to_bits() >> 23) + 2 - 8 * state.bytes() as u32;
+    let unit = if is_float { StateType::HALF_UNIT } else { f32::from_bits(exponent << 23) };
+    let times = |name: &str, factor: f32| -> Vec<f32> {
+        floats(weights, name).into_iter().map(|word| factor * f32::from_bits(word)).collect()
     };
-    let (mut operands, is_float) =
-        (vec![floats(weights, "g"), vec![0; size * words_of(size)], vec![0]], state == StateType::F16);
-    operands.extend(["m", "h"].map(&words));
+    let (g, m, h) = (times("g", SIZE), times("m", SIZE / unit), times("h", SIZE / 32.0 / unit));
+    let ty = TensorType::new(state.dtype(), Layout::Rows, &[size, size]);
+    let words = |data: &[f32]| {
+        Tensor::Floats { shape: vec![size, size], data: data.to_vec() }.to_words(&ty).expect("made for this type")
+    };
+    let mut operands = vec![g.iter().map(|g| g.to_bits()).collect(), vec![0; size * words_of(size)], vec![0]];
+    operands.extend([&m, &h].map(|data| words(data)));
     if !is_float {
-        // Units that make the largest integer 2: states that come near the gradients' 1 stay within half of the range too.
-        operands.push(vec![127 + 2 - 8 * state.bytes() as u32; 4 * size]);
+        operands.push(vec![exponent; 4 * size]);
     }
     operands.push(vec![0; if is_float { 1 } else { 6 * size + 1 }]);
     let (node, tensors) = (made.node("w", 0, 0), (0..operands.len() as u32).map(BufferId).collect::<Vec<_>>());
     let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
+    let knobs = made.knobs(0, 1);
     let check = move |words: &[Vec<u32>]| {
         let Some(Tensor::Floats { data, .. }) = Tensor::from_words(&ty, &words[4]) else {
             unreachable!("states in rows")
         };
+        let [alpha, gamma, ..] = knobs[0];
         places(size).try_for_each(|(r, c)| {
-            let state = data[r * size + c];
+            let at = r * size + c;
+            let first = m[at] + gamma * (g[at] / unit - m[at]);
+            let expected = h[at] + alpha * (first - h[at]);
+            // Of what was stored to begin with, and of what is.
+            let rounding =
+                if is_float { (expected.abs() + alpha * first.abs()) / 256.0 + 2_f32.powi(-22) } else { 2.0 };
+            compare((r, c), f64::from(data[at]), f64::from(expected), f64::from(rounding))?;
             let bit = words[1][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
-            compare((r, c), f64::from(bit), f64::from(u8::from(state < 0.0)), if state == 0.0 { 1.0 } else { 0.0 })
+            compare(
+                (r, c),
+                f64::from(bit),
+                f64::from(u8::from(data[at] < 0.0)),
+                if data[at] == 0.0 { 1.0 } else { 0.0 },
+            )
         })
     };
     Case {
@@ -202,7 +219,7 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs: made.knobs(0, 1),
+        knobs,
         record: Box::new(record),
         check: Box::new(check),
     }

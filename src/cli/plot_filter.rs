@@ -6,7 +6,7 @@ use super::picture::{Axis, Curve, Panel, draw, in_terminal};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Role, ValueKind, plan};
 use crate::nn::Tensor;
-use crate::optim::{BinaryOptimizer, Optimizer, Slot, Start, Verdict};
+use crate::optim::{BinaryOptimizer, Optimizer, Slot, Start, StateType, Verdict};
 use crate::runtime::{CpuEngine, Engine, StepParams};
 use crate::tensor::{DType, Layout, TensorType};
 use crate::train::Settings;
@@ -33,6 +33,7 @@ pub async fn run(args: &FilterArgs, common: &Common) -> Result<()> {
     let [mut impulses, mut responses] = [Vec::new(), Vec::new()];
     for text in &args.optimizer {
         let rule = settings(text)?.binary_optimizer()?;
+        check(&rule, args.steps)?;
         impulses.push(Curve { name: text.clone(), points: impulse(&rule, args.steps).await? });
         responses.push(Curve { name: text.clone(), points: response(&rule, args.steps).await? });
     }
@@ -68,6 +69,23 @@ fn settings(text: &str) -> Result<Settings> {
         all = Settings::one("optimizer", name, value)?.over(all);
     }
     Ok(all)
+}
+
+/// Steps of a run so long that schedules over all of it move nothing here.
+const TOTAL: u64 = u64::MAX >> 8;
+
+/// Refuses what is no one filter while it is measured.
+fn check(rule: &BinaryOptimizer, steps: u64) -> Result<()> {
+    if matches!(rule.state(), StateType::I16 | StateType::I8) {
+        let expected = "f32 or f16: the units of integers follow a training's gradients, and lag behind one of size 1";
+        return Err(Error::setting("state", expected, rule.state()));
+    }
+    for (name, knob) in rule.settings() {
+        if [steps, 2 * steps - 1].iter().any(|step| knob.at(*step, TOTAL) != knob.at(0, TOTAL)) {
+            return Err(Error::setting(name, format!("a knob that stays as it is for {} steps", 2 * steps), knob));
+        }
+    }
+    Ok(())
 }
 
 /// A rule with some weights of its own, at the first values of its knobs.
@@ -112,9 +130,8 @@ impl<'a> Bench<'a> {
     /// What decides about each weight after this gradient.
     async fn step(&mut self, gradients: &[f32]) -> Result<Vec<f64>> {
         let before = if self.rule.filter().is_some() { self.state().await? } else { Vec::new() };
-        // So long a run that no schedule moves a knob.
         let mut values = StepParams { step: self.step as u32, valid_rows: 1, ..StepParams::default() };
-        values.knobs[..4].copy_from_slice(&self.rule.knobs(self.step, u64::MAX >> 8));
+        values.knobs[..4].copy_from_slice(&self.rule.knobs(self.step, TOTAL));
         let mut words: Vec<u32> = gradients.iter().map(|g| g.to_bits()).collect();
         words.resize(self.plan.named["g"].1.ty.words(), 0);
         self.engine.play(0, &[(self.plan.id("g"), &words)], &values).await?;
@@ -158,17 +175,17 @@ async fn impulse(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> 
 async fn response(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> {
     // Whole periods, from one to half of the steps, evenly on a logarithmic scale.
     let most = (steps / 2) as f64 * 0.99;
-    let period = |i: usize| most.powf(i as f64 / (FREQUENCIES - 1) as f64).round();
-    let mut periods: Vec<f64> = (0..FREQUENCIES).map(period).collect();
-    periods.dedup();
-    let mut bench = Bench::new(rule, periods.len()).await?;
-    let mut sums = vec![[0.0; 2]; periods.len()];
+    let count = |i: usize| most.powf(i as f64 / (FREQUENCIES - 1) as f64).round();
+    let mut counts: Vec<f64> = (0..FREQUENCIES).map(count).collect();
+    counts.dedup();
+    let mut bench = Bench::new(rule, counts.len()).await?;
+    let mut sums = vec![[0.0; 2]; counts.len()];
     for step in 0..2 * steps {
         let phase = |count: &f64| TAU * (count * step as f64 / steps as f64).fract();
-        let gradients: Vec<f32> = periods.iter().map(|count| phase(count).sin() as f32).collect();
+        let gradients: Vec<f32> = counts.iter().map(|count| phase(count).sin() as f32).collect();
         let out = bench.step(&gradients).await?;
         if step >= steps {
-            for ((sums, count), y) in sums.iter_mut().zip(&periods).zip(out) {
+            for ((sums, count), y) in sums.iter_mut().zip(&counts).zip(out) {
                 sums[0] += y * phase(count).sin();
                 sums[1] += y * phase(count).cos();
             }
@@ -176,6 +193,6 @@ async fn response(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>>
     }
     let gain = |sums: &[f64; 2]| sums[0].hypot(sums[1]);
     let first = gain(&sums[0]).max(f64::MIN_POSITIVE);
-    let points = periods.iter().zip(&sums).map(|(count, sums)| (count / steps as f64, gain(sums) / first));
+    let points = counts.iter().zip(&sums).map(|(count, sums)| (count / steps as f64, gain(sums) / first));
     Ok(points.filter(|(_, gain)| *gain >= LEAST).collect())
 }

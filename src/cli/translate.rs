@@ -33,7 +33,7 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
         let mut object = object(&response, sgd, args.steps_per_epoch);
         if let Some(along) = along {
             let at = |(share, knob, response): &(f64, f64, Option<Response>)| {
-                let moving = |response: &Response| response.rates().map_or([None; 2], |rates| rates.map(Some));
+                let moving = |response: &Response| response.averages().map_or([None; 2], |rates| rates.map(Some));
                 let [alpha, gamma] = response.as_ref().map_or([Some(0.0), None], moving);
                 let flips = response.as_ref().map_or(0.0, Response::noise_flips);
                 serde_json::json!({
@@ -46,14 +46,17 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
         return Ok(());
     }
     print(&response, sgd, args.steps_per_epoch);
+    if along.is_some() {
+        line(&format!("schedule       over {} steps", args.steps));
+    }
     let knob = if args.alpha.is_some() { "alpha" } else { "lr" };
     for (share, value, response) in along.into_iter().flatten() {
-        let filter = match response.map(|response| (response.rates(), 100.0 * response.noise_flips())) {
+        let filter = match response.map(|response| (response.averages(), 100.0 * response.noise_flips())) {
             None => "frozen, no weight flips".into(),
             Some((Some([alpha, gamma]), flips)) => {
                 format!("alpha {alpha:.3e}, gamma {gamma:.3e}, flips on noise {flips:.4} %")
             }
-            Some((None, flips)) => format!("complex poles, flips on noise {flips:.4} %"),
+            Some((None, flips)) => format!("no moving averages, flips on noise {flips:.4} %"),
         };
         line(&format!("at {:>3.0} %       {knob} {value:.3e}: {filter}", 100.0 * share));
     }
@@ -63,11 +66,10 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
 /// The filter along a run whose learning rate, or alpha, moves by a schedule: share of the run, the knob, the filter; `None` where the
 /// knob is 0, which training takes: nothing moves then. It is one filter only while the knob moves slowly against the filter's own time.
 fn along(args: &TranslateArgs, schedule: &Schedule) -> Result<Vec<(f64, f64, Option<Response>)>> {
-    const STEPS: u64 = 1000;
     let at = |share: f64| {
-        let step = ((share * STEPS as f64) as u64).min(STEPS - 1);
+        let step = ((share * args.steps as f64) as u64).min(args.steps - 1);
         let start = args.alpha.map_or_else(|| args.sgd().map(|sgd| sgd.rate), Ok)?;
-        let value = f64::from(schedule.at(start as f32, step, STEPS));
+        let value = f64::from(schedule.at(start as f32, step, args.steps));
         let response = match args.alpha {
             _ if value == 0.0 => None,
             Some(_) => Some(Response::cascade(value, args.gamma.unwrap_or(1.0))?),
@@ -89,13 +91,13 @@ impl TranslateArgs {
 /// What is infinite is null.
 fn object(response: &Response, sgd: Option<LatentSgd>, steps_per_epoch: Option<f64>) -> serde_json::Value {
     let finite = |value: f64| value.is_finite().then_some(value);
-    let rates = response.rates();
+    let averages = response.averages();
     let mut object = serde_json::json!({
-        "alpha": rates.map(|r| r[0]),
-        "gamma": rates.map(|r| r[1]),
+        "alpha": averages.map(|r| r[0]),
+        "gamma": averages.map(|r| r[1]),
         "flip_ratio_noise": response.noise_flips(),
         "poles": response.poles(),
-        "poles_real": rates.is_some(),
+        "poles_real": response.rates().is_some(),
         "time_constants": response.time_constants().map(finite),
         "corner": response.corner(),
     });
@@ -120,10 +122,13 @@ fn print(response: &Response, sgd: Option<LatentSgd>, steps_per_epoch: Option<f6
             "latent SGD     momentum {momentum}, lr * weight decay {gain:.6e}; init / lr is what else matters"
         )),
     }
-    match response.rates() {
-        Some([alpha, gamma]) => line(&format!("filter         alpha {alpha:.6e}, gamma {gamma:.6e}")),
-        None => line("filter         complex poles: it rings, and is no cascade of two moving averages"),
-    }
+    line(&match response.averages() {
+        Some([alpha, gamma]) => format!("filter         alpha {alpha:.6e}, gamma {gamma:.6e}"),
+        None if response.rates().is_some() => {
+            "filter         a pole below 0: it alternates, and is no cascade of two moving averages".to_string()
+        }
+        None => "filter         complex poles: it rings, and is no cascade of two moving averages".to_string(),
+    });
     let poles = response.poles().map(|[re, im]| if im == 0.0 { format!("{re}") } else { format!("{re} {im:+}i") });
     line(&format!("poles          {}", poles.join(", ")));
     let constants = response.time_constants().map(|steps| match steps_per_epoch {

@@ -119,7 +119,8 @@ pub enum Range {
 
 impl Range {
     /// Whether the number is in it. (A not-a-number is in none.)
-    pub fn holds(self, value: f32) -> bool {
+    pub fn holds(self, value: impl Into<f64>) -> bool {
+        let value = value.into();
         match self {
             Self::Rate => value > 0.0 && value <= 1.0,
             Self::Share => (0.0..1.0).contains(&value),

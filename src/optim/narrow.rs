@@ -70,19 +70,19 @@ pub enum StateType {
     /// 32-bit floats.
     #[default]
     F32,
-    /// 16-bit floats of 2^12 times the state: sizes from 1e-11 to 16.
+    /// 16-bit floats of 2^16 times the state: sizes from 1e-12 to 1, as large as gradients of a mean cross-entropy are.
     F16,
-    /// 16-bit integers in a power of two that a row shares and that follows the row's largest size, by at most one power a step.
+    /// 16-bit integers in a power of two that a row shares and that follows the row's largest size.
     I16,
     /// The same with 8 bits.
     I8,
 }
 
 /// What halves hold of a state.
-const SCALE: f32 = 4096.0;
+const SCALE: f32 = 65536.0;
 
-/// Size that the first unit of integers is made for where nothing is known: gradients of a mean loss are about as large. It is mended by one
-/// power a step, and until it fits, states are at the ends, with their signs, or coarse.
+/// Size that the first unit of integers is made for where nothing is known: gradients of a mean loss are about as large. It is mended by some
+/// powers a step, and until it fits, states are at the ends, with their signs, or coarse.
 const FIRST: f32 = 7.629_394_5e-6;
 
 impl StateType {
@@ -180,8 +180,10 @@ impl Panel<'_> {
         let [old, next] = [step, step.wrapping_add(1)].map(|step| &self.exponents[row * 2 + step as usize % 2]);
         let [now, before, after] = [0, 2, 1].map(|later| row * 3 + step.wrapping_add(later) as usize % 3);
         let (exponent, peak) = (old.load(Relaxed), self.peaks[before].load(Relaxed) as f32);
-        let grown = if peak > 0.75 * F::MOST { (exponent + 1).min(227) } else { exponent };
-        let moved = if peak > 0.0 && peak < 0.25 * F::MOST { exponent.max(28) - 1 } else { grown };
+        // At the end a state may be any size.
+        let up = if peak >= F::MOST { 4 } else { u32::from(peak > 0.75 * F::MOST) };
+        let down = if peak < F::MOST / 64.0 { 3 } else { u32::from(peak < 0.25 * F::MOST) };
+        let moved = if peak > 0.0 && down > 0 { exponent.max(27 + down) - down } else { (exponent + up).min(227) };
         next.store(moved, Relaxed);
         self.peaks[after].store(0, Relaxed);
         (Unit { old: f32::from_bits(exponent << 23), inverse: f32::from_bits((254 - moved) << 23) }, now)

@@ -27,7 +27,7 @@ pub enum Verdict {
     State {
         /// The name that follows the parameter's.
         name: &'static str,
-        /// Its place among the rule's states, for the units of narrow ones: halves count in 2^-12, integers in powers of two that the tensor
+        /// Its place among the rule's states, for the units of narrow ones: halves count in 2^-16, integers in powers of two that the tensor
         /// `exponents` of the parameter has (`[states][rows][2]`, by step mod 2, 127 for 1).
         place: usize,
     },

@@ -19,15 +19,15 @@ pub struct LatentSgd {
 ///
 /// h_t = sum h_{t-1} - product h_{t-2} + gain G_t,  sum = p + q, product = p q, gain = (1 - p)(1 - q),
 ///
-/// whose poles p and q are the roots of z^2 - (1 + momentum - rate decay) z + momentum. Where they are real it is the cascade of two moving
-/// averages with alpha = 1 - p and gamma = 1 - q.
+/// whose poles p and q are the roots of z^2 - (1 + momentum - rate decay) z + momentum. Where they are real and not below 0 it is the cascade
+/// of two moving averages with alpha = 1 - p and gamma = 1 - q.
+///
+/// All is reckoned from what is left to 1, since slow poles differ from it by less than their rounding.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Response {
-    /// p + q.
-    sum: f64,
-    /// p q.
-    product: f64,
-    /// (1 - p)(1 - q), held apart: it may be far below the rounding of p and q.
+    /// 1 - p q = 1 - momentum.
+    loss: f64,
+    /// (1 - p)(1 - q) = rate decay.
     gain: f64,
 }
 
@@ -41,7 +41,7 @@ impl LatentSgd {
             ("weight-decay", Range::NotNegative, decay),
         ];
         for (name, range, value) in ranges {
-            if !range.holds(value as f32) {
+            if !range.holds(value) {
                 return Err(Error::setting(name, range.describe(), value));
             }
         }
@@ -51,7 +51,7 @@ impl LatentSgd {
                 format!("below 2 (1 + momentum) = {}, else the weights grow without end", 2.0 * (1.0 + momentum));
             return Err(Error::setting("lr * weight-decay", most, gain));
         }
-        Ok(Response { sum: 1.0 + momentum - gain, product: momentum, gain })
+        Ok(Response { loss: 1.0 - momentum, gain })
     }
 }
 
@@ -59,44 +59,58 @@ impl Response {
     /// The cascade of two moving averages; gamma 1 is one.
     pub fn cascade(alpha: f64, gamma: f64) -> Result<Self> {
         for (name, value) in [("alpha", alpha), ("gamma", gamma)] {
-            if !Range::Rate.holds(value as f32) {
+            if !Range::Rate.holds(value) {
                 return Err(Error::setting(name, Range::Rate.describe(), value));
             }
         }
-        let (p, q) = (1.0 - alpha, 1.0 - gamma);
-        Ok(Self { sum: p + q, product: p * q, gain: alpha * gamma })
+        let gain = alpha * gamma;
+        Ok(Self { loss: alpha + gamma - gain, gain })
     }
 
     /// Momentum, and learning rate times weight decay, of the SGD that is this filter.
     pub fn momentum_and_gain(&self) -> [f64; 2] {
-        [self.product, self.gain]
+        [1.0 - self.loss, self.gain]
     }
 
-    /// A quarter of the discriminant of z^2 - sum z + product, as (1 - sum / 2)^2 - gain, which loses no digits near z = 1.
-    fn discriminant(&self) -> f64 {
-        self.middle().powi(2) - self.gain
-    }
-
-    /// (alpha + gamma) / 2.
+    /// (alpha + gamma) / 2 = 1 - sum / 2.
     fn middle(&self) -> f64 {
-        0.5 * (1.0 - self.product + self.gain)
+        0.5 * (self.loss + self.gain)
     }
 
-    /// The rates of the two averages, the slower first; `None` where the poles are complex.
+    /// A quarter of the discriminant of z^2 - sum z + product.
+    fn discriminant(&self) -> f64 {
+        let middle = self.middle();
+        let root = middle * middle - self.gain;
+        // Two equal poles are real, whichever side the rounding of a momentum leaves them on.
+        if root.abs() <= 4.0 * f64::EPSILON * middle { 0.0 } else { root }
+    }
+
+    /// 1 - p and 1 - q of real poles, the slower first: the rates of two moving averages, unless one is above 1 and its pole below 0.
+    /// `None` where the poles are complex.
     pub fn rates(&self) -> Option<[f64; 2]> {
-        // Two equal poles are real, whichever side rounding leaves them on.
-        let (root, middle) = (self.discriminant(), self.middle());
-        (root >= -1e-15 * middle * middle).then(|| {
-            let gamma = middle + root.max(0.0).sqrt();
-            [self.gain / gamma, gamma]
+        let root = self.discriminant();
+        (root >= 0.0).then(|| {
+            let high = self.middle() + root.sqrt();
+            let low = if root > 0.0 { self.gain / high } else { high };
+            if (1.0 - low).abs() >= (1.0 - high).abs() { [low, high] } else { [high, low] }
         })
+    }
+
+    /// The rates of the two moving averages that it is, the slower first: alpha and gamma; `None` where it is none.
+    pub fn averages(&self) -> Option<[f64; 2]> {
+        self.rates().filter(|rates| rates.iter().all(|rate| (0.0..=1.0).contains(rate)))
     }
 
     /// The poles, as (real, imaginary), the slower first.
     pub fn poles(&self) -> [[f64; 2]; 2] {
+        self.to_one().map(|[left, imaginary]| [1.0 - left, imaginary])
+    }
+
+    /// 1 - the real part of each pole, and the imaginary part.
+    fn to_one(&self) -> [[f64; 2]; 2] {
         match self.rates() {
-            Some(rates) => rates.map(|rate| [1.0 - rate, 0.0]),
-            None => [1.0, -1.0].map(|side| [0.5 * self.sum, side * (-self.discriminant()).sqrt()]),
+            Some(rates) => rates.map(|rate| [rate, 0.0]),
+            None => [1.0, -1.0].map(|side| [self.middle(), side * (-self.discriminant()).sqrt()]),
         }
     }
 
@@ -109,17 +123,16 @@ impl Response {
         };
         match self.rates() {
             Some(rates) => rates.map(steps),
-            None => [-2.0 / self.product.ln(); 2],
+            None => [-2.0 / (-self.loss).ln_1p(); 2],
         }
     }
 
     /// Square of the gain at a frequency in cycles a step.
     pub fn power(&self, frequency: f64) -> f64 {
-        // |1 - sum e + product e^2|^2 with e = exp(-i w), by 1 - cos w = 2 sin^2(w / 2), which loses no digits at low frequencies.
-        let (Self { sum, product, gain }, low) = (*self, 2.0 * (PI * frequency).sin().powi(2));
-        let high = 2.0 * (2.0 * PI * frequency).sin().powi(2);
-        let below = gain * gain + 2.0 * sum * (1.0 + product) * low - 2.0 * product * high;
-        gain * gain / below
+        // |exp(i w) - p| for each pole, by 1 - cos w = 2 sin^2(w / 2): sums of squares of small numbers, which lose no digits.
+        let (low, sine) = (2.0 * (PI * frequency).sin().powi(2), (2.0 * PI * frequency).sin());
+        let away = self.to_one().map(|[left, imaginary]| (left - low).powi(2) + (sine - imaginary).powi(2));
+        self.gain / away[0] * (self.gain / away[1])
     }
 
     /// Cycles a step at which the gain has fallen by 3 dB; `None` where it never does, or where nothing is forgotten.
@@ -141,12 +154,12 @@ impl Response {
     /// arccos(r) / pi, where r = sum / (1 + product) is the output's correlation with itself one step later.
     pub fn noise_flips(&self) -> f64 {
         // 1 - r = gain / (1 + product) and arccos(r) = 2 arcsin(sqrt((1 - r) / 2)).
-        2.0 * (0.5 * self.gain / (1.0 + self.product)).sqrt().min(1.0).asin() / PI
+        2.0 * (0.5 * self.gain / (2.0 - self.loss)).sqrt().min(1.0).asin() / PI
     }
 
     /// The settings of SGD with this learning rate that are this filter: momentum = p q, decay = gain / rate.
     pub fn latent_sgd(&self, rate: f64) -> Result<LatentSgd> {
-        let sgd = LatentSgd { rate, momentum: self.product, decay: self.gain / rate };
+        let sgd = LatentSgd { rate, momentum: 1.0 - self.loss, decay: self.gain / rate };
         sgd.response().map(|_| sgd)
     }
 }
@@ -181,11 +194,19 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        for (alpha, gamma) in [(1e-3, 0.1), (1e-6, 0.5), (0.2, 0.2), (0.3, 1.0)] {
+        // Equal rates through a momentum that is rounded: the poles of z^2 - 2 z + 1 - e lie sqrt(e) apart.
+        for (alpha, gamma, share) in [
+            (1e-3, 0.1, 1e-7),
+            (1e-6, 0.5, 1e-7),
+            (0.2, 0.2, 1e-7),
+            (0.3, 1.0, 1e-7),
+            (1e-3, 1e-3, 1e-6),
+            (1e-6, 1e-6, 1e-4),
+        ] {
             let response = Response::cascade(alpha, gamma).expect("in range");
             let back = response.latent_sgd(0.1).expect("in range").response().expect("in range").rates().expect("real");
-            close(back[0], alpha, 1e-7);
-            close(back[1], gamma, 1e-7);
+            close(back[0], alpha, share);
+            close(back[1], gamma, share);
         }
     }
 
@@ -201,6 +222,27 @@ mod tests {
         let (p, q) = (0.98_f64, 0.7_f64);
         let cascade = Response::cascade(1.0 - p, 1.0 - q).expect("in range");
         close(cascade.noise_flips(), ((p + q) / (1.0 + p * q)).acos() / PI, 1e-12);
+    }
+
+    #[test]
+    fn equal_rates_are_real_however_slow() {
+        for rate in (1..=9).map(|power| 0.1_f64.powi(power)).chain([5e-3, 5e-4, 3e-4, 3e-5]) {
+            let response = Response::cascade(rate, rate).expect("in range");
+            let [alpha, gamma] = response.averages().expect("real poles");
+            close(alpha, rate, 1e-7);
+            close(gamma, rate, 1e-7);
+            // |H| = a^2 / (a^2 + 2 (1 - a)(1 - cos w)) = 1 / sqrt(2), and sin(w / 2) = sqrt((1 - cos w) / 2).
+            let fall = rate * rate * (2_f64.sqrt() - 1.0) / (2.0 * (1.0 - rate));
+            close(response.corner().expect("it falls"), (0.5 * fall).sqrt().asin() / PI, 1e-7);
+        }
+    }
+
+    #[test]
+    fn a_pole_below_0_alternates() {
+        let alternating = sgd(1.0, 0.0, 1.9);
+        assert_eq!((alternating.rates(), alternating.averages()), (Some([1.9, 1.0]), None));
+        close(alternating.time_constants()[0], -1.0 / 0.9_f64.ln(), 1e-12);
+        assert_eq!(alternating.time_constants()[1], 0.0);
     }
 
     #[test]
@@ -223,9 +265,15 @@ mod tests {
 
     #[test]
     fn what_blows_up_is_refused() {
-        for (rate, momentum, decay) in
-            [(0.0, 0.9, 1e-4), (0.1, 1.0, 1e-4), (0.1, 0.9, -1.0), (100.0, 0.9, 1.0), (f64::NAN, 0.9, 1.0)]
-        {
+        assert!(LatentSgd { rate: 1.0, momentum: 0.999_999_99, decay: 1e-9 }.response().is_ok());
+        for (rate, momentum, decay) in [
+            (0.0, 0.9, 1e-4),
+            (0.1, 1.0, 1e-4),
+            (0.1, 1.0 + 1e-12, 1e-4),
+            (0.1, 0.9, -1.0),
+            (100.0, 0.9, 1.0),
+            (f64::NAN, 0.9, 1.0),
+        ] {
             assert!(LatentSgd { rate, momentum, decay }.response().is_err_and(|e| e.is_usage()));
         }
         assert!(Response::cascade(0.0, 0.1).is_err() && Response::cascade(0.1, 1.5).is_err());

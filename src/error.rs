@@ -128,7 +128,7 @@ pub enum Error {
         /// Its epoch, counted from 1.
         epoch: u32,
     },
-    /// A parameter is no number any more, though no loss that was looked at said so.
+    /// A parameter or a state of its optimizer is no number any more, though no loss that was looked at said so.
     #[error("training: `{tensor}` has a number that is not finite (epoch {epoch}); try a smaller rate")]
     NotFinite {
         /// Its name.

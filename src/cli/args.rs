@@ -228,19 +228,19 @@ pub struct SummaryArgs {
 #[derive(Args, Debug)]
 pub struct TranslateArgs {
     /// Learning rate of the latent weights
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub lr: Option<f64>,
     /// Momentum, as PyTorch means it without dampening [default: 0]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub momentum: Option<f64>,
     /// Weight decay, added to the gradient [default: 0]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub weight_decay: Option<f64>,
     /// Rate of the filter whose sign is the weight: translates back
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub alpha: Option<f64>,
     /// Rate of the average before it [default: 1]
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)]
     pub gamma: Option<f64>,
     /// How the learning rate (or alpha) moves: also gives the filter along the run
     #[arg(long, value_name = "SCHEDULE")]

@@ -41,6 +41,9 @@ pub async fn run(args: SweepArgs, common: &Common) -> Result<()> {
         let by = best.validation_accuracy.map_or(String::new(), |v| format!("validation {:.2} %, test ", 100.0 * v));
         line(&format!("best     {}: {by}{}", settings.join(", "), accuracy(best)));
     }
+    if best.is_none() && !interrupted {
+        line(&format!("best     none: every run diverged, {} says why", args.run.join("results.csv").display()));
+    }
     if interrupted {
         line(&format!("stopped after {} of {} runs; the same command goes on", cells.len(), sweep.runs()));
     }

@@ -87,7 +87,7 @@ impl FilterSpec {
 
     /// The same with nothing left out.
     pub fn filled(mut self) -> Self {
-        if self.poles.is_none() && self.b.is_none() {
+        if self.poles.is_none() && self.b.is_none() && self.a.is_none() {
             self.design.get_or_insert_with(|| "critical".into());
             self.order.get_or_insert(2);
         }

@@ -103,11 +103,11 @@ impl Response {
 
     /// The poles, as (real, imaginary), the slower first.
     pub fn poles(&self) -> [[f64; 2]; 2] {
-        self.to_one().map(|[left, imaginary]| [1.0 - left, imaginary])
+        self.offsets().map(|[left, imaginary]| [1.0 - left, imaginary])
     }
 
     /// 1 - the real part of each pole, and the imaginary part.
-    fn to_one(&self) -> [[f64; 2]; 2] {
+    fn offsets(&self) -> [[f64; 2]; 2] {
         match self.rates() {
             Some(rates) => rates.map(|rate| [rate, 0.0]),
             None => [1.0, -1.0].map(|side| [self.middle(), side * (-self.discriminant()).sqrt()]),
@@ -131,7 +131,7 @@ impl Response {
     pub fn power(&self, frequency: f64) -> f64 {
         // |exp(i w) - p| for each pole, by 1 - cos w = 2 sin^2(w / 2): sums of squares of small numbers, which lose no digits.
         let (low, sine) = (2.0 * (PI * frequency).sin().powi(2), (2.0 * PI * frequency).sin());
-        let away = self.to_one().map(|[left, imaginary]| (left - low).powi(2) + (sine - imaginary).powi(2));
+        let away = self.offsets().map(|[left, imaginary]| (left - low).powi(2) + (sine - imaginary).powi(2));
         self.gain / away[0] * (self.gain / away[1])
     }
 

@@ -20,6 +20,9 @@ pub struct Run {
 /// Format of `model.safetensors`.
 const VERSION: &str = "1";
 
+/// How files begin that are being written.
+const WRITING: &str = ".writing-";
+
 impl Run {
     /// Makes the folder with its `config.toml`; an existing run is never overwritten.
     pub fn create(folder: &Path, config: &TrainConfig) -> Result<Self> {
@@ -52,6 +55,25 @@ impl Run {
             }
         }
         unreachable!("numbers do not end")
+    }
+
+    /// Removes a run that was cut off: its own files and the folder. Refuses a folder that holds anything else.
+    pub fn clear(folder: &Path) -> Result<()> {
+        let listing = Error::file("listing the folder", folder);
+        let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
+        let names: Vec<_> = entries.map_err(listing)?.iter().map(std::fs::DirEntry::file_name).collect();
+        let is_own = |name: &str| {
+            ["config.toml", "metrics.jsonl", "model.safetensors"].contains(&name)
+                || [WRITING, "events.out.tfevents."].iter().any(|start| name.starts_with(start))
+        };
+        if let Some(other) = names.iter().find(|name| !name.to_str().is_some_and(is_own)) {
+            let got = format!("{} with {}", folder.display(), other.display());
+            return Err(Error::setting("run", "a folder with nothing but a run that was cut off", got));
+        }
+        names.iter().map(|name| folder.join(name)).try_for_each(|path| {
+            std::fs::remove_file(&path).map_err(Error::file("clearing the unfinished run", &path))
+        })?;
+        std::fs::remove_dir(folder).map_err(Error::file("clearing the unfinished run", folder))
     }
 
     /// Where it is.
@@ -169,7 +191,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
 fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
     use std::io::Write;
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".writing-");
+    builder.prefix(WRITING);
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;

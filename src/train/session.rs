@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Plan, ValueInfo, ValueKind};
 use crate::nn::{Model, Tensor, Weights, owner};
 use crate::runtime::{BufferId, Download, Engine, StepParams};
+use crate::tensor::DType;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -275,6 +276,19 @@ impl Session {
                 .insert(info.name.clone(), tensor.expect("parameters are signs or floats, and devices keep tails 0"));
         }
         Ok(weights)
+    }
+
+    /// An optimizer's state that has a number that is not finite, if there is one: its weights stand still, and losses do not tell.
+    pub async fn not_finite(&mut self) -> Result<Option<String>> {
+        let is_float = |info: &ValueInfo| matches!(info.kind, ValueKind::State(_)) && info.ty.dtype == DType::F32;
+        let states: Vec<_> = self.plan.named.values().filter(|(_, info)| is_float(info)).cloned().collect();
+        for (id, info) in states {
+            let words = self.engine.download(&[id])?.await?;
+            if words[0].iter().any(|word| !f32::from_bits(*word).is_finite()) {
+                return Ok(Some(info.name));
+            }
+        }
+        Ok(None)
     }
 
     /// Overwrites every parameter of the model; optimizer states that start along a parameter's signs start anew.

@@ -21,7 +21,7 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub limit: Option<usize>,
     /// Hold this share of each class's training images back, and report the accuracy on them, in [0, 1) [default: 0]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "SHARE"))]
     pub validation: Option<f32>,
     /// Seed of the splits that a data set does not bring along: validation, a folder's test images [default: 0]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
@@ -61,7 +61,7 @@ pub struct Settings {
     )]
     pub dropout: Option<Vec<f64>>,
     /// Factor of the channels and hidden units of every layer [default: 1]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "FACTOR"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "FACTOR"))]
     pub width: Option<f64>,
     /// The network with float weights and ReLU for sign: what the binary one is compared with
     #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true))]
@@ -73,7 +73,7 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long))]
     pub loss: Option<String>,
     /// Share of the targets spread over all classes, in [0, 1) [default: 0]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "SHARE"))]
     pub label_smoothing: Option<f32>,
     /// Keep every operation by itself instead of fusing neighbours: slower, the same results
     #[cfg_attr(feature = "cli", arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true, value_name = "BOOL"))]
@@ -88,7 +88,7 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, value_name = "FILE"))]
     pub teacher_logits: Option<PathBuf>,
     /// Its share of the loss, in [0, 1] [default: 0.5]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "SHARE"))]
     pub teacher_weight: Option<f32>,
     /// Softens the teacher and what it is compared with, in [1e-3, 1e3] [default: 2]
     #[cfg_attr(feature = "cli", arg(long, value_name = "T"))]
@@ -113,40 +113,40 @@ pub struct Settings {
     /// Rate of the filter whose sign is the weight, in (0, 1]: NUMBER or, as every KNOB, NUMBER,SCHEDULE. Schedules: constant, linear,
     /// linear:END, cosine, cosine:END, exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, joined by commas as in warmup:500,cosine or
     /// constant@50%,linear [default: 1e-3,linear]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub alpha: Option<Knob>,
     /// Rate of the average before it, in (0, 1]; cema, diode [default: 0.1]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub gamma: Option<Knob>,
     /// Rate of the average square, in (0, 1]; bop2 [default: 1e-2]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub sigma: Option<Knob>,
     /// What the average must exceed to flip a weight; bop, bop2
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub threshold: Option<Knob>,
     /// Start: states are -hold times the weight; filters [default: 0]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub hold: Option<Knob>,
     /// Learning rate of latent weights; signum, latent-sgd, latent-adam
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub lr: Option<Knob>,
     /// Momentum of latent weights, in [0, 1); signum, latent-sgd [default: 0.9]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub momentum: Option<Knob>,
     /// Decay of the first moment, in [0, 1); latent-adam [default: 0.9]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub beta1: Option<Knob>,
     /// Decay of the second moment, in [0, 1); latent-adam [default: 0.999]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub beta2: Option<Knob>,
     /// Weight decay of latent weights [default: 0]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub weight_decay: Option<Knob>,
     /// Latent weights stay in +-clip, or off [default: 1]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub clip: Option<Knob>,
     /// Latent weights start between 0 and init, with the weight's sign
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub init: Option<Knob>,
     /// How states are stored: f32, f16, i16, i8; narrow ones for cema and ema [default: f32]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
@@ -158,7 +158,7 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub order: Option<usize>,
     /// Cut-off of the design (-3 dB), as a period in steps [default: 1000]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub cutoff: Option<Knob>,
     /// The filter iir by its poles, as in 0.99,0.9+0.1i (a complex pole stands for its conjugate, too)
     #[cfg_attr(feature = "cli", arg(long, value_name = "POLE,..."))]
@@ -182,25 +182,25 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, value_name = "RULE"))]
     pub float_optimizer: Option<String>,
     /// Learning rate of the float parameters [default: 1e-3]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "RATE"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "RATE"))]
     pub float_rate: Option<f32>,
     /// How the float rate moves, a schedule as in --alpha [default: constant]
     #[cfg_attr(feature = "cli", arg(long, value_name = "SCHEDULE"))]
     pub float_schedule: Option<String>,
     /// Decay of the first moment of the float parameters, in [0, 1); adam [default: 0.9]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
     pub float_beta1: Option<f64>,
     /// Decay of their second moment, in [0, 1); adam [default: 0.999]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
     pub float_beta2: Option<f64>,
     /// Added to the root of their second moment; adam [default: 1e-8]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
     pub float_epsilon: Option<f64>,
     /// Momentum of the float parameters, in [0, 1); sgd [default: 0.9]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
     pub float_momentum: Option<f64>,
     /// Weight decay of the float parameters, batch norm's too: L2, added to the gradient (as PyTorch's Adam and SGD) [default: 0]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
     pub float_weight_decay: Option<f64>,
     /// Look at every layer each N steps: flips, weights that never flipped or oscillate, sizes of gradients and states, masked
     /// gradients, dead channels; 0 is off [default: 0; without N: 100]

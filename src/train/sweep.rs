@@ -11,6 +11,8 @@ use super::settings::Settings;
 use super::trainer::Trainer;
 use crate::error::{Error, Result};
 use serde::Serialize;
+use std::collections::BTreeSet;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// One axis of a grid: a setting by its name in files, and its values as they were written.
@@ -42,7 +44,7 @@ impl Axis {
         let values: Vec<String> =
             values.split(between).map(str::trim).filter(|value| !value.is_empty()).map(plain).collect();
         let axis = Self { name: name.trim().to_string(), values };
-        if axis.name.is_empty() || axis.values.is_empty() {
+        if axis.name.is_empty() || axis.values.is_empty() || text.contains(char::is_control) {
             return Err(wrong());
         }
         if axis.values.iter().enumerate().any(|(i, value)| axis.values[..i].contains(value)) {
@@ -62,7 +64,8 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// A sweep of `base` over the axes with `seeds` seeds from the base's on. Every place of the grid is checked before the first run.
+    /// A sweep of `base` over the axes with `seeds` seeds from the base's on. The settings of every place are checked before the first run;
+    /// what depends on data and layers, as the patterns of rules do, is where a run begins.
     pub fn new(folder: &Path, base: Settings, axes: Vec<Axis>, seeds: u64) -> Result<Self> {
         if axes.is_empty() {
             return Err(Error::setting("grid", "at least one NAME=VALUE,VALUE,...", "none"));
@@ -73,10 +76,18 @@ impl Sweep {
         if let Some(twice) = axes.iter().enumerate().find(|(i, axis)| axes[..*i].iter().any(|a| a.name == axis.name)) {
             return Err(Error::setting("grid", "each setting once", format!("`{}` twice", twice.1.name)));
         }
+        if seeds > 1 && axes.iter().any(|axis| axis.name == "seed") {
+            return Err(Error::setting("seeds", "1 beside a grid of seeds", seeds));
+        }
         let sweep = Self { folder: folder.to_path_buf(), base, axes, seeds };
         sweep.refuse_another()?;
+        let mut folders = BTreeSet::new();
         for place in sweep.places() {
-            sweep.config(&place, 0)?;
+            let folder = sweep.run_folder(&place, sweep.config(&place, seeds - 1)?.seed);
+            if !folders.insert(folder.clone()) {
+                let expected = "values that differ in letters, digits or -.+, of which folders are named";
+                return Err(Error::setting("grid", expected, format!("two for {}", folder.display())));
+            }
         }
         Ok(sweep)
     }
@@ -131,7 +142,9 @@ impl Sweep {
             }
         }
         // A swept seed counts seeds from there.
-        settings.seed = Some(settings.seed.unwrap_or(1) + seed);
+        let first = settings.seed.unwrap_or(1);
+        let seed = first.checked_add(seed);
+        settings.seed = Some(seed.ok_or_else(|| Error::setting("seed", "a first seed with room for all", first))?);
         settings.resolve()
     }
 
@@ -142,8 +155,10 @@ impl Sweep {
     }
 
     /// Runs what has not ended yet, and tells each run's end. A run that diverges is recorded, and the sweep goes on. Gives every cell
-    /// so far; fewer than [`Sweep::runs`] when it was stopped. `results.json` and `results.csv` are written after each run.
+    /// so far; fewer than [`Sweep::runs`] when it was stopped. `results.json` and `results.csv` are written after each run. The folder is
+    /// this sweep's alone meanwhile: another one is refused.
     pub async fn run(&self, stop: &StopHandle, mut on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
+        let _lock = self.lock()?;
         let mut cells = Vec::new();
         for place in self.places() {
             for seed in 0..self.seeds {
@@ -167,6 +182,23 @@ impl Sweep {
             }
         }
         Ok(cells)
+    }
+
+    /// A file that is locked as long as it is open: the system lets go of it however a program ends.
+    fn lock(&self) -> Result<File> {
+        let path = self.folder.join("sweep.lock");
+        std::fs::create_dir_all(&self.folder).map_err(Error::file("making the folder", &self.folder))?;
+        let file = File::create(&path).map_err(Error::file("making the file", &path))?;
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                let got = format!("{}, where one is running", self.folder.display());
+                Err(Error::setting("run", "a folder that no other sweep works in", got))
+            }
+            Err(TryLockError::Error(error)) if error.kind() != std::io::ErrorKind::Unsupported => {
+                Err(Error::file("locking the file", &path)(error))
+            }
+            _ => Ok(file),
+        }
     }
 
     /// Means over seeds, in the order of the grid.
@@ -200,7 +232,7 @@ fn ended(folder: &Path, config: &TrainConfig, place: &[String]) -> Result<Option
     if done || failed.is_some() {
         return Ok(Some(Cell::of(&events, config, place, failed)));
     }
-    std::fs::remove_dir_all(folder).map_err(Error::file("clearing the unfinished run", folder))?;
+    Run::clear(folder)?;
     Ok(None)
 }
 
@@ -233,7 +265,7 @@ mod tests {
         assert_eq!(Axis::parse("augment=none,flip").unwrap().values, ["none", "flip"]);
         let moving = r#"alpha=1e-3,"1e-3,cosine""#;
         assert_eq!(Axis::parse(moving).unwrap().values, ["1e-3", "1e-3,cosine"]);
-        for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1", "alpha=1,2,1"] {
+        for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1", "alpha=1,2,1", "alpha=1\n2"] {
             assert!(Axis::parse(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
         }
     }
@@ -255,5 +287,30 @@ mod tests {
         assert!(new(&["alpha=1e-3", "alpha=1e-2"], 1).is_err());
         assert!(new(&[], 1).is_err());
         assert!(new(&["alpha=1e-3"], 0).is_err());
+        assert!(new(&["seed=1,2"], 2).is_err() && new(&["seed=1,2"], 1).is_ok());
+        assert!(new(&["seed=18446744073709551615"], 1).is_ok());
+        let last = Settings { seed: Some(u64::MAX), ..Settings::default() };
+        assert!(Sweep::new(Path::new("nowhere"), last, axes(&["alpha=1e-3"]), 2).is_err_and(|e| e.is_usage()));
+        let alike = new(&["init-from=a/b,a_b"], 1).err().map(|e| e.to_string());
+        assert!(alike.is_some_and(|e| e.contains("folders are named")));
+    }
+
+    #[test]
+    fn a_folder_is_one_sweeps_alone_and_nothing_else_is_cleared_away() {
+        let folder = tempfile::tempdir().unwrap();
+        let sweep = || Sweep::new(folder.path(), Settings::default(), vec![Axis::parse("alpha=1e-3").unwrap()], 1);
+        let first = sweep().unwrap().lock().unwrap();
+        assert!(sweep().unwrap().lock().is_err_and(|e| e.to_string().contains("no other sweep")));
+        drop(first);
+        assert!(sweep().unwrap().lock().is_ok());
+        let run = folder.path().join("run");
+        std::fs::create_dir(&run).unwrap();
+        std::fs::write(run.join("config.toml"), "").unwrap();
+        std::fs::write(run.join("thesis.txt"), "precious").unwrap();
+        assert!(Run::clear(&run).is_err_and(|e| e.to_string().contains("thesis.txt")));
+        assert!(run.join("config.toml").exists() && run.join("thesis.txt").exists());
+        std::fs::remove_file(run.join("thesis.txt")).unwrap();
+        Run::clear(&run).unwrap();
+        assert!(!run.exists());
     }
 }

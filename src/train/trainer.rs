@@ -349,11 +349,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// Writes the run; refuses weights that no network can have, and leaves those of the epoch before.
+    /// Writes the run; refuses weights that no network can have, or states that no longer move them, and keeps those of the epoch before.
     async fn save(&mut self, epoch: u32) -> Result<()> {
         let weights = self.session.weights().await?;
-        if let Some(tensor) = weights.not_finite() {
-            return Err(Error::NotFinite { tensor: tensor.into(), epoch });
+        let found = weights.not_finite().map(str::to_string);
+        if let Some(tensor) = if found.is_some() { found } else { self.session.not_finite().await? } {
+            return Err(Error::NotFinite { tensor, epoch });
         }
         if let Some(run) = &self.run {
             run.save(&weights, &self.config, &self.data.classes)?;

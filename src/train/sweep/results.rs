@@ -80,7 +80,7 @@ impl Place {
         let ended = || of_place().filter(|cell| cell.test_accuracy.is_some());
         let accuracies: Vec<f64> = ended().filter_map(|cell| cell.test_accuracy).collect();
         let validation: Vec<f64> = ended().filter_map(|cell| cell.validation_accuracy).collect();
-        let flips: Vec<f64> = of_place().filter_map(|cell| cell.flip_ratio).collect();
+        let flips: Vec<f64> = ended().filter_map(|cell| cell.flip_ratio).collect();
         let mean = |values: &[f64]| (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64);
         let n = accuracies.len() as f64;
         let spread = mean(&accuracies).map_or(0.0, |m| accuracies.iter().map(|a| (a - m).powi(2)).sum::<f64>());
@@ -95,9 +95,11 @@ impl Place {
         }
     }
 
-    /// The one with the highest [`Place::judged`], the first of several; `None` where no run ended with an accuracy.
+    /// The one with the highest [`Place::judged`], the first of several, of those where no run diverged, if there are any; `None` where no
+    /// run ended with an accuracy.
     pub fn best(places: &[Self]) -> Option<&Self> {
-        let judged = places.iter().filter(|place| place.judged().is_some());
+        let is_whole = places.iter().any(|place| place.judged().is_some() && place.diverged == 0);
+        let judged = places.iter().filter(|place| place.judged().is_some() && (place.diverged == 0 || !is_whole));
         judged.reduce(|best, place| if place.judged() > best.judged() { place } else { best })
     }
 
@@ -145,5 +147,8 @@ mod tests {
         assert_eq!(of(&[place(Some(0.5), None), place(None, None), place(Some(0.7), None)]), Some(Some(0.7)));
         assert_eq!(of(&[place(Some(0.5), Some(0.6)), place(Some(0.7), Some(0.4))]), Some(Some(0.5)));
         assert_eq!(of(&[place(Some(0.1), Some(0.6)), place(Some(0.2), Some(0.6))]), Some(Some(0.1)), "the first");
+        let torn = Place { diverged: 2, ..place(Some(0.9), None) };
+        assert_eq!(of(&[torn.clone(), place(Some(0.5), None)]), Some(Some(0.5)));
+        assert_eq!(of(&[torn]), Some(Some(0.9)));
     }
 }

@@ -157,6 +157,8 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
     };
     refused(ElementwiseFilter { knobs: &[], ..GOOD }, "1 states and 0 knobs in the Rust function, got 1 and 1");
     refused(ElementwiseFilter { states: &[("h", Start::Zero), ("m", Start::Zero)], ..GOOD }, "expected 2 states");
+    refused(ElementwiseFilter { states: &[("h", Start::Hold)], ..GOOD }, "a knob `hold` for state `h`");
+    refused(ElementwiseFilter { states: &[("h", Start::Latent)], ..GOOD }, "a knob `init` for state `h`");
     let many = [
         ("a", Start::Zero),
         ("b", Start::Zero),

@@ -5,6 +5,7 @@ use super::iir;
 use super::knob::{Knob, KnobSpec, Range};
 use super::narrow::{Narrow, StateType};
 use super::optimizer::{Knobs, Optimizer, Slot, Verdict};
+use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Graph, Init, Op, Role, Value};
 use crate::runtime::{BufferId, Grid, Kernel, Recording};
@@ -17,10 +18,21 @@ use std::sync::Arc;
 pub enum Start {
     /// At 0.
     Zero,
-    /// At -`hold` times the weight, so that the first gradients do not decide every weight; 0 where the rule has no such knob.
+    /// At -`hold` times the weight, so that the first gradients do not decide every weight.
     Hold,
     /// At the weight's sign times a number drawn from [0, `init`): a latent weight.
     Latent,
+}
+
+impl Start {
+    /// The knob that says how far, which the rule must have.
+    pub(super) fn knob(self) -> Option<&'static str> {
+        match self {
+            Self::Zero => None,
+            Self::Hold => Some(HOLD.name),
+            Self::Latent => Some("init"),
+        }
+    }
 }
 
 /// A rule for binary weights. Its kernel binds what `shaders/shared/weight.wgsl` says (gradient, weight, flips), then the states, all of
@@ -76,9 +88,19 @@ impl BinaryRule {
             let names = self.knobs.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
             return Err(Error::setting(format!("knob of optimizer {}", self.name), names, format!("{name} = {knob}")));
         }
-        let knobs = self.knobs.iter().map(|spec| spec.resolve(set.get(spec.name))).collect::<Result<_>>()?;
+        let knobs = self.knobs.iter().map(|spec| self.resolve(spec, set.get(spec.name))).collect::<Result<_>>()?;
         let filter = if self.is_filter { Some(FilterSpec::default().resolve()?) } else { None };
         Ok(BinaryOptimizer { rule: self, knobs, filter, state: StateType::F32 })
+    }
+
+    /// The knob as it is set, or the default. One that says where states start is read once: a schedule would do nothing.
+    fn resolve(&self, spec: &KnobSpec, set: Option<&Knob>) -> Result<Knob> {
+        let knob = spec.resolve(set)?;
+        let starts = self.states.iter().any(|(_, start)| start.knob() == Some(spec.name));
+        if starts && knob.schedule != Some(Schedule::constant()) {
+            return Err(Error::setting(spec.name, "a number without a schedule, since states start only once", knob));
+        }
+        Ok(knob)
     }
 }
 
@@ -226,7 +248,7 @@ impl Optimizer for BinaryOptimizer {
     }
 }
 
-/// Input: gradient. Updates: the weight, the counters of flips, the rule's states.
+/// Input: gradient. Updates: the weight, the counters of flips, the rule's states, of integers the exponents, of narrow states the peaks.
 #[derive(Clone, Copy, Debug)]
 pub struct BinaryUpdate {
     /// The rule.
@@ -244,7 +266,8 @@ pub struct BinaryUpdate {
 }
 
 impl BinaryUpdate {
-    /// Records the update alone for a weight matrix `[rows, columns]`: gradient, weight, flips, then the states.
+    /// Records the update alone for a weight matrix `[rows, columns]`: gradient, weight, flips, then the states and what narrow ones have
+    /// beside them, in the order of the updates.
     pub fn dispatch(&self, recording: &mut Recording, tensors: &[BufferId], [rows, columns]: [usize; 2]) {
         let words = words_of(columns);
         let [g, weight, flips] = [0, 1, 2].map(|i| tensors[i]);

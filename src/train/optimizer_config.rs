@@ -55,8 +55,8 @@ impl OptimizerConfig {
         }
     }
 
-    /// `set` where it is set, else `other`. A name alone leaves the table of the rule that has it as it is, and of another one the rules of
-    /// single layers.
+    /// `set` where it is set, else `other`. A name alone keeps the table of the rule that has it, and of another one's the rules of single
+    /// layers.
     pub(super) fn over(set: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (set, other) {
             (Some(Self::Name(name)), Some(Self::Table(table))) if name == table.name => Some(Self::Table(table)),
@@ -128,7 +128,7 @@ impl LayerRule {
         let rule = BinaryRule::named(&self.name).map_err(|error| self.place(error))?;
         match start {
             Some("hold") if rule.hold != 0.0 => drop(self.knobs.entry("hold".into()).or_insert(rule.hold.into())),
-            Some("zero") => drop(self.knobs.remove("hold")),
+            Some("zero") => self.knobs.get_mut("hold").into_iter().for_each(|hold| hold.value = 0.0),
             _ => {}
         }
         self.filter = self.filter.take().or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);

@@ -125,7 +125,7 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub threshold: Option<Knob>,
     /// Start: states are -hold times the weight; filters [default: 0]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
     pub hold: Option<Knob>,
     /// Learning rate of latent weights; signum, latent-sgd, latent-adam
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
@@ -146,7 +146,7 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
     pub clip: Option<Knob>,
     /// Latent weights start between 0 and init, with the weight's sign
-    #[cfg_attr(feature = "cli", arg(long, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NUMBER"))]
     pub init: Option<Knob>,
     /// How states are stored: f32, f16, i16, i8; narrow ones for cema and ema [default: f32]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]

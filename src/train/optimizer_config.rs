@@ -78,7 +78,8 @@ fn usual_rule() -> String {
     "cema".into()
 }
 
-/// The rule of some layers: `{ layers = "conv*", name = "bop", knobs = { alpha = 1e-4 } }`, or as a flag `conv*=bop,alpha=1e-4`.
+/// The rule of some layers: `{ layers = "conv*", name = "bop", knobs = { alpha = 1e-4 } }`, or as a flag `conv*=bop,alpha=1e-4`, where `state=i16` says how
+/// its states are stored; a filter has no flag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerRule {
@@ -144,6 +145,20 @@ impl LayerRule {
         Ok((Pattern::new(&self.layers), Box::new(rule)))
     }
 
+    /// Sets how states are stored, or a knob, from its text.
+    fn set(&mut self, name: &str, text: &str) -> Result<()> {
+        if name == "state" {
+            self.state = text.parse()?;
+            return Ok(());
+        }
+        let knob = text.parse().map_err(|error| match error {
+            Error::Setting { expected, got, .. } => Error::setting(name, expected, got),
+            other => other,
+        })?;
+        self.knobs.insert(name.to_string(), knob);
+        Ok(())
+    }
+
     /// Says of a setting's error which rule it is in.
     fn place(&self, error: Error) -> Error {
         match error {
@@ -173,15 +188,17 @@ impl FromStr for LayerRule {
                 (None, None) => return Err(wrong()),
             }
         }
-        let knob = |(knob, value): (&str, String)| Ok((knob.to_string(), value.parse()?));
-        let knobs = texts.into_iter().map(knob).collect::<Result<_>>()?;
-        Ok(Self {
+        let mut rule = Self {
             layers: layers.trim().to_string(),
             name: name.to_string(),
-            knobs,
+            knobs: BTreeMap::new(),
             state: StateType::F32,
             filter: None,
-        })
+        };
+        for (name, value) in texts {
+            rule.set(name, &value).map_err(|error| rule.place(error))?;
+        }
+        Ok(rule)
     }
 }
 
@@ -232,6 +249,20 @@ mod tests {
         for wrong in ["conv*", "conv*=", "conv*=alpha=1", "conv*=bop,linear", "conv*=bop,alpha=x"] {
             assert!(wrong.parse::<LayerRule>().is_err_and(|e| e.is_usage()), "{wrong}");
         }
+        let stored: LayerRule = "conv*=ema,state=i16,alpha=1e-4".parse().expect("a rule");
+        assert_eq!((stored.state, stored.knobs.len()), (StateType::I16, 1));
+        for (wrong, words) in [
+            ("conv*=ema,state=i4", ["`conv*`: state: expected f32", "got i4"]),
+            ("conv*=ema,alpha=x", ["`conv*`: alpha: expected NUMBER", "got x"]),
+            ("conv*=ema,alpha=1,nope", ["`conv*`: alpha: expected constant", "got nope"]),
+            ("conv*=iir,design=bessel", ["`conv*`: design: expected NUMBER", "got bessel"]),
+        ] {
+            let error = wrong.parse::<LayerRule>().expect_err(wrong).to_string();
+            assert!(words.into_iter().all(|word| error.contains(word)), "expected {words:?} in: {error}");
+        }
+        let error =
+            "conv*=bop,state=i16".parse::<LayerRule>().and_then(|r| r.resolved(None)).expect_err("no such type");
+        assert!(error.to_string().contains("`conv*`: state") && error.to_string().contains("i16 for bop"), "{error}");
         let error = "conv*=bop,gamma=1".parse::<LayerRule>().and_then(|r| r.resolved(None)).expect_err("no such knob");
         assert!(error.to_string().contains("conv*") && error.to_string().contains("bop"), "{error}");
     }

@@ -103,8 +103,8 @@ pub struct Settings {
     /// NUMBER or NUMBER,SCHEDULE; one that the rule does not have is refused
     #[cfg_attr(feature = "cli", arg(long, value_parser = OptimizerConfig::parse))]
     pub optimizer: Option<OptimizerConfig>,
-    /// Another rule for the binary weights of some layers, such as 'conv*=bop,alpha=1e-4'; may be repeated, and the first that
-    /// matches wins; in place of those of the optimizer's table
+    /// Another rule for the binary weights of some layers, such as 'conv*=bop,alpha=1e-4' or 'dense*=cema,state=i16'; may be
+    /// repeated, and the first that matches wins; in place of those of the optimizer's table
     #[cfg_attr(feature = "cli", arg(long, value_name = "LAYERS=NAME,KNOB=VALUE,..."))]
     pub rule: Option<Vec<String>>,
     /// Where knobs that are not set come from: defaults, or paper (published values; bop, bop2, diode, latent-adam) [default: defaults]

@@ -183,6 +183,23 @@ impl BinaryOptimizer {
         }
     }
 
+    /// Every tensor that it keeps beside a parameter of this type: the name that follows the parameter's, its type, and its start. The
+    /// states, of integers the exponents, of narrow ones the peaks.
+    fn tensors(&self, parameter: &TensorType) -> Vec<(&'static str, TensorType, Init)> {
+        let (rows, columns, planes) = (parameter.rows(), parameter.columns(), self.planes());
+        let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
+        let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
+        let start = |start: &Start| match start {
+            Start::Hold if self.value("hold") != 0.0 => self.held(),
+            Start::Latent => Init::Spread(self.value("init")),
+            Start::Zero | Start::Hold => Init::Fill(0.0),
+        };
+        let states = self.rule.states.iter().map(|(name, from)| (*name, ty.clone(), start(from)));
+        let more = self.state.extra(self.rule.states.len(), rows, self.value("hold")).into_iter();
+        let more = more.map(|(name, count, word)| (name, TensorType::plain(DType::U32, &[count]), Init::Words(word)));
+        states.chain(more).collect()
+    }
+
     fn value(&self, name: &str) -> f32 {
         self.settings().find(|(knob, _)| *knob == name).map_or(0.0, |(_, knob)| knob.value)
     }
@@ -211,32 +228,18 @@ impl Optimizer for BinaryOptimizer {
 
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {
         let info = graph.info(slot.parameter).clone();
-        let (rows, columns, planes) = (info.ty.rows(), info.ty.columns(), self.planes());
-        let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
-        let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
         let (flips, layer) = slot.flips.expect("a binary rule counts flips");
         let mut updates: Vec<Value> = vec![slot.parameter, flips];
-        for (state, start) in self.rule.states {
-            let init = match start {
-                Start::Hold if self.value("hold") != 0.0 => self.held(),
-                Start::Latent => Init::Spread(self.value("init")),
-                Start::Zero | Start::Hold => Init::Fill(0.0),
-            };
-            updates.push(graph.state(&format!("{}.{state}", info.name), ty.clone(), init));
+        for (name, ty, init) in self.tensors(&info.ty) {
+            updates.push(graph.state(&format!("{}.{name}", info.name), ty, init));
         }
-        let more = self.state.extra(self.rule.states.len(), rows, self.value("hold"));
-        let more = more.into_iter().map(|(name, count, word)| {
-            let ty = TensorType::plain(DType::U32, &[count]);
-            graph.state(&format!("{}.{name}", info.name), ty, Init::Words(word))
-        });
-        updates.extend(more);
         let node = self.node(&info.name, slot.knob, layer);
         graph.push(Arc::new(node), &[slot.gradient], &updates)?;
         Ok(())
     }
 
-    fn state_bytes(&self) -> usize {
-        self.state.bytes() * self.rule.states.len() * self.planes()
+    fn state_bytes(&self, parameter: &TensorType) -> u64 {
+        self.tensors(parameter).iter().map(|(_, ty, _)| ty.bytes()).sum()
     }
 
     /// The last that starts along the weights; where none does, the last. Sections of a filter do not keep their output.

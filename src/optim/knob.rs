@@ -94,7 +94,12 @@ impl Visitor<'_> for KnobVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> std::result::Result<Knob, E> {
-        Ok((number as f32).into())
+        match number as f32 {
+            value if value.is_infinite() && number.is_finite() => {
+                Err(E::custom(Error::setting("knob", "a number of f32", number)))
+            }
+            value => Ok(value.into()),
+        }
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Knob, E> {
@@ -231,6 +236,8 @@ mod tests {
             let error = text.parse::<Knob>().expect_err(text).to_string();
             assert!(error.contains(word), "`{text}`: {error}");
         }
+        let error = serde_json::from_str::<Knob>("1e39").expect_err("too large").to_string();
+        assert!(error.contains("knob: expected a number of f32, got 1000"), "{error}");
     }
 
     #[test]

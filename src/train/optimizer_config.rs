@@ -152,7 +152,7 @@ impl LayerRule {
             return Ok(());
         }
         let knob = text.parse().map_err(|error| match error {
-            Error::Setting { expected, got, .. } => Error::setting(name, expected, got),
+            Error::Setting { what, expected, got } => Error::Setting { what: format!("{name}: {what}"), expected, got },
             other => other,
         })?;
         self.knobs.insert(name.to_string(), knob);
@@ -253,9 +253,9 @@ mod tests {
         assert_eq!((stored.state, stored.knobs.len()), (StateType::I16, 1));
         for (wrong, words) in [
             ("conv*=ema,state=i4", ["`conv*`: state: expected f32", "got i4"]),
-            ("conv*=ema,alpha=x", ["`conv*`: alpha: expected NUMBER", "got x"]),
-            ("conv*=ema,alpha=1,nope", ["`conv*`: alpha: expected constant", "got nope"]),
-            ("conv*=iir,design=bessel", ["`conv*`: design: expected NUMBER", "got bessel"]),
+            ("conv*=ema,alpha=x", ["`conv*`: alpha: knob: expected NUMBER", "got x"]),
+            ("conv*=ema,alpha=1,nope", ["`conv*`: alpha: schedule: expected constant", "got nope"]),
+            ("conv*=iir,design=bessel", ["`conv*`: design: knob: expected NUMBER", "got bessel"]),
         ] {
             let error = wrong.parse::<LayerRule>().expect_err(wrong).to_string();
             assert!(words.into_iter().all(|word| error.contains(word)), "expected {words:?} in: {error}");

@@ -8,7 +8,7 @@ mod support;
 #[path = "support/update.rs"]
 mod update;
 
-use plusminus::optim::{BinaryOptimizer, CEMA, EMA, Knob, Optimizer, Schedule};
+use plusminus::optim::{BinaryOptimizer, CEMA, EMA, Knob, LatentSgd, Optimizer, Response, Schedule};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
 use std::f64::consts::PI;
@@ -97,12 +97,9 @@ fn latent_sgd_with_decay_is_one_moving_average() {
     latent_sgd_is_the_filter("stepped rate", |step| if step < 1000 { 0.5 } else { 0.01 });
 }
 
-/// The roots of x^2 - (1 - mu + e l) x + e l = 0, the smaller first.
-fn roots(rate: f64, momentum: f64, decay: f64) -> [f64; 2] {
-    let (sum, product) = (1.0 - momentum + rate * decay, rate * decay);
-    let root = (sum * sum - 4.0 * product).sqrt();
-    assert!(root.is_finite(), "no real roots");
-    [product / (0.5 * (sum + root)), 0.5 * (sum + root)]
+/// What the crate says that these settings are.
+fn rates(sgd: LatentSgd) -> [f64; 2] {
+    sgd.response().unwrap().rates().expect("real poles")
 }
 
 /// PyTorch's rule: d = G + l w, v = mu v + d, w -= e v, with v = 0 before the first step. So
@@ -112,8 +109,12 @@ fn roots(rate: f64, momentum: f64, decay: f64) -> [f64; 2] {
 /// cascade gives h_1 = (1 - a) h_0 + a (1 - c) m_0 + a c G_1. They agree for m_0 = h_0 = -l w_0.
 #[test]
 fn momentum_sgd_is_the_cascade() {
-    for (rate, momentum, decay) in [(0.1, 0.9, 5e-3), (0.1, 0.9, 5e-4), (0.5, 0.5, 1e-2), (0.01, 0.99, 1e-3)] {
-        let [alpha, gamma] = roots(rate, momentum, decay);
+    // Critically damped: both rates are one.
+    let equal = Response::cascade(0.2, 0.2).unwrap().latent_sgd(0.1).unwrap();
+    let settings = [(0.1, 0.9, 5e-3), (0.1, 0.9, 5e-4), (0.5, 0.5, 1e-2), (0.01, 0.99, 1e-3)];
+    let settings = settings.map(|(rate, momentum, decay)| LatentSgd { rate, momentum, decay });
+    for sgd in settings.into_iter().chain([equal]) {
+        let (LatentSgd { rate, momentum, decay }, [alpha, gamma]) = (sgd, rates(sgd));
         let what = format!("rate {rate}, momentum {momentum}, decay {decay}: alpha {alpha:.6}, gamma {gamma:.6}");
         let mut noise = Noise::new(2);
         let mut w: Vec<f64> = (0..WEIGHTS).map(|_| noise.next()).collect();
@@ -152,7 +153,7 @@ fn momentum_sgd_with_a_moving_rate_is_the_cascade_with_both_rates_moving() {
         let mut v = vec![0.0; WEIGHTS];
         let mut h: Vec<f64> = w.iter().map(|w| -decay * w).collect();
         let mut m = h.clone();
-        let [mut alpha, mut gamma] = roots(rate(0), momentum, decay);
+        let [mut alpha, mut gamma] = rates(LatentSgd { rate: rate(0), momentum, decay });
         let (first, mut flips) = (gamma, 0);
         for step in 0..STEPS {
             if step > 0 {
@@ -266,13 +267,6 @@ fn the_kernels_follow_the_f64_filter() {
     }
 }
 
-/// Share of weights that flip in a step where gradients are independent noise of mean 0: arccos(r) / pi, r the autocorrelation of the
-/// filter's output at lag 1.
-fn expected_flips(alpha: f64, gamma: f64) -> f64 {
-    let (p, q) = (1.0 - alpha, 1.0 - gamma);
-    ((p + q) / (1.0 + p * q)).acos() / PI
-}
-
 #[test]
 fn noise_flips_weights_as_often_as_theory_says() {
     let cascade = |alpha, gamma| cascade(alpha, gamma, &Schedule::constant());
@@ -303,7 +297,8 @@ fn noise_flips_weights_as_often_as_theory_says() {
             update.step(&pool[offset..][..rows * columns], step, burn + steps);
         }
         let flips = f64::from(update.words("flips")[1] - start);
-        let (got, expected) = (flips / (rows * columns) as f64 / steps as f64, expected_flips(alpha, gamma));
+        let got = flips / (rows * columns) as f64 / steps as f64;
+        let expected = Response::cascade(alpha, gamma).unwrap().noise_flips();
         let error = (got / expected - 1.0).abs();
         println!(
             "{name}, alpha {alpha}, gamma {gamma}: {got:.6} flips a weight and step, expected {expected:.6}, {:.2} % off ({flips} flips)",

@@ -389,7 +389,10 @@ fn presets_states_and_schedules_speak() {
     assert!(knobs.iter().all(|knob| config.contains(knob)), "{config}");
     let summary =
         lines(&run(&["summary", "--json", "--hidden", "64", "--optimizer", "cema", "--state", "i16"])).pop().unwrap();
-    assert_eq!((&summary["state_bytes_per_weight"], &summary["state"]), (&Value::from(4), &Value::from("i16")));
+    // Two states of [64, 784] and [10, 64] in rows of 800 and 64, and each state's two exponents and three peaks a row, and a counter.
+    let states = 2 * 2 * (64 * 800 + 10 * 64) + 2 * (64 + 10) * (2 + 3) * 4 + 2 * 4;
+    let expected = f64::from(states) / f64::from(64 * 784 + 10 * 64);
+    assert_eq!((&summary["state_bytes_per_weight"], &summary["state"]), (&Value::from(expected), &Value::from("i16")));
     let flags = ["--lr", "0.1", "--momentum", "0.9", "--weight-decay", "1e-4", "--schedule", "linear:0.01"];
     let along = lines(&run(&[&["translate", "--json"], &flags[..]].concat())).remove(0)["along"].clone();
     let alpha = |i: usize| along[i]["alpha"].as_f64().unwrap();
@@ -471,7 +474,13 @@ fn flags_that_are_wrong() {
         (vec!["train", "--rule", "dense1=nope"], vec!["layers `dense1`", "cema", "nope"]),
         (vec!["train", "--rule", "dense1=bop,gamma=1"], vec!["layers `dense1`", "bop", "threshold", "gamma = 1"]),
         (vec!["train", "--rule", "dense1=bop,alpha=2"], vec!["layers `dense1`: alpha", "(0, 1]", "2"]),
-        (vec!["train", "--rule", "dense1=bop,alpha=1e-3,nope"], vec!["schedule", "linear", "nope"]),
+        (vec!["train", "--rule", "dense1=bop,alpha=1e-3,nope"], vec!["`dense1`: alpha: schedule", "linear", "nope"]),
+        (vec!["train", "--rule", "dense1=ema,state=i4"], vec!["`dense1`: state", "i16", "i4"]),
+        (vec!["train", "--rule", "dense1=bop,state=i16"], vec!["`dense1`: state", "i16 for bop"]),
+        (vec!["train", "--rule", "dense1=bop,hold=1,linear"], vec!["`dense1`: hold", "without a schedule", "1,linear"]),
+        (vec!["train", "--hold", "1e-3,linear"], vec!["hold", "without a schedule", "0.001,linear"]),
+        (vec!["train", "--optimizer", "latent-sgd", "--lr", "off"], vec!["lr", "a positive number", "off", "clip"]),
+        (vec!["train", "--optimizer", "latent-sgd", "--lr", "1e39"], vec!["--lr", "NUMBER", "1e39"]),
         (
             vec!["train", "--rule", "conv*=bop"],
             vec!["optimizer rules", "dense1, dense2", "`conv*`, which matches none"],

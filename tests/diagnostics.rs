@@ -226,7 +226,9 @@ fn verdicts(rule: &BinaryOptimizer, session: &mut Session, parameter: &str, step
         return h.into_iter().map(|v| v * 2_f64.powi(-12)).collect();
     }
     // [states][rows][2], by step mod 2; h is the last state.
-    let exponents = floats(session, &format!("{parameter}.exponents"));
+    let Tensor::Words(exponents) = block_on(session.tensor(&format!("{parameter}.exponents"))).unwrap() else {
+        panic!("{parameter}: no words")
+    };
     let rows = exponents.len() / 2 / rule.rule().states.len();
     let columns = h.len() / rows;
     let unit = |row: usize| exponents[exponents.len() - 2 * rows + 2 * row + (step + 1) as usize % 2];

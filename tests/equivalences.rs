@@ -42,9 +42,18 @@ fn falling(
     rule.with(others.chain([(name, Knob::new(value, Schedule::linear()))])).unwrap()
 }
 
-/// Two rules on the same gradients. `start` is the factor from the first rule's latent weight `w.x` to the states of the second. Signs may
-/// differ only where the second's last state is below 1e-5 of its root mean square: where rounding decides.
-fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Option<f32>) {
+/// States of the second rule that start at a factor times the first's latent weight `w.x`; the others start as they do by themselves.
+#[derive(Clone, Copy)]
+enum Along {
+    None,
+    /// Diode's first average starts at 0, as Signum's does.
+    Last(f32),
+    All(f32),
+}
+
+/// Two rules on the same gradients. Signs may differ only where the second's last state is below 1e-5 of its root mean square: where rounding
+/// decides.
+fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Along) {
     for number in 0..support::engines().len() {
         let mut two = rules.clone().map(|rule| {
             let (_, engine) = support::engines().swap_remove(number);
@@ -53,12 +62,15 @@ fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Option<f32>) {
         let device = &support::engines()[number].0;
         let states = two[1].states();
         let last = states.last().unwrap().name.clone();
-        if let Some(factor) = start {
+        let (factor, along) = match start {
+            Along::None => (0.0, &states[..0]),
+            Along::Last(factor) => (factor, &states[states.len() - 1..]),
+            Along::All(factor) => (factor, &states[..]),
+        };
+        for state in along {
             let latent = two[0].floats("w.x");
-            let along = two[1].padded(|i| factor * latent[i]);
-            // Diode's first average starts at 0, as Signum's does.
-            let held = states.iter().filter(|state| what.contains("momentum") || state.name == last);
-            held.for_each(|state| two[1].upload(&state.name, &along));
+            let words = two[1].padded(|i| factor * latent[i]);
+            two[1].upload(&state.name, &words);
         }
         let (mut differ, mut largest) = (0, 0.0_f32);
         for step in 0..STEPS {
@@ -96,9 +108,9 @@ fn latent_sgd_with_decay_is_ema() {
     let (rate, decay) = (0.5, 8e-3);
     let knobs = [("momentum", 0.0), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.02)];
     let constant = with(&LATENT_SGD, &[&[("lr", rate)], &knobs[..]].concat());
-    beside("latent-sgd with decay = ema", [constant, with(&EMA, &[("alpha", rate * decay)])], Some(-decay));
+    beside("latent-sgd with decay = ema", [constant, with(&EMA, &[("alpha", rate * decay)])], Along::All(-decay));
     let both = [falling(&LATENT_SGD, "lr", rate, &knobs), falling(&EMA, "alpha", rate * decay, &[])];
-    beside("latent-sgd with decay, falling rate = ema, falling alpha", both, Some(-decay));
+    beside("latent-sgd with decay, falling rate = ema, falling alpha", both, Along::All(-decay));
 }
 
 /// Alpha and gamma as `translate` gives them.
@@ -110,7 +122,11 @@ fn latent_sgd_with_momentum_and_decay_is_cema() {
         let knobs =
             [("lr", rate), ("momentum", momentum), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.01)];
         let what = format!("latent-sgd with decay and momentum {momentum} = cema, alpha {alpha:.5}, gamma {gamma:.4}");
-        beside(&what, [with(&LATENT_SGD, &knobs), with(&CEMA, &[("alpha", alpha), ("gamma", gamma)])], Some(-decay));
+        beside(
+            &what,
+            [with(&LATENT_SGD, &knobs), with(&CEMA, &[("alpha", alpha), ("gamma", gamma)])],
+            Along::All(-decay),
+        );
     }
 }
 
@@ -187,14 +203,18 @@ fn signum_with_decay_is_diode() {
     let (rate, decay) = (0.0625, 0.0625);
     let knobs = [("lr", rate), ("momentum", 0.75), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.5)];
     let diode = with(&DIODE, &[("alpha", rate * decay), ("gamma", 0.25)]);
-    beside("signum with decay = diode", [with(&SIGNUM, &knobs), diode], Some(-decay));
+    beside("signum with decay = diode", [with(&SIGNUM, &knobs), diode], Along::Last(-decay));
 }
 
 #[test]
 fn bop_without_threshold_is_cema_with_gamma_1_and_ema() {
     let bop = || with(&BOP, &[("alpha", 4e-3), ("threshold", 0.0)]);
-    beside("bop with threshold 0 = ema", [bop(), with(&EMA, &[("alpha", 4e-3)])], None);
-    beside("bop with threshold 0 = cema with gamma 1", [bop(), with(&CEMA, &[("alpha", 4e-3), ("gamma", 1.0)])], None);
+    beside("bop with threshold 0 = ema", [bop(), with(&EMA, &[("alpha", 4e-3)])], Along::None);
+    beside(
+        "bop with threshold 0 = cema with gamma 1",
+        [bop(), with(&CEMA, &[("alpha", 4e-3), ("gamma", 1.0)])],
+        Along::None,
+    );
 }
 
 /// The weights after every step, and the final latent weights.

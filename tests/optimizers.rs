@@ -7,7 +7,7 @@ mod support;
 mod update;
 
 use plusminus::data::{Data, InMemory, digits};
-use plusminus::nn::Tensor;
+use plusminus::nn::{Tensor, Weights, owner};
 use plusminus::optim::{
     BINARY_RULES, BinaryOptimizer, BinaryRule, DIODE, ElementwiseFilter, KnobSpec, Optimizer, Range, Start, StateType,
 };
@@ -157,6 +157,8 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
     };
     refused(ElementwiseFilter { knobs: &[], ..GOOD }, "1 states and 0 knobs in the Rust function, got 1 and 1");
     refused(ElementwiseFilter { states: &[("h", Start::Zero), ("m", Start::Zero)], ..GOOD }, "expected 2 states");
+    refused(ElementwiseFilter { states: &[("h", Start::Hold)], ..GOOD }, "a knob `hold` for state `h`");
+    refused(ElementwiseFilter { states: &[("h", Start::Latent)], ..GOOD }, "a knob `init` for state `h`");
     let many = [
         ("a", Start::Zero),
         ("b", Start::Zero),
@@ -177,45 +179,74 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
     assert!(GOOD.rule(|g, [h], [alpha]| ([h + alpha * g], h)).unwrap().with([("beta", 1.0)]).is_err());
 }
 
+/// What a rule says that it keeps is what a compiled program has, padding and all.
 #[test]
 fn memory_is_as_declared() {
-    for rule in BINARY_RULES {
-        let update = Update::new(defaults(rule), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
-        let states = update.states();
-        assert_eq!(states.len(), rule.states.len(), "{}: states", rule.name);
-        let elements: usize = states.iter().map(|info| info.ty.elements()).sum();
-        let declared = defaults(rule).state_bytes();
-        assert_eq!(4 * elements, declared * SHAPE[0] * SHAPE[1], "{}: bytes of state", rule.name);
-        println!("{}: {declared} bytes and a bit for each weight", rule.name);
+    for rule in every_rule_and_type() {
+        let name = format!("{} {}", rule.name(), rule.state());
+        let mut update = Update::new(rule.clone(), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+        let tensors: Vec<String> = update.states().into_iter().map(|info| info.name).collect();
+        let bytes: usize = tensors.iter().map(|tensor| 4 * update.words(tensor).len()).sum();
+        let declared = rule.state_bytes(&update.info("w").ty);
+        assert_eq!(declared, bytes as u64, "{name}: bytes of {tensors:?}");
+        let states = rule.rule().states.len();
+        let beside = match rule.state() {
+            StateType::F32 => 0,
+            StateType::F16 => 1,
+            StateType::I16 | StateType::I8 => 2,
+        };
+        assert_eq!(tensors.len(), states + beside, "{name}: {tensors:?}");
+        let each = declared as f64 / (SHAPE[0] * SHAPE[1]) as f64;
+        println!("{name}: {each:.2} bytes and a bit for each weight of {SHAPE:?}");
+    }
+    // Of a whole network, and of its binary weights alone.
+    for state in StateType::ALL {
+        let config = Settings { hidden: Some(vec![40]), state: Some(state), ..Settings::default() }.resolve().unwrap();
+        let model = config.model_for(&digits()).build().unwrap();
+        let declared = Session::memory_of(&model, &config.rules().unwrap(), &config.options().unwrap()).unwrap();
+        let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
+        let (rules, options) = (Some(config.rules().unwrap()), config.options().unwrap());
+        let session = block_on(Session::with(&model, rules, options, engine)).unwrap();
+        let binary: Vec<&String> = session.binary().iter().map(|(name, _)| name).collect();
+        let kept = session.plan().named.iter().filter(|(name, _)| binary.iter().any(|of| owner(name) == **of));
+        let bytes: u64 = kept.map(|(_, (_, info))| info.ty.bytes()).sum();
+        assert_eq!((declared.states, declared.peak), (bytes, session.bytes_peak()), "{state}: bytes of a network");
     }
 }
 
-/// A run that is written down and taken up again in another engine goes on as if nothing had happened.
+/// A run that is written to a file's bytes and taken up again in another engine goes on as if nothing had happened.
 #[test]
-fn states_survive_a_round_trip() {
-    for rule in BINARY_RULES {
-        for (name, engine) in support::engines() {
-            let mut one = Update::new(defaults(rule), SHAPE, engine);
+fn states_survive_a_file() {
+    for rule in every_rule_and_type() {
+        for (number, (name, engine)) in support::engines().into_iter().enumerate() {
+            let name = format!("{name}: {} {}", rule.name(), rule.state());
+            let mut one = Update::new(rule.clone(), SHAPE, engine);
             let step = |update: &mut Update, step| {
                 let words = gradients(update, step, 1e-3);
                 update.step(&words, step, 40);
             };
             (0..20).for_each(|at| step(&mut one, at));
-            let (_, engine) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-            let mut two = Update::new(defaults(rule), SHAPE, engine);
-            let tensors: Vec<String> = one.states().iter().map(|info| info.name.clone()).collect();
-            for tensor in tensors.iter().map(String::as_str).chain(["w"]) {
-                // As a file holds them: without padding.
-                let info = one.info(tensor);
-                let kept = Tensor::from_words(&info.ty, &one.words(tensor)).unwrap();
-                two.upload(tensor, &kept.to_words(&info.ty).unwrap());
+            let tensors: Vec<String> =
+                one.states().into_iter().map(|info| info.name).chain(["w".to_string()]).collect();
+            let mut weights = Weights::default();
+            for tensor in &tensors {
+                let kept = Tensor::from_words(&one.info(tensor).ty, &one.words(tensor)).unwrap();
+                weights.tensors.insert(tensor.clone(), kept);
+            }
+            let bytes = weights.to_bytes(&[]).unwrap();
+            let (read, _) = Weights::from_bytes(&bytes).unwrap();
+            let mut two = Update::new(rule.clone(), SHAPE, support::engines().swap_remove(number).1);
+            for tensor in &tensors {
+                let words = read.tensors[tensor].to_words(&two.info(tensor).ty).unwrap();
+                assert!(words == one.words(tensor), "{name}: `{tensor}` from a file");
+                two.upload(tensor, &words);
             }
             for at in 20..40 {
                 step(&mut one, at);
                 step(&mut two, at);
             }
-            for tensor in tensors.iter().map(String::as_str).chain(["w"]) {
-                assert!(one.words(tensor) == two.words(tensor), "{name}: {}: `{tensor}` after a round trip", rule.name);
+            for tensor in &tensors {
+                assert!(one.words(tensor) == two.words(tensor), "{name}: `{tensor}` after going on from a file");
             }
         }
     }
@@ -271,6 +302,11 @@ fn states_follow_loaded_weights() {
     }
 }
 
+/// Every rule with f32 states, and those that may have them with narrow ones.
+fn every_rule_and_type() -> impl Iterator<Item = BinaryOptimizer> {
+    BINARY_RULES.into_iter().map(defaults).chain(narrow())
+}
+
 /// Every rule whose states may be narrow, with each type of them.
 fn narrow() -> impl Iterator<Item = BinaryOptimizer> {
     let types = || StateType::ALL.into_iter().filter(|state| *state != StateType::F32);
@@ -282,7 +318,6 @@ fn narrow() -> impl Iterator<Item = BinaryOptimizer> {
 fn narrow_states_follow_the_wide_ones() {
     for rule in narrow() {
         let name = format!("{} {}", rule.name(), rule.state());
-        assert_eq!(rule.state_bytes(), rule.state().bytes() * rule.rule().states.len(), "{name}");
         let mut wide = Update::new(defaults(rule.rule()), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let mut runs: Vec<_> =
             support::engines().into_iter().map(|(_, engine)| Update::new(rule.clone(), SHAPE, engine)).collect();

@@ -103,7 +103,7 @@ fn set_state(session: &mut Session, golden: &Golden<'_>, step: u64) {
 fn floats(session: &mut Session, name: &str) -> Vec<f32> {
     match block_on(session.tensor(name)).unwrap() {
         Tensor::Floats { data, .. } => data,
-        Tensor::Bits(_) => panic!("`{name}`: expected floats, got signs"),
+        other => panic!("`{name}`: expected floats, got {}", other.describe()),
     }
 }
 

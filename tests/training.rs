@@ -45,7 +45,7 @@ fn assert_same_bits(what: &str, got: &Weights, expected: &Weights) {
                 assert_eq!(shape, expected_shape, "{what}: {name}: shape");
                 data.iter().zip(expected).filter(|(a, b)| a.to_bits() != b.to_bits()).count()
             }
-            _ => panic!("{what}: {name}: signs against floats"),
+            (got, expected) => panic!("{what}: {name}: {} against {}", got.describe(), expected.describe()),
         };
         assert_eq!(differ, 0, "{what}: {name}: words that differ, expected none");
     }
@@ -87,7 +87,7 @@ fn interval(session: &mut Session) -> Result<Interval, u32> {
 fn floats(session: &mut Session, name: &str) -> Vec<f32> {
     match block_on(session.tensor(name)).unwrap() {
         Tensor::Floats { data, .. } => data,
-        Tensor::Bits(_) => panic!("`{name}`: expected floats, got signs"),
+        other => panic!("`{name}`: expected floats, got {}", other.describe()),
     }
 }
 

@@ -165,6 +165,7 @@ impl Golden {
                     let data = if name.contains("running_") { data } else { numbers(self.bytes(&name)) };
                     floats(&shape, data)
                 }
+                other => panic!("{name}: expected signs or floats, got {}", other.describe()),
             };
             (name, tensor)
         };
@@ -208,7 +209,7 @@ fn a_step_of_two_networks_is_the_recorded_one() {
             let loss = pollster::block_on(session.interval(read_back)).unwrap().unwrap().mean_loss();
             let mut read = |tensor: &str| match pollster::block_on(session.tensor(tensor)).unwrap() {
                 Tensor::Floats { data, .. } => data,
-                Tensor::Bits(_) => panic!("{tensor}: expected floats, got signs"),
+                other => panic!("{tensor}: expected floats, got {}", other.describe()),
             };
             let recorded = f64::from(numbers(golden.bytes("loss"))[0]);
             let logits = difference(&read("logits"), &numbers(golden.bytes("logits")));

@@ -136,7 +136,7 @@ fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
     root.present().map_err(&failed)
 }
 
-/// A value by row and column, larger is darker; places without a value are crossed out.
+/// A value by row and column, larger is darker; a place without a value says that it diverged.
 pub struct HeatMap {
     /// What the values are.
     pub title: String,

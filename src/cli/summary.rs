@@ -15,10 +15,11 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     let config = Settings { optimizer, state: Some(args.state), ..Settings::default() }.resolve()?;
     let (rules, batch) = (config.rules()?, args.model.batch_size);
     let options = Options { batch, fuse: !args.model.no_fuse, ..Options::new(config.loss()?) };
-    let peak = Session::bytes_of(&model, &rules, &options)?;
-    let state = rules.binary.state_bytes();
+    let memory = Session::memory_of(&model, &rules, &options)?;
+    let weights = summary.total.weights_1bit;
+    let state = (weights > 0).then(|| memory.states as f64 / weights as f64);
     let float = ModelArgs { float: true, ..args.model.clone() }.build()?;
-    let (float_total, float_peak) = (float.summary().total, Session::bytes_of(&float, &rules, &options)?);
+    let (float_total, float_peak) = (float.summary().total, Session::memory_of(&float, &rules, &options)?.peak);
     if common.json {
         for row in &summary.rows {
             let object = serde_json::json!({ "layer": row.layer, "output": row.output, "precision": row.precision });
@@ -26,7 +27,7 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
         }
         json(&with_cost(
             serde_json::json!({
-                "model": model.name, "batch": batch, "bytes_peak": peak,
+                "model": model.name, "batch": batch, "bytes_peak": memory.peak,
                 "float": { "weights_32bit": float_total.weights_32bit, "macs_32bit": float_total.macs_32bit, "bytes_peak": float_peak },
                 "optimizer": args.optimizer, "state": args.state, "state_bytes_per_weight": state,
             }),
@@ -39,11 +40,11 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     if let Some(zoo) = MODELS.iter().find(|zoo| zoo.name == model.name) {
         line(&format!("{}: {}; published: {}", zoo.name, zoo.source, zoo.published));
     }
-    line(&format!(
-        "a 1-bit weight in training: {state} bytes of state ({}, {}) and its bit",
-        args.optimizer, args.state
-    ));
-    line(&format!("training memory at batch {batch}: {} of tensors", bytes(peak)));
+    if let Some(state) = state {
+        let rule = format!("{}, {}", args.optimizer, args.state);
+        line(&format!("a 1-bit weight in training: {state:.2} bytes of state ({rule}; rows are padded) and its bit"));
+    }
+    line(&format!("training memory at batch {batch}: {} of tensors", bytes(memory.peak)));
     line(&format!(
         "the same network of floats: {} in weights, {} multiply-adds, {} in training with Adam",
         bytes(4 * float_total.weights_32bit),

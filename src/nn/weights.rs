@@ -1,4 +1,4 @@
-//! Named tensors, to and from safetensors: signs as plain rows of u32 words, floats without padding.
+//! Named tensors, to and from safetensors: signs as plain rows of u32 words, floats without padding, lists of words as they are.
 
 use crate::graph::{Init, ValueInfo, ValueKind};
 use crate::tensor::{
@@ -15,13 +15,15 @@ const NOTES: &str = "plusminus";
 pub enum Tensor {
     /// Signs.
     Bits(BitMatrix),
-    /// Floats, row-major without padding.
+    /// Floats, row-major without padding; narrow numbers, too, which all are floats.
     Floats {
         /// Extents.
         shape: Vec<usize>,
         /// Elements.
         data: Vec<f32>,
     },
+    /// Counters and the like, which floats would round.
+    Words(Vec<u32>),
 }
 
 /// What a tensor is named after: the parameter `dense1.weight` of a state `dense1.weight.h`, the layer `dense1` of that parameter.
@@ -122,9 +124,7 @@ impl Tensor {
                 let row = |r: usize| (r * pitch..r * pitch + columns).map(value);
                 Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
             }
-            (DType::U32, Layout::Plain) => {
-                Some(Self::Floats { shape: ty.shape.clone(), data: words.iter().map(|&w| w as f32).collect() })
-            }
+            (DType::U32, Layout::Plain) => Some(Self::Words(words.to_vec())),
             _ => None,
         }
     }
@@ -154,9 +154,7 @@ impl Tensor {
                 }
                 Some(words)
             }
-            (Self::Floats { shape, data }, DType::U32, Layout::Plain) if *shape == ty.shape => {
-                Some(data.iter().map(|&value| value as u32).collect())
-            }
+            (Self::Words(words), DType::U32, Layout::Plain) if words.len() == ty.words() => Some(words.clone()),
             _ => None,
         }
     }
@@ -166,6 +164,7 @@ impl Tensor {
         match self {
             Self::Bits(bits) => format!("signs [{} x {}]", bits.rows(), bits.columns()),
             Self::Floats { shape, .. } => format!("floats {shape:?}"),
+            Self::Words(words) => format!("words [{}]", words.len()),
         }
     }
 }
@@ -183,7 +182,7 @@ impl Weights {
         self.tensors.iter().find(|(_, tensor)| broken(tensor)).map(|(name, _)| name.as_str())
     }
 
-    /// A safetensors file. Signs are `[rows, words]` of u32. The one metadata entry, `plusminus`, is a JSON object of the notes and,
+    /// A safetensors file. Signs are `[rows, words]` of u32, words a list of u32. The one metadata entry, `plusminus`, is a JSON object of the notes and,
     /// as `NAME.columns`, the number of signs in a row: one entry, since a file's bytes shall depend on nothing but its content.
     pub fn to_bytes(&self, metadata: &[(&str, String)]) -> Result<Vec<u8>, String> {
         let mut notes: BTreeMap<String, String> = metadata.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
@@ -197,6 +196,9 @@ impl Weights {
                 }
                 Tensor::Floats { shape, data } => {
                     (Dtype::F32, shape.clone(), data.iter().flat_map(|v| v.to_le_bytes()).collect())
+                }
+                Tensor::Words(words) => {
+                    (Dtype::U32, vec![words.len()], words.iter().flat_map(|w| w.to_le_bytes()).collect())
                 }
             };
             views.push((name.clone(), dtype, shape, bytes));
@@ -223,6 +225,7 @@ impl Weights {
                 (Dtype::F32, shape) => {
                     Tensor::Floats { shape: shape.to_vec(), data: words.map(f32::from_bits).collect() }
                 }
+                (Dtype::U32, [_]) => Tensor::Words(words.collect()),
                 (Dtype::U32, &[rows, _]) => {
                     let columns = notes.get(&format!("{name}.columns")).and_then(|c| c.parse().ok());
                     let columns = columns.ok_or(format!("`{name}` without a number of columns in the metadata"))?;
@@ -251,6 +254,8 @@ mod tests {
         weights
             .tensors
             .insert("norm1.scale".into(), Tensor::Floats { shape: vec![3], data: vec![1.0, -0.0, f32::MIN_POSITIVE] });
+        // More than a float can count.
+        weights.tensors.insert("dense1.weight.peaks".into(), Tensor::Words(vec![0, (1 << 24) + 1, u32::MAX]));
         let bytes = weights.to_bytes(&[("version", "1".into())]).expect("it can be written");
         let (again, notes) = Weights::from_bytes(&bytes).expect("it can be read");
         assert_eq!(weights, again);

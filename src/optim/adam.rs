@@ -75,8 +75,8 @@ impl Optimizer for Adam {
         Ok(())
     }
 
-    fn state_bytes(&self) -> usize {
-        8
+    fn state_bytes(&self, parameter: &TensorType) -> u64 {
+        2 * parameter.bytes()
     }
 }
 

@@ -5,6 +5,7 @@ use super::iir;
 use super::knob::{Knob, KnobSpec, Range};
 use super::narrow::{Narrow, StateType};
 use super::optimizer::{Knobs, Optimizer, Slot, Verdict};
+use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Graph, Init, Op, Role, Value};
 use crate::runtime::{BufferId, Grid, Kernel, Recording};
@@ -17,10 +18,21 @@ use std::sync::Arc;
 pub enum Start {
     /// At 0.
     Zero,
-    /// At -`hold` times the weight, so that the first gradients do not decide every weight; 0 where the rule has no such knob.
+    /// At -`hold` times the weight, so that the first gradients do not decide every weight.
     Hold,
     /// At the weight's sign times a number drawn from [0, `init`): a latent weight.
     Latent,
+}
+
+impl Start {
+    /// The knob that says how far, which the rule must have.
+    pub(super) fn knob(self) -> Option<&'static str> {
+        match self {
+            Self::Zero => None,
+            Self::Hold => Some(HOLD.name),
+            Self::Latent => Some("init"),
+        }
+    }
 }
 
 /// A rule for binary weights. Its kernel binds what `shaders/shared/weight.wgsl` says (gradient, weight, flips), then the states, all of
@@ -76,9 +88,19 @@ impl BinaryRule {
             let names = self.knobs.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
             return Err(Error::setting(format!("knob of optimizer {}", self.name), names, format!("{name} = {knob}")));
         }
-        let knobs = self.knobs.iter().map(|spec| spec.resolve(set.get(spec.name))).collect::<Result<_>>()?;
+        let knobs = self.knobs.iter().map(|spec| self.resolve(spec, set.get(spec.name))).collect::<Result<_>>()?;
         let filter = if self.is_filter { Some(FilterSpec::default().resolve()?) } else { None };
         Ok(BinaryOptimizer { rule: self, knobs, filter, state: StateType::F32 })
+    }
+
+    /// The knob as it is set, or the default. One that says where states start is read once: a schedule would do nothing.
+    fn resolve(&self, spec: &KnobSpec, set: Option<&Knob>) -> Result<Knob> {
+        let knob = spec.resolve(set)?;
+        let starts = self.states.iter().any(|(_, start)| start.knob() == Some(spec.name));
+        if starts && knob.schedule != Some(Schedule::constant()) {
+            return Err(Error::setting(spec.name, "a number without a schedule, since states start only once", knob));
+        }
+        Ok(knob)
     }
 }
 
@@ -161,6 +183,23 @@ impl BinaryOptimizer {
         }
     }
 
+    /// Every tensor that it keeps beside a parameter of this type: the name that follows the parameter's, its type, and its start. The
+    /// states, of integers the exponents, of narrow ones the peaks.
+    fn tensors(&self, parameter: &TensorType) -> Vec<(&'static str, TensorType, Init)> {
+        let (rows, columns, planes) = (parameter.rows(), parameter.columns(), self.planes());
+        let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
+        let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
+        let start = |start: &Start| match start {
+            Start::Hold if self.value("hold") != 0.0 => self.held(),
+            Start::Latent => Init::Spread(self.value("init")),
+            Start::Zero | Start::Hold => Init::Fill(0.0),
+        };
+        let states = self.rule.states.iter().map(|(name, from)| (*name, ty.clone(), start(from)));
+        let more = self.state.extra(self.rule.states.len(), rows, self.value("hold")).into_iter();
+        let more = more.map(|(name, count, word)| (name, TensorType::plain(DType::U32, &[count]), Init::Words(word)));
+        states.chain(more).collect()
+    }
+
     fn value(&self, name: &str) -> f32 {
         self.settings().find(|(knob, _)| *knob == name).map_or(0.0, |(_, knob)| knob.value)
     }
@@ -189,32 +228,18 @@ impl Optimizer for BinaryOptimizer {
 
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {
         let info = graph.info(slot.parameter).clone();
-        let (rows, columns, planes) = (info.ty.rows(), info.ty.columns(), self.planes());
-        let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
-        let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
         let (flips, layer) = slot.flips.expect("a binary rule counts flips");
         let mut updates: Vec<Value> = vec![slot.parameter, flips];
-        for (state, start) in self.rule.states {
-            let init = match start {
-                Start::Hold if self.value("hold") != 0.0 => self.held(),
-                Start::Latent => Init::Spread(self.value("init")),
-                Start::Zero | Start::Hold => Init::Fill(0.0),
-            };
-            updates.push(graph.state(&format!("{}.{state}", info.name), ty.clone(), init));
+        for (name, ty, init) in self.tensors(&info.ty) {
+            updates.push(graph.state(&format!("{}.{name}", info.name), ty, init));
         }
-        let more = self.state.extra(self.rule.states.len(), rows, self.value("hold"));
-        let more = more.into_iter().map(|(name, count, word)| {
-            let ty = TensorType::plain(DType::U32, &[count]);
-            graph.state(&format!("{}.{name}", info.name), ty, Init::Words(word))
-        });
-        updates.extend(more);
         let node = self.node(&info.name, slot.knob, layer);
         graph.push(Arc::new(node), &[slot.gradient], &updates)?;
         Ok(())
     }
 
-    fn state_bytes(&self) -> usize {
-        self.state.bytes() * self.rule.states.len() * self.planes()
+    fn state_bytes(&self, parameter: &TensorType) -> u64 {
+        self.tensors(parameter).iter().map(|(_, ty, _)| ty.bytes()).sum()
     }
 
     /// The last that starts along the weights; where none does, the last. Sections of a filter do not keep their output.
@@ -226,7 +251,7 @@ impl Optimizer for BinaryOptimizer {
     }
 }
 
-/// Input: gradient. Updates: the weight, the counters of flips, the rule's states.
+/// Input: gradient. Updates: the weight, the counters of flips, the rule's states, of integers the exponents, of narrow states the peaks.
 #[derive(Clone, Copy, Debug)]
 pub struct BinaryUpdate {
     /// The rule.
@@ -244,7 +269,8 @@ pub struct BinaryUpdate {
 }
 
 impl BinaryUpdate {
-    /// Records the update alone for a weight matrix `[rows, columns]`: gradient, weight, flips, then the states.
+    /// Records the update alone for a weight matrix `[rows, columns]`: gradient, weight, flips, then the states and what narrow ones have
+    /// beside them, in the order of the updates.
     pub fn dispatch(&self, recording: &mut Recording, tensors: &[BufferId], [rows, columns]: [usize; 2]) {
         let words = words_of(columns);
         let [g, weight, flips] = [0, 1, 2].map(|i| tensors[i]);

@@ -41,8 +41,8 @@ pub struct ElementwiseFilter {
     pub doc: &'static str,
     /// Its knobs, at most eight.
     pub knobs: &'static [KnobSpec],
-    /// Its states, one to five: the name that follows the parameter's, and the start. `Start::Hold` asks for a knob `hold`,
-    /// `Start::Latent` for a knob `init`.
+    /// Its states, one to five: the name that follows the parameter's, and the start. `Start::Hold` needs a knob `hold`,
+    /// `Start::Latent` a knob `init`; those take no schedule.
     pub states: &'static [(&'static str, Start)],
     /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32`: from the gradient of a weight it moves the
     /// states and returns the verdict (above 0 the weight becomes -1, below 0 it becomes +1, exactly 0 leaves it). `States` and `Knobs`
@@ -107,6 +107,11 @@ impl ElementwiseFilter {
                 "expected 1 to {MOST_STATES} states and at most {MOST_KNOBS} knobs, got {} and {}",
                 given[0], given[1]
             ));
+        }
+        for (state, start) in self.states {
+            if let Some(knob) = start.knob().filter(|name| self.knobs.iter().all(|knob| knob.name != *name)) {
+                return wrong(format!("expected a knob `{knob}` for state `{state}`, which starts by it, got none"));
+            }
         }
         Ok(())
     }

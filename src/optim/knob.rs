@@ -41,8 +41,10 @@ impl FromStr for Knob {
             Some((number, schedule)) => (number, Some(schedule.parse()?)),
             None => (text, None),
         };
-        let value = if number == "off" { Ok(f32::INFINITY) } else { number.trim().parse() };
-        let value = value.map_err(|_| Error::setting("knob", "NUMBER or NUMBER,SCHEDULE", text))?;
+        // A number too large for f32 is not meant as no limit.
+        let finite = || number.trim().parse().ok().filter(|value: &f32| !value.is_infinite());
+        let value = if number.trim() == "off" { Some(f32::INFINITY) } else { finite() };
+        let value = value.ok_or_else(|| Error::setting("knob", "NUMBER or NUMBER,SCHEDULE", text))?;
         Ok(Self { value, schedule })
     }
 }
@@ -92,7 +94,12 @@ impl Visitor<'_> for KnobVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> std::result::Result<Knob, E> {
-        Ok((number as f32).into())
+        match number as f32 {
+            value if value.is_infinite() && number.is_finite() => {
+                Err(E::custom(Error::setting("knob", "a number of f32", number)))
+            }
+            value => Ok(value.into()),
+        }
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> std::result::Result<Knob, E> {
@@ -175,6 +182,9 @@ impl KnobSpec {
     pub fn resolve(&self, set: Option<&Knob>) -> Result<Knob> {
         let knob = set.cloned().unwrap_or_else(|| self.default.into());
         let wrong = |got: &dyn fmt::Display| Error::setting(self.name, self.range.describe(), got);
+        if knob.value == f32::INFINITY && self.range != Range::Limit {
+            return Err(wrong(&"off, which only a limit such as clip may be"));
+        }
         if !self.range.holds(knob.value) {
             return Err(wrong(&knob.value));
         }
@@ -216,10 +226,19 @@ mod tests {
         for text in ["0.001", "off", "0.5,linear", "0.1,warmup:5,cosine:0.00001"] {
             assert_eq!(text.parse::<Knob>().expect(text).to_string(), text);
         }
-        for (text, word) in [("x", "NUMBER"), ("", "NUMBER"), ("1,nope", "schedule"), ("linear", "NUMBER")] {
+        for (text, word) in [
+            ("x", "NUMBER"),
+            ("", "NUMBER"),
+            ("1,nope", "schedule"),
+            ("linear", "NUMBER"),
+            ("1e39", "1e39"),
+            ("inf", "inf"),
+        ] {
             let error = text.parse::<Knob>().expect_err(text).to_string();
             assert!(error.contains(word), "`{text}`: {error}");
         }
+        let error = serde_json::from_str::<Knob>("1e39").expect_err("too large").to_string();
+        assert!(error.contains("knob: expected a number of f32, got 1000"), "{error}");
     }
 
     #[test]
@@ -231,5 +250,7 @@ mod tests {
         for wrong in ["0", "1.5", "nan", "off", "0.5,linear:2"] {
             assert!(of(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
         }
+        let error = of("off").expect_err("no limit").to_string();
+        assert!(error.contains("alpha") && error.contains("got off") && error.contains("clip"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Graph, Role, Value};
+use crate::tensor::TensorType;
 use std::fmt;
 
 /// The numbers that a rule's kernels get at a step, after their schedules: four vec4 of the step's knobs.
@@ -57,8 +58,8 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Adds the states and the update node of one parameter.
     fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()>;
 
-    /// Bytes of state for each element of a parameter.
-    fn state_bytes(&self) -> usize;
+    /// Bytes of all tensors that it keeps beside a parameter of this type, padded as they lie.
+    fn state_bytes(&self, parameter: &TensorType) -> u64;
 
     /// What the weights are the signs of; `None` where nothing is known.
     fn verdict(&self) -> Option<Verdict> {

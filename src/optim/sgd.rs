@@ -63,8 +63,8 @@ impl Optimizer for Sgd {
         Ok(())
     }
 
-    fn state_bytes(&self) -> usize {
-        4
+    fn state_bytes(&self, parameter: &TensorType) -> u64 {
+        parameter.bytes()
     }
 }
 

@@ -72,6 +72,8 @@ pub(super) struct Compiled {
     pub plan: Plan,
     pub binary: Binary,
     pub fused: Fired,
+    /// Bytes that the rules of binary weights keep beside them.
+    pub states: u64,
     pub diagnostics: Option<Diagnostics>,
 }
 
@@ -87,7 +89,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
     let Some(rules) = rules else {
         let plan = plan(&[("eval", &eval)]);
-        return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, diagnostics: None });
+        return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, states: 0, diagnostics: None });
     };
     let (train, binary, trained) = training(model, rules, options, None)?;
     let fused = evaluated.into_iter().chain(trained).collect();
@@ -95,7 +97,14 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
     let mut graphs = vec![("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|(graph, ..)| ("diagnose", graph)));
-    Ok(Compiled { plan: plan(&graphs), binary, fused, diagnostics })
+    Ok(Compiled { plan: plan(&graphs), binary, fused, states: states_of(&train, rules), diagnostics })
+}
+
+/// Bytes that the rules of binary weights keep beside them.
+fn states_of(train: &Graph, rules: &Rules) -> u64 {
+    let binary = train.trained().into_iter().filter(|(_, role)| *role == Role::Binary);
+    let bytes = |(value, role)| rules.of(owner(&train.info(value).name), role).0.state_bytes(train.ty(value));
+    binary.map(bytes).sum()
 }
 
 /// A training step, with what `measured` looks at.

@@ -118,7 +118,6 @@ impl TrainConfig {
         if self.teacher.is_some() && self.teacher_logits.is_some() {
             return Err(Error::setting("teacher", "a run or a file of logits", "both"));
         }
-        let taught = self.teacher.is_some() || self.teacher_logits.is_some();
         if taught && !matches!(self.loss()?, Loss::CrossEntropy(_)) {
             return Err(Error::setting("loss", "cross-entropy, with a teacher", &self.loss));
         }

@@ -27,7 +27,7 @@ pub use rules::{Pattern, Rules};
 pub use run::Run;
 #[cfg(feature = "cli")]
 pub(crate) use run::write_whole;
-pub use session::{Evaluation, Measurement, ReadBack, Session};
+pub use session::{Evaluation, Measurement, Memory, ReadBack, Session};
 pub use settings::Settings;
 pub use sweep::{Axis, Cell, Place, Sweep};
 pub use teacher::{Source, Teacher, write_logits};

@@ -55,8 +55,8 @@ impl OptimizerConfig {
         }
     }
 
-    /// `set` where it is set, else `other`. A name alone leaves the table of the rule that has it as it is, and of another one the rules of
-    /// single layers.
+    /// `set` where it is set, else `other`. A name alone keeps the table of the rule that has it, and of another one's the rules of single
+    /// layers.
     pub(super) fn over(set: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (set, other) {
             (Some(Self::Name(name)), Some(Self::Table(table))) if name == table.name => Some(Self::Table(table)),
@@ -78,7 +78,8 @@ fn usual_rule() -> String {
     "cema".into()
 }
 
-/// The rule of some layers: `{ layers = "conv*", name = "bop", knobs = { alpha = 1e-4 } }`, or as a flag `conv*=bop,alpha=1e-4`.
+/// The rule of some layers: `{ layers = "conv*", name = "bop", knobs = { alpha = 1e-4 } }`, or as a flag `conv*=bop,alpha=1e-4`, where `state=i16` says how
+/// its states are stored; a filter has no flag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerRule {
@@ -128,7 +129,7 @@ impl LayerRule {
         let rule = BinaryRule::named(&self.name).map_err(|error| self.place(error))?;
         match start {
             Some("hold") if rule.hold != 0.0 => drop(self.knobs.entry("hold".into()).or_insert(rule.hold.into())),
-            Some("zero") => drop(self.knobs.remove("hold")),
+            Some("zero") => self.knobs.get_mut("hold").into_iter().for_each(|hold| hold.value = 0.0),
             _ => {}
         }
         self.filter = self.filter.take().or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
@@ -142,6 +143,20 @@ impl LayerRule {
     pub(super) fn make(&self) -> Result<(Pattern, Box<dyn Optimizer>)> {
         let rule = made(&self.name, &self.knobs, self.state, self.filter.as_ref())?;
         Ok((Pattern::new(&self.layers), Box::new(rule)))
+    }
+
+    /// Sets how states are stored, or a knob, from its text.
+    fn set(&mut self, name: &str, text: &str) -> Result<()> {
+        if name == "state" {
+            self.state = text.parse()?;
+            return Ok(());
+        }
+        let knob = text.parse().map_err(|error| match error {
+            Error::Setting { what, expected, got } => Error::Setting { what: format!("{name}: {what}"), expected, got },
+            other => other,
+        })?;
+        self.knobs.insert(name.to_string(), knob);
+        Ok(())
     }
 
     /// Says of a setting's error which rule it is in.
@@ -173,15 +188,17 @@ impl FromStr for LayerRule {
                 (None, None) => return Err(wrong()),
             }
         }
-        let knob = |(knob, value): (&str, String)| Ok((knob.to_string(), value.parse()?));
-        let knobs = texts.into_iter().map(knob).collect::<Result<_>>()?;
-        Ok(Self {
+        let mut rule = Self {
             layers: layers.trim().to_string(),
             name: name.to_string(),
-            knobs,
+            knobs: BTreeMap::new(),
             state: StateType::F32,
             filter: None,
-        })
+        };
+        for (name, value) in texts {
+            rule.set(name, &value).map_err(|error| rule.place(error))?;
+        }
+        Ok(rule)
     }
 }
 
@@ -232,6 +249,20 @@ mod tests {
         for wrong in ["conv*", "conv*=", "conv*=alpha=1", "conv*=bop,linear", "conv*=bop,alpha=x"] {
             assert!(wrong.parse::<LayerRule>().is_err_and(|e| e.is_usage()), "{wrong}");
         }
+        let stored: LayerRule = "conv*=ema,state=i16,alpha=1e-4".parse().expect("a rule");
+        assert_eq!((stored.state, stored.knobs.len()), (StateType::I16, 1));
+        for (wrong, words) in [
+            ("conv*=ema,state=i4", ["`conv*`: state: expected f32", "got i4"]),
+            ("conv*=ema,alpha=x", ["`conv*`: alpha: knob: expected NUMBER", "got x"]),
+            ("conv*=ema,alpha=1,nope", ["`conv*`: alpha: schedule: expected constant", "got nope"]),
+            ("conv*=iir,design=bessel", ["`conv*`: design: knob: expected NUMBER", "got bessel"]),
+        ] {
+            let error = wrong.parse::<LayerRule>().expect_err(wrong).to_string();
+            assert!(words.into_iter().all(|word| error.contains(word)), "expected {words:?} in: {error}");
+        }
+        let error =
+            "conv*=bop,state=i16".parse::<LayerRule>().and_then(|r| r.resolved(None)).expect_err("no such type");
+        assert!(error.to_string().contains("`conv*`: state") && error.to_string().contains("i16 for bop"), "{error}");
         let error = "conv*=bop,gamma=1".parse::<LayerRule>().and_then(|r| r.resolved(None)).expect_err("no such knob");
         assert!(error.to_string().contains("conv*") && error.to_string().contains("bop"), "{error}");
     }

@@ -86,7 +86,7 @@ impl Settings {
                 return Err(Error::setting("start", "hold, with --hold above 0", "zero"));
             }
             (Some("hold"), Some(0.0)) => return Err(Error::setting("start", "zero, with --hold 0", "hold")),
-            (Some("zero"), _) if starts => drop(knobs.insert("hold".into(), 0.0.into())),
+            (Some("zero"), _) if starts => knobs.entry("hold".into()).or_insert(0.0.into()).value = 0.0,
             (Some("hold"), _) if starts => drop(knobs.entry("hold".into()).or_insert(rule.hold.into())),
             // Rules of single layers may have a start, and latent weights start from given ones.
             (Some("zero" | "hold"), _) if self.init_from.is_some() || !rules.is_empty() => {}
@@ -120,5 +120,48 @@ impl Settings {
             }
         }
         Ok(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sweep::{Axis, Sweep};
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn starts_take_no_schedule_wherever_they_are_set() {
+        let file = |text: &str| toml::from_str::<Settings>(text).expect("it is TOML").resolve().map(drop);
+        let flag = |rule: &str| Settings { rule: Some(vec![rule.into()]), ..Settings::default() }.resolve().map(drop);
+        let swept = |rule: &str, grid: &str| {
+            let optimizer = Some(OptimizerConfig::Name(rule.into()));
+            let base = Settings { optimizer, ..Settings::default() };
+            Axis::parse(grid).and_then(|axis| Sweep::new(Path::new("no-such-folder"), base, vec![axis], 1)).map(drop)
+        };
+        let hold = || Some("1e-3,linear".parse().expect("a knob"));
+        let zero = Settings { hold: Some("0,linear".parse().expect("a knob")), ..Settings::default() };
+        for (knob, refused) in [
+            ("hold", Settings { hold: hold(), ..Settings::default() }.resolve().map(drop)),
+            ("hold", Settings { start: Some("hold".into()), hold: hold(), ..Settings::default() }.resolve().map(drop)),
+            ("hold", Settings { start: Some("zero".into()), ..zero }.resolve().map(drop)),
+            ("hold", file("hold = \"1e-3,linear\"")),
+            ("hold", file("[optimizer]\nname = \"diode\"\nknobs = { hold = \"1e-3,warmup:5\" }")),
+            ("init", file("[optimizer]\nname = \"latent-sgd\"\nknobs = { init = \"0.1,cosine\" }")),
+            ("init", file("[[optimizer.rules]]\nlayers = \"*\"\nname = \"signum\"\nknobs = { init = \"1,linear\" }")),
+            ("hold", file("start = \"zero\"\nrule = [\"dense1=ema,hold=1,linear\"]")),
+            ("hold", flag("dense1=bop,hold=1e-3,linear")),
+            ("init", flag("dense1=latent-adam,init=1,exponential:0.1")),
+            ("hold", swept("ema", "hold=0,\"1e-3,linear\"")),
+            ("init", swept("latent-sgd", "init=\"0.1,linear\"")),
+        ] {
+            let error = refused.expect_err("a schedule for a start");
+            let text = error.to_string();
+            assert!(
+                error.is_usage() && text.contains(&format!("{knob}: expected a number without a schedule")),
+                "{text}"
+            );
+        }
+        file("hold = \"1e-3,constant\"").expect("as resolved files have it");
+        swept("ema", "hold=0,1e-3").expect("numbers");
     }
 }

@@ -17,12 +17,13 @@ impl Settings {
         self.optimizer_table()?.make()
     }
 
-    /// Settings whose other value leaves some that stand beside it, by their names in files: of several they are set first.
+    /// Settings whose other value drops some that stand beside it, by their names in files: of several they are set first.
     pub(super) const LEAVING: [&str; 4] = ["optimizer", "float-optimizer", "model", "dataset"];
 
-    /// These settings where they are set, else those of `other`; another optimizer, float optimizer, model or data set leaves what `other` has beside its own.
+    /// These settings where they are set, else those of `other`; another optimizer, float optimizer, model or data set drops what `other` has
+    /// beside its own.
     pub fn over(self, other: Self) -> Self {
-        // Another rule leaves the knobs, filter and states of the one that it stands for; those beside no rule are for any.
+        // Another rule drops the knobs, filter and states of the one that it stands for; those beside no rule are for any.
         let stays =
             self.optimizer.as_ref().zip(other.optimizer.as_ref()).is_none_or(|(set, other)| set.name() == other.name());
         let knob = |set: Option<Knob>, other: Option<Knob>| set.or(other.filter(|_| stays));
@@ -33,9 +34,9 @@ impl Settings {
         let rule = |settings: &Self| settings.float_optimizer.clone().unwrap_or_else(|| FLOAT_OPTIMIZER.into());
         let keeps = self.float_optimizer.is_none() || rule(&self) == rule(&other);
         let float = |set: Option<f64>, other: Option<f64>| set.or(other.filter(|_| keeps));
-        // Another network leaves the hidden layers of mlp and its dropout.
         // Another data set lies elsewhere.
         let lies_there = self.dataset.as_ref().zip(other.dataset.as_ref()).is_none_or(|(set, other)| set == other);
+        // Another network drops the hidden layers of mlp and its dropout.
         let model = |settings: &Self| settings.model.clone().unwrap_or_else(|| "mlp".into());
         let same = self.model.is_none() || model(&self) == model(&other);
         let hidden = self.hidden.or(other.hidden.filter(|_| same));
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn another_network_leaves_the_hidden_layers() {
+    fn another_network_drops_the_hidden_layers() {
         let file = Settings { hidden: Some(vec![64]), ..Settings::default() };
         let model = |name: &str| Settings { model: Some(name.into()), ..Settings::default() };
         let hidden = |settings: Settings| settings.over(file.clone()).resolve().expect("in range").hidden;
@@ -251,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_float_rule_s_knobs_are_saved_and_another_rule_leaves_them() {
+    fn the_float_rule_s_knobs_are_saved_and_another_rule_drops_them() {
         let file = Settings { float_beta1: Some(0.8), float_weight_decay: Some(1e-4), ..Settings::default() };
         let config = file.clone().resolve().expect("in range");
         let text = config.to_toml().expect("plain text");
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_s_name_keeps_its_table_and_another_leaves_it() {
+    fn a_rule_s_name_keeps_its_table_and_another_drops_it() {
         let bop = "optimizer = \"bop\"\nalpha = \"1e-4,step:0.1:20%\"\nthreshold = 1e-8\nbatch-size = 50";
         let table = "[optimizer]\nname = \"ema\"\nstate = \"i16\"\nknobs = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"";
         let over = |name: &str, text: &str| {

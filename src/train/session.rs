@@ -85,7 +85,7 @@ impl Session {
 
     async fn load(
         model: &Model,
-        Compiled { plan, binary, fused, diagnostics }: Compiled,
+        Compiled { plan, binary, fused, diagnostics, .. }: Compiled,
         rules: Option<Rules>,
         batch: usize,
         seed: u64,
@@ -119,9 +119,10 @@ impl Session {
         })
     }
 
-    /// Bytes of tensor memory that training would take, without a device.
-    pub fn bytes_of(model: &Model, rules: &Rules, options: &Options) -> Result<u64> {
-        Ok(compile(model, Some(rules), options)?.plan.program.bytes())
+    /// What training would take, without a device.
+    pub fn memory_of(model: &Model, rules: &Rules, options: &Options) -> Result<Memory> {
+        let Compiled { plan, states, .. } = compile(model, Some(rules), options)?;
+        Ok(Memory { peak: plan.program.bytes(), states })
     }
 
     /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.
@@ -330,6 +331,15 @@ impl Session {
         let found = self.plan.named.get(name).filter(|(_, info)| info.kind != ValueKind::Input);
         found.cloned().ok_or_else(|| Error::shape(format!("tensor `{name}`"), "the name of a persistent tensor", name))
     }
+}
+
+/// Bytes that training takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All tensors, known before the first step.
+    pub peak: u64,
+    /// Of them what the rules of binary weights keep beside these, padded as it lies.
+    pub states: u64,
 }
 
 /// An answer on its way.

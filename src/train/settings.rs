@@ -103,8 +103,8 @@ pub struct Settings {
     /// NUMBER or NUMBER,SCHEDULE; one that the rule does not have is refused
     #[cfg_attr(feature = "cli", arg(long, value_parser = OptimizerConfig::parse))]
     pub optimizer: Option<OptimizerConfig>,
-    /// Another rule for the binary weights of some layers, such as 'conv*=bop,alpha=1e-4'; may be repeated, and the first that
-    /// matches wins; in place of those of the optimizer's table
+    /// Another rule for the binary weights of some layers, such as 'conv*=bop,alpha=1e-4' or 'dense*=cema,state=i16'; may be
+    /// repeated, and the first that matches wins; in place of those of the optimizer's table
     #[cfg_attr(feature = "cli", arg(long, value_name = "LAYERS=NAME,KNOB=VALUE,..."))]
     pub rule: Option<Vec<String>>,
     /// Where knobs that are not set come from: defaults, or paper (published values; bop, bop2, diode, latent-adam) [default: defaults]
@@ -125,7 +125,7 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub threshold: Option<Knob>,
     /// Start: states are -hold times the weight; filters [default: 0]
-    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
     pub hold: Option<Knob>,
     /// Learning rate of latent weights; signum, latent-sgd, latent-adam
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
@@ -146,7 +146,7 @@ pub struct Settings {
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
     pub clip: Option<Knob>,
     /// Latent weights start between 0 and init, with the weight's sign
-    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
+    #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
     pub init: Option<Knob>,
     /// How states are stored: f32, f16, i16, i8; narrow ones for cema and ema [default: f32]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]

@@ -473,6 +473,7 @@ fn flags_that_are_wrong() {
         (vec!["train", "--rule", "dense1"], vec!["rule", "LAYERS=NAME", "`dense1`"]),
         (vec!["train", "--rule", "dense1=nope"], vec!["layers `dense1`", "cema", "nope"]),
         (vec!["train", "--rule", "dense1=bop,gamma=1"], vec!["layers `dense1`", "bop", "threshold", "gamma = 1"]),
+        (vec!["train", "--rule", "dense1=bop,alpha=1e-3,alpha=1e-4"], vec!["each knob once"]),
         (vec!["train", "--rule", "dense1=bop,alpha=2"], vec!["layers `dense1`: alpha", "(0, 1]", "2"]),
         (vec!["train", "--rule", "dense1=bop,alpha=1e-3,nope"], vec!["`dense1`: alpha: schedule", "linear", "nope"]),
         (vec!["train", "--rule", "dense1=ema,state=i4"], vec!["`dense1`: state", "i16", "i4"]),

@@ -51,9 +51,11 @@ fn at_ends(x: vec4<f32>, most: f32) -> u32 {
     return flags.x + flags.y + flags.z + flags.w;
 }
 
-// To integers, by way of steps of a 65536th.
+// To integers, by way of steps of a 65536th; not-a-number, told by its bits as adapters may take it for any, becomes the largest.
 fn to_integers(x: vec4<f32>, random: vec4<u32>, most: f32) -> vec4<i32> {
-    let steps = vec4<i32>(clamp(x * 65536.0, vec4<f32>(-65536.0 * most), vec4<f32>(65536.0 * most)));
+    let end = vec4<f32>(65536.0 * most);
+    let is_nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+    let steps = vec4<i32>(select(clamp(x * 65536.0, -end, end), end, is_nan));
     return (steps + vec4<i32>(random)) >> vec4<u32>(16u);
 }
 

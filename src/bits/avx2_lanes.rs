@@ -5,12 +5,24 @@ use std::arch::x86_64::*;
 use super::narrow::{F16, Format, I8, I16};
 use crate::tensor::HALF_MOST;
 
+/// What was stored of 32 columns.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    /// Their sizes, two halves of the columns in one where they take two registers.
+    pub sizes: __m256i,
+    /// A byte for each column, of its sign.
+    pub signs: __m256i,
+}
+
 /// How a format's 32 columns lie in four registers of 8 numbers: in an order that packs without moving lanes afterwards.
 pub trait Lanes {
     /// [`Format::Stored`].
     type Narrow;
     /// Numbers come times this, a power of two.
     const UP: f32;
+    /// Whether rows whose units stay are reckoned in units. Halves keep the sign of what is too small for them, which depends on where it is
+    /// lost; bytes save nothing.
+    const IN_UNITS: bool;
     /// The stored numbers.
     ///
     /// # Safety
@@ -26,12 +38,11 @@ pub trait Lanes {
     /// # Safety
     /// The processor has the instructions.
     unsafe fn random(numbers: [__m256i; 2]) -> [__m256i; 4];
-    /// [`Format::store`] of all. Gives their sizes, two halves of the columns in one where they take two registers, and a byte for each
-    /// column, of its sign.
+    /// [`Format::store`] of all.
     ///
     /// # Safety
     /// The processor has the instructions; 32 numbers are writable.
-    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut Self::Narrow) -> [__m256i; 2];
+    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut Self::Narrow) -> Kept;
     /// The larger of each size.
     ///
     /// # Safety
@@ -112,6 +123,7 @@ fn bytes(one: __m256i, other: __m256i) -> __m256i {
 impl Lanes for F16 {
     type Narrow = u16;
     const UP: f32 = 1.0;
+    const IN_UNITS: bool = false;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
@@ -142,7 +154,7 @@ impl Lanes for F16 {
     /// Cuts off what a half does not hold, after a share of its last place was added: to the bits of normal sizes.
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
-    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut u16) -> [__m256i; 2] {
+    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut u16) -> Kept {
         let mut moved = [_mm256_setzero_ps(); 4];
         for v in 0..4 {
             moved[v] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(values[v]), random[v]));
@@ -174,7 +186,7 @@ impl Lanes for F16 {
             _mm256_storeu_si256(at.cast(), stored[0]);
             _mm256_storeu_si256(at.add(16).cast(), stored[1]);
         }
-        [largest, bytes(signed[0], signed[1])]
+        Kept { sizes: largest, signs: bytes(signed[0], signed[1]) }
     }
 
     #[inline]
@@ -214,6 +226,7 @@ fn moved_by_shares(values: [__m256; 4], random: [__m256i; 4]) -> [__m256; 4] {
 impl Lanes for I16 {
     type Narrow = i16;
     const UP: f32 = 65536.0;
+    const IN_UNITS: bool = true;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
@@ -245,7 +258,7 @@ impl Lanes for I16 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
-    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i16) -> [__m256i; 2] {
+    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i16) -> Kept {
         let packed = |[a, b, c, d]: [__m256i; 4]| [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
         let sizes = |[one, other]: [__m256i; 2]| _mm256_max_epu16(_mm256_abs_epi16(one), _mm256_abs_epi16(other));
         let mut stored = packed(rounded(values, random));
@@ -263,7 +276,7 @@ impl Lanes for I16 {
             _mm256_storeu_si256(at.cast(), one);
             _mm256_storeu_si256(at.add(16).cast(), other);
         }
-        [size, bytes(one, other)]
+        Kept { sizes: size, signs: bytes(one, other) }
     }
 
     #[inline]
@@ -276,6 +289,7 @@ impl Lanes for I16 {
 impl Lanes for I8 {
     type Narrow = i8;
     const UP: f32 = 1.0;
+    const IN_UNITS: bool = false;
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
@@ -303,7 +317,7 @@ impl Lanes for I8 {
 
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
-    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i8) -> [__m256i; 2] {
+    unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i8) -> Kept {
         let [a, b, c, d] = steps(values, random, Self::MOST);
         let all = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
         // Packing works within each half of a register.
@@ -311,7 +325,7 @@ impl Lanes for I8 {
         let all = _mm256_max_epi8(all, _mm256_set1_epi8(-i8::MAX));
         // SAFETY: 32 numbers.
         unsafe { _mm256_storeu_si256(at.cast(), all) };
-        [_mm256_abs_epi8(all), all]
+        Kept { sizes: _mm256_abs_epi8(all), signs: all }
     }
 
     #[inline]

@@ -19,12 +19,10 @@ pub(super) unsafe fn averages<F: Format, const STATES: usize>(
     task: &mut Averages<'_, F, STATES>,
     peaks: &mut [[F::Stored; PANEL]; STATES],
 ) -> u32 {
-    // Halves keep the sign of what is too small for them, which depends on where it is lost; bytes save nothing.
-    let worth = F::UP == F::FINE && F::FINE > 1.0;
     // A gradient that overflows in such units is too large for the state in any case: at such rates all states end at the largest number.
     let stays = |unit: &Unit| unit.old * unit.inverse == 1.0 && (1e-12..1e12).contains(&unit.old);
     let near = |pair: &[Unit]| (1e-9..1e9).contains(&(pair[0].old / pair[1].old));
-    let usual = worth
+    let usual = F::IN_UNITS
         && task.units.iter().all(stays)
         && task.units.windows(2).all(near)
         && task.rates.iter().all(|rate| (1e-9..=1.0).contains(rate));
@@ -91,9 +89,9 @@ unsafe fn row<F: Format, const STATES: usize, const STAYS: bool>(
             }
             // SAFETY: as above.
             unsafe {
-                let [sizes, bytes] = F::store_all(fine, random, state.cast());
-                tops[i] = F::larger_of_all(tops[i], sizes);
-                signs = bytes;
+                let kept = F::store_all(fine, random, state.cast());
+                tops[i] = F::larger_of_all(tops[i], kept.sizes);
+                signs = kept.signs;
             }
         }
         let above = _mm256_movemask_epi8(_mm256_cmpgt_epi8(signs, _mm256_setzero_si256()));

@@ -90,12 +90,16 @@ fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
     let failed = failed(path);
     let root = SVGBackend::with_string(svg, (900, 260 * panels.len().max(1) as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(&failed)?;
+    // Names beside the curves, which would hide them, in as much room as the longest takes.
+    let longest = panels.iter().flat_map(|panel| &panel.curves).map(|curve| curve.name.chars().count()).max();
+    let room = (36 + 6 * longest.unwrap_or(0)).min(320);
     for (area, panel) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
+        let (area, names) = area.split_horizontally(900 - room as i32);
         let curves: Vec<_> = panel.curves.iter().map(|curve| panel.pieces(curve)).collect();
         let points = || curves.iter().flatten().flatten();
         let (left, right) = range(points().map(|p| p.0));
         let (low, high) = range(points().map(|p| p.1));
-        let mut chart = ChartBuilder::on(area)
+        let mut chart = ChartBuilder::on(&area)
             .caption(&panel.title, ("sans-serif", 18))
             .margin(8)
             .x_label_area_size(28)
@@ -115,23 +119,17 @@ fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
             .map_err(&failed)?;
         for (number, (curve, pieces)) in panel.curves.iter().zip(&curves).enumerate() {
             let style = Palette99::pick(number).stroke_width(2);
-            for (i, piece) in pieces.iter().enumerate() {
+            let y = 40 + number as i32 * 16.min(212 / panel.curves.len() as i32);
+            names.draw(&PathElement::new([(2, y), (18, y)], style)).map_err(&failed)?;
+            names.draw(&Text::new(curve.name.clone(), (24, y - 6), ("sans-serif", 12))).map_err(&failed)?;
+            for piece in pieces {
                 // A line through one point cannot be seen.
                 if let [point] = piece[..] {
                     chart.draw_series([Circle::new(point, 2, style.filled())]).map_err(&failed)?;
                 }
-                let line = chart.draw_series(LineSeries::new(piece.iter().copied(), style)).map_err(&failed)?;
-                if i == 0 {
-                    line.label(&curve.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], style));
-                }
+                chart.draw_series(LineSeries::new(piece.iter().copied(), style)).map_err(&failed)?;
             }
         }
-        // Where the curves do not end.
-        let rises = curves.iter().find_map(|pieces| Some(pieces.last()?.last()?.1 > pieces.first()?.first()?.1));
-        let rises = rises.unwrap_or(false);
-        let place = if rises { SeriesLabelPosition::LowerRight } else { SeriesLabelPosition::UpperRight };
-        let mut legend = chart.configure_series_labels();
-        legend.position(place).background_style(WHITE.mix(0.8)).draw().map_err(&failed)?;
     }
     root.present().map_err(&failed)
 }

@@ -183,10 +183,13 @@ impl FromStr for LayerRule {
         let mut texts: Vec<(&str, String)> = Vec::new();
         for part in parts {
             match (part.split_once('='), texts.last_mut()) {
-                (Some((knob, value)), _) => texts.push((knob, value.to_string())),
+                (Some((knob, value)), _) => texts.push((knob.trim(), value.trim().to_string())),
                 (None, Some((_, value))) => *value = format!("{value},{part}"),
                 (None, None) => return Err(wrong()),
             }
+        }
+        if texts.iter().enumerate().any(|(i, (knob, _))| texts[..i].iter().any(|(other, _)| other == knob)) {
+            return Err(Error::setting("rule", "each knob once", format!("`{text}`")));
         }
         let mut rule = Self {
             layers: layers.trim().to_string(),

@@ -223,7 +223,7 @@ fn verdicts(rule: &BinaryOptimizer, session: &mut Session, parameter: &str, step
     }
     let h = floats(session, &format!("{parameter}.h"));
     if rule.state() == StateType::F16 {
-        return h.into_iter().map(|v| v * 2_f64.powi(-12)).collect();
+        return h.into_iter().map(|v| v * 2_f64.powi(-16)).collect();
     }
     // [states][rows][2], by step mod 2; h is the last state.
     let Tensor::Words(exponents) = block_on(session.tensor(&format!("{parameter}.exponents"))).unwrap() else {

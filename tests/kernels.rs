@@ -1295,17 +1295,17 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
         _ => 127.0,
     };
     // Halves: sizes on both sides of their least normal number. Integers: the unit is such that the largest is 1.
-    let unit = if is_float { 2_f64.powi(-12) } else { 2_f64.powi(1 - 8 * state.bytes() as i32) };
-    let (g, w) = (Matrix::reals(m, n, if is_float { 1e-7 } else { 1.0 }, "g"), Matrix::signs(m, n, "w"));
+    let unit = if is_float { 2_f64.powi(-16) } else { 2_f64.powi(1 - 8 * state.bytes() as i32) };
+    let (g, w) = (Matrix::reals(m, n, if is_float { 6e-9 } else { 1.0 }, "g"), Matrix::signs(m, n, "w"));
     let first = |name: &str| {
         let x = Matrix::reals(m, n, 1.0, name);
         let half = |x: f64| f64::from(half_value(half_rounded((x * 5e-4) as f32, 0x1000)));
         Matrix::from_fn(m, n, |r, c| if is_float { half(x.at(r, c)) } else { (0.9 * most * x.at(r, c)).round() })
     };
     let states: Vec<Matrix> = rule.states.iter().map(|(name, _)| first(name)).collect();
-    // Largest sizes after the step before, by row: too large, fine, small, none.
-    let peak = |row: usize| [0.8, 0.5, 0.1, 0.0][row % 4] * most;
-    let moved = |row: usize| if is_float { 0 } else { [1, 0, -1, 0][row % 4] };
+    // Largest sizes after the step before, by row: at the end, near it, fine, small, far too small, none.
+    let peak = |row: usize| [1.0, 0.8, 0.5, 0.1, 0.01, 0.0][row % 6] * most;
+    let moved = |row: usize| if is_float { 0 } else { [4, 1, 0, -1, -3, 0][row % 6] };
     let (knobs, stream) = (kernel_knobs(rule.name), 5);
     let draws = Draws::new(1, STEP, stream);
     let stored = |value: f64, random: u32, row: usize| {
@@ -1531,7 +1531,7 @@ fn narrow_magnitudes_case(state: StateType, m: usize, n: usize) -> Case {
         if is_float { f64::from(half_value(half_rounded(value as f32, 0x1000))) } else { value.round() }
     });
     let exponent = |r: usize| 100 + (r * 7 % 40) as i32;
-    let unit = |r: usize| if is_float { 2_f64.powi(-12) } else { 2_f64.powi(exponent(r) - 127) };
+    let unit = |r: usize| if is_float { 2_f64.powi(-16) } else { 2_f64.powi(exponent(r) - 127) };
     let x = Matrix::from_fn(m, n, |r, c| stored.at(r, c) * unit(r));
     let op = NarrowMagnitudes { unit: StateType::HALF_UNIT, state: 1 };
     let mut case = Case::new(format!("state magnitudes {state} {m} x {n}"), op).input(ty.clone(), &stored);

@@ -39,6 +39,8 @@ pub enum Init {
     Fill(f32),
     /// The same word everywhere.
     Words(u32),
+    /// One word in the first half, another one in the second.
+    Halves([u32; 2]),
 }
 
 /// What a parameter is.

@@ -68,6 +68,9 @@ impl Tensor {
         match init {
             Init::Signs => BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, &info.name)).panels().to_vec(),
             Init::Words(word) => vec![word; ty.words()],
+            Init::Halves([first, second]) => {
+                (0..ty.words()).map(|i| if 2 * i < ty.words() { first } else { second }).collect()
+            }
             Init::Fill(value) => vec![value.to_bits(); ty.words()],
             Init::Along(_) | Init::Spread(_) | Init::Planes(_) => {
                 let parameter = owner(&info.name);

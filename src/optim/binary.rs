@@ -195,8 +195,11 @@ impl BinaryOptimizer {
             Start::Zero | Start::Hold => Init::Fill(0.0),
         };
         let states = self.rule.states.iter().map(|(name, from)| (*name, ty.clone(), start(from)));
-        let more = self.state.extra(self.rule.states.len(), rows, self.value("hold")).into_iter();
-        let more = more.map(|(name, count, word)| (name, TensorType::plain(DType::U32, &[count]), Init::Words(word)));
+        let rate = |name: &str| self.value(if name == "m" { "gamma" } else { "alpha" });
+        let hold = |start: &Start| if *start == Start::Hold { self.value("hold") } else { 0.0 };
+        let firsts: Vec<_> = self.rule.states.iter().map(|(name, start)| [rate(name), hold(start)]).collect();
+        let more = self.state.extra(&firsts, rows).into_iter();
+        let more = more.map(|(name, count, init)| (name, TensorType::plain(DType::U32, &[count]), init));
         states.chain(more).collect()
     }
 

@@ -2,6 +2,7 @@
 
 use crate::bits::{self, Averages, Format, I16, Swept, Unit};
 use crate::error::{Error, Result};
+use crate::graph::Init;
 use crate::runtime::Kernel;
 use crate::runtime::interface::StepParams;
 use crate::runtime::interface::optim::narrow::{
@@ -81,10 +82,6 @@ pub enum StateType {
 /// What halves hold of a state.
 const SCALE: f32 = 65536.0;
 
-/// Size that the first unit of integers is made for where nothing is known: gradients of a mean loss are about as large. It is mended by some
-/// powers a step, and until it fits, states are at the ends, with their signs, or coarse.
-const FIRST: f32 = 7.629_394_5e-6;
-
 impl StateType {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::I16, Self::I8];
@@ -111,10 +108,15 @@ impl StateType {
         }
     }
 
+    /// Size of a gradient that first units are made for: the largest of a row where integers are fine enough for the others, else a usual
+    /// one. Units are mended by some powers a step; until they fit, states are at the ends, with their signs, or coarse.
+    fn first_gradient(self) -> f32 {
+        2_f32.powi(if self == Self::I8 { -11 } else { -8 })
+    }
+
     /// Biased exponent of the unit for a first state of this size: it takes half the range, or a quarter.
     fn exponent(self, size: f32) -> u32 {
         let bits = 8 * self.bytes() as u32;
-        let size = if size == 0.0 { FIRST } else { size };
         (size.to_bits() >> 23).clamp(30 + bits, 226).saturating_sub(bits - 3)
     }
 
@@ -127,14 +129,25 @@ impl StateType {
         }
     }
 
-    /// Tensors of words beside `states` states whose first size is `hold`, for `rows` rows: name, length, first word. Exponents of the units
-    /// `[states][rows][2]`; largest sizes `[states][rows][3]` and, last, how often a state was at the end of what the format holds.
-    pub(super) fn extra(self, states: usize, rows: usize, hold: f32) -> Vec<(&'static str, usize, u32)> {
+    /// Tensors of words beside the states, for `rows` rows: name, length, first words. Exponents of the units `[states][rows][2]`; largest
+    /// sizes `[states][rows][3]` and, last, how often a state was at the end of what the format holds.
+    ///
+    /// A state that starts at 0 has a unit for what its rate leaves of the gradient, or of the state before, after one step; one that is
+    /// held, for its first size, `hold`. Each is given as `[rate, hold]`.
+    pub(super) fn extra(self, states: &[[f32; 2]], rows: usize) -> Vec<(&'static str, usize, Init)> {
+        let clear = Init::Words(0);
         match self {
             Self::F32 => Vec::new(),
-            Self::F16 => vec![("peaks", 1, 0)],
+            Self::F16 => vec![("peaks", 1, clear)],
             Self::I16 | Self::I8 => {
-                vec![("exponents", 2 * states * rows, self.exponent(hold)), ("peaks", 3 * states * rows + 1, 0)]
+                let mut size = self.first_gradient();
+                let mut exponents = [0; 2];
+                for (exponent, [rate, hold]) in exponents.iter_mut().zip(states) {
+                    size *= rate;
+                    *exponent = self.exponent(if *hold == 0.0 { size } else { *hold });
+                }
+                let first = if let [_] = states { Init::Words(exponents[0]) } else { Init::Halves(exponents) };
+                vec![("exponents", 2 * states.len() * rows, first), ("peaks", 3 * states.len() * rows + 1, clear)]
             }
         }
     }

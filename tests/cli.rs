@@ -411,6 +411,18 @@ fn presets_states_and_schedules_speak() {
 }
 
 #[test]
+fn states_that_are_no_numbers_end_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    // The weights of such states stand still, and the losses look like any others.
+    let args =
+        ["train", "--device", "cpu", "--epochs", "1", "--hidden", "16", "--optimizer", "latent-sgd", "--clip", "off"];
+    let args = [&args[..], &["--weight-decay", "1e30", "--run", run.to_str().unwrap()]].concat();
+    refused(&args, 1, &["training", "`dense1.weight.", "not finite", "epoch 1"]);
+    assert!(!run.join("model.safetensors").exists());
+}
+
+#[test]
 fn flags_that_are_wrong() {
     for (args, words) in [
         (vec!["--nope"], vec!["--nope"]),

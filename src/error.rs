@@ -129,7 +129,7 @@ pub enum Error {
         epoch: u32,
     },
     /// A parameter or a state of its optimizer is no number any more, though no loss that was looked at said so.
-    #[error("training: `{tensor}` has a number that is not finite (epoch {epoch}); try a smaller rate")]
+    #[error("training: `{tensor}` has a number that is not finite (epoch {epoch}); try a smaller rate or decay")]
     NotFinite {
         /// Its name.
         tensor: String,

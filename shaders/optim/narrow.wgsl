@@ -1,8 +1,8 @@
 // narrow: the filters of cascade.wgsl with narrow states, rounded to one of the two neighbours at random, the nearer the likelier, so that what is
 // smaller than a step still counts on average; the weight is the sign of h as it is stored.
-// f16: 16-bit floats of 2^16 times the state. i16, i8: integers in units of a power of two that a row shares. It moves by one power a step: up where
-// the largest size of the row after the step before was above 3/4 of the largest integer, down where it was below 1/4; by four up where it was the
-// largest integer, which states too large for their unit become, and by three down where it was below 1/64. States at the ends are counted.
+// f16: 16-bit floats of 2^16 times the state. i16, i8: integers in units of a power of two that a row shares and that follows the
+// row's largest size after the step before: above 3/4 of the largest integer it doubles, at that integer, which states too large for their unit
+// become, it grows 16 times, below 1/4 it halves, below 1/64 it shrinks 8 times. States at the ends are counted.
 // Knobs: x = alpha, y = gamma.
 // import: weight, random, half
 

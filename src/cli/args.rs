@@ -245,7 +245,7 @@ pub struct TranslateArgs {
     /// How the learning rate (or alpha) moves: also gives the filter along the run
     #[arg(long, value_name = "SCHEDULE")]
     pub schedule: Option<Schedule>,
-    /// Steps of the run, of which the schedule moves over all and its own lengths are some
+    /// Steps of the run that --schedule spans; lengths in it, such as warmup:500, count in these
     #[arg(long, default_value_t = 1000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub steps: u64,
     /// Also gives time constants in epochs

@@ -176,7 +176,11 @@ impl DataSpec {
         let expected = format!("the folder of the data set {}", self.dataset);
         let Some(folder) = self.data_dir.as_deref() else { return Err(Error::setting("data-dir", expected, "none")) };
         if !folder.is_dir() {
-            return Err(Error::Format { path: folder.to_path_buf(), expected, got: "no such folder".into() });
+            return Err(Error::Format {
+                path: folder.to_path_buf(),
+                expected,
+                got: if folder.exists() { "a file" } else { "no such folder" }.into(),
+            });
         }
         Ok(folder)
     }

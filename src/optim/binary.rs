@@ -174,11 +174,11 @@ impl BinaryOptimizer {
         all.filter(move |(name, _)| !is_fixed || *name != iir::CUTOFF.name)
     }
 
-    /// States of a filter that has long seen -hold times the weight.
-    fn held(&self) -> Init {
+    /// States of a filter that has long seen -hold times the weight; of integers in a unit of this exponent.
+    fn held(&self, exponent: u32) -> Init {
         let hold = -self.value("hold");
         match &self.filter {
-            None => Init::Along(self.state.stored(hold)),
+            None => Init::Along(self.state.stored(hold, exponent)),
             Some(filter) => Init::Planes(iir::resting(&filter.sections(self.knobs[0].value)).map(|state| hold * state)),
         }
     }
@@ -189,16 +189,19 @@ impl BinaryOptimizer {
         let (rows, columns, planes) = (parameter.rows(), parameter.columns(), self.planes());
         let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
         let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
-        let start = |start: &Start| match start {
-            Start::Hold if self.value("hold") != 0.0 => self.held(),
+        let rate = |name: &str| self.value(if name == "m" { "gamma" } else { "alpha" });
+        let size = |start: &Start| if *start == Start::Hold { self.value("hold") } else { 0.0 };
+        let firsts: Vec<_> = self.rule.states.iter().map(|(name, start)| [rate(name), size(start)]).collect();
+        let exponents = self.state.exponents(&firsts);
+        let start = |(i, start): (usize, &Start)| match start {
+            // Filters of sections, and whatever else has more than two states, are never narrow.
+            Start::Hold if self.value("hold") != 0.0 => self.held(exponents.get(i).copied().unwrap_or_default()),
             Start::Latent => Init::Spread(self.value("init")),
             Start::Zero | Start::Hold => Init::Fill(0.0),
         };
-        let states = self.rule.states.iter().map(|(name, from)| (*name, ty.clone(), start(from)));
-        let rate = |name: &str| self.value(if name == "m" { "gamma" } else { "alpha" });
-        let hold = |start: &Start| if *start == Start::Hold { self.value("hold") } else { 0.0 };
-        let firsts: Vec<_> = self.rule.states.iter().map(|(name, start)| [rate(name), hold(start)]).collect();
-        let more = self.state.extra(&firsts, rows).into_iter();
+        let states = self.rule.states.iter().enumerate();
+        let states = states.map(|(i, (name, from))| (*name, ty.clone(), start((i, from))));
+        let more = self.state.extra(self.rule.states.len(), rows, exponents).into_iter();
         let more = more.map(|(name, count, init)| (name, TensorType::plain(DType::U32, &[count]), init));
         states.chain(more).collect()
     }

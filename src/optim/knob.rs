@@ -95,9 +95,7 @@ impl Visitor<'_> for KnobVisitor {
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> std::result::Result<Knob, E> {
         match number as f32 {
-            value if value.is_infinite() && number.is_finite() => {
-                Err(E::custom(Error::setting("knob", "a number of f32", number)))
-            }
+            value if value.is_infinite() => Err(E::custom(Error::setting("knob", "a number of f32", number))),
             value => Ok(value.into()),
         }
     }

@@ -108,10 +108,10 @@ impl StateType {
         }
     }
 
-    /// Size of a gradient that first units are made for: the largest of a row where integers are fine enough for the others, else a usual
-    /// one. Units are mended by some powers a step; until they fit, states are at the ends, with their signs, or coarse.
+    /// Size of a gradient that first units are made for. i16: a large one of a last layer. i8, whose steps are coarse: a usual one. Units
+    /// follow by some powers a step; until they fit, states are at the ends, with their signs, or coarse.
     fn first_gradient(self) -> f32 {
-        2_f32.powi(if self == Self::I8 { -11 } else { -8 })
+        2_f32.powi(if self == Self::I8 { -11 } else { -6 })
     }
 
     /// Biased exponent of the unit for a first state of this size: it takes half the range, or a quarter.
@@ -120,34 +120,36 @@ impl StateType {
         (size.to_bits() >> 23).clamp(30 + bits, 226).saturating_sub(bits - 3)
     }
 
-    /// A first state as its tensor holds it.
-    pub(super) fn stored(self, state: f32) -> f32 {
+    /// A first state as its tensor holds it, of integers in the unit of this exponent.
+    pub(super) fn stored(self, state: f32, exponent: u32) -> f32 {
         match self {
             Self::F32 => state,
             Self::F16 => SCALE * state,
-            Self::I16 | Self::I8 => state * f32::from_bits((254 - self.exponent(state.abs())) << 23),
+            Self::I16 | Self::I8 => state * f32::from_bits((254 - exponent) << 23),
         }
     }
 
-    /// Tensors of words beside the states, for `rows` rows: name, length, first words. Exponents of the units `[states][rows][2]`; largest
-    /// sizes `[states][rows][3]` and, last, how often a state was at the end of what the format holds.
-    ///
-    /// A state that starts at 0 has a unit for what its rate leaves of the gradient, or of the state before, after one step; one that is
-    /// held, for its first size, `hold`. Each is given as `[rate, hold]`.
-    pub(super) fn extra(self, states: &[[f32; 2]], rows: usize) -> Vec<(&'static str, usize, Init)> {
+    /// Exponents of the first units of up to two states, each given as `[rate, first size]`: for the size that it starts with, or for what
+    /// its rate leaves of the gradient, or of the state before, in one step, whichever is larger.
+    pub(super) fn exponents(self, states: &[[f32; 2]]) -> [u32; 2] {
+        let (mut step, mut exponents) = (self.first_gradient(), [0; 2]);
+        for (exponent, [rate, size]) in exponents.iter_mut().zip(states) {
+            step *= rate;
+            *exponent = self.exponent(step.max(*size));
+        }
+        exponents
+    }
+
+    /// Tensors of words beside `states` states, for `rows` rows: name, length, first words. Exponents of the units `[states][rows][2]`;
+    /// largest sizes `[states][rows][3]` and, last, how often a state was at the end of what the format holds.
+    pub(super) fn extra(self, states: usize, rows: usize, exponents: [u32; 2]) -> Vec<(&'static str, usize, Init)> {
         let clear = Init::Words(0);
         match self {
             Self::F32 => Vec::new(),
             Self::F16 => vec![("peaks", 1, clear)],
             Self::I16 | Self::I8 => {
-                let mut size = self.first_gradient();
-                let mut exponents = [0; 2];
-                for (exponent, [rate, hold]) in exponents.iter_mut().zip(states) {
-                    size *= rate;
-                    *exponent = self.exponent(if *hold == 0.0 { size } else { *hold });
-                }
-                let first = if let [_] = states { Init::Words(exponents[0]) } else { Init::Halves(exponents) };
-                vec![("exponents", 2 * states.len() * rows, first), ("peaks", 3 * states.len() * rows + 1, clear)]
+                let first = if states == 1 { Init::Words(exponents[0]) } else { Init::Halves(exponents) };
+                vec![("exponents", 2 * states * rows, first), ("peaks", 3 * states * rows + 1, clear)]
             }
         }
     }

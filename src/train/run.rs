@@ -58,12 +58,12 @@ impl Run {
     }
 
     /// Removes a run that was cut off: its own files and the folder. Refuses a folder that holds anything else.
-    pub fn clear(folder: &Path) -> Result<()> {
+    pub(super) fn clear(folder: &Path) -> Result<()> {
         let listing = Error::file("listing the folder", folder);
         let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
         let names: Vec<_> = entries.map_err(listing)?.iter().map(std::fs::DirEntry::file_name).collect();
         let is_own = |name: &str| {
-            ["config.toml", "metrics.jsonl", "model.safetensors"].contains(&name)
+            ["config.toml", "metrics.jsonl", "model.safetensors", "curves.svg"].contains(&name)
                 || [WRITING, "events.out.tfevents."].iter().any(|start| name.starts_with(start))
         };
         if let Some(other) = names.iter().find(|name| !name.to_str().is_some_and(is_own)) {

@@ -11,11 +11,11 @@ use super::rules::Rules;
 use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Plan, ValueInfo, ValueKind};
+use crate::graph::{Init, Plan, ValueInfo, ValueKind};
 use crate::nn::{Model, Tensor, Weights, owner};
 use crate::runtime::{BufferId, Download, Engine, StepParams};
 use crate::tensor::DType;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A model on a device.
@@ -279,7 +279,8 @@ impl Session {
         Ok(weights)
     }
 
-    /// An optimizer's state that has a number that is not finite, if there is one: its weights stand still, and losses do not tell.
+    /// An optimizer's state of f32 that has a number that is not finite, if there is one: its weights stand still, and losses do not tell.
+    /// (Narrow states hold no such number.)
     pub async fn not_finite(&mut self) -> Result<Option<String>> {
         let is_float = |info: &ValueInfo| matches!(info.kind, ValueKind::State(_)) && info.ty.dtype == DType::F32;
         let states: Vec<_> = self.plan.named.values().filter(|(_, info)| is_float(info)).cloned().collect();
@@ -302,11 +303,19 @@ impl Session {
                 words.ok_or_else(|| Error::shape(format!("weights `{}`", info.name), info.ty.to_string(), got()))?;
             self.engine.upload(*id, &words)?;
         }
+        let mut anew = BTreeSet::new();
         for (id, info) in self.plan.named.values() {
             let ValueKind::State(init) = info.kind else { continue };
             let Some(Tensor::Bits(signs)) = weights.tensors.get(owner(&info.name)) else { continue };
             if let Some(words) = Tensor::along(info, init, self.seed, signs) {
                 self.engine.upload(*id, &words)?;
+                anew.insert(owner(&info.name));
+            }
+        }
+        // Units of narrow states, too.
+        for (id, info) in self.plan.named.values().filter(|(_, info)| anew.contains(owner(&info.name))) {
+            if let ValueKind::State(init @ (Init::Words(_) | Init::Halves(_))) = info.kind {
+                self.engine.upload(*id, &Tensor::initial(info, init, self.seed))?;
             }
         }
         Ok(())
@@ -316,7 +325,7 @@ impl Session {
     pub async fn tensor(&mut self, name: &str) -> Result<Tensor> {
         let (id, info) = self.persistent(name)?;
         let words = self.engine.download(&[id])?.await?;
-        let wrong = || Error::shape(format!("tensor `{name}`"), "signs or floats", info.ty.to_string());
+        let wrong = || Error::shape(format!("tensor `{name}`"), "signs, floats or words", info.ty.to_string());
         Tensor::from_words(&info.ty, &words[0]).ok_or_else(wrong)
     }
 

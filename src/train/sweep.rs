@@ -221,12 +221,13 @@ fn ended(folder: &Path, config: &TrainConfig, place: &[String]) -> Result<Option
     if !folder.exists() {
         return Ok(None);
     }
-    let saved = Settings::read(&folder.join("config.toml")).and_then(Settings::resolve);
-    if saved.as_ref().is_ok_and(|saved| saved != config) {
+    let file = folder.join("config.toml");
+    if file.exists() && Settings::read(&file).and_then(Settings::resolve)? != *config {
         let expected = "a folder whose runs have the settings of this sweep";
         return Err(Error::setting("run", expected, format!("other settings in {}", folder.display())));
     }
-    let events = Run::events(folder).unwrap_or_default();
+    let has_events = folder.join("metrics.jsonl").exists();
+    let events = if has_events { Run::whole_events(folder)?.0 } else { Vec::new() };
     let failed = std::fs::read_to_string(folder.join(FAILED)).ok();
     let done = matches!(events.last(), Some(Event::Done { interrupted: false, .. }));
     if done || failed.is_some() {

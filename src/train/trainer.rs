@@ -352,8 +352,11 @@ impl Trainer {
     /// Writes the run; refuses weights that no network can have, or states that no longer move them, and keeps those of the epoch before.
     async fn save(&mut self, epoch: u32) -> Result<()> {
         let weights = self.session.weights().await?;
-        let found = weights.not_finite().map(str::to_string);
-        if let Some(tensor) = if found.is_some() { found } else { self.session.not_finite().await? } {
+        let found = match weights.not_finite() {
+            Some(tensor) => Some(tensor.to_string()),
+            None => self.session.not_finite().await?,
+        };
+        if let Some(tensor) = found {
             return Err(Error::NotFinite { tensor, epoch });
         }
         if let Some(run) = &self.run {

@@ -6,7 +6,7 @@ mod support;
 #[path = "support/update.rs"]
 mod update;
 
-use plusminus::data::{Data, InMemory, digits};
+use plusminus::data::{Batch, Data, InMemory, digits};
 use plusminus::nn::{Tensor, Weights, owner};
 use plusminus::optim::{
     BINARY_RULES, BinaryOptimizer, BinaryRule, DIODE, ElementwiseFilter, KnobSpec, Optimizer, Range, Start, StateType,
@@ -300,6 +300,32 @@ fn states_follow_loaded_weights() {
             |(i, v): (usize, &f32)| *v == 0.0 || signs.is_positive(i / shape[1], i % shape[1]) == (sign * v > 0.0);
         assert!(data.iter().enumerate().all(along), "{rule}: {state} along the loaded weights");
     }
+}
+
+#[test]
+fn units_start_anew_with_loaded_weights() {
+    let (state, start) = (Some(StateType::I16), Some("hold".to_string()));
+    let config = Settings { state, start, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
+    let model = config.model_for(&digits()).build().unwrap();
+    let (loss, rules) = (config.loss().unwrap(), Some(config.rules().unwrap()));
+    let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
+    let mut session = block_on(Session::new(&model, loss, rules, 32, 7, engine)).unwrap();
+    let weights = block_on(session.weights()).unwrap();
+    let kept = || ["m", "h", "exponents", "peaks"].map(|name| format!("dense1.weight.{name}"));
+    let look = |session: &mut Session| kept().map(|name| block_on(session.tensor(&name)).unwrap());
+    let first = look(&mut session);
+    let stream = Stream::new(1, "batch");
+    let batch = Batch {
+        pixels: (0..32 * 64 / 4).map(|i| stream.word(i)).collect(),
+        labels: (0..32).map(|i| stream.below(i, 10)).collect(),
+        valid: 32,
+        ..Batch::default()
+    };
+    (0..20).for_each(|step| block_on(session.train(&batch, step, 20)).unwrap());
+    let trained = look(&mut session);
+    assert!(first.iter().zip(&trained).all(|(first, trained)| first != trained));
+    session.set_weights(&weights).unwrap();
+    assert!(look(&mut session) == first);
 }
 
 /// Every rule with f32 states, and those that may have them with narrow ones.

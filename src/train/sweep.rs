@@ -159,6 +159,8 @@ impl Sweep {
     /// this sweep's alone meanwhile: another one is refused.
     pub async fn run(&self, stop: &StopHandle, mut on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
         let _lock = self.lock()?;
+        // Another one may have been at work since this one was made.
+        self.refuse_another()?;
         let mut cells = Vec::new();
         for place in self.places() {
             for seed in 0..self.seeds {

@@ -16,7 +16,6 @@ const THREADS: u32 = 64u;
 // Powers of two are multiplied: division may be off by some last digits.
 const SCALE_F16: f32 = 65536.0;
 const UNIT_F16: f32 = 0.0000152587890625;
-const MOST_F16: f32 = 65504.0;
 const MOST_I16: f32 = 32767.0;
 const MOST_I8: f32 = 127.0;
 
@@ -51,37 +50,9 @@ fn at_ends(x: vec4<f32>, most: f32) -> u32 {
     return flags.x + flags.y + flags.z + flags.w;
 }
 
-// To integers, by way of steps of a 65536th; not-a-number, told by its bits as adapters may take it for any, becomes the largest.
-fn to_integers(x: vec4<f32>, random: vec4<u32>, most: f32) -> vec4<i32> {
-    let end = vec4<f32>(65536.0 * most);
-    let is_nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
-    let steps = vec4<i32>(select(clamp(x * 65536.0, -end, end), end, is_nan));
-    return (steps + vec4<i32>(random)) >> vec4<u32>(16u);
-}
-
 // 16 bits each that all states of columns q * 4 to q * 4 + 3 of word i are rounded by: each is right on average, and one number serves two columns.
 fn random_halves(key: vec2<u32>, i: u32, q: u32) -> vec4<u32> {
     return (draw4(key, i * 16u + q % 4u * 4u) >> vec4<u32>(q / 4u * 16u)) & vec4<u32>(0xffffu);
-}
-
-// To halves, as `half_rounded` of src/tensor/half.rs, by integers: adapters round packing as they like.
-fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
-    let low = random >> vec4<u32>(3u);
-    let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MOST_F16)));
-    let normal = ((size + low) >> vec4<u32>(13u)) - vec4<u32>(112u << 10u);
-    let small = vec4<u32>(bitcast<vec4<f32>>(min(size, vec4<u32>(0x38800000u))) * 16777216.0 + vec4<f32>(low) * 0.0001220703125);
-    return select(small, normal, size >= vec4<u32>(0x38800000u)) | ((bitcast<vec4<u32>>(x) >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
-}
-
-// Four 16-bit words in two; four bytes in one.
-fn pack16(q: vec4<u32>) -> vec2<u32> {
-    let low = q & vec4<u32>(0xffffu);
-    return vec2<u32>(low.x | (low.y << 16u), low.z | (low.w << 16u));
-}
-
-fn pack8(q: vec4<i32>) -> u32 {
-    let bytes = bitcast<vec4<u32>>(q) & vec4<u32>(0xffu);
-    return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
 }
 
 fn count_saturated(count: u32) {

@@ -1,5 +1,7 @@
 // Numbers of 16 and of 8 bits in words, two or four to a word, low bits first.
 
+const MOST_F16: f32 = 65504.0;
+
 // 16-bit floats as `half_value` of src/tensor/half.rs has them. By integers: adapters read and round packed ones as they like.
 fn of_halves(half: vec4<u32>) -> vec4<f32> {
     let size = half & vec4<u32>(0x7fffu);
@@ -20,4 +22,32 @@ fn signed16(w: vec2<u32>) -> vec4<f32> {
 
 fn signed8(w: u32) -> vec4<f32> {
     return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w)) >> vec4<u32>(24u));
+}
+
+// The other way, as `half_rounded` has them: the neighbour towards zero or the other, by the upper 13 of 16 random bits.
+fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
+    let low = random >> vec4<u32>(3u);
+    let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MOST_F16)));
+    let normal = ((size + low) >> vec4<u32>(13u)) - vec4<u32>(112u << 10u);
+    let small = vec4<u32>(bitcast<vec4<f32>>(min(size, vec4<u32>(0x38800000u))) * 16777216.0 + vec4<f32>(low) * 0.0001220703125);
+    return select(small, normal, size >= vec4<u32>(0x38800000u)) | ((bitcast<vec4<u32>>(x) >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
+}
+
+// To integers, by way of steps of a 65536th; not-a-number, told by its bits as adapters may take it for any, becomes the largest.
+fn to_integers(x: vec4<f32>, random: vec4<u32>, most: f32) -> vec4<i32> {
+    let end = vec4<f32>(65536.0 * most);
+    let is_nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
+    let steps = vec4<i32>(select(clamp(x * 65536.0, -end, end), end, is_nan));
+    return (steps + vec4<i32>(random)) >> vec4<u32>(16u);
+}
+
+// Four 16-bit words in two; four bytes in one.
+fn pack16(q: vec4<u32>) -> vec2<u32> {
+    let low = q & vec4<u32>(0xffffu);
+    return vec2<u32>(low.x | (low.y << 16u), low.z | (low.w << 16u));
+}
+
+fn pack8(q: vec4<i32>) -> u32 {
+    let bytes = bitcast<vec4<u32>>(q) & vec4<u32>(0xffu);
+    return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);
 }

@@ -14,7 +14,7 @@ pub struct Kept {
     pub signs: __m256i,
 }
 
-/// How a format's 32 columns lie in four registers of 8 numbers: in an order that packs without moving lanes afterwards.
+/// How a format's 32 columns lie in four registers of 8 numbers, in an order of its own: the one that is cheapest to pack again.
 pub trait Lanes {
     /// [`Format::Stored`].
     type Narrow;

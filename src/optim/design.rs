@@ -250,8 +250,8 @@ fn from_coefficients(b: &[f64], a: &[f64]) -> Result<Filter> {
     Ok(Filter::Fixed(Sections::new(&poles, &roots_of(b, order))))
 }
 
-/// Roots of the coefficients of 1, 1/z, ..., not all 0, times z^order, as z - 1. Coefficients that end early have roots at z = 0, those that begin with
-/// zeros (a delay) have fewer roots.
+/// Roots of the coefficients of 1, 1/z, ..., not all 0, times z^order, as z - 1. Coefficients that end early have roots at z = 0, those that
+/// begin with zeros (a delay) have fewer roots.
 fn roots_of(coefficients: &[f64], order: usize) -> Vec<Complex64> {
     let delay = coefficients.iter().take_while(|c| **c == 0.0).count();
     let end = coefficients.iter().rposition(|c| *c != 0.0).map_or(delay, |last| last + 1);

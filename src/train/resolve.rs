@@ -18,7 +18,7 @@ impl Settings {
     }
 
     /// Settings whose other value drops some that stand beside it, by their names in files: of several they are set first.
-    pub(super) const LEAVING: [&str; 4] = ["optimizer", "float-optimizer", "model", "dataset"];
+    pub(super) const DROPPING: [&str; 4] = ["optimizer", "float-optimizer", "model", "dataset"];
 
     /// These settings where they are set, else those of `other`; another optimizer, float optimizer, model or data set drops what `other` has
     /// beside its own.

@@ -136,7 +136,7 @@ impl Sweep {
     fn config(&self, place: &[String], seed: u64) -> Result<TrainConfig> {
         let mut settings = self.base.clone();
         for first in [true, false] {
-            let now = |(axis, _): &(&Axis, &String)| Settings::LEAVING.contains(&&*axis.name) == first;
+            let now = |(axis, _): &(&Axis, &String)| Settings::DROPPING.contains(&&*axis.name) == first;
             for (axis, value) in self.axes.iter().zip(place).filter(now) {
                 settings = Settings::one("grid", &axis.name, value)?.over(settings);
             }
@@ -280,7 +280,7 @@ mod tests {
         let sweep = new(&["alpha=1e-3,1e-2", "gamma=0.1,0.2,0.3"], 2).unwrap();
         assert_eq!(sweep.runs(), 12);
         assert_eq!(sweep.places()[1], ["1e-3", "0.2"]);
-        // Whatever comes first, another rule leaves the file's knobs and not those of the grid.
+        // Whatever comes first, another rule drops the file's knobs and keeps those of the grid.
         let file = toml::from_str("optimizer = \"bop\"\nthreshold = 1e-8").unwrap();
         let sweep = Sweep::new(Path::new("nowhere"), file, axes(&["alpha=0.5", "optimizer=cema,bop"]), 1).unwrap();
         let knobs = sweep.places().into_iter().map(|place| sweep.config(&place, 0).unwrap().optimizer.knobs);

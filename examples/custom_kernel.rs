@@ -52,8 +52,11 @@ impl Op for Softsign {
     }
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let words = bound.outputs[0].1.words();
-        let buffers =
-            vec![bound.input(0).into(), bound.input(usize::from(self.backward)).into(), bound.output(0).chunks(CHUNK)];
+        let buffers = vec![
+            bound.input(0).into(),
+            bound.input(usize::from(self.backward)).into(),
+            bound.output(0).per_task(CHUNK),
+        ];
         let params = vec![u32::from(self.backward), 0, 0, 0];
         recording.dispatch_raw(self.kernel, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
     }
@@ -85,7 +88,7 @@ fn main() -> Result<()> {
     let device = std::env::args().nth(1).unwrap_or_else(|| "auto".into());
     let accuracy = plusminus::block_on(async {
         let device = runtime::open(&device, None).await?;
-        let mut trainer = Trainer::with(Settings::default().resolve()?, data, model, device, None).await?;
+        let mut trainer = Trainer::from_parts(Settings::default().resolve()?, data, model, device, None).await?;
         trainer.fit(|_| ()).await.map(|outcome| outcome.test_accuracy)
     })?;
     println!("test accuracy {:.2} %", 100.0 * accuracy);

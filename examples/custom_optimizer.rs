@@ -5,19 +5,19 @@
 //! (custom_optimizer.svg), and prints a test accuracy above 97 %.
 
 use plusminus::cli::{Axis, Curve, Panel, draw};
-use plusminus::optim::{Adam, BinaryRule, CEMA, ElementwiseFilter, KnobSpec, Range, Schedule, Start};
+use plusminus::optim::{Adam, BinaryRule, CEMA, ElementwiseFilter, HyperparameterSpec, Range, Schedule, StateInit};
 use plusminus::train::{Event, Rules, Settings, Trainer};
 use plusminus::{Result, data, runtime};
 
 const DEMA: ElementwiseFilter = ElementwiseFilter {
     name: "dema",
     doc: "twice a moving average of the gradient, less the average of that average",
-    knobs: &[KnobSpec::new("alpha", "rate of both averages", Range::Rate, 2e-3).falling()],
-    states: &[("m", Start::Zero), ("h", Start::Zero)],
+    hyperparameters: &[HyperparameterSpec::new("alpha", "rate of both averages", Range::Rate, 2e-3).falling()],
+    states: &[("m", StateInit::Zero), ("h", StateInit::Zero)],
     source: "
-fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32 {
-    (*s).m += knobs.alpha * (g - (*s).m);
-    (*s).h += knobs.alpha * ((*s).m - (*s).h);
+fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 {
+    (*s).m += hyperparameters.alpha * (g - (*s).m);
+    (*s).h += hyperparameters.alpha * ((*s).m - (*s).h);
     return 2.0 * (*s).m - (*s).h;
 }",
 };

@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     };
     let accuracy = plusminus::block_on(async {
         let device = runtime::open("auto", None).await?;
-        let mut trainer = Trainer::with(settings.resolve()?, data, model, device, None).await?;
+        let mut trainer = Trainer::from_parts(settings.resolve()?, data, model, device, None).await?;
         let show = |event: &Event| {
             if let Event::Epoch { epoch, train_loss, test_accuracy, .. } = event
                 && epoch % 40 == 0

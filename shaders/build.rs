@@ -6,7 +6,10 @@
 mod interface;
 
 fn main() {
-    println!("cargo::rerun-if-changed=shaders");
+    // Kernels are declared in these two folders of src/.
+    for path in ["shaders", "src/ops", "src/optim"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
     #[cfg(feature = "train")]
     if let Err(message) = interface::write() {
         println!("cargo::error={}", message.lines().next().unwrap_or_default());

@@ -9,6 +9,8 @@
 
 use std::{collections::BTreeMap, env, fmt::Write as _, fs, path::Path, path::PathBuf};
 
+#[path = "kernels.rs"]
+mod kernels;
 #[path = "reflect.rs"]
 mod reflect;
 #[path = "text.rs"]
@@ -19,7 +21,9 @@ const ROOMS: [&str; 2] = ["ops", "optim"];
 
 /// Reads the shaders, writes `interface.rs` to the output folder. The error names file and line, with an excerpt.
 pub fn write() -> Result<(), String> {
-    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("shaders");
+    let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+    let target = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    let root = package.join("shaders");
     let shared: BTreeMap<String, String> = wgsl_files(&root.join("shared"))?.into_iter().collect();
     let mut out = String::from("// Made by shaders/build.rs from the shaders.\n");
     out += &reflect::shared_struct("StepParams", &parse("shared/step.wgsl", &shared["step"])?)?;
@@ -34,8 +38,18 @@ pub fn write() -> Result<(), String> {
         }
         out += "}\n";
     }
-    let target = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it")).join("interface.rs");
-    fs::write(&target, out).map_err(|e| format!("{}: {e}", target.display()))
+    for room in ROOMS {
+        write_changed(&target.join(format!("kernels_{room}.rs")), &kernels::registry(&package.join("src"), room)?)?;
+    }
+    write_changed(&target.join("interface.rs"), &out)
+}
+
+/// Leaves a file alone that already says this, so that nothing is compiled again for it.
+fn write_changed(path: &Path, text: &str) -> Result<(), String> {
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
 /// `(stem, text)` of each `.wgsl` file of a folder, sorted.

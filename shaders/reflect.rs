@@ -201,9 +201,9 @@ fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
     let (mut args, mut take, mut buffers, mut list) = (String::new(), String::new(), String::new(), String::new());
     for Binding { name, access, element, pieces, .. } in bindings {
         let (rust, buffer) = match *access {
-            "Write" if *pieces => (format!("k::Pieces<'a, {element}>"), "k::Output"),
+            "Write" if *pieces => (format!("k::Pieces<'a, {element}>"), "k::BufferArg"),
             "Read" => (format!("&'a [{element}]"), "k::BufferId"),
-            "Write" => (format!("&'a mut [{element}]"), "k::Output"),
+            "Write" => (format!("&'a mut [{element}]"), "k::BufferArg"),
             _ => ("&'a [std::sync::atomic::AtomicU32]".to_string(), "k::BufferId"),
         };
         let (getter, convert) = match *access {
@@ -230,6 +230,6 @@ fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
         "#[doc = \"What one task of the twin receives.\"]\npub struct Args<'a> {{ #[doc = \"Number of the task.\"] pub index: usize,\n{args}}}\n\
          impl<'a> Args<'a> {{ #[doc = \"Takes the task's slices by their names.\"]\npub fn take(task: &mut k::Task<'a>) -> Self {{ Self {{ index: task.index(),\n{take}}} }} }}\n\
          #[doc = \"What a dispatch binds.\"]\npub struct Buffers {{\n{buffers}}}\n\
-         impl k::Bind for Buffers {{ type Params = {of}; fn list(self) -> Vec<k::Output> {{ vec![{list}] }} }}\n"
+         impl k::Bind for Buffers {{ type Params = {of}; fn list(self) -> Vec<k::BufferArg> {{ vec![{list}] }} }}\n"
     )
 }

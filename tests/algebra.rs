@@ -8,7 +8,7 @@ mod support;
 #[path = "support/update.rs"]
 mod update;
 
-use plusminus::optim::{BinaryOptimizer, CEMA, EMA, Knob, LatentSgd, Optimizer, Response, Schedule};
+use plusminus::optim::{BinaryOptimizer, CEMA, EMA, Hyperparameter, LatentSgd, Optimizer, Response, Schedule};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
 use std::f64::consts::PI;
@@ -183,14 +183,14 @@ fn momentum_sgd_with_a_moving_rate_is_the_cascade_with_both_rates_moving() {
 }
 
 fn cascade(alpha: f32, gamma: f32, schedule: &Schedule) -> BinaryOptimizer {
-    CEMA.with([("alpha", Knob::new(alpha, schedule.clone())), ("gamma", gamma.into())]).unwrap()
+    CEMA.with([("alpha", Hyperparameter::new(alpha, schedule.clone())), ("gamma", gamma.into())]).unwrap()
 }
 
 fn average(alpha: f32, schedule: &Schedule) -> BinaryOptimizer {
-    EMA.with([("alpha", Knob::new(alpha, schedule.clone()))]).unwrap()
+    EMA.with([("alpha", Hyperparameter::new(alpha, schedule.clone()))]).unwrap()
 }
 
-/// Follows one rule for `steps` steps with the same knobs and gradients in f64. `gamma` 1 is a single filter.
+/// Follows one rule for `steps` steps with the same hyperparameters and gradients in f64. `gamma` 1 is a single filter.
 fn follow(name: &str, rule: BinaryOptimizer, gamma: f32, steps: u64, engine: Box<dyn Engine>) {
     // Neither extent is a multiple of 32, and the states have padded rows.
     let (rows, columns) = (37, 61);
@@ -202,7 +202,7 @@ fn follow(name: &str, rule: BinaryOptimizer, gamma: f32, steps: u64, engine: Box
     let (mut differ, mut compared, mut largest, mut flips) = (0_u64, 0_u64, 0.0_f64, 0_u64);
     let mut before = update.signs();
     for step in 0..steps {
-        let alpha = f64::from(update.rule.knobs(step, steps)[0][0]);
+        let alpha = f64::from(update.rule.hyperparameters(step, steps)[0][0]);
         for i in 0..rows * columns {
             let g = (1e-3 * gradient(&mut noise, i, step)) as f32;
             words[i / columns * pitch + i % columns] = g.to_bits();

@@ -384,9 +384,9 @@ fn presets_states_and_schedules_speak() {
     let output = run(&[&["train", "--device", "cpu", "--run", &one], &flags[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let config = fs::read_to_string(Path::new(&one).join("config.toml")).unwrap();
-    let knobs =
+    let hyperparameters =
         ["alpha = \"0.01,linear:0.00001\"", "threshold = \"0.00001,linear:0.00000001\"", "sigma = \"0.5,constant\""];
-    assert!(knobs.iter().all(|knob| config.contains(knob)), "{config}");
+    assert!(hyperparameters.iter().all(|hyperparameter| config.contains(hyperparameter)), "{config}");
     let summary =
         lines(&run(&["summary", "--json", "--hidden", "64", "--optimizer", "cema", "--state", "i16"])).pop().unwrap();
     // Two states of [64, 784] and [10, 64] in rows of 800 and 64, and each state's two exponents and three peaks a row, and a counter.
@@ -401,7 +401,7 @@ fn presets_states_and_schedules_speak() {
     for flag in ["--alpha", "--lr"] {
         let flags = ["translate", flag, "1e-3", "--schedule", "linear@50%"];
         let along = lines(&run(&[&flags[..], &["--json"]].concat())).remove(0)["along"].clone();
-        assert!(along[1]["frozen"] == false && along[1]["knob"].as_f64().unwrap() > 4e-4, "{along}");
+        assert!(along[1]["frozen"] == false && along[1]["hyperparameter"].as_f64().unwrap() > 4e-4, "{along}");
         for at in [&along[2], &along[4]] {
             assert!(at["frozen"] == true && at["alpha"] == 0.0 && at["flip_ratio_noise"] == 0.0, "{along}");
         }
@@ -485,7 +485,7 @@ fn flags_that_are_wrong() {
         (vec!["train", "--rule", "dense1"], vec!["rule", "LAYERS=NAME", "`dense1`"]),
         (vec!["train", "--rule", "dense1=nope"], vec!["layers `dense1`", "cema", "nope"]),
         (vec!["train", "--rule", "dense1=bop,gamma=1"], vec!["layers `dense1`", "bop", "threshold", "gamma = 1"]),
-        (vec!["train", "--rule", "dense1=bop,alpha=1e-3,alpha=1e-4"], vec!["each knob once"]),
+        (vec!["train", "--rule", "dense1=bop,alpha=1e-3,alpha=1e-4"], vec!["each hyperparameter once"]),
         (vec!["train", "--rule", "dense1=bop,alpha=2"], vec!["layers `dense1`: alpha", "(0, 1]", "2"]),
         (vec!["train", "--rule", "dense1=bop,alpha=1e-3,nope"], vec!["`dense1`: alpha: schedule", "linear", "nope"]),
         (vec!["train", "--rule", "dense1=ema,state=i4"], vec!["`dense1`: state", "i16", "i4"]),
@@ -650,7 +650,7 @@ fn files_that_are_wrong() {
         ("alfa = 1", vec!["alfa", "line 1"]),
         ("epochs = 1\nalpha = \"x\"", vec!["line 2"]),
         ("[optimizer]\nname = \"cema\"\nknob = 1", vec!["config.toml"]),
-        ("[optimizer]\nname = \"cema\"\nknobs = { alpha = [1] }", vec!["line", "NUMBER,SCHEDULE"]),
+        ("[optimizer]\nname = \"cema\"\nhyperparameters = { alpha = [1] }", vec!["line", "NUMBER,SCHEDULE"]),
         ("alpha = \"0.1,nope\"", vec!["line 1", "schedule", "nope"]),
         ("[[optimizer.rules]]\nlayers = \"dense1\"", vec!["config.toml", "line 1", "name"]),
         ("[[optimizer.rules]]\nlayer = \"dense1\"", vec!["config.toml", "line", "`layer`", "`layers`"]),
@@ -743,7 +743,7 @@ fn an_interrupted_run_is_saved() {
         .spawn()
         .unwrap();
     let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-    // Start, and the first epochs.
+    // StateInit, and the first epochs.
     (0..3).for_each(|_| drop(output.next().unwrap().unwrap()));
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let last = output.map(|line| line.unwrap()).last().unwrap();

@@ -325,7 +325,7 @@ fn an_augmentation_differs_by_epoch_and_judging_has_none() {
         rows.iter().filter(|row| originals.contains(row)).count()
     };
     assert!(first(Stream::new(1, "order.1")) < 5, "nearly all of 50 images are moved or mirrored");
-    let judged = Loader::judging(&data, &data.test, 50).epoch(None).next().unwrap().unwrap();
+    let judged = Loader::for_evaluation(&data, &data.test, 50).epoch(None).next().unwrap().unwrap();
     assert_eq!(bytes_of(&judged.pixels)[..768], image(&data.test, 0), "as it is");
 }
 
@@ -361,7 +361,7 @@ impl Dataset for Vanishing {
         self.0.label(index)
     }
 
-    fn is_decoded_late(&self) -> bool {
+    fn decodes_lazily(&self) -> bool {
         true
     }
 }
@@ -371,7 +371,7 @@ fn trainer(settings: Settings, data: Data) -> Trainer {
     let config = settings.resolve().unwrap();
     let model = config.model_for(&data).build().unwrap();
     let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
-    block_on(Trainer::with(config, data, model, (engine, "a test".into()), None)).unwrap()
+    block_on(Trainer::from_parts(config, data, model, (engine, "a test".into()), None)).unwrap()
 }
 
 #[test]
@@ -391,7 +391,7 @@ fn a_model_larger_than_the_images_is_refused() {
     let config = Settings { hidden: Some(vec![16]), batch_size: Some(10), ..Settings::default() }.resolve().unwrap();
     let model = config.model_for(&data).build().unwrap();
     let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
-    let Err(error) = block_on(Trainer::with(config, data, model, (engine, "a test".into()), None)) else {
+    let Err(error) = block_on(Trainer::from_parts(config, data, model, (engine, "a test".into()), None)) else {
         panic!("a view larger than the images was accepted");
     };
     assert!(error.to_string().contains("5x4") && error.to_string().contains("4x4x1"), "{error}");

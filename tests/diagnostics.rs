@@ -6,7 +6,7 @@
 mod support;
 
 use plusminus::data::{Batch, Loader, digits};
-use plusminus::nn::{Model, ModelSpec, PixelScale, Tensor, owner};
+use plusminus::nn::{Model, ModelSpec, PixelScale, Tensor, parent_path};
 use plusminus::optim::{Adam, BOP, BinaryOptimizer, CEMA, EMA, FilterSpec, IIR, Optimizer, Schedule, StateType};
 use plusminus::runtime::Engine;
 use plusminus::tensor::{BitMatrix, Stream};
@@ -160,7 +160,7 @@ fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
             assert_eq!(layers.iter().map(|l| l.layer.as_str()).collect::<Vec<_>>(), ["dense1", "dense2", "dense3"]);
             assert!(signs(&mut looked) == now, "{name}: step {step}: the same weights with and without a look");
             for (layer, (parameter, seen)) in layers.iter().zip(&mut seen) {
-                assert_eq!(layer.layer, owner(parameter));
+                assert_eq!(layer.layer, parent_path(parameter));
                 let (never, back) = until_now[parameter];
                 let flips = share(seen.flips as usize, seen.last.len() * 7);
                 let close = |a: Option<f64>, b: f64| (a.unwrap() - b).abs() <= 1e-5 * b.abs();
@@ -211,14 +211,15 @@ fn histogram(values: &[f64], rms: f64) -> Vec<f64> {
 }
 
 /// What the weights of a layer are the signs of after a step, by hand: `before` holds the sections' states before it.
-fn verdicts(rule: &BinaryOptimizer, session: &mut Session, parameter: &str, step: u64, before: &[f64]) -> Vec<f64> {
+fn decisions(rule: &BinaryOptimizer, session: &mut Session, parameter: &str, step: u64, before: &[f64]) -> Vec<f64> {
     if rule.filter().is_some() {
         let g = floats(session, &format!("{parameter}.grad"));
         let Tensor::Bits(weight) = &block_on(session.weights()).unwrap().tensors[parameter] else { panic!("no signs") };
         let (columns, planes) = (weight.columns(), before.len() / g.len());
-        let knobs = rule.knobs(step, STEPS).map(|knobs| f64::from(knobs[0]));
-        let section =
-            |i: usize, u: f64, k: usize| knobs[k] * u + before[(i / columns * planes + 2 * k) * columns + i % columns];
+        let hyperparameters = rule.hyperparameters(step, STEPS).map(|hyperparameters| f64::from(hyperparameters[0]));
+        let section = |i: usize, u: f64, k: usize| {
+            hyperparameters[k] * u + before[(i / columns * planes + 2 * k) * columns + i % columns]
+        };
         return (0..g.len()).map(|i| (0..planes / 2).fold(g[i], |u, k| section(i, u, k))).collect();
     }
     let h = floats(session, &format!("{parameter}.h"));
@@ -267,8 +268,8 @@ fn narrow_states_and_outputs_of_filters_are_measured() {
                 let layers = block_on(looked.layers(measurement)).unwrap();
                 assert!(signs(&mut looked) == signs(&mut plain), "{what}: step {step}: the same weights");
                 for ((layer, parameter), before) in layers.iter().zip(&parameters).zip(&before) {
-                    assert_eq!(layer.layer, owner(parameter));
-                    let values = verdicts(&rule, &mut plain, parameter, step, before);
+                    assert_eq!(layer.layer, parent_path(parameter));
+                    let values = decisions(&rule, &mut plain, parameter, step, before);
                     let (got, expected) = (layer.state_rms.unwrap(), rms_of(&values));
                     assert!((got - expected).abs() <= 1e-5 * expected, "{what}: rms {got:e}, expected {expected:e}");
                     let (got, expected) = (layer.state_histogram.as_ref().unwrap(), histogram(&values, got));

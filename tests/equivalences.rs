@@ -9,7 +9,8 @@ mod support;
 mod update;
 
 use plusminus::optim::{
-    BOP, BinaryOptimizer, BinaryRule, CEMA, DIODE, EMA, Knob, LATENT_ADAM, LATENT_SGD, LatentSgd, SIGNUM, Schedule,
+    BOP, BinaryOptimizer, BinaryRule, CEMA, DIODE, EMA, Hyperparameter, LATENT_ADAM, LATENT_SGD, LatentSgd, SIGNUM,
+    Schedule,
 };
 use plusminus::runtime::CpuEngine;
 use plusminus::tensor::{BitMatrix, Stream};
@@ -27,19 +28,20 @@ fn gradient(weight: usize, step: u64) -> f32 {
     1e-3 * (2.0 * stream.unit(weight as u64) - 1.0 + pull * (weight % 5) as f32)
 }
 
-fn with(rule: &'static BinaryRule, knobs: &[(&'static str, f32)]) -> BinaryOptimizer {
+fn with(rule: &'static BinaryRule, hyperparameters: &[(&'static str, f32)]) -> BinaryOptimizer {
     // All constant: what these rules let fall by default is set beside, where a test wants it.
-    rule.with(knobs.iter().map(|&(name, value)| (name, Knob::new(value, Schedule::constant())))).unwrap()
+    rule.with(hyperparameters.iter().map(|&(name, value)| (name, Hyperparameter::new(value, Schedule::constant()))))
+        .unwrap()
 }
 
 fn falling(
     rule: &'static BinaryRule,
     name: &'static str,
     value: f32,
-    knobs: &[(&'static str, f32)],
+    hyperparameters: &[(&'static str, f32)],
 ) -> BinaryOptimizer {
-    let others = knobs.iter().map(|&(name, value)| (name, Knob::from(value)));
-    rule.with(others.chain([(name, Knob::new(value, Schedule::linear()))])).unwrap()
+    let others = hyperparameters.iter().map(|&(name, value)| (name, Hyperparameter::from(value)));
+    rule.with(others.chain([(name, Hyperparameter::new(value, Schedule::linear()))])).unwrap()
 }
 
 /// States of the second rule that start at a factor times the first's latent weight `w.x`; the others start as they do by themselves.
@@ -106,10 +108,10 @@ fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Along) {
 #[test]
 fn latent_sgd_with_decay_is_ema() {
     let (rate, decay) = (0.5, 8e-3);
-    let knobs = [("momentum", 0.0), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.02)];
-    let constant = with(&LATENT_SGD, &[&[("lr", rate)], &knobs[..]].concat());
+    let hyperparameters = [("momentum", 0.0), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.02)];
+    let constant = with(&LATENT_SGD, &[&[("lr", rate)], &hyperparameters[..]].concat());
     beside("latent-sgd with decay = ema", [constant, with(&EMA, &[("alpha", rate * decay)])], Along::All(-decay));
-    let both = [falling(&LATENT_SGD, "lr", rate, &knobs), falling(&EMA, "alpha", rate * decay, &[])];
+    let both = [falling(&LATENT_SGD, "lr", rate, &hyperparameters), falling(&EMA, "alpha", rate * decay, &[])];
     beside("latent-sgd with decay, falling rate = ema, falling alpha", both, Along::All(-decay));
 }
 
@@ -119,12 +121,12 @@ fn latent_sgd_with_momentum_and_decay_is_cema() {
     for (rate, momentum, decay) in [(0.125_f32, 0.875_f32, 0.015625_f32), (0.5, 0.5, 0.03125)] {
         let sgd = LatentSgd { rate: rate.into(), momentum: momentum.into(), decay: decay.into() };
         let [alpha, gamma] = sgd.response().unwrap().rates().unwrap().map(|rate| rate as f32);
-        let knobs =
+        let hyperparameters =
             [("lr", rate), ("momentum", momentum), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.01)];
         let what = format!("latent-sgd with decay and momentum {momentum} = cema, alpha {alpha:.5}, gamma {gamma:.4}");
         beside(
             &what,
-            [with(&LATENT_SGD, &knobs), with(&CEMA, &[("alpha", alpha), ("gamma", gamma)])],
+            [with(&LATENT_SGD, &hyperparameters), with(&CEMA, &[("alpha", alpha), ("gamma", gamma)])],
             Along::All(-decay),
         );
     }
@@ -153,10 +155,10 @@ fn share_that_differs(rules: [BinaryOptimizer; 2], start: f32) -> [f64; 2] {
 fn scheduled(
     rule: &'static BinaryRule,
     (name, value, schedule): (&'static str, f32, &str),
-    knobs: &[(&'static str, f32)],
+    hyperparameters: &[(&'static str, f32)],
 ) -> BinaryOptimizer {
-    let others = knobs.iter().map(|&(name, value)| (name, Knob::new(value, Schedule::constant())));
-    rule.with(others.chain([(name, Knob::new(value, schedule.parse().unwrap()))])).unwrap()
+    let others = hyperparameters.iter().map(|&(name, value)| (name, Hyperparameter::new(value, Schedule::constant())));
+    rule.with(others.chain([(name, Hyperparameter::new(value, schedule.parse().unwrap()))])).unwrap()
 }
 
 /// With momentum a rate's schedule is alpha's schedule only nearly, as gamma would have to move a little, too
@@ -169,8 +171,9 @@ fn a_moving_rate_with_momentum_is_a_moving_alpha_nearly() {
         let (rate, momentum) = (0.1_f32, 0.9_f32);
         let sgd = LatentSgd { rate: rate.into(), momentum: momentum.into(), decay: f64::from(decay) };
         let [alpha, gamma] = sgd.response().unwrap().rates().unwrap().map(|rate| rate as f32);
-        let knobs = [("momentum", momentum), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 1e-3)];
-        let sgd = scheduled(&LATENT_SGD, ("lr", rate, schedule), &knobs);
+        let hyperparameters =
+            [("momentum", momentum), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 1e-3)];
+        let sgd = scheduled(&LATENT_SGD, ("lr", rate, schedule), &hyperparameters);
         let cema = scheduled(&CEMA, ("alpha", alpha, schedule), &[("gamma", gamma)]);
         let [all, last] = share_that_differs([sgd, cema], -decay);
         println!(
@@ -186,8 +189,8 @@ fn a_moving_rate_with_momentum_is_a_moving_alpha_nearly() {
 fn a_moving_decay_is_another_filter() {
     for schedule in ["cosine", "step:0.1:500"] {
         let (rate, decay) = (0.5, 8e-3);
-        let knobs = [("lr", rate), ("momentum", 0.0), ("clip", f32::INFINITY), ("init", 0.02)];
-        let sgd = scheduled(&LATENT_SGD, ("weight-decay", decay, schedule), &knobs);
+        let hyperparameters = [("lr", rate), ("momentum", 0.0), ("clip", f32::INFINITY), ("init", 0.02)];
+        let sgd = scheduled(&LATENT_SGD, ("weight-decay", decay, schedule), &hyperparameters);
         let ema = scheduled(&EMA, ("alpha", rate * decay, schedule), &[]);
         let [all, last] = share_that_differs([sgd, ema], -decay);
         println!(
@@ -201,9 +204,10 @@ fn a_moving_decay_is_another_filter() {
 #[test]
 fn signum_with_decay_is_diode() {
     let (rate, decay) = (0.0625, 0.0625);
-    let knobs = [("lr", rate), ("momentum", 0.75), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.5)];
+    let hyperparameters =
+        [("lr", rate), ("momentum", 0.75), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.5)];
     let diode = with(&DIODE, &[("alpha", rate * decay), ("gamma", 0.25)]);
-    beside("signum with decay = diode", [with(&SIGNUM, &knobs), diode], Along::Last(-decay));
+    beside("signum with decay = diode", [with(&SIGNUM, &hyperparameters), diode], Along::Last(-decay));
 }
 
 #[test]
@@ -241,8 +245,9 @@ fn run(
 fn scaling_the_rate_and_the_initial_weights_together_changes_nothing() {
     for number in 0..support::engines().len() {
         let sgd = |rate: f32, init: f32, decay: f32, clip: f32| {
-            let knobs = [("lr", rate), ("init", init), ("weight-decay", decay), ("clip", clip), ("momentum", 0.75)];
-            run(with(&LATENT_SGD, &knobs), number, gradient, 300).0
+            let hyperparameters =
+                [("lr", rate), ("init", init), ("weight-decay", decay), ("clip", clip), ("momentum", 0.75)];
+            run(with(&LATENT_SGD, &hyperparameters), number, gradient, 300).0
         };
         let off = f32::INFINITY;
         assert!(sgd(0.5, 0.01, 0.0, off) == sgd(64.0, 1.28, 0.0, off), "rate and initial weights");
@@ -268,8 +273,8 @@ fn clipping_bounds_the_memory_and_nothing_else() {
         }
         let turning = |_: usize, step: u64| if step < 200 { 1.0 } else { -1.0 };
         let back = |clip: f32| {
-            let knobs = [("lr", 0.01), ("momentum", 0.0), ("clip", clip), ("init", 1e-6)];
-            let signs = run(with(&LATENT_SGD, &knobs), number, turning, 450).0;
+            let hyperparameters = [("lr", 0.01), ("momentum", 0.0), ("clip", clip), ("init", 1e-6)];
+            let signs = run(with(&LATENT_SGD, &hyperparameters), number, turning, 450).0;
             (200..450).find(|&step| signs[step].is_positive(3, 4)).expect("the weight flips back") - 200
         };
         let [off, clipped] = [back(f32::INFINITY), back(0.1)];

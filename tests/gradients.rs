@@ -73,7 +73,7 @@ fn activations(graph: &mut Graph, name: &str, columns: usize) -> Value {
 fn dense(graph: &mut Graph, x: Value, name: &str, units: usize) -> Value {
     let ty = TensorType::new(DType::F32, Layout::Rows, &[units, graph.ty(x).columns()]);
     let w = float(graph, name, ty);
-    graph.push1(Matmul, &[x, w], &[]).unwrap()
+    graph.add(Matmul, &[x, w], &[]).unwrap()
 }
 
 /// Batch norm with the statistics of the batch; parameters `NAME.scale` and `NAME.bias`.
@@ -83,7 +83,7 @@ fn norm(graph: &mut Graph, y: Value, name: &str) -> Value {
     let running = ["mean", "variance"]
         .map(|part| graph.state(&format!("{name}.running_{part}"), vector.clone(), Init::Fill(0.0)));
     let statistics = graph.push(Arc::new(BatchNormStatistics), &[y], &running).unwrap();
-    graph.push1(BatchNorm, &[y, statistics[0], statistics[1], scale, bias], &[]).unwrap()
+    graph.add(BatchNorm, &[y, statistics[0], statistics[1], scale, bias], &[]).unwrap()
 }
 
 impl Problem {
@@ -100,8 +100,8 @@ impl Problem {
         let correct = graph.state("correct", TensorType::plain(DType::U32, &[CLASSES]), Init::Words(0));
         let inputs = [logits, labels];
         let loss = match ending {
-            Ending::CrossEntropy(smoothing) => graph.push1(SoftmaxCrossEntropy { smoothing }, &inputs, &[correct]),
-            Ending::Hinge => graph.push1(SquaredHinge, &inputs, &[correct]),
+            Ending::CrossEntropy(smoothing) => graph.add(SoftmaxCrossEntropy { smoothing }, &inputs, &[correct]),
+            Ending::Hinge => graph.add(SquaredHinge, &inputs, &[correct]),
         }
         .unwrap();
         let gradients = backward(&mut graph, loss, &join).unwrap();
@@ -265,7 +265,7 @@ fn squared_hinge_away_from_its_kinks() {
             let y = dense(graph, x, "w1", 33);
             let near = dense(graph, y, "w2", CLASSES);
             let far = activations(graph, "far", CLASSES);
-            graph.push1(Add, &[near, far], &[]).unwrap()
+            graph.add(Add, &[near, far], &[]).unwrap()
         };
         // Logits lie near -3, 0 and 3, so that margins are used up or left by far, and no step crosses a kink.
         let sizes = |name: &str| if name == "x" { 0.4 } else { 0.1 };
@@ -285,9 +285,9 @@ fn a_value_that_is_used_several_times() {
             let x = activations(graph, "x", 37);
             let h = dense(graph, x, "w1", 34);
             let around = dense(graph, h, "w2", 34);
-            let sum = graph.push1(Add, &[h, around], &[]).unwrap();
-            let twice = graph.push1(Add, &[h, h], &[]).unwrap();
-            let all = graph.push1(Add, &[sum, twice], &[]).unwrap();
+            let sum = graph.add(Add, &[h, around], &[]).unwrap();
+            let twice = graph.add(Add, &[h, h], &[]).unwrap();
+            let all = graph.add(Add, &[sum, twice], &[]).unwrap();
             dense(graph, all, "w3", CLASSES)
         };
         let sizes = |name: &str| if name.starts_with('w') { 0.15 } else { 1.0 };
@@ -302,7 +302,7 @@ fn dropout_drops_the_same_again() {
         let build = |graph: &mut Graph| {
             let x = activations(graph, "x", 37);
             let h = dense(graph, x, "w1", 34);
-            let some = graph.push1(Dropout { probability: 0.3, stream: 7 }, &[h], &[]).unwrap();
+            let some = graph.add(Dropout { probability: 0.3, stream: 7 }, &[h], &[]).unwrap();
             dense(graph, some, "w2", CLASSES)
         };
         let sizes = |name: &str| if name.starts_with('w') { 0.3 } else { 1.0 };
@@ -320,11 +320,11 @@ fn dropped_signs_drop_the_same_again() {
             let copies = graph.push(Arc::new(DropSigns { probability: 0.3, stream: 7 }), &[signs], &[]).unwrap();
             let weight = float(graph, "w1", TensorType::new(DType::F32, Layout::Rows, &[34, 37]));
             let mut product = |signs: Value| {
-                let floats = graph.push1(UnpackSigns(Layout::Panels), &[signs], &[]).unwrap();
-                graph.push1(Matmul, &[floats, weight], &[]).unwrap()
+                let floats = graph.add(UnpackSigns(Layout::Panels), &[signs], &[]).unwrap();
+                graph.add(Matmul, &[floats, weight], &[]).unwrap()
             };
             let [up, down] = [copies[0], copies[1]].map(&mut product);
-            let h = graph.push1(JoinDropped { probability: 0.3 }, &[up, down], &[]).unwrap();
+            let h = graph.add(JoinDropped { probability: 0.3 }, &[up, down], &[]).unwrap();
             dense(graph, h, "w2", CLASSES)
         };
         let sizes = |name: &str| if name.starts_with('w') { 0.1 } else { 1.0 };
@@ -341,8 +341,8 @@ fn dropped_signs_are_not_in_the_product() {
             let signs = graph.state("signs", TensorType::bits(ROWS, 37), Init::Signs);
             let w = graph.parameter("w", TensorType::bits(34, 37), Role::Binary, Init::Signs);
             let copies = graph.push(Arc::new(DropSigns { probability: 0.5, stream: 9 }), &[signs], &[]).unwrap();
-            let [up, down] = [0, 1].map(|i| graph.push1(XnorMatmul, &[copies[i], w], &[]).unwrap());
-            let product = graph.push1(JoinDropped { probability: 0.5 }, &[up, down], &[]).unwrap();
+            let [up, down] = [0, 1].map(|i| graph.add(XnorMatmul, &[copies[i], w], &[]).unwrap());
+            let product = graph.add(JoinDropped { probability: 0.5 }, &[up, down], &[]).unwrap();
             graph.keep(product, "product");
             dense(graph, product, "w2", CLASSES)
         };
@@ -451,7 +451,7 @@ fn surrogate_is_its_formula(surrogate: &'static Surrogate, columns: usize, what:
         let x = activations(graph, "x", columns);
         let signs = graph.push(Arc::new(Sign { surrogate }), &[x], &[]).unwrap()[0];
         let w = graph.parameter("w", TensorType::bits(CLASSES, columns), Role::Binary, Init::Signs);
-        let y = graph.push1(XnorMatmul, &[signs, w], &[]).unwrap();
+        let y = graph.add(XnorMatmul, &[signs, w], &[]).unwrap();
         norm(graph, y, "norm")
     };
     let mut problem = Problem::new(build, Ending::CrossEntropy(0.0), sizes, engine);

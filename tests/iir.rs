@@ -8,7 +8,7 @@ mod support;
 mod update;
 
 use plusminus::nn::Tensor;
-use plusminus::optim::{BinaryOptimizer, Filter, FilterSpec, IIR, Knob, Schedule};
+use plusminus::optim::{BinaryOptimizer, Filter, FilterSpec, Hyperparameter, IIR, Schedule};
 use plusminus::runtime::{CpuEngine, Engine};
 use serde_json::Value;
 use update::Update;
@@ -61,8 +61,8 @@ fn responses_are_scipy_s() {
 }
 
 /// A cut-off that does not move.
-fn still(cutoff: f32) -> (&'static str, Knob) {
-    ("cutoff", Knob::new(cutoff, Schedule::constant()))
+fn still(cutoff: f32) -> (&'static str, Hyperparameter) {
+    ("cutoff", Hyperparameter::new(cutoff, Schedule::constant()))
 }
 
 fn rule(filter: &Golden) -> BinaryOptimizer {
@@ -166,9 +166,9 @@ fn toml_spec(text: &str) -> FilterSpec {
 #[test]
 fn a_held_start_rests() {
     for spec in ["design = \"critical\"\norder = 5", "poles = \"0.9,0.8+0.1i\""] {
-        let mut knobs = vec![("hold", 0.25.into())];
-        knobs.extend(spec.starts_with("design").then(|| still(100.0)));
-        let made = IIR.with(knobs).unwrap().with_filter(&toml_spec(spec)).unwrap();
+        let mut hyperparameters = vec![("hold", 0.25.into())];
+        hyperparameters.extend(spec.starts_with("design").then(|| still(100.0)));
+        let made = IIR.with(hyperparameters).unwrap().with_filter(&toml_spec(spec)).unwrap();
         let engine: Box<dyn Engine> = Box::new(CpuEngine::new(Some(1)).unwrap());
         let mut update = Update::new(made, [5, 40], engine);
         let (signs, before) = (update.signs(), update.floats("w.s"));

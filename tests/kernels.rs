@@ -8,15 +8,15 @@ mod support;
 
 use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
-    Activation, ActivationBackward, Add, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
+    Activation, ActivationBackward, Add, AvgPool, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
     ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
     ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, DropSigns,
     DropSignsBackward, Dropout, EPSILON, Flatten, FloatBits, FloatBitsTransposed, JoinDropped, JoinDroppedBackward,
     Joined, MOMENTUM, Magnitudes, Maker, Masked, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward,
-    MeanLoss, MeanPool, MeanPoolBackward, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue,
-    PoolNormSign, Product, SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward,
-    SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten,
-    UnpackSigns, Window, WithStatistics, XnorMatmul, weight_type,
+    MeanLoss, MeanPoolBackward, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, PoolNormSign,
+    Product, SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
+    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
+    WithStatistics, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
@@ -674,7 +674,7 @@ fn pool_cases() -> Vec<Case> {
                 .expect(max_dx, Compare::Exact),
         );
         cases.push(
-            Case::new(name("mean_pool"), MeanPool(window))
+            Case::new(name("mean_pool"), AvgPool(window))
                 .input(ty(dtype, image), &x)
                 .expect(mean, Compare::Float(2.0 * taps as f64)),
         );
@@ -1147,7 +1147,7 @@ fn mean_loss_cases(m: usize, valid: usize) -> Vec<Case> {
     cases
 }
 
-/// What a rule for binary weights means, in f64: the new states and the verdict whose sign the weight becomes the opposite of.
+/// What a rule for binary weights means, in f64: the new states and the decision whose sign the weight becomes the opposite of.
 fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
     let average = |old: f64, rate: f64, new: f64| old + rate * (new - old);
     let sign = |v: f64| if v == 0.0 { 0.0 } else { v.signum() };
@@ -1181,26 +1181,26 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
         }
         "signum" => {
             let m = average(s[1], k[1], g);
-            let (x, verdict) = latent(s[0] - k[0] * (sign(m) + k[2] * s[0]), k[3]);
-            (vec![x, m], verdict)
+            let (x, decision) = latent(s[0] - k[0] * (sign(m) + k[2] * s[0]), k[3]);
+            (vec![x, m], decision)
         }
         "latent-sgd" => {
             let m = k[1] * s[1] + g + k[2] * s[0];
-            let (x, verdict) = latent(s[0] - k[0] * m, k[3]);
-            (vec![x, m], verdict)
+            let (x, decision) = latent(s[0] - k[0] * m, k[3]);
+            (vec![x, m], decision)
         }
         "latent-adam" => {
             let d = g + k[4] * s[0];
             let (m, v) = (average(s[1], k[2], d), average(s[2], k[3], d * d));
-            let (x, verdict) = latent(s[0] - k[0] * m / (v.sqrt() * k[1] + k[6]), k[5]);
-            (vec![x, m, v], verdict)
+            let (x, decision) = latent(s[0] - k[0] * m / (v.sqrt() * k[1] + k[6]), k[5]);
+            (vec![x, m, v], decision)
         }
         other => panic!("no definition of the rule `{other}`"),
     }
 }
 
-/// Knobs as the kernels get them: powers of two, so that f32 holds them; clips and thresholds that some weights meet.
-fn kernel_knobs(rule: &str) -> [f32; 8] {
+/// Hyperparameters as the kernels get them: powers of two, so that f32 holds them; clips and thresholds that some weights meet.
+fn kernel_hyperparameters(rule: &str) -> [f32; 8] {
     match rule {
         "iir" => [0.125, 0.25, 0.5, 0.0625, 0.25, 0.5, 0.75, 0.125],
         "bop" | "bop2" => [0.125, 0.0625, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0],
@@ -1236,32 +1236,32 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
             Matrix::from_fn(planes * m, n, |r, c| if squares(name) { x.at(r, c).abs() } else { x.at(r, c) })
         })
         .collect();
-    let knobs = kernel_knobs(rule.name);
+    let hyperparameters = kernel_hyperparameters(rule.name);
     let after = |r: usize, c: usize| {
         let old: Vec<f64> = states.iter().flat_map(|s| (0..planes).map(move |p| s.at(r * planes + p, c))).collect();
-        definition(rule.name, g.at(r, c), &old, knobs.map(f64::from))
+        definition(rule.name, g.at(r, c), &old, hyperparameters.map(f64::from))
     };
     let w1 = Matrix::from_fn(m, n, |r, c| match after(r, c).1 {
         v if v > 0.0 => -1.0,
         v if v < 0.0 => 1.0,
         _ => w.at(r, c),
     });
-    // How far from a decision: a verdict of 0 beside a threshold is as near as the average to the threshold.
+    // How far from a decision: a decision of 0 beside a threshold is as near as the average to the threshold.
     let margin = Matrix::from_fn(m, n, |r, c| {
-        let (new, verdict) = after(r, c);
+        let (new, decision) = after(r, c);
         match rule.name {
-            "bop" => new[0].abs() - f64::from(knobs[1]),
-            "bop2" => new[0].abs() - f64::from(knobs[1]) * new[1].sqrt(),
-            _ if verdict == 0.0 => 1.0,
-            _ => verdict,
+            "bop" => new[0].abs() - f64::from(hyperparameters[1]),
+            "bop2" => new[0].abs() - f64::from(hyperparameters[1]) * new[1].sqrt(),
+            _ if decision == 0.0 => 1.0,
+            _ => decision,
         }
     });
     let undecided = margin.data.iter().any(|v| v.abs() < 1e-6);
     let flipped = w1.data.iter().zip(&w.data).filter(|(a, b)| a != b).count() as f64;
-    let op = BinaryUpdate { rule, planes, state: StateType::F32, stream: 0, knob: 2, layer: 1 };
+    let op = BinaryUpdate { rule, planes, state: StateType::F32, stream: 0, hyper_offset: 2, layer: 1 };
     let mut case = Case::new(format!("{} {m} x {n}", rule.name), op).input(padded(m, n), &g);
-    case.step.knobs[2].copy_from_slice(&knobs[..4]);
-    case.step.knobs[3].copy_from_slice(&knobs[4..]);
+    case.step.hyperparameters[2].copy_from_slice(&hyperparameters[..4]);
+    case.step.hyperparameters[3].copy_from_slice(&hyperparameters[4..]);
     case.margin = Some(margin);
     let counters = Matrix::from_fn(1, 3, |_, i| i as f64);
     case = case.update(TensorType::bits(m, n), &w).update(words(3), &counters).expect(w1, Compare::Margin(1e-6));
@@ -1306,7 +1306,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
     // Largest sizes after the step before, by row: at the end, near it, fine, small, far too small, none.
     let peak = |row: usize| [1.0, 0.8, 0.5, 0.1, 0.01, 0.0][row % 6] * most;
     let moved = |row: usize| if is_float { 0 } else { [4, 1, 0, -1, -3, 0][row % 6] };
-    let (knobs, stream) = (kernel_knobs(rule.name), 5);
+    let (hyperparameters, stream) = (kernel_hyperparameters(rule.name), 5);
     let draws = Draws::new(1, STEP, stream);
     let stored = |value: f64, random: u32, row: usize| {
         let x = value / (unit * 2_f64.powi(moved(row)));
@@ -1319,7 +1319,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
     let after = |r: usize, c: usize| {
         let old: Vec<f64> = states.iter().map(|s| s.at(r, c) * unit).collect();
         let word = draws.word(((r * words_of(n) + c / 32) * 16 + c % 16) as u32);
-        let (new, _) = definition(rule.name, g.at(r, c), &old, knobs.map(f64::from));
+        let (new, _) = definition(rule.name, g.at(r, c), &old, hyperparameters.map(f64::from));
         let half = word >> (c % 32 / 16 * 16) & 0xffff;
         new.iter().map(|value| stored(*value, half, r)).collect::<Vec<f64>>()
     };
@@ -1328,10 +1328,10 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
         v if v < 0.0 => 1.0,
         _ => w.at(r, c),
     });
-    let op = BinaryUpdate { rule, planes: 1, state, stream, knob: 2, layer: 1 };
+    let op = BinaryUpdate { rule, planes: 1, state, stream, hyper_offset: 2, layer: 1 };
     let mut case = Case::new(format!("{} {state} {m} x {n}", rule.name), op).input(padded(m, n), &g);
     case.step.step = STEP;
-    case.step.knobs[2].copy_from_slice(&knobs[..4]);
+    case.step.hyperparameters[2].copy_from_slice(&hyperparameters[..4]);
     case.margin = Some(Matrix::from_fn(m, n, |r, c| after(r, c)[count - 1]));
     let (step_size, counters) = (if is_float { 2_f64.powi(-24) } else { 1.0 }, Matrix::from_fn(1, 3, |_, i| i as f64));
     case = case
@@ -1458,16 +1458,16 @@ fn float_rule_cases(n: usize) -> Vec<Case> {
     let m1 = each(&|c| m0.at(0, c) + one * (slope(c) - m0.at(0, c)));
     let v1 = each(&|c| v0.at(0, c) + two * (slope(c).powi(2) - v0.at(0, c)));
     let p1 = each(&|c| p.at(0, c) - rate * m1.at(0, c) / (v1.at(0, c).sqrt() * correction + epsilon));
-    let update = AdamUpdate { knob: 1, epsilon: 1e-8, decay: decay as f32 };
+    let update = AdamUpdate { hyper_offset: 1, epsilon: 1e-8, decay: decay as f32 };
     let mut adam = Case::new(format!("adam {n}"), update).input(vector(n), &g);
-    adam.step.knobs[1] = [rate, correction, one, two].map(|v| v as f32);
+    adam.step.hyperparameters[1] = [rate, correction, one, two].map(|v| v as f32);
     let adam = adam.update(vector(n), &m0).update(vector(n), &v0).update(vector(n), &p);
     let adam = adam.expect(m1, Compare::Float(2.0)).expect(v1, Compare::Float(2.0)).expect(p1, Compare::Float(20.0));
     let mu = 0.875;
     let velocity = each(&|c| mu * m0.at(0, c) + (g.at(0, c) + decay * p.at(0, c)));
     let p1 = each(&|c| p.at(0, c) - rate * velocity.at(0, c));
-    let mut sgd = Case::new(format!("sgd {n}"), SgdUpdate { knob: 1 }).input(vector(n), &g);
-    sgd.step.knobs[1] = [rate, mu, decay, 0.0].map(|v| v as f32);
+    let mut sgd = Case::new(format!("sgd {n}"), SgdUpdate { hyper_offset: 1 }).input(vector(n), &g);
+    sgd.step.hyperparameters[1] = [rate, mu, decay, 0.0].map(|v| v as f32);
     let sgd = sgd.update(vector(n), &m0).update(vector(n), &p);
     vec![adam, sgd.expect(velocity, Compare::Float(4.0)).expect(p1, Compare::Float(4.0))]
 }
@@ -1553,10 +1553,11 @@ fn section_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
         (0..sections).fold(g.at(r, c), |u, k| f64::from(factors[k]) * u + s.at(r * 2 * sections + 2 * k, c))
     });
     let (ty, states) = (padded(m, n), TensorType::new(DType::F32, Layout::Rows, &[m, 2 * sections, n]));
-    let mut case = Case::new(format!("magnitudes of {sections} sections {m} x {n}"), SectionMagnitudes { knob: 5 })
-        .input(ty.clone(), &g)
-        .input(states, &s);
-    (0..sections).for_each(|k| case.step.knobs[5 + k] = [factors[k], 7.0, 8.0, 9.0]);
+    let mut case =
+        Case::new(format!("magnitudes of {sections} sections {m} x {n}"), SectionMagnitudes { hyper_offset: 5 })
+            .input(ty.clone(), &g)
+            .input(states, &s);
+    (0..sections).for_each(|k| case.step.hyperparameters[5 + k] = [factors[k], 7.0, 8.0, 9.0]);
     tallied(case, &ty, &y, ty.words().div_ceil(64).max(4096))
 }
 

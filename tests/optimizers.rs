@@ -7,9 +7,10 @@ mod support;
 mod update;
 
 use plusminus::data::{Batch, Data, InMemory, digits};
-use plusminus::nn::{Tensor, Weights, owner};
+use plusminus::nn::{Tensor, Weights, parent_path};
 use plusminus::optim::{
-    BINARY_RULES, BinaryOptimizer, BinaryRule, DIODE, ElementwiseFilter, KnobSpec, Optimizer, Range, Start, StateType,
+    BINARY_RULES, BinaryOptimizer, BinaryRule, DIODE, ElementwiseFilter, HyperparameterSpec, Optimizer, Range,
+    StateInit, StateType,
 };
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
@@ -95,16 +96,16 @@ fn diode_from_outside() -> &'static BinaryRule {
     const FILTER: ElementwiseFilter = ElementwiseFilter {
         name: "my-diode",
         doc: "votes",
-        knobs: &[
-            KnobSpec::new("alpha", "rate of the votes", Range::Rate, 1e-3).falling(),
-            KnobSpec::new("gamma-of-mine", "rate of the gradient's average", Range::Rate, 0.1),
-            KnobSpec::new("hold", "states start at -hold times the weight", Range::NotNegative, 0.0),
+        hyperparameters: &[
+            HyperparameterSpec::new("alpha", "rate of the votes", Range::Rate, 1e-3).falling(),
+            HyperparameterSpec::new("gamma-of-mine", "rate of the gradient's average", Range::Rate, 0.1),
+            HyperparameterSpec::new("hold", "states start at -hold times the weight", Range::NotNegative, 0.0),
         ],
-        states: &[("m", Start::Zero), ("vote-sum", Start::Hold)],
+        states: &[("m", StateInit::Zero), ("vote-sum", StateInit::Scaled)],
         source: "
-fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32 {
-    (*s).m += knobs.gamma_of_mine * (g - (*s).m);
-    (*s).vote_sum += knobs.alpha * (sign((*s).m) - (*s).vote_sum);
+fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 {
+    (*s).m += hyperparameters.gamma_of_mine * (g - (*s).m);
+    (*s).vote_sum += hyperparameters.alpha * (sign((*s).m) - (*s).vote_sum);
     return (*s).vote_sum;
 }",
     };
@@ -147,25 +148,31 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
     const GOOD: ElementwiseFilter = ElementwiseFilter {
         name: "mine",
         doc: "",
-        knobs: &[KnobSpec::new("alpha", "rate", Range::Rate, 0.1)],
-        states: &[("h", Start::Zero)],
-        source: "fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32 { (*s).h += knobs.alpha * g; return (*s).h; }",
+        hyperparameters: &[HyperparameterSpec::new("alpha", "rate", Range::Rate, 0.1)],
+        states: &[("h", StateInit::Zero)],
+        source: "fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 { (*s).h += hyperparameters.alpha * g; return (*s).h; }",
     };
     let refused = |filter: ElementwiseFilter, words: &str| {
         let message = filter.rule(|g, [h], [alpha]| ([h + alpha * g], h)).unwrap_err().to_string();
         assert!(message.contains("kernel `mine`") && message.contains(words), "expected `{words}` in: {message}");
     };
-    refused(ElementwiseFilter { knobs: &[], ..GOOD }, "1 states and 0 knobs in the Rust function, got 1 and 1");
-    refused(ElementwiseFilter { states: &[("h", Start::Zero), ("m", Start::Zero)], ..GOOD }, "expected 2 states");
-    refused(ElementwiseFilter { states: &[("h", Start::Hold)], ..GOOD }, "a knob `hold` for state `h`");
-    refused(ElementwiseFilter { states: &[("h", Start::Latent)], ..GOOD }, "a knob `init` for state `h`");
+    refused(
+        ElementwiseFilter { hyperparameters: &[], ..GOOD },
+        "1 states and 0 hyperparameters in the Rust function, got 1 and 1",
+    );
+    refused(
+        ElementwiseFilter { states: &[("h", StateInit::Zero), ("m", StateInit::Zero)], ..GOOD },
+        "expected 2 states",
+    );
+    refused(ElementwiseFilter { states: &[("h", StateInit::Scaled)], ..GOOD }, "a hyperparameter `hold` for state `h`");
+    refused(ElementwiseFilter { states: &[("h", StateInit::Latent)], ..GOOD }, "a hyperparameter `init` for state `h`");
     let many = [
-        ("a", Start::Zero),
-        ("b", Start::Zero),
-        ("c", Start::Zero),
-        ("d", Start::Zero),
-        ("e", Start::Zero),
-        ("f", Start::Zero),
+        ("a", StateInit::Zero),
+        ("b", StateInit::Zero),
+        ("c", StateInit::Zero),
+        ("d", StateInit::Zero),
+        ("e", StateInit::Zero),
+        ("f", StateInit::Zero),
     ];
     let message = ElementwiseFilter { states: Box::leak(Box::new(many)), ..GOOD }
         .rule(|_, s: [f32; 6], [_]| (s, 0.0))
@@ -208,7 +215,7 @@ fn memory_is_as_declared() {
         let (rules, options) = (Some(config.rules().unwrap()), config.options().unwrap());
         let session = block_on(Session::with(&model, rules, options, engine)).unwrap();
         let binary: Vec<&String> = session.binary().iter().map(|(name, _)| name).collect();
-        let kept = session.plan().named.iter().filter(|(name, _)| binary.iter().any(|of| owner(name) == **of));
+        let kept = session.plan().named.iter().filter(|(name, _)| binary.iter().any(|of| parent_path(name) == **of));
         let bytes: u64 = kept.map(|(_, (_, info))| info.ty.bytes()).sum();
         assert_eq!((declared.states, declared.peak), (bytes, session.bytes_peak()), "{state}: bytes of a network");
     }
@@ -260,7 +267,7 @@ fn starts_are_along_the_weights() {
         let held = rule.with([("hold", 0.25)]).unwrap();
         let mut update = Update::new(held, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let signs = update.signs();
-        let state = rule.states.iter().rfind(|(_, start)| *start == plusminus::optim::Start::Hold).unwrap().0;
+        let state = rule.states.iter().rfind(|(_, start)| *start == plusminus::optim::StateInit::Scaled).unwrap().0;
         let floats = update.floats(&format!("w.{state}"));
         let along =
             |(i, v): (usize, &f32)| *v == if signs.is_positive(i / SHAPE[1], i % SHAPE[1]) { -0.25 } else { 0.25 };
@@ -429,7 +436,7 @@ fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engi
     let optimizer = Some(OptimizerConfig::Name(rule.name.into()));
     let config = Settings { optimizer, ..settings }.resolve().unwrap();
     let model = config.model_for(&data).build().unwrap();
-    let mut trainer = block_on(Trainer::with(config, data, model, (engine, "a test".into()), None)).unwrap();
+    let mut trainer = block_on(Trainer::from_parts(config, data, model, (engine, "a test".into()), None)).unwrap();
     let outcome = block_on(trainer.fit(|_| {})).unwrap();
     (outcome.test_accuracy, outcome.seconds)
 }

@@ -43,7 +43,7 @@ fn shaders_and_the_processor_draw_the_same_numbers() {
         {
             let mut recording = Recording::new("numbers");
             let grid = Grid::Linear(COUNT as u64);
-            recording.dispatch_raw(kernel, vec![stream, first, 0, 0], vec![BufferId(0).chunks(COUNT)], grid, 1);
+            recording.dispatch_raw(kernel, vec![stream, first, 0, 0], vec![BufferId(0).per_task(COUNT)], grid, 1);
             let buffers = vec![BufferInfo { name: "out".into(), words: COUNT, slot: 0 }];
             let program = Program { buffers, slots: vec![COUNT], recordings: vec![recording], poison: None };
             pollster::block_on(engine.load(Arc::new(program))).unwrap();

@@ -27,7 +27,7 @@ fn config(settings: Settings) -> TrainConfig {
 
 fn trainer(config: TrainConfig, data: Data, engine: Box<dyn Engine>) -> Trainer {
     let model = config.model_for(&data).build().unwrap();
-    block_on(Trainer::with(config, data, model, (engine, "a test".into()), None)).unwrap()
+    block_on(Trainer::from_parts(config, data, model, (engine, "a test".into()), None)).unwrap()
 }
 
 /// Asserts that two sets of weights agree in every bit.
@@ -153,7 +153,8 @@ fn a_saved_run_evaluates_as_before() {
         let config = config(settings);
         let model = config.model_for(&digits()).build().unwrap();
         let mut trainer =
-            block_on(Trainer::with(config.clone(), digits(), model, (engine, "a test".into()), Some(&folder))).unwrap();
+            block_on(Trainer::from_parts(config.clone(), digits(), model, (engine, "a test".into()), Some(&folder)))
+                .unwrap();
         let outcome = block_on(trainer.fit(|_| {})).unwrap();
         let before = block_on(trainer.evaluate()).unwrap();
         let weights = block_on(trainer.weights()).unwrap();

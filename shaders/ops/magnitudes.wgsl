@@ -1,5 +1,5 @@
-// magnitudes: how large the numbers of a tensor are (shaders/shared/tally.wgsl), by blocks of words.
-// import: index, tally
+// magnitudes: how large the numbers of a tensor are (shaders/shared/exponent_histogram.wgsl), by blocks of words.
+// import: index, exponent_histogram
 
 struct Params {
     words: u32, // of the tensor; padding is 0 and counts as such
@@ -14,12 +14,12 @@ struct Params {
 
 @compute @workgroup_size(THREADS)
 fn magnitudes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    begin_tally(local);
+    begin_histogram(local);
     let first = group.x * params.block;
     let end = loop_bound(min(params.words, first + params.block), arrayLength(&x));
     var sum = 0.0;
     for (var i = first + local; i < end; i += THREADS) {
-        sum += tally(x[i]);
+        sum += count_exponent(x[i]);
     }
-    end_tally(local, group.x, sum);
+    end_histogram(local, group.x, sum);
 }

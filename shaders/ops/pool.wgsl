@@ -35,8 +35,8 @@ fn largest(i: u32) -> vec4<u32> {
     let rows = out_rows();
     let place = out_place((i >> 3u) % rows);
     let panel = (i >> 3u) / rows;
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MOST_TAPS);
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MOST_TAPS);
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MAX_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MAX_TAPS);
     var best = vec4<u32>(ABSENT);
     var which = vec4<u32>(0u);
     for (var ky = 0u; ky < kernel_height; ky++) {
@@ -96,8 +96,8 @@ fn max_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workg
     }
     let place = in_place((i >> 5u) % in_rows());
     let panel = (i >> 5u) / in_rows();
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx) + MOST_TAPS);
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx) + MOST_TAPS);
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx) + MAX_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx) + MAX_TAPS);
     var sum = 0.0;
     for (var ky = 0u; ky < kernel_height; ky++) {
         for (var kx = 0u; kx < kernel_width; kx++) {
@@ -121,8 +121,8 @@ fn mean_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
     }
     let place = out_place((i >> 5u) % out_rows());
     let panel = (i >> 5u) / out_rows();
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MOST_TAPS);
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MOST_TAPS);
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MAX_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MAX_TAPS);
     var sum = 0.0;
     for (var ky = 0u; ky < kernel_height; ky++) {
         for (var kx = 0u; kx < kernel_width; kx++) {
@@ -143,8 +143,8 @@ fn mean_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_work
     }
     let place = in_place((i >> 5u) % in_rows());
     let panel = (i >> 5u) / in_rows();
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx) + MOST_TAPS);
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx) + MOST_TAPS);
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&dx) + MAX_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&dx) + MAX_TAPS);
     var sum = 0.0;
     for (var ky = 0u; ky < kernel_height; ky++) {
         for (var kx = 0u; kx < kernel_width; kx++) {

@@ -1,7 +1,7 @@
 // Max pooling whose output is bits.
 // max_pool_bits:  y(p, c) = max over taps of x(source(p, t), c) of signs, which is the OR of their bits; padded taps are absent.
 // pool_norm_sign: y(p, c) = sign((max over taps of v(source(p, t), c) - mean) * rstd * scale + bias): pooling, batch norm and sign in one pass. The norm may
-// turn the order round (a negative scale), so the largest number goes through it, not the largest sign.
+// update the order round (a negative scale), so the largest number goes through it, not the largest sign.
 // import: conv, index, bits
 
 @group(0) @binding(0) var<storage, read> x: array<u32>;        // bits, panels [in pixels/32][words][32]
@@ -29,8 +29,8 @@ fn max_pool_bits(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroup
     }
     let at = place_of(i);
     let words = (params.in_channels + 31u) / 32u;
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MOST_TAPS);
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MOST_TAPS);
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&x) + MAX_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&x) + MAX_TAPS);
     var bits = 0u;
     if (at.x < params.batch * params.out_height * params.out_width) {
         let place = out_place(at.x);
@@ -55,8 +55,8 @@ fn pool_norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgrou
     }
     let at = place_of(i);
     let in_rows = params.batch * params.in_height * params.in_width;
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&v) + MOST_TAPS);
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&v) + MOST_TAPS);
+    let kernel_height = loop_bound(params.kernel_height, arrayLength(&v) + MAX_TAPS);
+    let kernel_width = loop_bound(params.kernel_width, arrayLength(&v) + MAX_TAPS);
     var bits = 0u;
     if (at.x < params.batch * params.out_height * params.out_width) {
         let place = out_place(at.x);

@@ -1,7 +1,7 @@
-// state_magnitudes: how large what weights are the signs of is (shaders/shared/tally.wgsl), where it is no tensor of floats: narrow states as
+// state_magnitudes: how large what weights are the signs of is (shaders/shared/exponent_histogram.wgsl), where it is no tensor of floats: narrow states as
 // shaders/optim/narrow.wgsl stores them, behind their update; the output y = b0 u + p of the last of a filter's sections, which
 // shaders/optim/iir.wgsl does not store, from what its update will read, before it.
-// import: index, tally, half, step
+// import: index, exponent_histogram, half, step
 
 struct Params {
     words: u32, // of the state, or for sections of the gradient; padding is 0 and counts as such
@@ -9,7 +9,7 @@ struct Params {
     pitch: u32, // words of a row
     unit: f32,  // of 16-bit floats
     first: u32, // of integers: the row of `exponents` that belongs to the first row
-    knob: u32,  // of sections: the first of the rule's four vec4 of the step's knobs
+    hyper_offset: u32, // of sections: the first of the rule's four vec4 of the step's hyperparameters
     pad0: u32,
     pad1: u32,
 }
@@ -28,51 +28,51 @@ fn unit_of(i: u32) -> f32 {
 
 @compute @workgroup_size(THREADS)
 fn state_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    begin_tally(local);
+    begin_histogram(local);
     let first = group.x * params.block;
     let end = loop_bound(min(params.words, first + params.block), arrayLength(&state));
     var sum = 0.0;
     for (var i = first + local; i < end; i += THREADS) {
         let values = of_halves(unpack16(vec2<u32>(state[i], 0u))) * params.unit;
-        sum += tally(values.x);
-        sum += tally(values.y);
+        sum += count_exponent(values.x);
+        sum += count_exponent(values.y);
     }
-    end_tally(local, group.x, sum);
+    end_histogram(local, group.x, sum);
 }
 
 @compute @workgroup_size(THREADS)
 fn state_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    begin_tally(local);
+    begin_histogram(local);
     let first = group.x * params.block;
     let end = loop_bound(min(params.words, first + params.block), arrayLength(&state));
     var sum = 0.0;
     for (var i = first + local; i < end; i += THREADS) {
         let values = signed16(vec2<u32>(state[i], 0u)) * unit_of(i);
-        sum += tally(values.x);
-        sum += tally(values.y);
+        sum += count_exponent(values.x);
+        sum += count_exponent(values.y);
     }
-    end_tally(local, group.x, sum);
+    end_histogram(local, group.x, sum);
 }
 
 @compute @workgroup_size(THREADS)
 fn state_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    begin_tally(local);
+    begin_histogram(local);
     let first = group.x * params.block;
     let end = loop_bound(min(params.words, first + params.block), arrayLength(&state));
     var sum = 0.0;
     for (var i = first + local; i < end; i += THREADS) {
         let values = signed8(state[i]) * unit_of(i);
-        sum += tally(values.x);
-        sum += tally(values.y);
-        sum += tally(values.z);
-        sum += tally(values.w);
+        sum += count_exponent(values.x);
+        sum += count_exponent(values.y);
+        sum += count_exponent(values.z);
+        sum += count_exponent(values.w);
     }
-    end_tally(local, group.x, sum);
+    end_histogram(local, group.x, sum);
 }
 
 @compute @workgroup_size(THREADS)
 fn sections(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    begin_tally(local);
+    begin_histogram(local);
     let first = group.x * params.block;
     let end = loop_bound(min(params.words, first + params.block), arrayLength(&g));
     let planes = arrayLength(&s) / arrayLength(&g);
@@ -81,9 +81,9 @@ fn sections(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
         var u = g[i];
         let at = i / params.pitch * planes * params.pitch + i % params.pitch;
         for (var k = 0u; k < planes / 2u; k++) {
-            u = step.knobs[params.knob + k].x * u + s[at + 2u * k * params.pitch];
+            u = step.hyperparameters[params.hyper_offset + k].x * u + s[at + 2u * k * params.pitch];
         }
-        sum += tally(u);
+        sum += count_exponent(u);
     }
-    end_tally(local, group.x, sum);
+    end_histogram(local, group.x, sum);
 }

@@ -1,10 +1,10 @@
 // adam: Kingma and Ba 2015, algorithm 1, as PyTorch writes it, with L2 decay:
 //   g += decay p,  m += (1 - beta1) (g - m),  v += (1 - beta2) (g^2 - v),  p -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon).
-// The host works the corrections into the knobs: x = rate / (1 - beta1^t), y = 1 / sqrt(1 - beta2^t), z = 1 - beta1, w = 1 - beta2.
+// The host works the corrections into the hyperparameters: x = rate / (1 - beta1^t), y = 1 / sqrt(1 - beta2^t), z = 1 - beta1, w = 1 - beta2.
 // import: index, step
 
 struct Params {
-    knob: u32, // which vec4 of the step's knobs
+    hyper_offset: u32, // which vec4 of the step's hyperparameters
     epsilon: f32,
     decay: f32,
     pad: u32,
@@ -25,11 +25,11 @@ fn adam(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (i >= arrayLength(&p)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
     let slope = g[i] + params.decay * p[i];
-    let m_new = m[i] + knobs.z * (slope - m[i]);
-    let v_new = v[i] + knobs.w * (slope * slope - v[i]);
+    let m_new = m[i] + hyperparameters.z * (slope - m[i]);
+    let v_new = v[i] + hyperparameters.w * (slope * slope - v[i]);
     m[i] = m_new;
     v[i] = v_new;
-    p[i] -= knobs.x * m_new / (sqrt(v_new) * knobs.y + params.epsilon);
+    p[i] -= hyperparameters.x * m_new / (sqrt(v_new) * hyperparameters.y + params.epsilon);
 }

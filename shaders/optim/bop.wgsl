@@ -2,7 +2,7 @@
 // gradient keeps pushing it, by more than a threshold:
 //   bop:  m += alpha * (g - m),  weight = -1 where m > threshold, +1 where m < -threshold, else unchanged.
 //   bop2: v += sigma * (g^2 - v) beside it, and m / (sqrt(v) + 1e-10) in the place of m (the biased form).
-// Knobs: x = alpha, y = threshold, z = sigma.
+// Hyperparameters: x = alpha, y = threshold, z = sigma.
 // import: weight
 
 @group(0) @binding(3) var<storage, read_write> m: array<vec4<f32>>; // average gradient, as g
@@ -11,22 +11,22 @@
 // Words that a workgroup has, one an invocation.
 const THREADS: u32 = 64u;
 
-fn bop_at(i: u32, knobs: vec4<f32>) -> vec4<f32> {
+fn bop_at(i: u32, hyperparameters: vec4<f32>) -> vec4<f32> {
     let m_old = m[i];
-    let m_new = m_old + knobs.x * (g[i] - m_old);
+    let m_new = m_old + hyperparameters.x * (g[i] - m_old);
     m[i] = m_new;
-    return select(vec4<f32>(0.0), m_new, abs(m_new) > vec4<f32>(knobs.y));
+    return select(vec4<f32>(0.0), m_new, abs(m_new) > vec4<f32>(hyperparameters.y));
 }
 
-fn bop2_at(i: u32, knobs: vec4<f32>) -> vec4<f32> {
+fn bop2_at(i: u32, hyperparameters: vec4<f32>) -> vec4<f32> {
     let gradient = g[i];
     let m_old = m[i];
     let v_old = v[i];
-    let m_new = m_old + knobs.x * (gradient - m_old);
-    let v_new = v_old + knobs.z * (gradient * gradient - v_old);
+    let m_new = m_old + hyperparameters.x * (gradient - m_old);
+    let v_new = v_old + hyperparameters.z * (gradient * gradient - v_old);
     m[i] = m_new;
     v[i] = v_new;
-    return select(vec4<f32>(0.0), m_new, abs(m_new) > knobs.y * (sqrt(v_new) + 1e-10));
+    return select(vec4<f32>(0.0), m_new, abs(m_new) > hyperparameters.y * (sqrt(v_new) + 1e-10));
 }
 
 @compute @workgroup_size(THREADS)
@@ -35,12 +35,12 @@ fn bop(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups:
     if (is_outside(i)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
-    var turn = Turn(0u, 0u);
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
+    var update = SignUpdate(0u, 0u);
     for (var q = 0u; q < 8u; q++) { // unroll
-        turn = turned(turn, q, bop_at(i * 8u + q, knobs));
+        update = accumulate(update, q, bop_at(i * 8u + q, hyperparameters));
     }
-    settle(i, turn);
+    commit_word(i, update);
 }
 
 @compute @workgroup_size(THREADS)
@@ -49,10 +49,10 @@ fn bop2(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (is_outside(i)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
-    var turn = Turn(0u, 0u);
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
+    var update = SignUpdate(0u, 0u);
     for (var q = 0u; q < 8u; q++) { // unroll
-        turn = turned(turn, q, bop2_at(i * 8u + q, knobs));
+        update = accumulate(update, q, bop2_at(i * 8u + q, hyperparameters));
     }
-    settle(i, turn);
+    commit_word(i, update);
 }

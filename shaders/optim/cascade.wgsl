@@ -1,7 +1,7 @@
 // cascade: the cascaded moving-average filter whose sign is the weight (Quist, Li, van Gemert, ICLR 2023):
 //   m += gamma * (g - m),  h += alpha * (m - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
 // In one pass over the gradient the states are updated, the signs packed and the flips counted. `ema` has one filter, h += alpha * (g - h).
-// Knobs: x = alpha, y = gamma.
+// Hyperparameters: x = alpha, y = gamma.
 // import: weight
 
 @group(0) @binding(3) var<storage, read_write> m: array<vec4<f32>>; // first filter, as g
@@ -16,11 +16,11 @@ const COVER_cascade_shared: vec3<u32> = vec3<u32>(THREADS / 8u, 1u, 1u);
 var<workgroup> sh_flips: atomic<u32>;
 var<workgroup> sh_words: array<array<atomic<u32>, 2>, THREADS / 8u>;
 
-fn cascade_at(i: u32, knobs: vec4<f32>) -> vec4<f32> {
+fn cascade_at(i: u32, hyperparameters: vec4<f32>) -> vec4<f32> {
     let m_old = m[i];
     let h_old = h[i];
-    let m_new = m_old + knobs.y * (g[i] - m_old);
-    let h_new = h_old + knobs.x * (m_new - h_old);
+    let m_new = m_old + hyperparameters.y * (g[i] - m_old);
+    let h_new = h_old + hyperparameters.x * (m_new - h_old);
     m[i] = m_new;
     h[i] = h_new;
     return h_new;
@@ -33,12 +33,12 @@ fn cascade(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if (is_outside(i)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
-    var turn = Turn(0u, 0u);
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
+    var update = SignUpdate(0u, 0u);
     for (var q = 0u; q < 8u; q++) { // unroll
-        turn = turned(turn, q, cascade_at(i * 8u + q, knobs));
+        update = accumulate(update, q, cascade_at(i * 8u + q, hyperparameters));
     }
-    settle(i, turn);
+    commit_word(i, update);
 }
 
 // The same with one filter.
@@ -48,15 +48,15 @@ fn ema(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups:
     if (is_outside(i)) {
         return;
     }
-    let alpha = step.knobs[params.knob].x;
-    var turn = Turn(0u, 0u);
+    let alpha = step.hyperparameters[params.hyper_offset].x;
+    var update = SignUpdate(0u, 0u);
     for (var q = 0u; q < 8u; q++) { // unroll
         let h_old = h[i * 8u + q];
         let h_new = h_old + alpha * (g[i * 8u + q] - h_old);
         h[i * 8u + q] = h_new;
-        turn = turned(turn, q, h_new);
+        update = accumulate(update, q, h_new);
     }
-    settle(i, turn);
+    commit_word(i, update);
 }
 
 // Neighbouring invocations read neighbouring floats; words are put together in workgroup memory.
@@ -74,14 +74,14 @@ fn cascade_shared(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgrou
     workgroupBarrier();
     let inside = !is_outside(i / 8u);
     if (inside) {
-        let turn = turn_of(cascade_at(i, step.knobs[params.knob]));
-        atomicOr(&sh_words[slot][0], turn.off << (local % 8u * 4u));
-        atomicOr(&sh_words[slot][1], turn.on << (local % 8u * 4u));
+        let update = sign_update(cascade_at(i, step.hyperparameters[params.hyper_offset]));
+        atomicOr(&sh_words[slot][0], update.clear_mask << (local % 8u * 4u));
+        atomicOr(&sh_words[slot][1], update.set_mask << (local % 8u * 4u));
     }
     workgroupBarrier();
     if (inside && local % 8u == 0u) {
-        let turn = Turn(atomicLoad(&sh_words[slot][0]), atomicLoad(&sh_words[slot][1]));
-        atomicAdd(&sh_flips, write_word(i / 8u, turn));
+        let update = SignUpdate(atomicLoad(&sh_words[slot][0]), atomicLoad(&sh_words[slot][1]));
+        atomicAdd(&sh_flips, write_word(i / 8u, update));
     }
     workgroupBarrier();
     if (local == 0u) {

@@ -1,6 +1,6 @@
 // diode: a cascade with a sign between its averages (Guo et al., ECCV 2024), so that every step votes with the same weight:
 //   m += gamma * (g - m),  s += alpha * (sign(m) - s),  weight = -1 where s > 0, +1 where s < 0, unchanged where s = 0;  sign(0) = 0.
-// Knobs: x = alpha, y = gamma.
+// Hyperparameters: x = alpha, y = gamma.
 // import: weight
 
 @group(0) @binding(3) var<storage, read_write> m: array<vec4<f32>>; // average gradient, as g
@@ -9,11 +9,11 @@
 // Words that a workgroup has, one an invocation.
 const THREADS: u32 = 64u;
 
-fn diode_at(i: u32, knobs: vec4<f32>) -> vec4<f32> {
+fn diode_at(i: u32, hyperparameters: vec4<f32>) -> vec4<f32> {
     let m_old = m[i];
     let s_old = s[i];
-    let m_new = m_old + knobs.y * (g[i] - m_old);
-    let s_new = s_old + knobs.x * (sign(m_new) - s_old);
+    let m_new = m_old + hyperparameters.y * (g[i] - m_old);
+    let s_new = s_old + hyperparameters.x * (sign(m_new) - s_old);
     m[i] = m_new;
     s[i] = s_new;
     return s_new;
@@ -25,10 +25,10 @@ fn diode(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) group
     if (is_outside(i)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
-    var turn = Turn(0u, 0u);
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
+    var update = SignUpdate(0u, 0u);
     for (var q = 0u; q < 8u; q++) { // unroll
-        turn = turned(turn, q, diode_at(i * 8u + q, knobs));
+        update = accumulate(update, q, diode_at(i * 8u + q, hyperparameters));
     }
-    settle(i, turn);
+    commit_word(i, update);
 }

@@ -2,7 +2,7 @@
 // z - 1 in the place of z (Middleton and Goodwin 1986), so that slow poles lose no digits in f32. For each section, of coefficients b0, b1, a1, a2:
 //   y = b0 u + p,  p += q + b1 u - a1 y,  q += a2 (u - y);   u is the gradient, then the y of the section before.
 //   weight = -1 where the last y > 0, +1 where y < 0, unchanged where y = 0.
-// Knobs: a vec4 (b0, b1, a1, a2) a section.
+// Hyperparameters: a vec4 (b0, b1, a1, a2) a section.
 // import: weight
 
 @group(0) @binding(3) var<storage, read_write> s: array<vec4<f32>>; // p and q of each section, rows [rows][2 sections][words * 32]
@@ -14,7 +14,7 @@ const THREADS: u32 = 64u;
 fn iir_at(i: u32, first: u32, pitch: u32, sections: u32) -> vec4<f32> {
     var u = g[i];
     for (var k = 0u; k < sections; k++) {
-        let c = step.knobs[params.knob + k];
+        let c = step.hyperparameters[params.hyper_offset + k];
         let at = first + 2u * k * pitch;
         let p = s[at];
         let q = s[at + pitch];
@@ -35,9 +35,9 @@ fn iir(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups:
     let sections = arrayLength(&s) / (2u * arrayLength(&g));
     let pitch = params.words * 8u;
     let first = i / params.words * 2u * sections * pitch + i % params.words * 8u;
-    var turn = Turn(0u, 0u);
+    var update = SignUpdate(0u, 0u);
     for (var q = 0u; q < 8u; q++) { // unroll
-        turn = turned(turn, q, iir_at(i * 8u + q, first + q, pitch, sections));
+        update = accumulate(update, q, iir_at(i * 8u + q, first + q, pitch, sections));
     }
-    settle(i, turn);
+    commit_word(i, update);
 }

@@ -3,7 +3,7 @@
 // f16: 16-bit floats of 2^16 times the state. i16, i8: integers in units of a power of two that a row shares and that follows the
 // row's largest size after the step before: above 3/4 of the largest integer it doubles, at that integer, which states too large for their unit
 // become, it grows 16 times, below 1/4 it halves, below 1/64 it shrinks 8 times. States at the ends are counted.
-// Knobs: x = alpha, y = gamma.
+// Hyperparameters: x = alpha, y = gamma.
 // import: weight, random, half
 
 @group(0) @binding(3) var<storage, read_write> m: array<u32>; // first filter, as g, two or four to a word, low bits first
@@ -16,8 +16,8 @@ const THREADS: u32 = 64u;
 // Powers of two are multiplied: division may be off by some last digits.
 const SCALE_F16: f32 = 65536.0;
 const UNIT_F16: f32 = 0.0000152587890625;
-const MOST_I16: f32 = 32767.0;
-const MOST_I8: f32 = 127.0;
+const MAX_I16: f32 = 32767.0;
+const MAX_I8: f32 = 127.0;
 
 // The unit that a row's state is stored in, 1 / the unit that it will be, and where its largest size goes.
 struct Unit {
@@ -67,10 +67,10 @@ fn cascade_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     if (is_outside(i)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
     let key = draws(step.seed, step.step, params.stream);
-    let units = array<Unit, 2>(unit(0u, i, MOST_I16), unit(1u, i, MOST_I16));
-    var turn = Turn(0u, 0u);
+    let units = array<Unit, 2>(unit(0u, i, MAX_I16), unit(1u, i, MAX_I16));
+    var update = SignUpdate(0u, 0u);
     var tops = vec2<f32>(0.0);
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
@@ -78,10 +78,10 @@ fn cascade_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
         let random = random_halves(key, i, q);
         let m_old = signed16(vec2<u32>(m[at], m[at + 1u])) * units[0].old;
         let h_old = signed16(vec2<u32>(h[at], h[at + 1u])) * units[1].old;
-        let m_new = m_old + knobs.y * (g[i * 8u + q] - m_old);
-        let h_new = h_old + knobs.x * (m_new - h_old);
-        let m_kept = to_integers(m_new * units[0].inverse, random, MOST_I16);
-        let h_kept = to_integers(h_new * units[1].inverse, random, MOST_I16);
+        let m_new = m_old + hyperparameters.y * (g[i * 8u + q] - m_old);
+        let h_new = h_old + hyperparameters.x * (m_new - h_old);
+        let m_kept = to_integers(m_new * units[0].inverse, random, MAX_I16);
+        let h_kept = to_integers(h_new * units[1].inverse, random, MAX_I16);
         let m_words = pack16(bitcast<vec4<u32>>(m_kept));
         let h_words = pack16(bitcast<vec4<u32>>(h_kept));
         m[at] = m_words.x;
@@ -89,13 +89,13 @@ fn cascade_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
         h[at] = h_words.x;
         h[at + 1u] = h_words.y;
         tops = max(tops, vec2<f32>(largest(abs(vec4<f32>(m_kept))), largest(abs(vec4<f32>(h_kept)))));
-        saturated += at_ends(vec4<f32>(m_kept), MOST_I16) + at_ends(vec4<f32>(h_kept), MOST_I16);
-        turn = turned(turn, q, vec4<f32>(h_kept));
+        saturated += at_ends(vec4<f32>(m_kept), MAX_I16) + at_ends(vec4<f32>(h_kept), MAX_I16);
+        update = accumulate(update, q, vec4<f32>(h_kept));
     }
     atomicMax(&peaks[units[0].peak], u32(tops.x));
     atomicMax(&peaks[units[1].peak], u32(tops.y));
     count_saturated(saturated);
-    settle(i, turn);
+    commit_word(i, update);
 }
 
 @compute @workgroup_size(THREADS)
@@ -104,10 +104,10 @@ fn cascade_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     if (is_outside(i)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
     let key = draws(step.seed, step.step, params.stream);
-    let units = array<Unit, 2>(unit(0u, i, MOST_I8), unit(1u, i, MOST_I8));
-    var turn = Turn(0u, 0u);
+    let units = array<Unit, 2>(unit(0u, i, MAX_I8), unit(1u, i, MAX_I8));
+    var update = SignUpdate(0u, 0u);
     var tops = vec2<f32>(0.0);
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
@@ -115,20 +115,20 @@ fn cascade_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
         let random = random_halves(key, i, q);
         let m_old = signed8(m[at]) * units[0].old;
         let h_old = signed8(h[at]) * units[1].old;
-        let m_new = m_old + knobs.y * (g[at] - m_old);
-        let h_new = h_old + knobs.x * (m_new - h_old);
-        let m_kept = to_integers(m_new * units[0].inverse, random, MOST_I8);
-        let h_kept = to_integers(h_new * units[1].inverse, random, MOST_I8);
+        let m_new = m_old + hyperparameters.y * (g[at] - m_old);
+        let h_new = h_old + hyperparameters.x * (m_new - h_old);
+        let m_kept = to_integers(m_new * units[0].inverse, random, MAX_I8);
+        let h_kept = to_integers(h_new * units[1].inverse, random, MAX_I8);
         m[at] = pack8(m_kept);
         h[at] = pack8(h_kept);
         tops = max(tops, vec2<f32>(largest(abs(vec4<f32>(m_kept))), largest(abs(vec4<f32>(h_kept)))));
-        saturated += at_ends(vec4<f32>(m_kept), MOST_I8) + at_ends(vec4<f32>(h_kept), MOST_I8);
-        turn = turned(turn, q, vec4<f32>(h_kept));
+        saturated += at_ends(vec4<f32>(m_kept), MAX_I8) + at_ends(vec4<f32>(h_kept), MAX_I8);
+        update = accumulate(update, q, vec4<f32>(h_kept));
     }
     atomicMax(&peaks[units[0].peak], u32(tops.x));
     atomicMax(&peaks[units[1].peak], u32(tops.y));
     count_saturated(saturated);
-    settle(i, turn);
+    commit_word(i, update);
 }
 
 @compute @workgroup_size(THREADS)
@@ -137,17 +137,17 @@ fn cascade_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
     if (is_outside(i)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
     let key = draws(step.seed, step.step, params.stream);
-    var turn = Turn(0u, 0u);
+    var update = SignUpdate(0u, 0u);
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
         let at = i * 16u + q * 2u;
         let random = random_halves(key, i, q);
         let m_old = of_halves(unpack16(vec2<u32>(m[at], m[at + 1u]))) * UNIT_F16;
         let h_old = of_halves(unpack16(vec2<u32>(h[at], h[at + 1u]))) * UNIT_F16;
-        let m_new = m_old + knobs.y * (g[i * 8u + q] - m_old);
-        let h_new = h_old + knobs.x * (m_new - h_old);
+        let m_new = m_old + hyperparameters.y * (g[i * 8u + q] - m_old);
+        let h_new = h_old + hyperparameters.x * (m_new - h_old);
         let m_halves = to_halves(m_new * SCALE_F16, random);
         let h_halves = to_halves(h_new * SCALE_F16, random);
         let m_words = pack16(m_halves);
@@ -157,11 +157,11 @@ fn cascade_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups)
         m[at + 1u] = m_words.y;
         h[at] = h_words.x;
         h[at + 1u] = h_words.y;
-        saturated += at_ends(of_halves(m_halves), MOST_F16) + at_ends(h_kept, MOST_F16);
-        turn = turned(turn, q, h_kept);
+        saturated += at_ends(of_halves(m_halves), MAX_F16) + at_ends(h_kept, MAX_F16);
+        update = accumulate(update, q, h_kept);
     }
     count_saturated(saturated);
-    settle(i, turn);
+    commit_word(i, update);
 }
 
 @compute @workgroup_size(THREADS)
@@ -170,27 +170,27 @@ fn ema_i16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if (is_outside(i)) {
         return;
     }
-    let alpha = step.knobs[params.knob].x;
+    let alpha = step.hyperparameters[params.hyper_offset].x;
     let key = draws(step.seed, step.step, params.stream);
-    let units = unit(0u, i, MOST_I16);
-    var turn = Turn(0u, 0u);
+    let units = unit(0u, i, MAX_I16);
+    var update = SignUpdate(0u, 0u);
     var top = 0.0;
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
         let at = i * 16u + q * 2u;
         let h_old = signed16(vec2<u32>(h[at], h[at + 1u])) * units.old;
         let h_new = h_old + alpha * (g[i * 8u + q] - h_old);
-        let kept = to_integers(h_new * units.inverse, random_halves(key, i, q), MOST_I16);
+        let kept = to_integers(h_new * units.inverse, random_halves(key, i, q), MAX_I16);
         let words = pack16(bitcast<vec4<u32>>(kept));
         h[at] = words.x;
         h[at + 1u] = words.y;
         top = max(top, largest(abs(vec4<f32>(kept))));
-        saturated += at_ends(vec4<f32>(kept), MOST_I16);
-        turn = turned(turn, q, vec4<f32>(kept));
+        saturated += at_ends(vec4<f32>(kept), MAX_I16);
+        update = accumulate(update, q, vec4<f32>(kept));
     }
     atomicMax(&peaks[units.peak], u32(top));
     count_saturated(saturated);
-    settle(i, turn);
+    commit_word(i, update);
 }
 
 @compute @workgroup_size(THREADS)
@@ -199,25 +199,25 @@ fn ema_i8(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) grou
     if (is_outside(i)) {
         return;
     }
-    let alpha = step.knobs[params.knob].x;
+    let alpha = step.hyperparameters[params.hyper_offset].x;
     let key = draws(step.seed, step.step, params.stream);
-    let units = unit(0u, i, MOST_I8);
-    var turn = Turn(0u, 0u);
+    let units = unit(0u, i, MAX_I8);
+    var update = SignUpdate(0u, 0u);
     var top = 0.0;
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
         let at = i * 8u + q;
         let h_old = signed8(h[at]) * units.old;
         let h_new = h_old + alpha * (g[at] - h_old);
-        let kept = to_integers(h_new * units.inverse, random_halves(key, i, q), MOST_I8);
+        let kept = to_integers(h_new * units.inverse, random_halves(key, i, q), MAX_I8);
         h[at] = pack8(kept);
         top = max(top, largest(abs(vec4<f32>(kept))));
-        saturated += at_ends(vec4<f32>(kept), MOST_I8);
-        turn = turned(turn, q, vec4<f32>(kept));
+        saturated += at_ends(vec4<f32>(kept), MAX_I8);
+        update = accumulate(update, q, vec4<f32>(kept));
     }
     atomicMax(&peaks[units.peak], u32(top));
     count_saturated(saturated);
-    settle(i, turn);
+    commit_word(i, update);
 }
 
 @compute @workgroup_size(THREADS)
@@ -226,9 +226,9 @@ fn ema_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
     if (is_outside(i)) {
         return;
     }
-    let alpha = step.knobs[params.knob].x;
+    let alpha = step.hyperparameters[params.hyper_offset].x;
     let key = draws(step.seed, step.step, params.stream);
-    var turn = Turn(0u, 0u);
+    var update = SignUpdate(0u, 0u);
     var saturated = 0u;
     for (var q = 0u; q < 8u; q++) { // unroll
         let at = i * 16u + q * 2u;
@@ -239,9 +239,9 @@ fn ema_f16(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gro
         h[at] = words.x;
         h[at + 1u] = words.y;
         let kept = of_halves(halves);
-        saturated += at_ends(kept, MOST_F16);
-        turn = turned(turn, q, kept);
+        saturated += at_ends(kept, MAX_F16);
+        update = accumulate(update, q, kept);
     }
     count_saturated(saturated);
-    settle(i, turn);
+    commit_word(i, update);
 }

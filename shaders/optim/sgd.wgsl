@@ -1,9 +1,9 @@
 // sgd: stochastic gradient descent with momentum and weight decay, as PyTorch writes it (no dampening, no Nesterov):
-//   v = mu * v + (g + decay * p),  p -= rate * v.   Knobs: x = rate, y = mu, z = decay.
+//   v = mu * v + (g + decay * p),  p -= rate * v.   Hyperparameters: x = rate, y = mu, z = decay.
 // import: index, step
 
 struct Params {
-    knob: u32, // which vec4 of the step's knobs
+    hyper_offset: u32, // which vec4 of the step's hyperparameters
     pad0: u32,
     pad1: u32,
     pad2: u32,
@@ -23,8 +23,8 @@ fn sgd(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups:
     if (i >= arrayLength(&p)) {
         return;
     }
-    let knobs = step.knobs[params.knob];
-    let velocity = knobs.y * v[i] + (g[i] + knobs.z * p[i]);
+    let hyperparameters = step.hyperparameters[params.hyper_offset];
+    let velocity = hyperparameters.y * v[i] + (g[i] + hyperparameters.z * p[i]);
     v[i] = velocity;
-    p[i] -= knobs.x * velocity;
+    p[i] -= hyperparameters.x * velocity;
 }

@@ -25,7 +25,7 @@ struct Params {
 
 const ABSENT: u32 = 0xffffffffu;
 
-const MOST_TAPS: u32 = 256u; // of a side of a pooling window
+const MAX_TAPS: u32 = 256u; // of a side of a pooling window
 
 fn taps() -> u32 {
     return params.kernel_height * params.kernel_width;

@@ -1,6 +1,6 @@
 // Numbers of 16 and of 8 bits in words, two or four to a word, low bits first.
 
-const MOST_F16: f32 = 65504.0;
+const MAX_F16: f32 = 65504.0;
 
 // 16-bit floats as `half_value` of src/tensor/half.rs has them. By integers: adapters read and round packed ones as they like.
 fn of_halves(half: vec4<u32>) -> vec4<f32> {
@@ -27,7 +27,7 @@ fn signed8(w: u32) -> vec4<f32> {
 // The other way, as `half_rounded` has them: the neighbour towards zero or the other, by the upper 13 of 16 random bits.
 fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
     let low = random >> vec4<u32>(3u);
-    let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MOST_F16)));
+    let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MAX_F16)));
     let normal = ((size + low) >> vec4<u32>(13u)) - vec4<u32>(112u << 10u);
     let small = vec4<u32>(bitcast<vec4<f32>>(min(size, vec4<u32>(0x38800000u))) * 16777216.0 + vec4<f32>(low) * 0.0001220703125);
     return select(small, normal, size >= vec4<u32>(0x38800000u)) | ((bitcast<vec4<u32>>(x) >> vec4<u32>(16u)) & vec4<u32>(0x8000u));

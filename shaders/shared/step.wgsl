@@ -5,7 +5,7 @@ struct StepParams {
     seed: u32,       // of the run, for counter-based random numbers
     valid_rows: u32, // rows of the batch that hold samples; the rest is padding
     loss_slot: u32,  // where this step's loss goes in the ring of losses
-    knobs: array<vec4<f32>, 32>, // four vec4 an optimizer rule: its knobs after their schedules
+    hyperparameters: array<vec4<f32>, 32>, // four vec4 an optimizer rule: its hyperparameters after their schedules
 }
 
 @group(1) @binding(1) var<uniform> step: StepParams;

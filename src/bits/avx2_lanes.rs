@@ -265,7 +265,7 @@ impl Lanes for I16 {
         let mut size = sizes(stored);
         // -32768 is what anything beyond the range became: rare, as units follow the numbers, so only then are the ends seen to.
         if _mm256_movemask_epi8(size).cast_unsigned() & 0xaaaa_aaaa != 0 {
-            let [one, other] = packed(steps(values, random, Self::MOST));
+            let [one, other] = packed(steps(values, random, Self::MAX));
             let least = _mm256_set1_epi16(-i16::MAX);
             stored = [_mm256_max_epi16(one, least), _mm256_max_epi16(other, least)];
             size = sizes(stored);
@@ -318,7 +318,7 @@ impl Lanes for I8 {
     #[inline]
     #[target_feature(enable = "avx2,fma,f16c,popcnt")]
     unsafe fn store_all(values: [__m256; 4], random: [__m256i; 4], at: *mut i8) -> Kept {
-        let [a, b, c, d] = steps(values, random, Self::MOST);
+        let [a, b, c, d] = steps(values, random, Self::MAX);
         let all = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
         // Packing works within each half of a register.
         let all = _mm256_permutevar8x32_epi32(all, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));

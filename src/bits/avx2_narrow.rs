@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::narrow::{Averages, Format, Unit};
-use super::sweep::settle;
+use super::sweep::commit_word;
 use super::tasks::PANEL;
 use crate::tensor::Draws;
 
@@ -97,7 +97,7 @@ unsafe fn row<F: Format, const STATES: usize, const STAYS: bool>(
         let above = _mm256_movemask_epi8(_mm256_cmpgt_epi8(signs, _mm256_setzero_si256()));
         // SAFETY: `at` is a multiple of 32 below the number of words, row is below 32.
         let word = unsafe { task.weight.get_unchecked_mut(at + task.row) };
-        flips += settle(word, [above as u32, _mm256_movemask_epi8(signs) as u32]);
+        flips += commit_word(word, [above as u32, _mm256_movemask_epi8(signs) as u32]);
     }
     for i in 0..STATES {
         // SAFETY: 32 numbers of at least 8 bits; the rest stays 0.

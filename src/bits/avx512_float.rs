@@ -20,7 +20,7 @@ const TERMS: usize = 4;
 const GROUPS: usize = PANEL / TERMS;
 
 /// Rows that share a tile of bits: 8 x 2 sums.
-const TALL: usize = 8;
+const ROWS: usize = 8;
 
 /// The tables of 32 floats: entry n of table k is ((s0 x0 + s1 x1) + s2 x2) + s3 x3 of floats from 4 k on, where s_i is +1 if bit i of n is
 /// 1, else -1.
@@ -37,9 +37,9 @@ const BLOCKS: usize = 4;
 /// The processor has the instructions, `task` passed its check against `y`, its rows and inner are at least 1.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 pub(super) unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
-    let mut tables = [[NOTHING; TALL]; BLOCKS];
-    for i in (0..task.rows).step_by(TALL) {
-        let rows = TALL.min(task.rows - i);
+    let mut tables = [[NOTHING; ROWS]; BLOCKS];
+    for i in (0..task.rows).step_by(ROWS) {
+        let rows = ROWS.min(task.rows - i);
         for start in (0..task.inner).step_by(BLOCKS * PANEL) {
             let end = task.inner.min(start + BLOCKS * PANEL);
             let blocks = || (start..end).step_by(PANEL).map(|first| (first, PANEL.min(end - first)));
@@ -66,7 +66,7 @@ pub(super) unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
 }
 
 /// Rows of a tile of [`gathered`], whose places lie close together.
-const TILE: usize = 2 * TALL;
+const TILE: usize = 2 * ROWS;
 
 /// Most places of a tile.
 const SLOTS: usize = 160;
@@ -91,13 +91,13 @@ pub(super) unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
                 }
                 let begins = panel == 0 && first_tap == 0;
                 for at in 0..words(task.columns) {
-                    for half in (0..rows).step_by(TALL) {
+                    for half in (0..rows).step_by(ROWS) {
                         let steps = taps.clone().zip(&slots).map(|(tap, slots)| {
                             let block = (panel * task.taps + tap) * task.bits_block;
                             let bits = task.bits.as_ptr().wrapping_add(block + at * task.bits_panel);
                             (bits, task.terms, std::array::from_fn(|r| &tables[slots[half + r] as usize]))
                         });
-                        let (rows, columns) = (TALL.min(rows - half), task.columns - at * PANEL);
+                        let (rows, columns) = (ROWS.min(rows - half), task.columns - at * PANEL);
                         let y = &mut y.panel(at)[(i + half) * PANEL..];
                         let target = Target { rows, columns, begins, y, y_row: PANEL };
                         // SAFETY: as many words as terms are readable from bits on, as checked.
@@ -165,7 +165,7 @@ unsafe fn fill(x: *const f32, step: usize, count: usize, tables: &mut Tables) {
 }
 
 /// A step of a sum: where its words of bits are, how many they are, and the tables of every row.
-type Step<'a> = (*const u32, usize, [&'a Tables; TALL]);
+type Step<'a> = (*const u32, usize, [&'a Tables; ROWS]);
 
 /// Where the sums of a panel's rows go.
 struct Target<'a> {
@@ -186,11 +186,11 @@ struct Target<'a> {
 unsafe fn multiply_rows<'a>(steps: impl Iterator<Item = Step<'a>>, target: Target<'_>) {
     // SAFETY: the caller's promise.
     unsafe {
-        match (target.rows > TALL / 2, target.columns > PANEL / 2) {
-            (true, true) => multiply::<TALL, 2>(steps, target),
-            (true, false) => multiply::<TALL, 1>(steps, target),
-            (false, true) => multiply::<{ TALL / 2 }, 2>(steps, target),
-            (false, false) => multiply::<{ TALL / 2 }, 1>(steps, target),
+        match (target.rows > ROWS / 2, target.columns > PANEL / 2) {
+            (true, true) => multiply::<ROWS, 2>(steps, target),
+            (true, false) => multiply::<ROWS, 1>(steps, target),
+            (false, true) => multiply::<{ ROWS / 2 }, 2>(steps, target),
+            (false, false) => multiply::<{ ROWS / 2 }, 1>(steps, target),
         }
     }
 }

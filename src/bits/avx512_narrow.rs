@@ -4,7 +4,7 @@
 use std::arch::x86_64::*;
 
 use super::narrow::{Averages, Format, I16};
-use super::sweep::settle;
+use super::sweep::commit_word;
 use super::tasks::PANEL;
 use crate::tensor::Draws;
 
@@ -31,7 +31,7 @@ pub(super) unsafe fn cascade_i16(task: &mut Averages<'_, I16, 2>, peaks: &mut [[
     let inverse = task.units.map(|unit| _mm512_set1_ps(I16::FINE * unit.inverse));
     let counting = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     let mut index = _mm512_add_epi32(_mm512_set1_epi32(first as i32), counting);
-    let (end, least) = (_mm512_set1_ps(I16::FINE * I16::MOST), _mm512_set1_epi16(-i16::MAX));
+    let (end, least) = (_mm512_set1_ps(I16::FINE * I16::MAX), _mm512_set1_epi16(-i16::MAX));
     // Upper halves of the lanes of two vectors.
     let upper: [i16; PANEL] = std::array::from_fn(|i| 2 * i as i16 + 1);
     // SAFETY: an array of 64 bytes.
@@ -73,7 +73,7 @@ pub(super) unsafe fn cascade_i16(task: &mut Averages<'_, I16, 2>, peaks: &mut [[
         let above = _mm512_cmpgt_epi16_mask(stored[1], _mm512_setzero_si512());
         // SAFETY: `at` is a multiple of 32 below the number of words, row is below 32.
         let word = unsafe { task.weight.get_unchecked_mut(at + task.row) };
-        flips += settle(word, [above, _mm512_movepi16_mask(stored[1])]);
+        flips += commit_word(word, [above, _mm512_movepi16_mask(stored[1])]);
     }
     for (peaks, top) in peaks.iter_mut().zip(tops) {
         // SAFETY: 32 numbers of 16 bits.

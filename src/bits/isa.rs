@@ -69,7 +69,7 @@ impl Isa {
 
     /// Whether floats x bits make the signs of one panel ready and use them for all rows, so that many rows are worth more than many
     /// panels; else what is made of x serves all panels.
-    pub fn favours_rows(&self) -> bool {
+    pub fn prefers_row_tiles(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return !matches!(self.set, Set::Avx512);
         #[cfg(not(target_arch = "x86_64"))]

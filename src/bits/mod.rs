@@ -36,4 +36,4 @@ mod tests;
 pub use isa::Isa;
 pub use narrow::{Averages, F16, Format, I8, I16, Swept, Unit};
 pub use select::{VARIABLE, active, all, choose, current};
-pub use tasks::{ABSENT, Apart, FloatBits, GatheredFloatBits, PANEL, Panels, Xnor, panel_mask, words};
+pub use tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, StridedPanels, Xnor, panel_mask, words};

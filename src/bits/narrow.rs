@@ -7,7 +7,7 @@ use super::avx2_narrow;
 use super::isa::Isa;
 #[cfg(target_arch = "x86_64")]
 use super::isa::Set;
-use super::sweep::{Job, Vectors, settle};
+use super::sweep::{Job, Vectors, commit_word};
 use super::tasks::PANEL;
 use crate::tensor::{Draws, HALF_MOST, half_rounded, half_value};
 use std::array;
@@ -23,7 +23,7 @@ pub trait Format: Lanes + Sized {
     /// One state.
     type Stored: Copy + Default;
     /// The largest number, in its unit.
-    const MOST: f32;
+    const MAX: f32;
     /// What numbers are multiplied by before they are stored: a rounding's steps of a unit.
     const FINE: f32;
     /// The number, in its unit.
@@ -41,7 +41,7 @@ pub enum F16 {}
 
 impl Format for F16 {
     type Stored = u16;
-    const MOST: f32 = HALF_MOST;
+    const MAX: f32 = HALF_MOST;
     const FINE: f32 = 1.0;
     #[inline(always)]
     fn load(stored: u16) -> f32 {
@@ -65,7 +65,7 @@ macro_rules! integers {
 
         impl Format for $name {
             type Stored = $stored;
-            const MOST: f32 = $stored::MAX as f32;
+            const MAX: f32 = $stored::MAX as f32;
             const FINE: f32 = 65536.0;
             #[inline(always)]
             fn load(stored: $stored) -> f32 {
@@ -120,7 +120,7 @@ pub struct Swept<const STATES: usize> {
 
 impl Isa {
     /// Row `row` of a panel of weights, as [`Isa::sweep`]: `rule` turns a gradient and its states into new ones, and the last one, as it is
-    /// stored, is the verdict. All states of column c are rounded by half
+    /// stored, is the decision. All states of column c are rounded by half
     /// `c % 32 / 16` of number `first + c / 32 * 16 + c % 16` of the draws: each is right on average, and one number serves two columns.
     ///
     /// # Panics
@@ -251,18 +251,18 @@ impl<F: Format, const STATES: usize, R: Fn(f32, [f32; STATES]) -> [f32; STATES]>
                 let next = rule(g[lane], array::from_fn(|i| values[i][lane]));
                 (0..STATES).for_each(|i| values[i][lane] = next[i] * inverses[i]);
             }
-            let Lines(verdicts) = &mut Lines([0.0; PANEL]);
+            let Lines(decisions) = &mut Lines([0.0; PANEL]);
             let halves: [u32; PANEL] = array::from_fn(|lane| random[lane % 16] >> (lane / 16 * 16) & 0xffff);
             for i in 0..STATES {
                 let stored: [F::Stored; PANEL] = array::from_fn(|lane| F::store(values[i][lane], halves[lane]));
                 states[i][at.clone()].copy_from_slice(&stored);
                 peaks[i] = array::from_fn(|lane| F::larger(peaks[i][lane], stored[lane]));
                 if i == STATES - 1 {
-                    *verdicts = array::from_fn(|lane| F::load(stored[lane]));
+                    *decisions = array::from_fn(|lane| F::load(stored[lane]));
                 }
             }
             // SAFETY: the caller's promise.
-            flips += settle(&mut weight[word * PANEL + row], unsafe { V::signs(verdicts) });
+            flips += commit_word(&mut weight[word * PANEL + row], unsafe { V::signs(decisions) });
         }
         swept::<F, STATES>(flips, peaks, states)
     }
@@ -278,8 +278,8 @@ fn swept<F: Format, const STATES: usize>(
     let (mut sizes, mut saturated) = ([0.0; STATES], 0);
     for i in 0..STATES {
         sizes[i] = F::load(peaks[i].iter().fold(F::Stored::default(), |peak, &lane| F::larger(peak, lane)));
-        if sizes[i] >= F::MOST {
-            saturated += states[i].iter().filter(|stored| F::load(**stored).abs() >= F::MOST).count() as u32;
+        if sizes[i] >= F::MAX {
+            saturated += states[i].iter().filter(|stored| F::load(**stored).abs() >= F::MAX).count() as u32;
         }
     }
     Swept { flips, saturated, peaks: sizes }

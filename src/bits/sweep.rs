@@ -30,7 +30,7 @@ pub(super) trait Job {
 
 impl Isa {
     /// Some rows of a panel of weights, from row `row` of it on: `rule` turns a gradient and the states of its weight into new states and a
-    /// verdict, whose sign the weight becomes the opposite of (0 and not-a-number leave it). Gradients and states are `[rows][words * 32]`,
+    /// decision, whose sign the weight becomes the opposite of (0 and not-a-number leave it). Gradients and states are `[rows][words * 32]`,
     /// `weight` is the whole panel `[words][32]`. Gives the number of flips.
     ///
     /// Each operation of the rule is rounded by itself, so the result is the same on every instruction set.
@@ -73,9 +73,9 @@ impl Isa {
     }
 }
 
-/// Writes a word of weights by its verdicts; gives the number of flips.
+/// Writes a word of weights by its decisions; gives the number of flips.
 #[inline(always)]
-pub(super) fn settle(word: &mut u32, [above, below]: [u32; 2]) -> u32 {
+pub(super) fn commit_word(word: &mut u32, [above, below]: [u32; 2]) -> u32 {
     let next = (*word & !above) | below;
     let flips = (*word ^ next).count_ones();
     *word = next;
@@ -104,15 +104,15 @@ impl<const STATES: usize, R: Fn(f32, [f32; STATES]) -> ([f32; STATES], f32)> Job
                 // Copies that nothing else points to: the loop over lanes becomes vector instructions.
                 let mut here: [[f32; PANEL]; STATES] =
                     std::array::from_fn(|i| states[i][at.clone()].try_into().expect("32 columns"));
-                let mut verdicts = [0.0; PANEL];
+                let mut decisions = [0.0; PANEL];
                 for lane in 0..PANEL {
-                    let (next, verdict) = rule(g[lane], std::array::from_fn(|i| here[i][lane]));
+                    let (next, decision) = rule(g[lane], std::array::from_fn(|i| here[i][lane]));
                     (0..STATES).for_each(|i| here[i][lane] = next[i]);
-                    verdicts[lane] = verdict;
+                    decisions[lane] = decision;
                 }
                 states.iter_mut().zip(&here).for_each(|(state, here)| state[at.clone()].copy_from_slice(here));
                 // SAFETY: the caller's promise.
-                flips += settle(&mut weight[word * PANEL + lane], unsafe { V::signs(&verdicts) });
+                flips += commit_word(&mut weight[word * PANEL + lane], unsafe { V::signs(&decisions) });
             }
         }
         flips

@@ -100,9 +100,9 @@ pub trait Panels {
 
 /// Panels of one tensor, a step apart.
 #[derive(Debug)]
-pub struct Apart<'a>(pub &'a mut [f32], pub usize);
+pub struct StridedPanels<'a>(pub &'a mut [f32], pub usize);
 
-impl Panels for Apart<'_> {
+impl Panels for StridedPanels<'_> {
     fn panel(&mut self, at: usize) -> &mut [f32] {
         &mut self.0[at * self.1..]
     }

@@ -153,7 +153,7 @@ pub struct EvalArgs {
 }
 
 /// Largest batch that is not bounded by a data set.
-const MOST_ROWS: usize = 1 << 20;
+const MAX_ROWS: usize = 1 << 20;
 
 /// Which network, and for which batch.
 #[derive(Args, Clone, Debug)]
@@ -190,8 +190,8 @@ pub struct ModelArgs {
 impl ModelArgs {
     /// The model.
     pub fn build(&self) -> Result<Model> {
-        if !(1..=MOST_ROWS).contains(&self.batch_size) {
-            return Err(Error::setting("batch-size", format!("1 to {MOST_ROWS}"), self.batch_size));
+        if !(1..=MAX_ROWS).contains(&self.batch_size) {
+            return Err(Error::setting("batch-size", format!("1 to {MAX_ROWS}"), self.batch_size));
         }
         let mut spec = ModelSpec::new(&self.model, [1, 1, 1], 2);
         let zoo = spec.check()?;

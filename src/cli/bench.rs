@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Largest products that are measured; filters of (4 x 2048)^2 weights take some 2 GB.
-const MOST: usize = 2048;
+const MAX: usize = 2048;
 
 /// Measures.
 pub async fn run(args: &BenchArgs, common: &Common) -> Result<()> {
@@ -27,8 +27,8 @@ async fn open(common: &Common) -> Result<Box<dyn Engine>> {
 }
 
 async fn kernels(size: usize, only: Option<&str>, common: &Common) -> Result<()> {
-    if !(32..=MOST).contains(&size) || !size.is_multiple_of(32) {
-        return Err(Error::setting("size", format!("a multiple of 32, at most {MOST}"), size));
+    if !(32..=MAX).contains(&size) || !size.is_multiple_of(32) {
+        return Err(Error::setting("size", format!("a multiple of 32, at most {MAX}"), size));
     }
     let chosen: Vec<Named> =
         cases(size).into_iter().filter(|(name, _)| only.is_none_or(|text| name.contains(text))).collect();
@@ -96,7 +96,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         engine.upload(BufferId(i as u32), words)?;
     }
     let mut step = StepParams { valid_rows: 1, ..StepParams::default() };
-    step.knobs[..4].copy_from_slice(&case.knobs);
+    step.hyperparameters[..4].copy_from_slice(&case.hyperparameters);
     engine.play(0, &[], &step).await?;
     if calls == 1 {
         let all: Vec<BufferId> = (0..case.operands.len() as u32).map(BufferId).collect();

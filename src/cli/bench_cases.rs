@@ -3,7 +3,7 @@
 use super::bench_convolutions::{conv_bits, conv_gradient};
 use crate::nn::Tensor;
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
-use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Knobs, Optimizer, Start, StateType, Verdict};
+use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Decision, Hyperparameters, Optimizer, StateInit, StateType};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
@@ -24,8 +24,8 @@ pub struct Case {
     pub is_product: bool,
     /// First content of its tensors.
     pub operands: Vec<Vec<u32>>,
-    /// Knobs of its rule.
-    pub knobs: Knobs,
+    /// Hyperparameters of its rule.
+    pub hyperparameters: Hyperparameters,
     /// Records one call.
     pub record: Record,
     /// Compares all tensors after one call with the definition, at places spread over the answer.
@@ -91,7 +91,16 @@ pub(super) fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f
 
 fn product(name: &'static str, size: usize, operands: Vec<Vec<u32>>, record: Record, check: Check) -> Case {
     let work = 2.0 * (size as f64).powi(3);
-    Case { name, shape: [size; 3], work, is_product: true, operands, knobs: Knobs::default(), record, check }
+    Case {
+        name,
+        shape: [size; 3],
+        work,
+        is_product: true,
+        operands,
+        hyperparameters: Hyperparameters::default(),
+        record,
+        check,
+    }
 }
 
 fn xnor(size: usize) -> Case {
@@ -159,7 +168,7 @@ fn cascade(size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs: [[alpha, gamma, 0.0, 0.0], [0.0; 4], [0.0; 4], [0.0; 4]],
+        hyperparameters: [[alpha, gamma, 0.0, 0.0], [0.0; 4], [0.0; 4], [0.0; 4]],
         record: Box::new(record),
         check: Box::new(check),
     }
@@ -190,12 +199,12 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
     operands.push(vec![0; if is_float { 1 } else { 6 * size + 1 }]);
     let (node, tensors) = (made.node("w", 0, 0), (0..operands.len() as u32).map(BufferId).collect::<Vec<_>>());
     let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
-    let knobs = made.knobs(0, 1);
+    let hyperparameters = made.hyperparameters(0, 1);
     let check = move |words: &[Vec<u32>]| {
         let Some(Tensor::Floats { data, .. }) = Tensor::from_words(&ty, &words[4]) else {
             unreachable!("states in rows")
         };
-        let [alpha, gamma, ..] = knobs[0];
+        let [alpha, gamma, ..] = hyperparameters[0];
         places(size).try_for_each(|(r, c)| {
             let at = r * size + c;
             let first = m[at] + gamma * (g[at] / unit - m[at]);
@@ -219,7 +228,7 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs,
+        hyperparameters,
         record: Box::new(record),
         check: Box::new(check),
     }
@@ -229,10 +238,10 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
 fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let weights = size * size;
     let made = rule.with::<f32>([]).expect("defaults are in range");
-    let (node, knobs) = (made.node("w", 0, 0), made.knobs(0, 1));
+    let (node, hyperparameters) = (made.node("w", 0, 0), made.hyperparameters(0, 1));
     let planes = node.planes;
     let is_square = |name: &str| name == "v";
-    let state = |(name, _): &(&'static str, Start)| {
+    let state = |(name, _): &(&'static str, StateInit)| {
         let clear = if is_square(name) { 1 << 31 } else { 0 };
         floats(planes * weights, name).into_iter().map(|word| word & !clear).collect()
     };
@@ -240,21 +249,21 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let operands: Vec<Vec<u32>> = first.into_iter().chain(rule.states.iter().map(state)).collect();
     let tensors: Vec<BufferId> = (0..operands.len() as u32).map(BufferId).collect();
     let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
-    let verdict = made.verdict().expect("every rule has states");
+    let decision = made.decision().expect("every rule has states");
     // The output of a filter of one section, y = b0 g + p.
     let (g, s) = (operands[0].clone(), operands[3].clone());
     let output = move |r: usize, c: usize| {
         let [g, p] = [g[r * size + c], s[r * planes * size + c]].map(|word| f64::from(f32::from_bits(word)));
-        f64::from(knobs[0][0]) * g + p
+        f64::from(hyperparameters[0][0]) * g + p
     };
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
-            let (decides, is_latent) = match verdict {
-                Verdict::State { place, .. } => {
+            let (decides, is_latent) = match decision {
+                Decision::State { place, .. } => {
                     let state = f32::from_bits(words[3 + place][r * size + c]);
-                    (f64::from(state), rule.states[place].1 == Start::Latent)
+                    (f64::from(state), rule.states[place].1 == StateInit::Latent)
                 }
-                Verdict::Output { .. } => (output(r, c), false),
+                Decision::Output { .. } => (output(r, c), false),
             };
             let bit = words[1][((r / PANEL) * words_of(size) + c / PANEL) * PANEL + r % PANEL] >> (c % PANEL) & 1;
             let expected = if is_latent { decides > 0.0 } else { decides < 0.0 };
@@ -268,7 +277,7 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs,
+        hyperparameters,
         record: Box::new(record),
         check: Box::new(check),
     }
@@ -318,7 +327,7 @@ fn same_bytes(name: &'static str, states: usize, size: usize) -> Case {
     };
     let kernel = Kernel::new(&custom, twin).expect("it is right");
     let record = move |recording: &mut Recording| {
-        let written = (1..=states as u32).map(|i| BufferId(i).chunks(chunk));
+        let written = (1..=states as u32).map(|i| BufferId(i).per_task(chunk));
         let buffers = [IDS[0].into()].into_iter().chain(written).collect();
         recording.dispatch_raw(kernel, Vec::new(), buffers, Grid::Linear(weights as u64), weights.div_ceil(chunk));
     };
@@ -336,7 +345,7 @@ fn same_bytes(name: &'static str, states: usize, size: usize) -> Case {
         work: weights as f64,
         is_product: false,
         operands,
-        knobs: Knobs::default(),
+        hyperparameters: Hyperparameters::default(),
         record: Box::new(record),
         check: Box::new(check),
     }

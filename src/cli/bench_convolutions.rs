@@ -3,7 +3,7 @@
 use super::bench_cases::{Case, Check, IDS, Record, compare, floats, places, sign};
 use crate::graph::{Bound, Op};
 use crate::ops::{ConvBits, ConvBitsInput, ConvBitsWeight, ConvShape, PadValue, Window, weight_type};
-use crate::optim::Knobs;
+use crate::optim::Hyperparameters;
 use crate::runtime::Recording;
 use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
@@ -40,7 +40,7 @@ fn neighbour(row: usize, tap: usize) -> Option<usize> {
 fn conv_case(name: &'static str, channels: usize, operands: Vec<Vec<u32>>, record: Record, check: Check) -> Case {
     let shape = [IMAGES[0] * IMAGES[1] * IMAGES[1], channels, 9 * channels];
     let work = 2.0 * shape.iter().map(|&n| n as f64).product::<f64>();
-    Case { name, shape, work, is_product: true, operands, knobs: Knobs::default(), record, check }
+    Case { name, shape, work, is_product: true, operands, hyperparameters: Hyperparameters::default(), record, check }
 }
 
 /// Signs by signs.

@@ -11,7 +11,7 @@ use std::io::{IsTerminal, Write};
 /// One line on stdout. When the reader has gone (`| head`) the program ends quietly, on any other failure with a line that says why.
 pub fn line(text: &str) {
     if let Err(error) = try_line(text) {
-        std::process::exit(told(&error));
+        std::process::exit(exit_code(&error));
     }
 }
 
@@ -22,7 +22,7 @@ fn try_line(text: &str) -> std::io::Result<()> {
 }
 
 /// Exit code after a failed write to stdout.
-fn told(error: &std::io::Error) -> i32 {
+fn exit_code(error: &std::io::Error) -> i32 {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         return 0;
     }
@@ -83,7 +83,7 @@ impl Reporter {
     /// Ends the program where stdout could not be written.
     pub fn end(&self) {
         if let Some(error) = self.failed.take() {
-            std::process::exit(told(&error));
+            std::process::exit(exit_code(&error));
         }
     }
 

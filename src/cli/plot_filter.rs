@@ -6,7 +6,7 @@ use super::picture::{Axis, Curve, Panel, draw, in_terminal};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Role, ValueKind, plan};
 use crate::nn::Tensor;
-use crate::optim::{BinaryOptimizer, Optimizer, Slot, Start, StateType, Verdict};
+use crate::optim::{BinaryOptimizer, Decision, Optimizer, StateInit, StateType, UpdateTarget};
 use crate::runtime::{CpuEngine, Engine, StepParams};
 use crate::tensor::{DType, Layout, TensorType};
 use crate::train::Settings;
@@ -23,12 +23,12 @@ const POINTS: usize = 512;
 const LEAST: f64 = 1e-8;
 
 /// Most steps of a measurement.
-const MOST: u64 = 1 << 20;
+const MAX: u64 = 1 << 20;
 
 /// Draws impulse and frequency responses of the rules, one over the other.
 pub async fn run(args: &FilterArgs, common: &Common) -> Result<()> {
-    if !(16..=MOST).contains(&args.steps) {
-        return Err(Error::setting("steps", format!("16 to {MOST}"), args.steps));
+    if !(16..=MAX).contains(&args.steps) {
+        return Err(Error::setting("steps", format!("16 to {MAX}"), args.steps));
     }
     let [mut impulses, mut responses] = [Vec::new(), Vec::new()];
     for text in &args.optimizer {
@@ -80,15 +80,19 @@ fn check(rule: &BinaryOptimizer, steps: u64) -> Result<()> {
         let expected = "f32 or f16: the units of integers follow a training's gradients, and lag behind one of size 1";
         return Err(Error::setting("state", expected, rule.state()));
     }
-    for (name, knob) in rule.settings() {
-        if [steps, 2 * steps - 1].iter().any(|step| knob.at(*step, TOTAL) != knob.at(0, TOTAL)) {
-            return Err(Error::setting(name, format!("a knob that stays as it is for {} steps", 2 * steps), knob));
+    for (name, hyperparameter) in rule.settings() {
+        if [steps, 2 * steps - 1].iter().any(|step| hyperparameter.at(*step, TOTAL) != hyperparameter.at(0, TOTAL)) {
+            return Err(Error::setting(
+                name,
+                format!("a hyperparameter that stays as it is for {} steps", 2 * steps),
+                hyperparameter,
+            ));
         }
     }
     Ok(())
 }
 
-/// A rule with some weights of its own, at the first values of its knobs.
+/// A rule with some weights of its own, at the first values of its hyperparameters.
 struct Bench<'a> {
     rule: &'a BinaryOptimizer,
     plan: Plan,
@@ -105,7 +109,7 @@ impl<'a> Bench<'a> {
         let parameter = graph.parameter("w", TensorType::bits(1, weights), Role::Binary, Init::Signs);
         let gradient = graph.input("g", TensorType::new(DType::F32, Layout::Rows, &[1, weights]));
         let flips = graph.state("flips", TensorType::plain(DType::U32, &[1]), Init::Words(0));
-        rule.update(&mut graph, Slot { parameter, gradient, knob: 0, flips: Some((flips, 0)) })?;
+        rule.update(&mut graph, UpdateTarget { parameter, gradient, hyper_offset: 0, flips: Some((flips, 0)) })?;
         let plan = plan(&[("update", &graph)]);
         let mut engine = CpuEngine::new(Some(1))?;
         engine.load(Arc::new(plan.program.clone())).await?;
@@ -119,9 +123,9 @@ impl<'a> Bench<'a> {
                 if matches!(init, Init::Spread(_) | Init::Along(_) | Init::Planes(_)) { Init::Fill(0.0) } else { init };
             engine.upload(*id, &Tensor::initial(info, init, 1))?;
         }
-        let (decides, sign) = match rule.verdict() {
-            Some(Verdict::State { name, place }) if rule.rule().states[place].1 == Start::Latent => (name, -1.0),
-            Some(Verdict::State { name, .. } | Verdict::Output { sections: name }) => (name, 1.0),
+        let (decides, sign) = match rule.decision() {
+            Some(Decision::State { name, place }) if rule.rule().states[place].1 == StateInit::Latent => (name, -1.0),
+            Some(Decision::State { name, .. } | Decision::Output { sections: name }) => (name, 1.0),
             None => unreachable!("every binary rule has states"),
         };
         Ok(Self { rule, plan, engine, state: format!("w.{decides}"), sign, step: 0 })
@@ -131,7 +135,7 @@ impl<'a> Bench<'a> {
     async fn step(&mut self, gradients: &[f32]) -> Result<Vec<f64>> {
         let before = if self.rule.filter().is_some() { self.state().await? } else { Vec::new() };
         let mut values = StepParams { step: self.step as u32, valid_rows: 1, ..StepParams::default() };
-        values.knobs[..4].copy_from_slice(&self.rule.knobs(self.step, TOTAL));
+        values.hyperparameters[..4].copy_from_slice(&self.rule.hyperparameters(self.step, TOTAL));
         let mut words: Vec<u32> = gradients.iter().map(|g| g.to_bits()).collect();
         words.resize(self.plan.named["g"].1.ty.words(), 0);
         self.engine.play(0, &[(self.plan.id("g"), &words)], &values).await?;
@@ -142,8 +146,9 @@ impl<'a> Bench<'a> {
         // The output of a filter's last section is no state: it follows from the states before and the gradient.
         let planes = before.len() / gradients.len();
         let output = |(i, g): (usize, &f32)| {
-            (0..planes / 2)
-                .fold(f64::from(*g), |u, k| f64::from(values.knobs[k][0]) * u + before[2 * k * gradients.len() + i])
+            (0..planes / 2).fold(f64::from(*g), |u, k| {
+                f64::from(values.hyperparameters[k][0]) * u + before[2 * k * gradients.len() + i]
+            })
         };
         Ok(gradients.iter().enumerate().map(output).collect())
     }

@@ -32,12 +32,12 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
     if common.json {
         let mut object = object(&response, sgd, args.steps_per_epoch);
         if let Some(along) = along {
-            let at = |(share, knob, response): &(f64, f64, Option<Response>)| {
+            let at = |(share, hyperparameter, response): &(f64, f64, Option<Response>)| {
                 let moving = |response: &Response| response.averages().map_or([None; 2], |rates| rates.map(Some));
                 let [alpha, gamma] = response.as_ref().map_or([Some(0.0), None], moving);
                 let flips = response.as_ref().map_or(0.0, Response::noise_flips);
                 serde_json::json!({
-                    "share": share, "knob": knob, "alpha": alpha, "gamma": gamma, "flip_ratio_noise": flips, "frozen": response.is_none()
+                    "share": share, "hyperparameter": hyperparameter, "alpha": alpha, "gamma": gamma, "flip_ratio_noise": flips, "frozen": response.is_none()
                 })
             };
             object["along"] = along.iter().map(at).collect();
@@ -49,7 +49,7 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
     if along.is_some() {
         line(&format!("schedule       over {} steps", args.steps));
     }
-    let knob = if args.alpha.is_some() { "alpha" } else { "lr" };
+    let hyperparameter = if args.alpha.is_some() { "alpha" } else { "lr" };
     for (share, value, response) in along.into_iter().flatten() {
         let filter = match response.map(|response| (response.averages(), 100.0 * response.noise_flips())) {
             None => "frozen, no weight flips".into(),
@@ -58,13 +58,13 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
             }
             Some((None, flips)) => format!("no moving averages, flips on noise {flips:.4} %"),
         };
-        line(&format!("at {:>3.0} %       {knob} {value:.3e}: {filter}", 100.0 * share));
+        line(&format!("at {:>3.0} %       {hyperparameter} {value:.3e}: {filter}", 100.0 * share));
     }
     Ok(())
 }
 
-/// The filter along a run whose learning rate, or alpha, moves by a schedule: share of the run, the knob, the filter; `None` where the
-/// knob is 0, which training takes: nothing moves then. It is one filter only while the knob moves slowly against the filter's own time.
+/// The filter along a run whose learning rate, or alpha, moves by a schedule: share of the run, the hyperparameter, the filter; `None` where the
+/// hyperparameter is 0, which training takes: nothing moves then. It is one filter only while the hyperparameter moves slowly against the filter's own time.
 fn along(args: &TranslateArgs, schedule: &Schedule) -> Result<Vec<(f64, f64, Option<Response>)>> {
     let at = |share: f64| {
         let step = ((share * args.steps as f64) as u64).min(args.steps - 1);

@@ -26,7 +26,7 @@ pub trait Dataset: Send + Sync {
     fn label(&self, index: usize) -> u32;
 
     /// Whether an image is read and decoded when it is asked for; then several threads ask.
-    fn is_decoded_late(&self) -> bool {
+    fn decodes_lazily(&self) -> bool {
         false
     }
 }

@@ -61,7 +61,7 @@ impl Dataset for Files {
         self.samples[index].1
     }
 
-    fn is_decoded_late(&self) -> bool {
+    fn decodes_lazily(&self) -> bool {
         true
     }
 }
@@ -273,7 +273,7 @@ mod tests {
                 .unwrap()
         };
         let (early, late) = (load(IN_MEMORY), load(79));
-        assert_eq!((early.train.is_decoded_late(), late.train.is_decoded_late()), (false, true));
+        assert_eq!((early.train.decodes_lazily(), late.train.decodes_lazily()), (false, true));
         for (early, late) in [(early.train, late.train), (early.test, late.test)] {
             assert_eq!((early.len(), late.len()), (2, 2));
             for i in 0..2 {

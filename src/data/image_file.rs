@@ -7,7 +7,7 @@ use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
 /// Most pixels of an image: a file may promise more than memory holds.
-const MOST_PIXELS: usize = 1 << 27;
+const MAX_PIXELS: usize = 1 << 27;
 
 /// What a file's header says.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,7 +80,7 @@ fn open(bytes: &[u8]) -> Result<(Header, Opened<'_>), String> {
         return Err("neither PNG nor JPEG".into());
     };
     match header.height * header.width {
-        1..=MOST_PIXELS => Ok((header, opened)),
+        1..=MAX_PIXELS => Ok((header, opened)),
         _ => Err(format!("{} x {} pixels", header.height, header.width)),
     }
 }

@@ -41,20 +41,20 @@ impl Loader {
     /// Batches of `batch` images as they are.
     pub fn new(dataset: Arc<dyn Dataset>, batch: usize) -> Self {
         let [height, width, _] = dataset.shape();
-        Self::seen(dataset, [height, width], Augment::default(), batch)
+        Self::with_view(dataset, [height, width], Augment::default(), batch)
     }
 
     /// Batches to train on: augmented as the data set says.
     pub fn training(data: &Data, batch: usize) -> Self {
-        Self::seen(data.train.clone(), [data.shape[0], data.shape[1]], data.augment, batch)
+        Self::with_view(data.train.clone(), [data.shape[0], data.shape[1]], data.augment, batch)
     }
 
     /// Batches of one of the data set's parts to judge by: the middle of each image.
-    pub fn judging(data: &Data, part: &Arc<dyn Dataset>, batch: usize) -> Self {
-        Self::seen(part.clone(), [data.shape[0], data.shape[1]], Augment::default(), batch)
+    pub fn for_evaluation(data: &Data, part: &Arc<dyn Dataset>, batch: usize) -> Self {
+        Self::with_view(part.clone(), [data.shape[0], data.shape[1]], Augment::default(), batch)
     }
 
-    fn seen(dataset: Arc<dyn Dataset>, to: [usize; 2], augment: Augment, batch: usize) -> Self {
+    fn with_view(dataset: Arc<dyn Dataset>, to: [usize; 2], augment: Augment, batch: usize) -> Self {
         let view = View::new(dataset.shape(), to, augment);
         Self {
             dataset,
@@ -68,20 +68,20 @@ impl Loader {
     /// Lets so many threads (`None`: all cores) decode and augment the images of a batch, where there is anything to decode or to
     /// augment. The batches are the same.
     pub fn with_threads(self, threads: Option<usize>) -> Self {
-        self.sharing(&Threads::new(threads))
+        self.with_thread_pool(&Threads::new(threads))
     }
 
     /// The same with threads that other loaders share.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn sharing(mut self, threads: &Threads) -> Self {
-        let has_work = self.dataset.is_decoded_late() || !self.view.is_whole();
+    pub fn with_thread_pool(mut self, threads: &Threads) -> Self {
+        let has_work = self.dataset.decodes_lazily() || !self.view.is_whole();
         self.threads = (threads.count > 1 && has_work).then(|| threads.clone());
         self
     }
 
     /// There are no threads in a browser.
     #[cfg(target_arch = "wasm32")]
-    pub fn sharing(self, _threads: &Threads) -> Self {
+    pub fn with_thread_pool(self, _threads: &Threads) -> Self {
         self
     }
 

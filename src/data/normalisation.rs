@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use std::borrow::Cow;
 
 /// Most channels of an image: what the first kernel has constants for.
-const MOST_CHANNELS: usize = 4;
+const MAX_CHANNELS: usize = 4;
 
 /// x = (byte / largest byte - mean) / std, by channel; one number stands for all channels.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,8 +56,8 @@ impl Normalisation {
 
 /// Refuses numbers that no images can have.
 pub(super) fn numbers(name: &str, values: &[f32]) -> Result<()> {
-    if !(1..=MOST_CHANNELS).contains(&values.len()) {
-        let expected = format!("1 to {MOST_CHANNELS} numbers, one a channel or one for all");
+    if !(1..=MAX_CHANNELS).contains(&values.len()) {
+        let expected = format!("1 to {MAX_CHANNELS} numbers, one a channel or one for all");
         return Err(Error::setting(name, expected, format!("{} numbers", values.len())));
     }
     let is_fine = |v: &&f32| v.is_finite() && (name != "std" || **v > 0.0);

@@ -189,13 +189,13 @@ impl DataSpec {
 /// Height and width from HEIGHTxWIDTH.
 fn extents(name: &str, text: Option<&str>) -> Result<Option<[usize; 2]>> {
     /// Longest side; far more than any network takes.
-    const MOST: usize = 1 << 14;
+    const MAX: usize = 1 << 14;
     let Some(text) = text else { return Ok(None) };
     let sides: Option<Vec<usize>> = text.split('x').map(|side| side.parse().ok()).collect();
     match sides.as_deref() {
-        Some(&[height, width]) if (1..=MOST).contains(&height) && (1..=MOST).contains(&width) => {
+        Some(&[height, width]) if (1..=MAX).contains(&height) && (1..=MAX).contains(&width) => {
             Ok(Some([height, width]))
         }
-        _ => Err(Error::setting(name, format!("HEIGHTxWIDTH of 1 to {MOST} each"), format!("`{text}`"))),
+        _ => Err(Error::setting(name, format!("HEIGHTxWIDTH of 1 to {MAX} each"), format!("`{text}`"))),
     }
 }

@@ -69,8 +69,8 @@ impl Dataset for Subset {
         self.of.label(self.samples[index])
     }
 
-    fn is_decoded_late(&self) -> bool {
-        self.of.is_decoded_late()
+    fn decodes_lazily(&self) -> bool {
+        self.of.decodes_lazily()
     }
 }
 

@@ -13,23 +13,23 @@ pub fn backward(
     join: &dyn Fn(&mut Graph, Value, Value) -> Result<Value>,
 ) -> Result<HashMap<Value, Value>> {
     let forward = graph.nodes().len();
-    let mut leads: HashSet<Value> = graph.trained().into_iter().map(|(value, _)| value).collect();
+    let mut requires_grad: HashSet<Value> = graph.trained().into_iter().map(|(value, _)| value).collect();
     for node in graph.nodes() {
-        if node.inputs.iter().any(|v| leads.contains(v)) {
-            leads.extend(&node.outputs);
+        if node.inputs.iter().any(|v| requires_grad.contains(v)) {
+            requires_grad.extend(&node.outputs);
         }
     }
     let mut grads: HashMap<Value, Value> = HashMap::new();
     let mut again = HashMap::new();
     for n in (0..forward).rev() {
         let node = graph.nodes()[n].clone();
-        let needs: Vec<bool> = node.inputs.iter().map(|v| leads.contains(v)).collect();
+        let needs: Vec<bool> = node.inputs.iter().map(|v| requires_grad.contains(v)).collect();
         let upstream: Vec<Option<Value>> = node.outputs.iter().map(|v| grads.get(v).copied()).collect();
         let reached = node.outputs.contains(&loss) || upstream.iter().any(Option::is_some);
         if !reached || !needs.contains(&true) {
             continue;
         }
-        graph.enter(&node.scope);
+        graph.set_scope(&node.scope);
         let mut cx = Backward { graph, node: n, grads: upstream, needs: needs.clone(), again: &mut again };
         let back = node.op.backward(&mut cx)?;
         assert_eq!(back.len(), node.inputs.len(), "{}: one gradient an input", node.op.name());

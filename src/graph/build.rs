@@ -113,7 +113,7 @@ impl Graph {
     }
 
     /// Nodes and temporary values from here on belong to this layer.
-    pub fn enter(&mut self, scope: &str) {
+    pub fn set_scope(&mut self, scope: &str) {
         self.scope = scope.to_string();
     }
 
@@ -217,7 +217,7 @@ impl Graph {
     }
 
     /// Adds a node with one output.
-    pub fn push1(&mut self, op: impl Op + 'static, inputs: &[Value], updates: &[Value]) -> Result<Value> {
+    pub fn add(&mut self, op: impl Op + 'static, inputs: &[Value], updates: &[Value]) -> Result<Value> {
         Ok(self.push(Arc::new(op), inputs, updates)?[0])
     }
 

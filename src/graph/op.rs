@@ -24,7 +24,7 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     }
 
     /// Whether backward should compute the outputs again instead of keeping them: true for cheap operations with wide outputs.
-    fn recompute(&self) -> bool {
+    fn rematerialise(&self) -> bool {
         false
     }
 }
@@ -107,16 +107,16 @@ impl Backward<'_> {
             return Ok(again);
         }
         let producer = self.graph.nodes().iter().position(|n| n.outputs.contains(&value));
-        let Some(producer) = producer.filter(|&n| self.graph.nodes()[n].op.recompute()) else { return Ok(value) };
+        let Some(producer) = producer.filter(|&n| self.graph.nodes()[n].op.rematerialise()) else { return Ok(value) };
         let node = self.graph.nodes()[producer].clone();
         let mut inputs = Vec::new();
         for input in &node.inputs {
             inputs.push(self.recall(*input)?);
         }
         let scope = self.graph.scope().to_string();
-        self.graph.enter(&node.scope);
+        self.graph.set_scope(&node.scope);
         let outputs = self.graph.push(node.op.clone(), &inputs, &[])?;
-        self.graph.enter(&scope);
+        self.graph.set_scope(&scope);
         for (old, new) in node.outputs.iter().zip(outputs) {
             self.again.insert(*old, new);
         }

@@ -109,7 +109,7 @@ fn record(name: &str, graph: &Graph, ids: &HashMap<Value, BufferId>) -> Recordin
     let mut recording = Recording::new(name);
     for node in graph.nodes() {
         let bind = |values: &[Value]| values.iter().map(|v| (ids[v], graph.ty(*v))).collect();
-        recording.enter(&node.scope);
+        recording.set_scope(&node.scope);
         let bound = Bound { inputs: bind(&node.inputs), updates: bind(&node.updates), outputs: bind(&node.outputs) };
         node.op.record(&mut recording, &bound);
     }

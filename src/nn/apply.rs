@@ -41,7 +41,7 @@ impl Layer for PadChannels {
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
         let channels = builder.graph.ty(x).columns();
         let offset = -((self.0.saturating_sub(channels) / 2) as isize);
-        builder.graph.push1(ShiftChannels { channels: self.0, offset }, &[x], &[])
+        builder.graph.add(ShiftChannels { channels: self.0, offset }, &[x], &[])
     }
 
     fn shape(&self, [height, width, _]: Shape) -> Result<Shape> {

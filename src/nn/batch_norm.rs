@@ -42,7 +42,7 @@ impl Layer for BatchNorm {
                 (statistics[0], statistics[1])
             }
         };
-        builder.graph.push1(ops::BatchNorm, &[x, mean, variance, scale, bias], &[])
+        builder.graph.add(ops::BatchNorm, &[x, mean, variance, scale, bias], &[])
     }
 
     fn shape(&self, input: Shape) -> Result<Shape> {

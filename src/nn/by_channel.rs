@@ -28,7 +28,7 @@ impl Layer for ByChannel {
         };
         let vector = TensorType::plain(DType::F32, &[builder.graph.ty(x).columns()]);
         let v = builder.parameter(name, vector, Role::Float, Init::Fill(first));
-        builder.graph.push1(self.0, &[x, v], &[])
+        builder.graph.add(self.0, &[x, v], &[])
     }
 
     fn shape(&self, input: Shape) -> Result<Shape> {

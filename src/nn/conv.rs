@@ -47,15 +47,15 @@ impl Conv {
         if self.input.is_binary() && self.weight.is_binary() && geometry.is_aligned() {
             let packed = builder.graph.push(Arc::new(ConvWeights(self.geometry)), &[weight], &[])?;
             let all = |x| [x, weight, packed[0], packed[1]];
-            return builder.product(x, self.input, |graph, x| graph.push1(ConvBits(self.geometry), &all(x), &[]));
+            return builder.product(x, self.input, |graph, x| graph.add(ConvBits(self.geometry), &all(x), &[]));
         }
         let weight = match self.weight.is_binary() {
-            true => builder.graph.push1(UnpackSigns(Layout::Rows), &[weight], &[])?,
+            true => builder.graph.add(UnpackSigns(Layout::Rows), &[weight], &[])?,
             false => weight,
         };
         builder.product(x, self.input, |graph, x| {
-            let x = if self.input.is_binary() { graph.push1(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
-            graph.push1(ConvFloat(self.geometry), &[x, weight], &[])
+            let x = if self.input.is_binary() { graph.add(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
+            graph.add(ConvFloat(self.geometry), &[x, weight], &[])
         })
     }
 }
@@ -72,7 +72,7 @@ impl Layer for Conv {
         }
         let vector = TensorType::plain(DType::F32, &[self.geometry.channels]);
         let scale = builder.parameter("scale", vector, Role::Float, Init::Fill(1.0));
-        builder.graph.push1(ByChannel::Scale, &[y, scale], &[])
+        builder.graph.add(ByChannel::Scale, &[y, scale], &[])
     }
 
     fn shape(&self, [height, width, channels]: Shape) -> Result<Shape> {

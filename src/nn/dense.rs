@@ -40,15 +40,15 @@ impl Layer for Dense {
             let ty = TensorType::bits(self.units, inputs);
             let weight = builder.parameter("weight", ty, Role::Binary, Init::Signs);
             return builder.product(x, self.input, |graph, x| match self.input.is_binary() {
-                true => graph.push1(XnorMatmul, &[x, weight], &[]),
-                false => graph.push1(FloatByBits, &[x, weight], &[]),
+                true => graph.add(XnorMatmul, &[x, weight], &[]),
+                false => graph.add(FloatByBits, &[x, weight], &[]),
             });
         }
         let ty = TensorType::new(DType::F32, Layout::Rows, &[self.units, inputs]);
         let weight = builder.parameter("weight", ty, Role::Float, Init::Uniform(1.0 / (inputs as f32).sqrt()));
         builder.product(x, self.input, |graph, x| {
-            let x = if self.input.is_binary() { graph.push1(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
-            graph.push1(Matmul, &[x, weight], &[])
+            let x = if self.input.is_binary() { graph.add(UnpackSigns(Layout::Panels), &[x], &[])? } else { x };
+            graph.add(Matmul, &[x, weight], &[])
         })
     }
 

@@ -25,7 +25,7 @@ impl Layer for Dropout {
             return Ok(x);
         }
         let stream = stream_word(&format!("{}.keep", builder.name));
-        builder.graph.push1(ops::Dropout { probability: self.0, stream }, &[x], &[])
+        builder.graph.add(ops::Dropout { probability: self.0, stream }, &[x], &[])
     }
 
     fn shape(&self, input: Shape) -> Result<Shape> {

@@ -49,7 +49,7 @@ impl Builder<'_> {
         let (surrogate, probability) = match quantizer {
             Quantizer::Float => return product(self.graph, x),
             Quantizer::Relu => {
-                let x = self.graph.push1(Activation::Relu, &[x], &[])?;
+                let x = self.graph.add(Activation::Relu, &[x], &[])?;
                 return product(self.graph, x);
             }
             Quantizer::Sign(surrogate) => (surrogate, 0.0),
@@ -63,7 +63,7 @@ impl Builder<'_> {
         let drop = DropSigns { probability, stream: stream_word(&format!("{}.keep", self.name)) };
         let copies = self.graph.push(Arc::new(drop), &[signs], &[])?;
         let [up, down] = [product(self.graph, copies[0])?, product(self.graph, copies[1])?];
-        self.graph.push1(JoinDropped { probability }, &[up, down], &[])
+        self.graph.add(JoinDropped { probability }, &[up, down], &[])
     }
 }
 

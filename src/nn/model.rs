@@ -122,10 +122,10 @@ impl Model {
         self.output()?;
         let [height, width, channels] = self.input;
         let pixels = graph.input("pixels", TensorType::plain(DType::U8, &[batch, height, width, channels]));
-        graph.enter(&format!("{prefix}input"));
+        graph.set_scope(&format!("{prefix}input"));
         let PixelScale { scale, shift } = self.pixels;
         let images = self.layers.layers().next().is_some_and(|(_, layer)| layer.is_spatial());
-        let x = graph.push1(Normalise { scale, shift, images }, &[pixels], &[])?;
+        let x = graph.add(Normalise { scale, shift, images }, &[pixels], &[])?;
         self.layers.build(&mut Builder { graph, mode, name: prefix, frozen }, prefix, x)
     }
 

@@ -11,11 +11,11 @@ pub struct MaxPool(pub Window);
 
 /// The mean of each window; a kernel of 1 takes every `stride`-th pixel.
 #[derive(Clone, Copy, Debug)]
-pub struct MeanPool(pub Window);
+pub struct AvgPool(pub Window);
 
 /// The mean of a whole image, as a row of features.
 #[derive(Clone, Copy, Debug)]
-pub struct GlobalMean;
+pub struct GlobalAvgPool;
 
 /// Images to rows of features: pixel by pixel, channel by channel. Rows stay as they are.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +48,13 @@ impl Layer for MaxPool {
     }
 }
 
-impl Layer for MeanPool {
+impl Layer for AvgPool {
     fn kind(&self) -> &'static str {
         "meanpool"
     }
 
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
-        builder.graph.push1(ops::MeanPool(self.0), &[x], &[])
+        builder.graph.add(ops::AvgPool(self.0), &[x], &[])
     }
 
     fn shape(&self, input: Shape) -> Result<Shape> {
@@ -70,7 +70,7 @@ impl Layer for MeanPool {
     }
 }
 
-impl Layer for GlobalMean {
+impl Layer for GlobalAvgPool {
     fn kind(&self) -> &'static str {
         "globalmean"
     }
@@ -78,8 +78,8 @@ impl Layer for GlobalMean {
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
         let [_, height, width, _] = image_of(&format!("layer `{}`", builder.name), builder.graph.ty(x))?;
         let window = Window { kernel: [height, width], stride: height.max(width), dilation: 1, padding: 0 };
-        let mean = builder.graph.push1(ops::MeanPool(window), &[x], &[])?;
-        builder.graph.push1(ops::Flatten, &[mean], &[])
+        let mean = builder.graph.add(ops::AvgPool(window), &[x], &[])?;
+        builder.graph.add(ops::Flatten, &[mean], &[])
     }
 
     fn shape(&self, input: Shape) -> Result<Shape> {
@@ -103,7 +103,7 @@ impl Layer for Flatten {
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
         match builder.graph.ty(x).shape.len() {
             2 => Ok(x),
-            _ => builder.graph.push1(ops::Flatten, &[x], &[]),
+            _ => builder.graph.add(ops::Flatten, &[x], &[]),
         }
     }
 

@@ -27,10 +27,10 @@ pub(super) fn saved_bits(model: &Model) -> Result<BTreeMap<String, u64>> {
 fn kept(model: &Model, batch: usize) -> Result<BTreeMap<String, u64>> {
     let mut graph = Graph::new();
     let logits = model.build(&mut graph, Mode::Train, batch)?;
-    graph.enter("loss");
+    graph.set_scope("loss");
     let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
     let correct = graph.state("correct", TensorType::plain(DType::U32, &[model.outputs()]), Init::Words(0));
-    let loss = graph.push1(SoftmaxCrossEntropy { smoothing: 0.0 }, &[logits, labels], &[correct])?;
+    let loss = graph.add(SoftmaxCrossEntropy { smoothing: 0.0 }, &[logits, labels], &[correct])?;
     let forward = graph.nodes().len();
     backward(&mut graph, loss, &join)?;
     let (before, behind) = graph.nodes().split_at(forward);

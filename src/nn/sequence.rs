@@ -39,7 +39,7 @@ impl Sequence {
     pub fn build(&self, builder: &mut Builder<'_>, prefix: &str, x: Value) -> Result<Value> {
         self.layers().try_fold(x, |x, (name, layer)| {
             let name = format!("{prefix}{name}");
-            builder.graph.enter(&name);
+            builder.graph.set_scope(&name);
             layer.build(
                 &mut Builder { graph: builder.graph, mode: builder.mode, name: &name, frozen: builder.frozen },
                 x,
@@ -102,8 +102,8 @@ impl Layer for Residual {
         let name = builder.name.to_string();
         let main = self.main.build(builder, &format!("{name}."), x)?;
         let shortcut = self.shortcut.build(builder, &format!("{name}.shortcut."), x)?;
-        builder.graph.enter(&name);
-        builder.graph.push1(Add, &[main, shortcut], &[])
+        builder.graph.set_scope(&name);
+        builder.graph.add(Add, &[main, shortcut], &[])
     }
 
     fn shape(&self, input: Shape) -> Result<Shape> {
@@ -148,16 +148,16 @@ impl Layer for Concat {
         for (i, branch) in self.0.iter().enumerate() {
             parts.push(branch.build(builder, &format!("{name}.{}.", i + 1), x)?);
         }
-        builder.graph.enter(&name);
+        builder.graph.set_scope(&name);
         let channels = parts.iter().map(|&part| builder.graph.ty(part).columns()).sum();
         let mut whole: Option<Value> = None;
         let mut first = 0;
         for part in parts {
             let width = builder.graph.ty(part).columns();
             let shift = ShiftChannels { channels, offset: -(first as isize) };
-            let moved = builder.graph.push1(shift, &[part], &[])?;
+            let moved = builder.graph.add(shift, &[part], &[])?;
             whole = Some(match whole {
-                Some(whole) => builder.graph.push1(Add, &[whole, moved], &[])?,
+                Some(whole) => builder.graph.add(Add, &[whole, moved], &[])?,
                 None => moved,
             });
             first += width;
@@ -200,7 +200,7 @@ impl Layer for Concat {
 #[cfg(test)]
 mod tests {
     use super::super::model::{Model, PixelScale};
-    use super::super::weights::owner;
+    use super::super::weights::parent_path;
     use super::super::zoo::MODELS;
     use super::super::{BatchNorm, Conv, Mode, ModelSpec, Quantizer};
     use super::*;
@@ -212,7 +212,7 @@ mod tests {
     fn names(model: &Model) -> [BTreeSet<String>; 2] {
         let mut graph = Graph::new();
         model.build(&mut graph, Mode::Train, 2).expect("it fits");
-        let trained = graph.trained().into_iter().map(|(value, _)| owner(&graph.info(value).name).to_string());
+        let trained = graph.trained().into_iter().map(|(value, _)| parent_path(&graph.info(value).name).to_string());
         let rows = model.summary().rows.into_iter().filter(|row| row.cost.weights_1bit + row.cost.weights_32bit > 0);
         [rows.map(|row| row.layer).collect(), trained.collect()]
     }

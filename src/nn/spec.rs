@@ -9,7 +9,7 @@ use crate::ops::{MAX_CHANNELS, Surrogate};
 
 /// Most units of a layer, pixels of an image, and classes: products of two such numbers still fit everything that counts them, and
 /// sums of so many signs are exact as floats.
-const MOST: usize = 1 << 20;
+const MAX: usize = 1 << 20;
 
 /// What a model of the zoo is made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,8 +63,8 @@ impl ModelSpec {
                 let got = format!("{hidden:?} with model {}", zoo.name);
                 return Err(Error::setting("hidden", "model mlp; the other networks are as published", got));
             }
-            if hidden.iter().any(|units| !(1..=MOST).contains(units)) {
-                return Err(Error::setting("hidden", format!("layers of 1 to {MOST} units"), format!("{hidden:?}")));
+            if hidden.iter().any(|units| !(1..=MAX).contains(units)) {
+                return Err(Error::setting("hidden", format!("layers of 1 to {MAX} units"), format!("{hidden:?}")));
             }
         }
         if self.dropout != [0.0; 2] && zoo.name != "mlp" {
@@ -77,8 +77,8 @@ impl ModelSpec {
         if !(self.width > 0.0 && self.width <= 64.0) {
             return Err(Error::setting("width", "a factor above 0, at most 64", self.width));
         }
-        if !(2..=MOST).contains(&self.classes) {
-            return Err(Error::setting("classes", format!("2 to {MOST}"), self.classes));
+        if !(2..=MAX).contains(&self.classes) {
+            return Err(Error::setting("classes", format!("2 to {MAX}"), self.classes));
         }
         Ok(zoo)
     }
@@ -88,9 +88,9 @@ impl ModelSpec {
         let zoo = self.check()?;
         let [height, width, channels] = self.input;
         let pixels = height.checked_mul(width).and_then(|n| n.checked_mul(channels));
-        if pixels.is_none_or(|n| n == 0 || n > MOST) || channels > MAX_CHANNELS {
+        if pixels.is_none_or(|n| n == 0 || n > MAX) || channels > MAX_CHANNELS {
             let expected =
-                format!("HEIGHTxWIDTHxCHANNELS of at least 1 each, at most {MAX_CHANNELS} channels and {MOST} numbers");
+                format!("HEIGHTxWIDTHxCHANNELS of at least 1 each, at most {MAX_CHANNELS} channels and {MAX} numbers");
             return Err(Error::setting("input", expected, format!("{height}x{width}x{channels}")));
         }
         let model = (zoo.make)(self, Model::new(zoo.name, self.input, self.pixels))?;

@@ -27,8 +27,8 @@ pub enum Tensor {
 }
 
 /// What a tensor is named after: the parameter `dense1.weight` of a state `dense1.weight.h`, the layer `dense1` of that parameter.
-pub fn owner(name: &str) -> &str {
-    name.rsplit_once('.').map_or(name, |(owner, _)| owner)
+pub fn parent_path(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(parent, _)| parent)
 }
 
 /// A narrow number from the low bits of a word; integers and halves are all floats, too.
@@ -73,7 +73,7 @@ impl Tensor {
             }
             Init::Fill(value) => vec![value.to_bits(); ty.words()],
             Init::Along(_) | Init::Spread(_) | Init::Planes(_) => {
-                let parameter = owner(&info.name);
+                let parameter = parent_path(&info.name);
                 let rows = ty.rows() / planes(ty, init);
                 let signs = BitMatrix::random(rows, ty.columns(), Stream::new(seed, parameter));
                 Self::along(info, init, seed, &signs).expect("made for this type")

@@ -8,7 +8,7 @@ use super::dense::Dense;
 use super::dropout::Dropout;
 use super::layer::Shape;
 use super::model::Model;
-use super::pool::{Flatten, GlobalMean, MaxPool, MeanPool};
+use super::pool::{AvgPool, Flatten, GlobalAvgPool, MaxPool};
 use super::quantizer::Quantizer;
 use super::sequence::{Concat, Residual, Sequence};
 use super::spec::ModelSpec;
@@ -248,7 +248,7 @@ fn cifar_resnet(spec: &ModelSpec, mut model: Model, stages: &[usize], blocks: us
                 1 => Sequence::new(),
                 _ => {
                     let window = Window::valid(if stages.len() == 3 { 1 } else { 2 }, 2);
-                    Sequence::new().with(MeanPool(window)).with(PadChannels(spec.channels(channels)?))
+                    Sequence::new().with(AvgPool(window)).with(PadChannels(spec.channels(channels)?))
                 }
             };
             let first = Sequence::new().with(parts.conv(channels, 3, stride)?).with(BatchNorm::default());
@@ -267,7 +267,7 @@ fn cifar_resnet(spec: &ModelSpec, mut model: Model, stages: &[usize], blocks: us
     if spec.float {
         model.push(Apply(Arc::new(Activation::Relu)));
     }
-    Ok(parts.classifier(model.with(GlobalMean).with(BatchNorm::default())))
+    Ok(parts.classifier(model.with(GlobalAvgPool).with(BatchNorm::default())))
 }
 
 fn push_some(model: &mut Model, layer: Option<Apply>) {
@@ -300,7 +300,7 @@ fn birealnet18(spec: &ModelSpec, mut model: Model, react: bool) -> Result<Model>
             let shortcut = match stride {
                 1 => Sequence::new(),
                 _ => Sequence::new()
-                    .with(MeanPool(Window::valid(2, 2)))
+                    .with(AvgPool(Window::valid(2, 2)))
                     .with(parts.float_conv(channels, Window::valid(1, 1))?)
                     .with(BatchNorm::default()),
             };
@@ -314,7 +314,7 @@ fn birealnet18(spec: &ModelSpec, mut model: Model, react: bool) -> Result<Model>
     if spec.float && !react {
         model.push(Apply(Arc::new(Activation::Relu)));
     }
-    Ok(parts.classifier(model.with(GlobalMean)))
+    Ok(parts.classifier(model.with(GlobalAvgPool)))
 }
 
 /// Thirteen blocks of a 3x3 and a 1x1 binary convolution, each with its own shortcut; where channels double, two 1x1 lie side by side.
@@ -330,7 +330,7 @@ fn reactnet_a(spec: &ModelSpec, mut model: Model) -> Result<Model> {
         let stride = if after > before && before > 32 { 2 } else { 1 };
         let shortcut = match stride {
             1 => Sequence::new(),
-            _ => Sequence::new().with(MeanPool(Window::valid(2, 2))),
+            _ => Sequence::new().with(AvgPool(Window::valid(2, 2))),
         };
         let main = rsign(true).with(parts.conv(before, 3, stride)?).with(BatchNorm::default());
         model.push(Residual { main, shortcut });
@@ -347,5 +347,5 @@ fn reactnet_a(spec: &ModelSpec, mut model: Model) -> Result<Model> {
         }
         rprelu(&mut model);
     }
-    Ok(parts.classifier(model.with(GlobalMean)))
+    Ok(parts.classifier(model.with(GlobalAvgPool)))
 }

@@ -1,13 +1,13 @@
-//! Rules for binary weights as data: a name, knobs, states, and a kernel that does it all in one pass.
+//! Rules for binary weights as data: a name, hyperparameters, states, and a kernel that does it all in one pass.
 
-use super::design::{Filter, FilterSpec};
-use super::iir;
-use super::knob::{Knob, KnobSpec, Range};
+use super::hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
 use super::narrow::{Narrow, StateType};
-use super::optimizer::{Knobs, Optimizer, Slot, Verdict};
+use super::optimizer::{Decision, Hyperparameters, Optimizer, UpdateTarget};
+use super::rules::iir;
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Graph, Init, Op, Role, Value};
+use crate::optim::filter::design::{Filter, FilterSpec};
 use crate::runtime::{BufferId, Grid, Kernel, Recording};
 use crate::tensor::{DType, Layout, PANEL, TensorType, stream_word, words_of};
 use std::collections::BTreeMap;
@@ -15,100 +15,120 @@ use std::sync::Arc;
 
 /// Where a state starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
+pub enum StateInit {
     /// At 0.
     Zero,
     /// At -`hold` times the weight, so that the first gradients do not decide every weight.
-    Hold,
+    Scaled,
     /// At the weight's sign times a number drawn from [0, `init`): a latent weight.
     Latent,
 }
 
-impl Start {
-    /// The knob that says how far, which the rule must have.
-    pub(super) fn knob(self) -> Option<&'static str> {
+impl StateInit {
+    /// The hyperparameter that says how far, which the rule must have.
+    pub(super) fn hyperparameter(self) -> Option<&'static str> {
         match self {
             Self::Zero => None,
-            Self::Hold => Some(HOLD.name),
+            Self::Scaled => Some(HOLD.name),
             Self::Latent => Some("init"),
         }
     }
 }
 
 /// A rule for binary weights. Its kernel binds what `shaders/shared/weight.wgsl` says (gradient, weight, flips), then the states, all of
-/// f32 and as the gradient (a filter's: so many planes a row); `knobs` reach it in their order unless `pack` says otherwise.
+/// f32 and as the gradient (a filter's: so many planes a row); `hyperparameters` reach it in their order unless `pack` says otherwise.
 #[derive(Clone, Copy, Debug)]
 pub struct BinaryRule {
     /// Name in flags and files.
     pub name: &'static str,
     /// What it does, in a line.
     pub doc: &'static str,
-    /// Its knobs.
-    pub knobs: &'static [KnobSpec],
+    /// Its hyperparameters.
+    pub hyperparameters: &'static [HyperparameterSpec],
     /// Its states: the name that follows the parameter's, and the start.
-    pub states: &'static [(&'static str, Start)],
-    /// What `hold` is where a start is to be held and nobody says how strongly; 0 where the rule has no such knob.
+    pub states: &'static [(&'static str, StateInit)],
+    /// What `hold` is where a start is to be held and nobody says how strongly; 0 where the rule has no such hyperparameter.
     pub hold: f32,
     /// Whether gradients times any positive number give the same weights.
     pub is_scale_invariant: bool,
-    /// Whether it is made of a [`FilterSpec`], whose coefficients are then the knobs of its kernel.
+    /// Whether it is made of a [`FilterSpec`], whose coefficients are then the hyperparameters of its kernel.
     pub is_filter: bool,
-    /// Knobs as its paper has them, as texts; none where the paper gives none.
+    /// Hyperparameters as its paper has them, as texts; none where the paper gives none.
     pub paper: &'static [(&'static str, &'static str)],
     /// Its kernel.
     pub kernel: &'static Kernel,
     /// The same with narrow states, where there are such kernels.
     pub narrow: Option<Narrow>,
-    /// The knobs of step `step` (from 0), as values in their order, for the kernel.
-    pub pack: fn(values: &[f32], step: u64) -> Knobs,
+    /// The hyperparameters of step `step` (from 0), as values in their order, for the kernel.
+    pub pack: fn(values: &[f32], step: u64) -> Hyperparameters,
 }
 
-/// Knob of the filters whose start can be held.
-pub(super) const HOLD: KnobSpec =
-    KnobSpec::new("hold", "states start at -hold times the weight; 0: the first step decides", Range::NotNegative, 0.0);
+/// Hyperparameter of the filters whose start can be held.
+pub(super) const HOLD: HyperparameterSpec = HyperparameterSpec::new(
+    "hold",
+    "states start at -hold times the weight; 0: the first step decides",
+    Range::NotNegative,
+    0.0,
+);
 
 /// The first eight values in their order; a limit that is off is the largest number.
-pub fn in_order(values: &[f32], _step: u64) -> Knobs {
+pub fn in_order(values: &[f32], _step: u64) -> Hyperparameters {
     let at = |i: usize| values.get(i).map_or(0.0, |v| v.min(f32::MAX));
     [[0, 1, 2, 3].map(at), [4, 5, 6, 7].map(at), [0.0; 4], [0.0; 4]]
 }
 
 impl BinaryRule {
-    /// The optimizer with its knobs at their defaults but for these. A knob that the rule does not have is an error that names those it has.
-    pub fn with<K: Into<Knob>>(
+    /// The optimizer with its hyperparameters at their defaults but for these. A hyperparameter that the rule does not have is an error that names those it has.
+    pub fn with<K: Into<Hyperparameter>>(
         &'static self,
-        knobs: impl IntoIterator<Item = (&'static str, K)>,
+        hyperparameters: impl IntoIterator<Item = (&'static str, K)>,
     ) -> Result<BinaryOptimizer> {
-        self.make(&knobs.into_iter().map(|(name, knob)| (name.to_string(), knob.into())).collect())
+        self.make(
+            &hyperparameters
+                .into_iter()
+                .map(|(name, hyperparameter)| (name.to_string(), hyperparameter.into()))
+                .collect(),
+        )
     }
 
     /// The same from a table, as a file has it.
-    pub fn make(&'static self, set: &BTreeMap<String, Knob>) -> Result<BinaryOptimizer> {
-        if let Some((name, knob)) = set.iter().find(|(name, _)| self.knobs.iter().all(|spec| spec.name != **name)) {
-            let names = self.knobs.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
-            return Err(Error::setting(format!("knob of optimizer {}", self.name), names, format!("{name} = {knob}")));
+    pub fn make(&'static self, set: &BTreeMap<String, Hyperparameter>) -> Result<BinaryOptimizer> {
+        if let Some((name, hyperparameter)) =
+            set.iter().find(|(name, _)| self.hyperparameters.iter().all(|spec| spec.name != **name))
+        {
+            let names = self.hyperparameters.iter().map(|spec| spec.name).collect::<Vec<_>>().join(", ");
+            return Err(Error::setting(
+                format!("hyperparameter of optimizer {}", self.name),
+                names,
+                format!("{name} = {hyperparameter}"),
+            ));
         }
-        let knobs = self.knobs.iter().map(|spec| self.resolve(spec, set.get(spec.name))).collect::<Result<_>>()?;
+        let hyperparameters =
+            self.hyperparameters.iter().map(|spec| self.resolve(spec, set.get(spec.name))).collect::<Result<_>>()?;
         let filter = if self.is_filter { Some(FilterSpec::default().resolve()?) } else { None };
-        Ok(BinaryOptimizer { rule: self, knobs, filter, state: StateType::F32 })
+        Ok(BinaryOptimizer { rule: self, hyperparameters, filter, state: StateType::F32 })
     }
 
-    /// The knob as it is set, or the default. One that says where states start is read once: a schedule would do nothing.
-    fn resolve(&self, spec: &KnobSpec, set: Option<&Knob>) -> Result<Knob> {
-        let knob = spec.resolve(set)?;
-        let starts = self.states.iter().any(|(_, start)| start.knob() == Some(spec.name));
-        if starts && knob.schedule != Some(Schedule::constant()) {
-            return Err(Error::setting(spec.name, "a number without a schedule, since states start only once", knob));
+    /// The hyperparameter as it is set, or the default. One that says where states start is read once: a schedule would do nothing.
+    fn resolve(&self, spec: &HyperparameterSpec, set: Option<&Hyperparameter>) -> Result<Hyperparameter> {
+        let hyperparameter = spec.resolve(set)?;
+        let starts = self.states.iter().any(|(_, start)| start.hyperparameter() == Some(spec.name));
+        if starts && hyperparameter.schedule != Some(Schedule::constant()) {
+            return Err(Error::setting(
+                spec.name,
+                "a number without a schedule, since states start only once",
+                hyperparameter,
+            ));
         }
-        Ok(knob)
+        Ok(hyperparameter)
     }
 }
 
-/// A rule with its knobs.
+/// A rule with its hyperparameters.
 #[derive(Clone, Debug)]
 pub struct BinaryOptimizer {
     rule: &'static BinaryRule,
-    knobs: Vec<Knob>,
+    hyperparameters: Vec<Hyperparameter>,
     filter: Option<Filter>,
     state: StateType,
 }
@@ -121,7 +141,10 @@ impl BinaryOptimizer {
             return Err(Error::setting("filter", "a design, poles, or b and a only for the optimizer iir", got));
         }
         let filter = spec.resolve()?;
-        let cutoff = self.settings().find(|(name, _)| *name == iir::CUTOFF.name).map(|(_, knob)| knob.clone());
+        let cutoff = self
+            .settings()
+            .find(|(name, _)| *name == iir::CUTOFF.name)
+            .map(|(_, hyperparameter)| hyperparameter.clone());
         if let (Filter::Fixed(_), Some(cutoff)) = (&filter, cutoff)
             && cutoff != iir::CUTOFF.resolve(None)?
         {
@@ -151,10 +174,10 @@ impl BinaryOptimizer {
         self.filter.as_ref()
     }
 
-    /// Its update of the parameter of this name: knobs from this vec4 on, flips in this counter.
-    pub fn node(&self, parameter: &str, knob: u32, layer: u32) -> BinaryUpdate {
+    /// Its update of the parameter of this name: hyperparameters from this vec4 on, flips in this counter.
+    pub fn node(&self, parameter: &str, hyper_offset: u32, layer: u32) -> BinaryUpdate {
         let (planes, state, stream) = (self.planes(), self.state, stream_word(parameter));
-        BinaryUpdate { rule: self.rule, planes, state, stream, knob, layer }
+        BinaryUpdate { rule: self.rule, planes, state, stream, hyper_offset, layer }
     }
 
     /// States of a weight in each of the rule's tensors.
@@ -167,10 +190,10 @@ impl BinaryOptimizer {
         self.rule
     }
 
-    /// Every knob of the rule by name, in the rule's order; but for the cut-off of a filter that has none.
-    pub fn settings(&self) -> impl Iterator<Item = (&'static str, &Knob)> {
+    /// Every hyperparameter of the rule by name, in the rule's order; but for the cut-off of a filter that has none.
+    pub fn settings(&self) -> impl Iterator<Item = (&'static str, &Hyperparameter)> {
         let is_fixed = matches!(self.filter, Some(Filter::Fixed(_)));
-        let all = self.rule.knobs.iter().map(|spec| spec.name).zip(&self.knobs);
+        let all = self.rule.hyperparameters.iter().map(|spec| spec.name).zip(&self.hyperparameters);
         all.filter(move |(name, _)| !is_fixed || *name != iir::CUTOFF.name)
     }
 
@@ -179,7 +202,9 @@ impl BinaryOptimizer {
         let hold = -self.value("hold");
         match &self.filter {
             None => Init::Along(self.state.stored(hold, exponent)),
-            Some(filter) => Init::Planes(iir::resting(&filter.sections(self.knobs[0].value)).map(|state| hold * state)),
+            Some(filter) => {
+                Init::Planes(iir::resting(&filter.sections(self.hyperparameters[0].value)).map(|state| hold * state))
+            }
         }
     }
 
@@ -190,14 +215,14 @@ impl BinaryOptimizer {
         let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
         let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
         let rate = |name: &str| self.value(if name == "m" { "gamma" } else { "alpha" });
-        let size = |start: &Start| if *start == Start::Hold { self.value("hold") } else { 0.0 };
+        let size = |start: &StateInit| if *start == StateInit::Scaled { self.value("hold") } else { 0.0 };
         let firsts: Vec<_> = self.rule.states.iter().map(|(name, start)| [rate(name), size(start)]).collect();
         let exponents = self.state.exponents(&firsts);
-        let start = |(i, start): (usize, &Start)| match start {
+        let start = |(i, start): (usize, &StateInit)| match start {
             // Filters of sections, and whatever else has more than two states, are never narrow.
-            Start::Hold if self.value("hold") != 0.0 => self.held(exponents.get(i).copied().unwrap_or_default()),
-            Start::Latent => Init::Spread(self.value("init")),
-            Start::Zero | Start::Hold => Init::Fill(0.0),
+            StateInit::Scaled if self.value("hold") != 0.0 => self.held(exponents.get(i).copied().unwrap_or_default()),
+            StateInit::Latent => Init::Spread(self.value("init")),
+            StateInit::Zero | StateInit::Scaled => Init::Fill(0.0),
         };
         let states = self.rule.states.iter().enumerate();
         let states = states.map(|(i, (name, from))| (*name, ty.clone(), start((i, from))));
@@ -207,7 +232,9 @@ impl BinaryOptimizer {
     }
 
     fn value(&self, name: &str) -> f32 {
-        self.settings().find(|(knob, _)| *knob == name).map_or(0.0, |(_, knob)| knob.value)
+        self.settings()
+            .find(|(hyperparameter, _)| *hyperparameter == name)
+            .map_or(0.0, |(_, hyperparameter)| hyperparameter.value)
     }
 }
 
@@ -220,8 +247,9 @@ impl Optimizer for BinaryOptimizer {
         Role::Binary
     }
 
-    fn knobs(&self, step: u64, total: u64) -> Knobs {
-        let values: Vec<f32> = self.knobs.iter().map(|knob| knob.at(step, total)).collect();
+    fn hyperparameters(&self, step: u64, total: u64) -> Hyperparameters {
+        let values: Vec<f32> =
+            self.hyperparameters.iter().map(|hyperparameter| hyperparameter.at(step, total)).collect();
         match &self.filter {
             Some(filter) => iir::coefficients(filter, values[0]),
             None => (self.rule.pack)(&values, step),
@@ -229,17 +257,21 @@ impl Optimizer for BinaryOptimizer {
     }
 
     fn check_steps(&self, total: u64) -> Result<()> {
-        self.rule.knobs.iter().zip(&self.knobs).try_for_each(|(spec, knob)| spec.check_steps(knob, total))
+        self.rule
+            .hyperparameters
+            .iter()
+            .zip(&self.hyperparameters)
+            .try_for_each(|(spec, hyperparameter)| spec.check_steps(hyperparameter, total))
     }
 
-    fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()> {
+    fn update(&self, graph: &mut Graph, slot: UpdateTarget) -> Result<()> {
         let info = graph.info(slot.parameter).clone();
         let (flips, layer) = slot.flips.expect("a binary rule counts flips");
         let mut updates: Vec<Value> = vec![slot.parameter, flips];
         for (name, ty, init) in self.tensors(&info.ty) {
             updates.push(graph.state(&format!("{}.{name}", info.name), ty, init));
         }
-        let node = self.node(&info.name, slot.knob, layer);
+        let node = self.node(&info.name, slot.hyper_offset, layer);
         graph.push(Arc::new(node), &[slot.gradient], &updates)?;
         Ok(())
     }
@@ -248,12 +280,12 @@ impl Optimizer for BinaryOptimizer {
         self.tensors(parameter).iter().map(|(_, ty, _)| ty.bytes()).sum()
     }
 
-    /// The last that starts along the weights; where none does, the last. Sections of a filter do not keep their output.
-    fn verdict(&self) -> Option<Verdict> {
+    /// The last that starts along the weights; where none does, the last. Biquads of a filter do not keep their output.
+    fn decision(&self) -> Option<Decision> {
         let states = self.rule.states;
-        let place = states.iter().rposition(|(_, start)| *start != Start::Zero).or(states.len().checked_sub(1))?;
+        let place = states.iter().rposition(|(_, start)| *start != StateInit::Zero).or(states.len().checked_sub(1))?;
         let (name, _) = states[place];
-        Some(if self.rule.is_filter { Verdict::Output { sections: name } } else { Verdict::State { name, place } })
+        Some(if self.rule.is_filter { Decision::Output { sections: name } } else { Decision::State { name, place } })
     }
 }
 
@@ -268,8 +300,8 @@ pub struct BinaryUpdate {
     pub state: StateType,
     /// Stream of its random numbers.
     pub stream: u32,
-    /// The first of its vec4 of the step's knobs.
-    pub knob: u32,
+    /// The first of its vec4 of the step's hyperparameters.
+    pub hyper_offset: u32,
     /// Which counter takes the flips.
     pub layer: u32,
 }
@@ -283,11 +315,11 @@ impl BinaryUpdate {
         // A task has 32 neighbouring rows.
         let (states, shared) = tensors[3..].split_at(self.rule.states.len());
         let chunk = PANEL * PANEL * words * self.planes * self.state.bytes() / 4;
-        let states = states.iter().map(|state| state.chunks(chunk));
+        let states = states.iter().map(|state| state.per_task(chunk));
         let shared = shared.iter().map(|&id| id.into());
-        let first = [g.into(), weight.chunks(PANEL * words), flips.into()];
+        let first = [g.into(), weight.per_task(PANEL * words), flips.into()];
         let buffers = first.into_iter().chain(states).chain(shared).collect();
-        let params = vec![rows as u32, words as u32, self.knob, self.layer, self.stream, 0, 0, 0];
+        let params = vec![rows as u32, words as u32, self.hyper_offset, self.layer, self.stream, 0, 0, 0];
         let kernel = self.rule.narrow.as_ref().and_then(|narrow| narrow.kernel(self.state)).unwrap_or(self.rule.kernel);
         recording.dispatch_raw(kernel, params, buffers, Grid::Linear((rows * words) as u64), rows.div_ceil(PANEL));
     }
@@ -309,7 +341,7 @@ impl Op for BinaryUpdate {
     }
 }
 
-/// A twin's whole body: `sweep_panel!(args, [m, h], |g, [m, h]| ([m, h], verdict))`, with the states by the names of the shader's bindings.
+/// A twin's whole body: `sweep_panel!(args, [m, h], |g, [m, h]| ([m, h], decision))`, with the states by the names of the shader's bindings.
 macro_rules! sweep_panel {
     ($args:ident, [$($state:ident),*], $rule:expr) => {{
         let first = $args.index * $crate::tensor::PANEL * $crate::tensor::PANEL * $args.params.words as usize;

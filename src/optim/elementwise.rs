@@ -1,7 +1,7 @@
 //! Filters from outside the crate: a WGSL function and a Rust function; the loop, the packing and the counting of flips are ours.
 
-use super::binary::{BinaryRule, Start, in_order};
-use super::knob::KnobSpec;
+use super::binary::{BinaryRule, StateInit, in_order};
+use super::hyperparameter::HyperparameterSpec;
 use crate::bits;
 use crate::error::{Error, Result};
 // Of shaders/shared/weight.wgsl, as every rule's file has it.
@@ -14,15 +14,15 @@ use std::sync::atomic::Ordering;
 /// A rule for binary weights that treats every weight alike and by itself, as WGSL; [`ElementwiseFilter::rule`] adds the same in Rust.
 ///
 /// ```
-/// # use plusminus::optim::{ElementwiseFilter, KnobSpec, Range, Start};
+/// # use plusminus::optim::{ElementwiseFilter, HyperparameterSpec, Range, StateInit};
 /// const EMA: ElementwiseFilter = ElementwiseFilter {
 ///     name: "my-ema",
 ///     doc: "a moving average of the gradient",
-///     knobs: &[KnobSpec::new("alpha", "rate of the average", Range::Rate, 1e-3).falling()],
-///     states: &[("h", Start::Zero)],
+///     hyperparameters: &[HyperparameterSpec::new("alpha", "rate of the average", Range::Rate, 1e-3).falling()],
+///     states: &[("h", StateInit::Zero)],
 ///     source: "
-///         fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32 {
-///             (*s).h += knobs.alpha * (g - (*s).h);
+///         fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 {
+///             (*s).h += hyperparameters.alpha * (g - (*s).h);
 ///             return (*s).h;
 ///         }",
 /// };
@@ -39,30 +39,30 @@ pub struct ElementwiseFilter {
     pub name: &'static str,
     /// What it does, in a line.
     pub doc: &'static str,
-    /// Its knobs, at most eight.
-    pub knobs: &'static [KnobSpec],
-    /// Its states, one to five: the name that follows the parameter's, and the start. `Start::Hold` needs a knob `hold`,
-    /// `Start::Latent` a knob `init`; those take no schedule.
-    pub states: &'static [(&'static str, Start)],
-    /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, knobs: Knobs) -> f32`: from the gradient of a weight it moves the
-    /// states and returns the verdict (above 0 the weight becomes -1, below 0 it becomes +1, exactly 0 leaves it). `States` and `Knobs`
+    /// Its hyperparameters, at most eight.
+    pub hyperparameters: &'static [HyperparameterSpec],
+    /// Its states, one to five: the name that follows the parameter's, and the start. `StateInit::Scaled` needs a hyperparameter `hold`,
+    /// `StateInit::Latent` a hyperparameter `init`; those take no schedule.
+    pub states: &'static [(&'static str, StateInit)],
+    /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32`: from the gradient of a weight it moves the
+    /// states and returns the decision (above 0 the weight becomes -1, below 0 it becomes +1, exactly 0 leaves it). `States` and `Hyperparameters`
     /// are structs of f32 with the names above, `_` for `-`.
     pub source: &'static str,
 }
 
 /// Bindings of states, beside those that every rule has: eight storage buffers are promised everywhere.
-const MOST_STATES: usize = 5;
+const MAX_STATES: usize = 5;
 /// Numbers in two vec4.
-const MOST_KNOBS: usize = 8;
+const MAX_HYPERPARAMETERS: usize = 8;
 
 impl ElementwiseFilter {
-    /// The rule, with its function in Rust: the gradient, the states and the knobs after their schedules, in the order of the names,
-    /// give the new states and the verdict. The WGSL is checked here, as [`Kernel::new`] says. Rules live as long as the program.
-    pub fn rule<const STATES: usize, const KNOBS: usize>(
+    /// The rule, with its function in Rust: the gradient, the states and the hyperparameters after their schedules, in the order of the names,
+    /// give the new states and the decision. The WGSL is checked here, as [`Kernel::new`] says. Rules live as long as the program.
+    pub fn rule<const STATES: usize, const HYPERPARAMETERS: usize>(
         &self,
-        update: impl Fn(f32, [f32; STATES], [f32; KNOBS]) -> ([f32; STATES], f32) + Sync + 'static,
+        update: impl Fn(f32, [f32; STATES], [f32; HYPERPARAMETERS]) -> ([f32; STATES], f32) + Sync + 'static,
     ) -> Result<&'static BinaryRule> {
-        self.check([STATES, KNOBS])?;
+        self.check([STATES, HYPERPARAMETERS])?;
         let source = self.shader();
         let states: Vec<String> = self.states.iter().map(|(name, _)| format!("state_{}", word(name))).collect();
         let shared = [("g", Access::Read), ("weight", Access::Write), ("flips", Access::Atomic)];
@@ -80,7 +80,7 @@ impl ElementwiseFilter {
         Ok(Box::leak(Box::new(BinaryRule {
             name: self.name,
             doc: self.doc,
-            knobs: self.knobs,
+            hyperparameters: self.hyperparameters,
             states: self.states,
             hold: 0.0,
             is_scale_invariant: false,
@@ -94,23 +94,28 @@ impl ElementwiseFilter {
 
     fn check(&self, of_twin: [usize; 2]) -> Result<()> {
         let wrong = |message: String| Err(Error::Kernel { kernel: self.name.into(), message });
-        let given = [self.states.len(), self.knobs.len()];
+        let given = [self.states.len(), self.hyperparameters.len()];
         if given != of_twin {
-            let [states, knobs] = of_twin;
+            let [states, hyperparameters] = of_twin;
             return wrong(format!(
-                "expected {} states and {} knobs in the Rust function, got {states} and {knobs}",
+                "expected {} states and {} hyperparameters in the Rust function, got {states} and {hyperparameters}",
                 given[0], given[1]
             ));
         }
-        if !(1..=MOST_STATES).contains(&given[0]) || given[1] > MOST_KNOBS {
+        if !(1..=MAX_STATES).contains(&given[0]) || given[1] > MAX_HYPERPARAMETERS {
             return wrong(format!(
-                "expected 1 to {MOST_STATES} states and at most {MOST_KNOBS} knobs, got {} and {}",
+                "expected 1 to {MAX_STATES} states and at most {MAX_HYPERPARAMETERS} hyperparameters, got {} and {}",
                 given[0], given[1]
             ));
         }
         for (state, start) in self.states {
-            if let Some(knob) = start.knob().filter(|name| self.knobs.iter().all(|knob| knob.name != *name)) {
-                return wrong(format!("expected a knob `{knob}` for state `{state}`, which starts by it, got none"));
+            if let Some(hyperparameter) = start
+                .hyperparameter()
+                .filter(|name| self.hyperparameters.iter().all(|hyperparameter| hyperparameter.name != *name))
+            {
+                return wrong(format!(
+                    "expected a hyperparameter `{hyperparameter}` for state `{state}`, which starts by it, got none"
+                ));
             }
         }
         Ok(())
@@ -119,15 +124,21 @@ impl ElementwiseFilter {
     /// The user's text first, so that lines in messages are the user's.
     fn shader(&self) -> String {
         let states: Vec<String> = self.states.iter().map(|(name, _)| word(name)).collect();
-        let knobs: Vec<String> = self.knobs.iter().map(|knob| word(knob.name)).collect();
+        let hyperparameters: Vec<String> =
+            self.hyperparameters.iter().map(|hyperparameter| word(hyperparameter.name)).collect();
         let fields = |names: &[String]| match names {
             // A struct has at least one member.
             [] => "    none: f32,\n".to_string(),
             names => names.iter().map(|name| format!("    {name}: f32,\n")).collect(),
         };
         let mut text = format!("{}\n", self.source);
-        write!(text, "struct States {{\n{}}}\nstruct Knobs {{\n{}}}\n", fields(&states), fields(&knobs))
-            .expect("strings grow");
+        write!(
+            text,
+            "struct States {{\n{}}}\nstruct Hyperparameters {{\n{}}}\n",
+            fields(&states),
+            fields(&hyperparameters)
+        )
+        .expect("strings grow");
         let (mut load, mut store) = (String::new(), String::new());
         for (i, name) in states.iter().enumerate() {
             let binding = 3 + i;
@@ -143,11 +154,12 @@ impl ElementwiseFilter {
         let lane = |lane: &str| {
             let old = states.iter().map(|name| format!("old_{name}.{lane}")).collect::<Vec<_>>().join(", ");
             format!(
-                "        var s_{lane} = States({old});\n        verdict.{lane} = update(gradient.{lane}, &s_{lane}, knobs);\n"
+                "        var s_{lane} = States({old});\n        decision.{lane} = update(gradient.{lane}, &s_{lane}, hyperparameters);\n"
             )
         };
         let lanes: String = LANES.into_iter().map(lane).collect();
-        let values = (0..knobs.len().max(1)).map(|i| format!("step.knobs[params.knob + {}u][{}u]", i / 4, i % 4));
+        let values = (0..hyperparameters.len().max(1))
+            .map(|i| format!("step.hyperparameters[params.hyper_offset + {}u][{}u]", i / 4, i % 4));
         let values = values.collect::<Vec<_>>().join(", ");
         text + &format!(
             "
@@ -157,15 +169,15 @@ fn elementwise_filter(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_work
     if (is_outside(i)) {{
         return;
     }}
-    let knobs = Knobs({values});
-    var turn = Turn(0u, 0u);
+    let hyperparameters = Hyperparameters({values});
+    var update = SignUpdate(0u, 0u);
     for (var q = 0u; q < 8u; q++) {{
         let at = i * 8u + q;
         let gradient = g[at];
-{load}        var verdict = vec4<f32>(0.0);
-{lanes}{store}        turn = turned(turn, q, verdict);
+{load}        var decision = vec4<f32>(0.0);
+{lanes}{store}        update = accumulate(update, q, decision);
     }}
-    settle(i, turn);
+    commit_word(i, update);
 }}
 "
         )
@@ -182,17 +194,17 @@ fn word(name: &str) -> String {
 }
 
 /// A task has a panel of 32 rows.
-fn twin<const STATES: usize, const KNOBS: usize>(
+fn twin<const STATES: usize, const HYPERPARAMETERS: usize>(
     task: &mut Task<'_>,
-    update: &impl Fn(f32, [f32; STATES], [f32; KNOBS]) -> ([f32; STATES], f32),
+    update: &impl Fn(f32, [f32; STATES], [f32; HYPERPARAMETERS]) -> ([f32; STATES], f32),
 ) {
-    let Params { words, knob, layer, .. } = *task.params();
-    let knobs = task.step().knobs[knob as usize..][..2].as_flattened();
-    let knobs: [f32; KNOBS] = std::array::from_fn(|i| knobs[i]);
+    let Params { words, hyper_offset, layer, .. } = *task.params();
+    let hyperparameters = task.step().hyperparameters[hyper_offset as usize..][..2].as_flattened();
+    let hyperparameters: [f32; HYPERPARAMETERS] = std::array::from_fn(|i| hyperparameters[i]);
     let first = task.index() * PANEL * PANEL * words as usize;
     let (weight, states): (_, [&mut [f32]; STATES]) =
         (task.write::<u32>(1), std::array::from_fn(|i| task.write(3 + i)));
     let g = &task.read::<f32>(0)[first..][..states[0].len()];
-    let flips = bits::current().sweep(0, g, weight, states, |g, states| update(g, states, knobs));
+    let flips = bits::current().sweep(0, g, weight, states, |g, states| update(g, states, hyperparameters));
     task.atomic(2)[layer as usize].fetch_add(flips, Ordering::Relaxed);
 }

@@ -196,8 +196,8 @@ impl Panel<'_> {
         let [now, before, after] = [0, 2, 1].map(|later| row * 3 + step.wrapping_add(later) as usize % 3);
         let (exponent, peak) = (old.load(Relaxed), self.peaks[before].load(Relaxed) as f32);
         // At the end a state may be any size.
-        let up = if peak >= F::MOST { 4 } else { u32::from(peak > 0.75 * F::MOST) };
-        let down = if peak < F::MOST / 64.0 { 3 } else { u32::from(peak < 0.25 * F::MOST) };
+        let up = if peak >= F::MAX { 4 } else { u32::from(peak > 0.75 * F::MAX) };
+        let down = if peak < F::MAX / 64.0 { 3 } else { u32::from(peak < 0.25 * F::MAX) };
         let moved = if peak > 0.0 && down > 0 { exponent.max(27 + down) - down } else { (exponent + up).min(227) };
         next.store(moved, Relaxed);
         self.peaks[after].store(0, Relaxed);
@@ -240,8 +240,8 @@ impl Panel<'_> {
     }
 
     /// Alpha and gamma.
-    fn knobs(&self) -> [f32; 2] {
-        let [alpha, gamma, ..] = self.step.knobs[self.params.knob as usize];
+    fn hyperparameters(&self) -> [f32; 2] {
+        let [alpha, gamma, ..] = self.step.hyperparameters[self.params.hyper_offset as usize];
         [alpha, gamma]
     }
 }
@@ -267,12 +267,12 @@ fn cascade<F: Format<Stored: bytemuck::Pod>>(
     [m, h]: [&mut [u32]; 2],
     sweep: impl Fn(bits::Averages<'_, F, 2>) -> bits::Swept<2>,
 ) {
-    let [alpha, gamma] = panel.knobs();
+    let [alpha, gamma] = panel.hyperparameters();
     panel.sweep([bytemuck::cast_slice_mut(m), bytemuck::cast_slice_mut(h)], [gamma, alpha], sweep);
 }
 
 fn ema<F: Format<Stored: bytemuck::Pod>>(panel: Panel<'_>, h: &mut [u32]) {
-    let [alpha, _] = panel.knobs();
+    let [alpha, _] = panel.hyperparameters();
     panel.sweep::<F, 1>([bytemuck::cast_slice_mut(h)], [alpha], |row| bits::current().averages(row));
 }
 

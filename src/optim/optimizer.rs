@@ -1,29 +1,29 @@
-//! The contract: states in the open, knobs by step, one node that reads the gradient once.
+//! The contract: states in the open, hyperparameters by step, one node that reads the gradient once.
 
 use crate::error::Result;
 use crate::graph::{Graph, Role, Value};
 use crate::tensor::TensorType;
 use std::fmt;
 
-/// The numbers that a rule's kernels get at a step, after their schedules: four vec4 of the step's knobs.
-pub type Knobs = [[f32; 4]; 4];
+/// The numbers that a rule's kernels get at a step, after their schedules: four vec4 of the step's hyperparameters.
+pub type Hyperparameters = [[f32; 4]; 4];
 
 /// Where a parameter's update finds and leaves things.
 #[derive(Clone, Copy, Debug)]
-pub struct Slot {
+pub struct UpdateTarget {
     /// The parameter.
     pub parameter: Value,
     /// Its gradient.
     pub gradient: Value,
-    /// The first of the four vec4 of the step's knobs that belong to the rule.
-    pub knob: u32,
+    /// The first of the four vec4 of the step's hyperparameters that belong to the rule.
+    pub hyper_offset: u32,
     /// Counters of flips by layer, and which one is this parameter's; binary rules only.
     pub flips: Option<(Value, u32)>,
 }
 
 /// What the weights are the signs of, for diagnostics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Decision {
     /// A state, as the update leaves it.
     State {
         /// The name that follows the parameter's.
@@ -47,22 +47,22 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Which parameters it trains.
     fn role(&self) -> Role;
 
-    /// Knobs of step `step` (from 0) of `total`.
-    fn knobs(&self, step: u64, total: u64) -> Knobs;
+    /// Hyperparameters of step `step` (from 0) of `total`.
+    fn hyperparameters(&self, step: u64, total: u64) -> Hyperparameters;
 
-    /// Refuses schedules that leave the ranges of their knobs in a run of `total` steps.
+    /// Refuses schedules that leave the ranges of their hyperparameters in a run of `total` steps.
     fn check_steps(&self, _total: u64) -> Result<()> {
         Ok(())
     }
 
     /// Adds the states and the update node of one parameter.
-    fn update(&self, graph: &mut Graph, slot: Slot) -> Result<()>;
+    fn update(&self, graph: &mut Graph, slot: UpdateTarget) -> Result<()>;
 
     /// Bytes of all tensors that it keeps beside a parameter of this type, padded as they lie.
     fn state_bytes(&self, parameter: &TensorType) -> u64;
 
     /// What the weights are the signs of; `None` where nothing is known.
-    fn verdict(&self) -> Option<Verdict> {
+    fn decision(&self) -> Option<Decision> {
         None
     }
 }

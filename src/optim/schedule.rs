@@ -1,12 +1,12 @@
-//! Schedules: a knob's value as a pure function of the step, in one line of text.
+//! Schedules: a hyperparameter's value as a pure function of the step, in one line of text.
 
 use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// How a knob moves from its value at the first step: pieces that follow each other, each from where the one before it ended.
+/// How a hyperparameter moves from its value at the first step: pieces that follow each other, each from where the one before it ended.
 ///
-/// As text, pieces are joined by commas; `END` is a value of the knob (0 where it is left out), `@LENGTH` a number of steps or a share
+/// As text, pieces are joined by commas; `END` is a value of the hyperparameter (0 where it is left out), `@LENGTH` a number of steps or a share
 /// of the run such as `@20%`, which all pieces but the last need (the last takes what is left):
 ///
 /// | text | from v, after t of n steps |
@@ -68,7 +68,7 @@ impl Schedule {
         Self(vec![Piece { shape, length: None }])
     }
 
-    /// The knob at step `step` (from 0) of `total`, where it starts at `value`.
+    /// The hyperparameter at step `step` (from 0) of `total`, where it starts at `value`.
     pub fn at(&self, value: f32, step: u64, total: u64) -> f32 {
         let (mut from, mut start) = (f64::from(value), 0);
         for (i, piece) in self.0.iter().enumerate() {
@@ -218,7 +218,7 @@ mod tests {
         text.parse().expect(text)
     }
 
-    /// Every form, its value at the first step, half-way, and its end, of a knob that starts at 0.5 in a run of 100 steps.
+    /// Every form, its value at the first step, half-way, and its end, of a hyperparameter that starts at 0.5 in a run of 100 steps.
     const FORMS: [(&str, [f32; 3]); 12] = [
         ("constant", [0.5, 0.5, 0.5]),
         ("linear", [0.5, 0.25, 0.0]),

@@ -6,7 +6,7 @@ use super::interface::StepParams;
 use super::kernel::BufferId;
 use super::profiler::Profile;
 use super::recording::{Dispatch, Program};
-use super::task::{Slot, Task};
+use super::task::{BoundBuffer, Task};
 use crate::bits;
 use crate::error::{Error, Result};
 use futures::{FutureExt, future::LocalBoxFuture};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use web_time::Instant;
 
 /// More threads than any machine has cores are a mistake.
-const MOST_THREADS: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 /// A cache line, so that slots start on one.
 #[derive(Clone, Copy)]
@@ -64,7 +64,7 @@ pub struct CpuEngine {
     program: Arc<Program>,
     memory: Vec<Memory>,
     /// For each recording and dispatch, the tensors it binds.
-    bound: Vec<Vec<Vec<Slot>>>,
+    bound: Vec<Vec<Vec<BoundBuffer>>>,
     stats: Stats,
     profile: Option<Profile>,
 }
@@ -72,8 +72,8 @@ pub struct CpuEngine {
 impl CpuEngine {
     /// An engine on so many threads; `None` takes all cores.
     pub fn new(threads: Option<usize>) -> Result<Self> {
-        if let Some(threads) = threads.filter(|threads| !(1..=MOST_THREADS).contains(threads)) {
-            return Err(Error::setting("threads", format!("1 to {MOST_THREADS}"), threads));
+        if let Some(threads) = threads.filter(|threads| !(1..=MAX_THREADS).contains(threads)) {
+            return Err(Error::setting("threads", format!("1 to {MAX_THREADS}"), threads));
         }
         let isa = bits::active().map_err(|message| Error::Device {
             device: "cpu".into(),
@@ -127,16 +127,16 @@ impl CpuEngine {
         Ok(())
     }
 
-    fn slots(&self, dispatch: &Dispatch) -> Vec<Slot> {
+    fn slots(&self, dispatch: &Dispatch) -> Vec<BoundBuffer> {
         let bindings = dispatch.kernel.interface.bindings.iter();
-        let slot = |(output, binding): (&super::kernel::Output, &super::kernel::Binding)| {
+        let slot = |(output, binding): (&super::kernel::BufferArg, &super::kernel::Binding)| {
             let info = self.program.buffer(output.id);
-            Slot {
+            BoundBuffer {
                 pointer: self.memory[info.slot].pointer.cast(),
                 words: info.words,
                 access: binding.access,
-                chunk: output.chunk,
-                parts: output.parts,
+                per_task: output.per_task,
+                panels: output.panels,
             }
         };
         dispatch.buffers.iter().zip(bindings).map(slot).collect()
@@ -175,7 +175,7 @@ fn available_bytes() -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
 }
 
-fn run_tasks(dispatch: &Dispatch, slots: &[Slot], step: &StepParams) {
+fn run_tasks(dispatch: &Dispatch, slots: &[BoundBuffer], step: &StepParams) {
     let tasks = dispatch.tasks;
     let run = |index: usize| {
         let mut task = Task { index, slots, params: &dispatch.params, step, taken: 0 };

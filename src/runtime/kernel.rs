@@ -103,10 +103,10 @@ impl Kernel {
             })?;
             source = format!("{source}\n{text}");
         }
-        let told = (source.contains("@group(1) @binding(0)"), source.contains("@group(1) @binding(1)"));
+        let uniforms = (source.contains("@group(1) @binding(0)"), source.contains("@group(1) @binding(1)"));
         #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
-        let told = {
-            let _ = told;
+        let uniforms = {
+            let _ = uniforms;
             super::gpu::check_source(&source, custom.entry, custom.bindings).map_err(wrong)?
         };
         let name = |text: &str| Cow::Owned(text.to_string());
@@ -117,8 +117,8 @@ impl Kernel {
         };
         let interface = Interface {
             label: String::leak(custom.label.to_string()),
-            params: told.0,
-            step: told.1,
+            params: uniforms.0,
+            step: uniforms.1,
             bindings: custom.bindings.iter().enumerate().map(binding).collect(),
         };
         let variant = Variant {
@@ -161,32 +161,32 @@ impl std::fmt::Debug for Kernel {
 
 /// A tensor in a dispatch, and how its tasks share it if the kernel writes it.
 #[derive(Clone, Copy, Debug)]
-pub struct Output {
+pub struct BufferArg {
     /// The tensor.
     pub id: BufferId,
     /// Words of it (of each of its parts) that a task writes: task `i` has those from `i * chunk` on, the last one what is left.
     /// `None` for what is read, and for atomics.
-    pub chunk: Option<usize>,
+    pub per_task: Option<usize>,
     /// Equal parts of the tensor, in each of which a task has a piece.
-    pub parts: usize,
+    pub panels: usize,
 }
 
-impl From<BufferId> for Output {
+impl From<BufferId> for BufferArg {
     fn from(id: BufferId) -> Self {
-        Self { id, chunk: None, parts: 1 }
+        Self { id, per_task: None, panels: 1 }
     }
 }
 
 impl BufferId {
     /// Task `i` writes words `i * chunk ..` of this tensor.
-    pub fn chunks(self, chunk: usize) -> Output {
-        Output { id: self, chunk: Some(chunk), parts: 1 }
+    pub fn per_task(self, words: usize) -> BufferArg {
+        BufferArg { id: self, per_task: Some(words), panels: 1 }
     }
 
     /// The tensor is so many equal parts (the panels of a matrix of numbers); task `i` writes words `i * chunk ..` of each. The shader's
     /// file names such a binding on a line `// pieces: NAME`, and the twin gets [`super::task::Pieces`] of it.
-    pub fn pieces(self, parts: usize, chunk: usize) -> Output {
-        Output { id: self, chunk: Some(chunk), parts }
+    pub fn per_task_in_each_panel(self, panels: usize, words: usize) -> BufferArg {
+        BufferArg { id: self, per_task: Some(words), panels }
     }
 }
 
@@ -195,7 +195,7 @@ pub trait Bind {
     /// The kernel's parameter struct, `()` where it has none.
     type Params: bytemuck::Pod;
     /// The tensors, in binding order.
-    fn list(self) -> Vec<Output>;
+    fn list(self) -> Vec<BufferArg>;
 }
 
 /// Declares a kernel: `kernel!(ADD = ops::add::add, twin = add)`; several entry points of one file may follow each other with `|`.

@@ -19,7 +19,7 @@ pub use engine::{DeviceInfo, Download, Engine, Stats};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;
-pub use kernel::{Access, Bind, Binding, BufferId, CustomKernel, Interface, Kernel, Output, Task, Variant};
+pub use kernel::{Access, Bind, Binding, BufferArg, BufferId, CustomKernel, Interface, Kernel, Task, Variant};
 pub use profiler::{KernelTime, Profile};
 pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording};
 pub use scratch::with_scratch;

@@ -1,6 +1,6 @@
 //! A step is data before it is action: tensors, and a flat list of dispatches over them.
 
-use super::kernel::{Access, Bind, BufferId, Kernel, Output};
+use super::kernel::{Access, Bind, BufferArg, BufferId, Kernel};
 use std::collections::HashSet;
 
 /// How much work a dispatch has, in elements; an engine divides by what its variant of the kernel covers.
@@ -20,7 +20,7 @@ pub struct Dispatch {
     /// Which.
     pub kernel: &'static Kernel,
     /// Tensors in the order of its interface.
-    pub buffers: Vec<Output>,
+    pub buffers: Vec<BufferArg>,
     /// Its parameters' words; they never change.
     pub params: Vec<u32>,
     /// Work for a GPU.
@@ -48,7 +48,7 @@ impl Recording {
     }
 
     /// Dispatches from here on belong to this layer.
-    pub fn enter(&mut self, scope: &str) {
+    pub fn set_scope(&mut self, scope: &str) {
         self.scope = scope.to_string();
     }
 
@@ -69,7 +69,7 @@ impl Recording {
         &mut self,
         kernel: &'static Kernel,
         params: Vec<u32>,
-        buffers: Vec<Output>,
+        buffers: Vec<BufferArg>,
         grid: Grid,
         tasks: usize,
     ) {
@@ -151,17 +151,17 @@ impl Program {
             }
             if binding.access == Access::Write {
                 let chunk =
-                    output.chunk.unwrap_or_else(|| panic!("{place}: `{}` is not shared over tasks", binding.name));
+                    output.per_task.unwrap_or_else(|| panic!("{place}: `{}` is not shared over tasks", binding.name));
                 let all = dispatch
                     .tasks
                     .checked_mul(chunk)
                     .unwrap_or_else(|| panic!("{place}: {} tasks of {chunk}", dispatch.tasks));
-                let part = info.words / output.parts;
-                let fits = part * output.parts == info.words && all >= part && all - part < chunk;
+                let part = info.words / output.panels;
+                let fits = part * output.panels == info.words && all >= part && all - part < chunk;
                 assert!(
                     fits,
                     "{place}: {} tasks of {chunk} words do not make `{}` of {} in {} parts",
-                    dispatch.tasks, info.name, info.words, output.parts
+                    dispatch.tasks, info.name, info.words, output.panels
                 );
             }
         }

@@ -16,23 +16,23 @@ pub type TaskFn = dyn for<'a, 'b> Fn(&'a mut Task<'b>) + Sync;
 
 /// A tensor bound to a dispatch, on the processor.
 #[derive(Clone, Copy)]
-pub(super) struct Slot {
+pub(super) struct BoundBuffer {
     pub pointer: *mut u32,
     pub words: usize,
     pub access: Access,
-    pub chunk: Option<usize>,
-    pub parts: usize,
+    pub per_task: Option<usize>,
+    pub panels: usize,
 }
 
 // SAFETY: the engine owns the buffers for as long as the dispatch runs, and tasks touch disjoint shares of what is written.
-unsafe impl Send for Slot {}
+unsafe impl Send for BoundBuffer {}
 // SAFETY: as above.
-unsafe impl Sync for Slot {}
+unsafe impl Sync for BoundBuffer {}
 
 /// What one call of a twin gets.
 pub struct Task<'a> {
     pub(super) index: usize,
-    pub(super) slots: &'a [Slot],
+    pub(super) slots: &'a [BoundBuffer],
     pub(super) params: &'a [u32],
     pub(super) step: &'a StepParams,
     pub(super) taken: u32,
@@ -85,13 +85,13 @@ impl<'a> Task<'a> {
         assert_eq!(slot.access, Access::Write, "binding {binding} is not written");
         assert_eq!(self.taken & (1 << binding), 0, "binding {binding} was taken before");
         self.taken |= 1 << binding;
-        let chunk = slot.chunk.expect("checked when the program was loaded");
-        let (start, part) = (self.index * chunk, slot.words / slot.parts);
+        let chunk = slot.per_task.expect("checked when the program was loaded");
+        let (start, part) = (self.index * chunk, slot.words / slot.panels);
         assert!(start < part, "task {} of binding {binding} begins beyond the tensor", self.index);
         let length = chunk.min(part - start);
         // SAFETY: start is inside the tensor.
         let pointer = unsafe { slot.pointer.add(start) };
-        Pieces { pointer, part, parts: slot.parts, length, of: PhantomData }
+        Pieces { pointer, part, parts: slot.panels, length, of: PhantomData }
     }
 }
 

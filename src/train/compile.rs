@@ -5,9 +5,9 @@ use super::rules::Rules;
 use super::teacher::{Source, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, backward, fuse, plan};
-use crate::nn::{Mode, Model, owner};
+use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
-use crate::optim::Slot;
+use crate::optim::UpdateTarget;
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,7 +103,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
 /// Bytes that the rules of binary weights keep beside them.
 fn states_of(train: &Graph, rules: &Rules) -> u64 {
     let binary = train.trained().into_iter().filter(|(_, role)| *role == Role::Binary);
-    let bytes = |(value, role)| rules.of(owner(&train.info(value).name), role).0.state_bytes(train.ty(value));
+    let bytes = |(value, role)| rules.of(parent_path(&train.info(value).name), role).0.state_bytes(train.ty(value));
     binary.map(bytes).sum()
 }
 
@@ -124,7 +124,7 @@ fn training(
     let mut fused = fuse(&mut train, early);
     let gradients = backward(&mut train, rows, &join)?;
     let trained = train.trained();
-    let layers: Vec<_> = trained.iter().map(|(value, role)| (owner(&train.info(*value).name), *role)).collect();
+    let layers: Vec<_> = trained.iter().map(|(value, role)| (parent_path(&train.info(*value).name), *role)).collect();
     rules.check(&layers)?;
     let binary: Binary = trained
         .iter()
@@ -138,13 +138,13 @@ fn training(
         let Some(&gradient) = gradients.get(&parameter) else {
             return Err(Error::shape(format!("parameter `{name}`"), "a path to the loss", "none"));
         };
-        train.enter(owner(&name));
+        train.set_scope(parent_path(&name));
         if keep_gradients {
             train.keep(gradient, &format!("{name}.grad"));
         }
-        let (rule, knob) = rules.of(owner(&name), role);
+        let (rule, hyper_offset) = rules.of(parent_path(&name), role);
         if role == Role::Float {
-            rule.update(&mut train, Slot { parameter, gradient, knob, flips: None })?;
+            rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, flips: None })?;
             continue;
         }
         if options.diagnostics {
@@ -153,9 +153,9 @@ fn training(
         if let Some(measured) = &mut measured {
             measured.gradient(&mut train, parameter, gradient)?;
         }
-        rule.update(&mut train, Slot { parameter, gradient, knob, flips: Some((flips, layer)) })?;
+        rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, flips: Some((flips, layer)) })?;
         if let Some(measured) = &mut measured {
-            measured.state(&mut train, rule.verdict(), gradient, knob)?;
+            measured.state(&mut train, rule.decision(), gradient, hyper_offset)?;
         }
         layer += 1;
     }
@@ -177,7 +177,7 @@ fn loss_of(
 ) -> Result<(Value, Value)> {
     let logits = model.build(graph, mode, batch)?;
     let taught = teacher.map(|teacher| teacher_logits(graph, teacher, logits, batch)).transpose()?;
-    graph.enter("loss");
+    graph.set_scope("loss");
     let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
     let prefix = if mode == Mode::Train { "metrics" } else { "eval" };
     let word = |count| TensorType::plain(DType::U32, &[count]);
@@ -187,15 +187,15 @@ fn loss_of(
     let rows = match (loss, taught.zip(teacher)) {
         (Loss::CrossEntropy(smoothing), Some((taught, &Teacher { weight, temperature, .. }))) => {
             let op = Distillation { smoothing, weight, temperature };
-            graph.push1(op, &[logits, labels, taught], &[correct])?
+            graph.add(op, &[logits, labels, taught], &[correct])?
         }
         (Loss::SquaredHinge, Some(_)) => {
             return Err(Error::setting("loss", "cross-entropy, with a teacher", "squared-hinge"));
         }
         (Loss::CrossEntropy(smoothing), None) => {
-            graph.push1(SoftmaxCrossEntropy { smoothing }, &[logits, labels], &[correct])?
+            graph.add(SoftmaxCrossEntropy { smoothing }, &[logits, labels], &[correct])?
         }
-        (Loss::SquaredHinge, None) => graph.push1(SquaredHinge, &[logits, labels], &[correct])?,
+        (Loss::SquaredHinge, None) => graph.add(SquaredHinge, &[logits, labels], &[correct])?,
     };
     graph.push(Arc::new(MeanLoss), &[rows], &[ring, failed])?;
     Ok((logits, rows))

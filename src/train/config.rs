@@ -67,9 +67,9 @@ pub struct TrainConfig {
     pub optimizer: OptimizerTable,
     /// Rule of the float parameters.
     pub float_optimizer: String,
-    /// All of its knobs, by their names in files.
+    /// All of its hyperparameters, by their names in files.
     #[serde(flatten)]
-    pub float_knobs: BTreeMap<String, f64>,
+    pub float_hyperparameters: BTreeMap<String, f64>,
     /// Their learning rate.
     pub float_rate: f32,
     /// How it moves.
@@ -165,9 +165,10 @@ impl TrainConfig {
     /// The rules.
     pub fn rules(&self) -> Result<Rules> {
         let binary = Box::new(self.optimizer.make()?);
-        let knobs: Vec<_> = self.float_knobs.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+        let hyperparameters: Vec<_> =
+            self.float_hyperparameters.iter().map(|(name, value)| (name.as_str(), *value)).collect();
         let rule = FloatRule::named(&self.float_optimizer)?;
-        let float = rule.with(self.float_rate, self.float_schedule.parse()?, &knobs)?;
+        let float = rule.with(self.float_rate, self.float_schedule.parse()?, &hyperparameters)?;
         let layers = self.optimizer.rules.iter().map(|rule| rule.make()).collect::<Result<_>>()?;
         Ok(Rules { binary, float, layers })
     }

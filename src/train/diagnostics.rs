@@ -3,11 +3,11 @@
 use super::metrics::Counters;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Node, Op, Plan, Value};
-use crate::nn::owner;
+use crate::nn::parent_path;
 use crate::ops::{
     ConstantChannels, Magnitudes, NarrowMagnitudes, SampleFlips, SectionMagnitudes, Sign, SignBackward, Surrogate,
 };
-use crate::optim::{StateType, Verdict};
+use crate::optim::{Decision, StateType};
 use crate::runtime::BufferId;
 use crate::tensor::{DType, TensorType};
 use serde::{Deserialize, Serialize};
@@ -161,33 +161,33 @@ impl Diagnostics {
         Ok(())
     }
 
-    /// Adds the node that measures what the last weights are the signs of: a state behind their update, the output of sections, whose knobs
-    /// begin at `knob`, before it.
+    /// Adds the node that measures what the last weights are the signs of: a state behind their update, the output of sections, whose hyperparameters
+    /// begin at `hyperparameter`, before it.
     pub(super) fn state(
         &mut self,
         graph: &mut Graph,
-        verdict: Option<Verdict>,
+        decision: Option<Decision>,
         gradient: Value,
-        knob: u32,
+        hyper_offset: u32,
     ) -> Result<()> {
         let weights = self.weights.last_mut().expect("behind a gradient");
         let name = format!("diagnostics.{}.state", weights.name);
         let find = |tensor: &str| graph.find(&format!("{}.{tensor}", weights.name));
-        let found = match verdict {
-            Some(Verdict::Output { sections: tensor } | Verdict::State { name: tensor, .. }) => find(tensor),
+        let found = match decision {
+            Some(Decision::Output { sections: tensor } | Decision::State { name: tensor, .. }) => find(tensor),
             None => None,
         };
-        let (Some(verdict), Some(state)) = (verdict, found) else { return Ok(()) };
+        let (Some(decision), Some(state)) = (decision, found) else { return Ok(()) };
         let (dtype, units) = (graph.ty(state).dtype, find("exponents"));
-        weights.state = Some(match (verdict, dtype, units) {
-            (Verdict::Output { .. }, ..) => {
-                let op = SectionMagnitudes { knob };
+        weights.state = Some(match (decision, dtype, units) {
+            (Decision::Output { .. }, ..) => {
+                let op = SectionMagnitudes { hyper_offset };
                 Probe::with(graph, name, (op, &[gradient, state]), Some(weights.before))?
             }
-            (Verdict::State { .. }, DType::I16 | DType::I8, None) => {
+            (Decision::State { .. }, DType::I16 | DType::I8, None) => {
                 return Err(Error::shape(name, "the state `exponents` beside one of integers", "none"));
             }
-            (Verdict::State { place, .. }, DType::F16 | DType::I16 | DType::I8, units) => {
+            (Decision::State { place, .. }, DType::F16 | DType::I16 | DType::I8, units) => {
                 let op = NarrowMagnitudes { unit: StateType::HALF_UNIT, state: place };
                 let inputs: Vec<Value> = [state].into_iter().chain(units).collect();
                 Probe::with(graph, name, (op, &inputs), None)?
@@ -270,7 +270,7 @@ impl Diagnostics {
                 move |i| u64::from(found[i])
             });
             let mut layer = LayerDiagnostics {
-                layer: owner(&weights.name).to_string(),
+                layer: parent_path(&weights.name).to_string(),
                 flip_ratio: Some(share(flips, weights.elements * steps)),
                 never_flipped: Some(1.0 - share(ever, sample)),
                 oscillating: Some(share(back, sample)),

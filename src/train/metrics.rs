@@ -47,34 +47,38 @@ impl Interval {
 #[derive(Clone, Debug)]
 pub(super) struct Counters {
     /// The furthest look.
-    seen: Vec<(u32, u64)>,
-    /// What growth was last told from.
-    told: Vec<u64>,
+    latest: Vec<(u32, u64)>,
+    /// What growth was last last_reported from.
+    last_reported: Vec<u64>,
 }
 
 impl Counters {
     pub(super) fn new(count: usize) -> Self {
-        Self { seen: vec![(0, 0); count], told: vec![0; count] }
+        Self { latest: vec![(0, 0); count], last_reported: vec![0; count] }
     }
 
     /// What they were when they were read so.
     pub(super) fn see(&mut self, now: &[u32]) -> Vec<u64> {
-        let total = |(&now, seen): (&u32, &mut (u32, u64))| {
-            let ahead = now.wrapping_sub(seen.0).cast_signed();
-            let total = seen.1.wrapping_add_signed(i64::from(ahead));
+        let total = |(&now, latest): (&u32, &mut (u32, u64))| {
+            let ahead = now.wrapping_sub(latest.0).cast_signed();
+            let total = latest.1.wrapping_add_signed(i64::from(ahead));
             if ahead > 0 {
-                *seen = (now, total);
+                *latest = (now, total);
             }
             total
         };
-        now.iter().zip(&mut self.seen).map(total).collect()
+        now.iter().zip(&mut self.latest).map(total).collect()
     }
 
     /// Their growth since this was last asked for, in order.
     pub(super) fn growth(&mut self, now: &[u32]) -> Vec<u64> {
         let totals = self.see(now);
-        let growth = totals.iter().zip(&self.told).map(|(total, told)| total.saturating_sub(*told)).collect();
-        self.told = totals;
+        let growth = totals
+            .iter()
+            .zip(&self.last_reported)
+            .map(|(total, last_reported)| total.saturating_sub(*last_reported))
+            .collect();
+        self.last_reported = totals;
         growth
     }
 }

@@ -2,23 +2,23 @@
 
 use super::rules::Pattern;
 use crate::error::{Error, Result};
-use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Knob, Optimizer, StateType};
+use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Hyperparameter, Optimizer, StateType};
 use serde::de::{MapAccess, Visitor, value::MapAccessDeserializer};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-/// A rule: its name, or a table with its knobs.
+/// A rule: its name, or a table with its hyperparameters.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum OptimizerConfig {
-    /// Knobs at their defaults, or beside it.
+    /// Hyperparameters at their defaults, or beside it.
     Name(String),
     /// As a resolved configuration has it.
     Table(OptimizerTable),
 }
 
-/// `{ name, knobs = { alpha = "0.001,linear", gamma = 0.1, ... }, rules = [...] }`, for `iir` with `filter = { design = "bessel", order = 4 }`;
+/// `{ name, hyperparameters = { alpha = "0.001,linear", gamma = 0.1, ... }, rules = [...] }`, for `iir` with `filter = { design = "bessel", order = 4 }`;
 /// what is left out takes its default.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,9 +29,9 @@ pub struct OptimizerTable {
     /// How its states are stored.
     #[serde(default)]
     pub state: StateType,
-    /// Its knobs.
+    /// Its hyperparameters.
     #[serde(default)]
-    pub knobs: BTreeMap<String, Knob>,
+    pub hyperparameters: BTreeMap<String, Hyperparameter>,
     /// Its filter, where it is made of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterSpec>,
@@ -78,7 +78,7 @@ fn usual_rule() -> String {
     "cema".into()
 }
 
-/// The rule of some layers: `{ layers = "conv*", name = "bop", knobs = { alpha = 1e-4 } }`, or as a flag `conv*=bop,alpha=1e-4`, where `state=i16` says how
+/// The rule of some layers: `{ layers = "conv*", name = "bop", hyperparameters = { alpha = 1e-4 } }`, or as a flag `conv*=bop,alpha=1e-4`, where `state=i16` says how
 /// its states are stored; a filter has no flag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -90,9 +90,9 @@ pub struct LayerRule {
     /// How its states are stored.
     #[serde(default)]
     pub state: StateType,
-    /// Its knobs.
+    /// Its hyperparameters.
     #[serde(default)]
-    pub knobs: BTreeMap<String, Knob>,
+    pub hyperparameters: BTreeMap<String, Hyperparameter>,
     /// Its filter, where it is made of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter: Option<FilterSpec>,
@@ -101,22 +101,28 @@ pub struct LayerRule {
 impl OptimizerTable {
     /// The rule of that name, at its defaults.
     pub fn named(name: &str) -> Self {
-        Self { name: name.to_string(), knobs: BTreeMap::new(), filter: None, state: StateType::F32, rules: Vec::new() }
+        Self {
+            name: name.to_string(),
+            hyperparameters: BTreeMap::new(),
+            filter: None,
+            state: StateType::F32,
+            rules: Vec::new(),
+        }
     }
 
     /// The rule.
     pub fn make(&self) -> Result<BinaryOptimizer> {
-        made(&self.name, &self.knobs, self.state, self.filter.as_ref())
+        made(&self.name, &self.hyperparameters, self.state, self.filter.as_ref())
     }
 }
 
 fn made(
     name: &str,
-    knobs: &BTreeMap<String, Knob>,
+    hyperparameters: &BTreeMap<String, Hyperparameter>,
     state: StateType,
     filter: Option<&FilterSpec>,
 ) -> Result<BinaryOptimizer> {
-    let made = BinaryRule::named(name)?.make(knobs)?.with_state(state)?;
+    let made = BinaryRule::named(name)?.make(hyperparameters)?.with_state(state)?;
     match filter {
         Some(filter) => made.with_filter(filter),
         None => Ok(made),
@@ -124,38 +130,41 @@ fn made(
 }
 
 impl LayerRule {
-    /// With every knob of the rule. `start` is what the settings say of the start of filters' states.
+    /// With every hyperparameter of the rule. `start` is what the settings say of the start of filters' states.
     pub(super) fn resolved(mut self, start: Option<&str>) -> Result<Self> {
         let rule = BinaryRule::named(&self.name).map_err(|error| self.place(error))?;
         match start {
-            Some("hold") if rule.hold != 0.0 => drop(self.knobs.entry("hold".into()).or_insert(rule.hold.into())),
-            Some("zero") => self.knobs.get_mut("hold").into_iter().for_each(|hold| hold.value = 0.0),
+            Some("hold") if rule.hold != 0.0 => {
+                drop(self.hyperparameters.entry("hold".into()).or_insert(rule.hold.into()))
+            }
+            Some("zero") => self.hyperparameters.get_mut("hold").into_iter().for_each(|hold| hold.value = 0.0),
             _ => {}
         }
         self.filter = self.filter.take().or(rule.is_filter.then(FilterSpec::default)).map(FilterSpec::filled);
-        let made =
-            made(&self.name, &self.knobs, self.state, self.filter.as_ref()).map_err(|error| self.place(error))?;
-        self.knobs = made.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
+        let made = made(&self.name, &self.hyperparameters, self.state, self.filter.as_ref())
+            .map_err(|error| self.place(error))?;
+        self.hyperparameters =
+            made.settings().map(|(name, hyperparameter)| (name.to_string(), hyperparameter.clone())).collect();
         Ok(self)
     }
 
     /// The rule and the pattern of its layers.
     pub(super) fn make(&self) -> Result<(Pattern, Box<dyn Optimizer>)> {
-        let rule = made(&self.name, &self.knobs, self.state, self.filter.as_ref())?;
+        let rule = made(&self.name, &self.hyperparameters, self.state, self.filter.as_ref())?;
         Ok((Pattern::new(&self.layers), Box::new(rule)))
     }
 
-    /// Sets how states are stored, or a knob, from its text.
+    /// Sets how states are stored, or a hyperparameter, from its text.
     fn set(&mut self, name: &str, text: &str) -> Result<()> {
         if name == "state" {
             self.state = text.parse()?;
             return Ok(());
         }
-        let knob = text.parse().map_err(|error| match error {
+        let hyperparameter = text.parse().map_err(|error| match error {
             Error::Setting { what, expected, got } => Error::Setting { what: format!("{name}: {what}"), expected, got },
             other => other,
         })?;
-        self.knobs.insert(name.to_string(), knob);
+        self.hyperparameters.insert(name.to_string(), hyperparameter);
         Ok(())
     }
 
@@ -179,22 +188,26 @@ impl FromStr for LayerRule {
         let (layers, rest) = text.split_once('=').ok_or_else(wrong)?;
         let mut parts = rest.split(',').map(str::trim);
         let name = parts.next().filter(|name| !name.is_empty() && !name.contains('=')).ok_or_else(wrong)?;
-        // A schedule has commas of its own: what has no `=` belongs to the knob before it.
+        // A schedule has commas of its own: what has no `=` belongs to the hyperparameter before it.
         let mut texts: Vec<(&str, String)> = Vec::new();
         for part in parts {
             match (part.split_once('='), texts.last_mut()) {
-                (Some((knob, value)), _) => texts.push((knob.trim(), value.trim().to_string())),
+                (Some((hyperparameter, value)), _) => texts.push((hyperparameter.trim(), value.trim().to_string())),
                 (None, Some((_, value))) => *value = format!("{value},{part}"),
                 (None, None) => return Err(wrong()),
             }
         }
-        if texts.iter().enumerate().any(|(i, (knob, _))| texts[..i].iter().any(|(other, _)| other == knob)) {
-            return Err(Error::setting("rule", "each knob once", format!("`{text}`")));
+        if texts
+            .iter()
+            .enumerate()
+            .any(|(i, (hyperparameter, _))| texts[..i].iter().any(|(other, _)| other == hyperparameter))
+        {
+            return Err(Error::setting("rule", "each hyperparameter once", format!("`{text}`")));
         }
         let mut rule = Self {
             layers: layers.trim().to_string(),
             name: name.to_string(),
-            knobs: BTreeMap::new(),
+            hyperparameters: BTreeMap::new(),
             state: StateType::F32,
             filter: None,
         };
@@ -218,7 +231,7 @@ impl<'de> Visitor<'de> for OptimizerVisitor {
     type Value = OptimizerConfig;
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the name of an optimizer, or a table { name, knobs, rules }")
+        f.write_str("the name of an optimizer, or a table { name, hyperparameters, rules }")
     }
 
     fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<OptimizerConfig, E> {
@@ -246,19 +259,19 @@ mod tests {
     fn a_flag_is_a_rule_with_knobs_and_their_schedules() {
         let rule: LayerRule =
             "residual?.conv* = bop,alpha=1e-4,warmup:5,cosine:0.00001,threshold=0".parse().expect("a rule");
-        assert_eq!((&*rule.layers, &*rule.name, rule.knobs.len()), ("residual?.conv*", "bop", 2));
-        assert_eq!(rule.knobs["alpha"].to_string(), "0.0001,warmup:5,cosine:0.00001");
-        assert_eq!("dense1=ema".parse::<LayerRule>().expect("a rule").knobs.len(), 0);
+        assert_eq!((&*rule.layers, &*rule.name, rule.hyperparameters.len()), ("residual?.conv*", "bop", 2));
+        assert_eq!(rule.hyperparameters["alpha"].to_string(), "0.0001,warmup:5,cosine:0.00001");
+        assert_eq!("dense1=ema".parse::<LayerRule>().expect("a rule").hyperparameters.len(), 0);
         for wrong in ["conv*", "conv*=", "conv*=alpha=1", "conv*=bop,linear", "conv*=bop,alpha=x"] {
             assert!(wrong.parse::<LayerRule>().is_err_and(|e| e.is_usage()), "{wrong}");
         }
         let stored: LayerRule = "conv*=ema,state=i16,alpha=1e-4".parse().expect("a rule");
-        assert_eq!((stored.state, stored.knobs.len()), (StateType::I16, 1));
+        assert_eq!((stored.state, stored.hyperparameters.len()), (StateType::I16, 1));
         for (wrong, words) in [
             ("conv*=ema,state=i4", ["`conv*`: state: expected f32", "got i4"]),
-            ("conv*=ema,alpha=x", ["`conv*`: alpha: knob: expected NUMBER", "got x"]),
+            ("conv*=ema,alpha=x", ["`conv*`: alpha: hyperparameter: expected NUMBER", "got x"]),
             ("conv*=ema,alpha=1,nope", ["`conv*`: alpha: schedule: expected constant", "got nope"]),
-            ("conv*=iir,design=bessel", ["`conv*`: design: knob: expected NUMBER", "got bessel"]),
+            ("conv*=iir,design=bessel", ["`conv*`: design: hyperparameter: expected NUMBER", "got bessel"]),
         ] {
             let error = wrong.parse::<LayerRule>().expect_err(wrong).to_string();
             assert!(words.into_iter().all(|word| error.contains(word)), "expected {words:?} in: {error}");
@@ -266,7 +279,10 @@ mod tests {
         let error =
             "conv*=bop,state=i16".parse::<LayerRule>().and_then(|r| r.resolved(None)).expect_err("no such type");
         assert!(error.to_string().contains("`conv*`: state") && error.to_string().contains("i16 for bop"), "{error}");
-        let error = "conv*=bop,gamma=1".parse::<LayerRule>().and_then(|r| r.resolved(None)).expect_err("no such knob");
+        let error = "conv*=bop,gamma=1"
+            .parse::<LayerRule>()
+            .and_then(|r| r.resolved(None))
+            .expect_err("no such hyperparameter");
         assert!(error.to_string().contains("conv*") && error.to_string().contains("bop"), "{error}");
     }
 }

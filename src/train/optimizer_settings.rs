@@ -1,14 +1,14 @@
-//! What settings say of the optimizer: knobs beside its table, presets, starts, filters.
+//! What settings say of the optimizer: hyperparameters beside its table, presets, starts, filters.
 
 use super::optimizer_config::{LayerRule, OptimizerConfig, OptimizerTable};
 use super::rules::Rules;
 use super::settings::Settings;
 use crate::error::{Error, Result};
-use crate::optim::{BINARY_RULES, BinaryRule, FilterSpec, Knob};
+use crate::optim::{BINARY_RULES, BinaryRule, FilterSpec, Hyperparameter};
 
 impl Settings {
-    /// The knobs that are set beside the optimizer's table.
-    fn knobs(&self) -> impl Iterator<Item = (&'static str, &Knob)> {
+    /// The hyperparameters that are set beside the optimizer's table.
+    fn hyperparameters(&self) -> impl Iterator<Item = (&'static str, &Hyperparameter)> {
         let all = [
             ("alpha", &self.alpha),
             ("gamma", &self.gamma),
@@ -24,11 +24,11 @@ impl Settings {
             ("init", &self.init),
             ("cutoff", &self.cutoff),
         ];
-        all.into_iter().filter_map(|(name, knob)| Some((name, knob.as_ref()?)))
+        all.into_iter().filter_map(|(name, hyperparameter)| Some((name, hyperparameter.as_ref()?)))
     }
 
-    /// The knobs of the float optimizer that are set.
-    pub(super) fn float_knobs(&self) -> Vec<(&'static str, f64)> {
+    /// The hyperparameters of the float optimizer that are set.
+    pub(super) fn float_hyperparameters(&self) -> Vec<(&'static str, f64)> {
         let all = [
             ("float-beta1", self.float_beta1),
             ("float-beta2", self.float_beta2),
@@ -46,9 +46,9 @@ impl Settings {
         (filter != FilterSpec::default()).then_some(filter)
     }
 
-    /// The rule with all of its knobs: those beside the table win over those in it.
+    /// The rule with all of its hyperparameters: those beside the table win over those in it.
     pub(super) fn optimizer_table(&self) -> Result<OptimizerTable> {
-        let OptimizerTable { name, mut knobs, filter, state, mut rules } =
+        let OptimizerTable { name, mut hyperparameters, filter, state, mut rules } =
             match self.optimizer.clone().unwrap_or_default() {
                 OptimizerConfig::Name(name) => OptimizerTable::named(&name),
                 OptimizerConfig::Table(table) => table,
@@ -63,7 +63,8 @@ impl Settings {
             (set, filter) => set.or(filter).or(rule.is_filter.then(FilterSpec::default)),
         };
         let filter = filter.map(FilterSpec::filled);
-        knobs.extend(self.knobs().map(|(name, knob)| (name.to_string(), knob.clone())));
+        hyperparameters
+            .extend(self.hyperparameters().map(|(name, hyperparameter)| (name.to_string(), hyperparameter.clone())));
         match self.preset.as_deref() {
             None | Some("defaults") => {}
             Some("paper") if rule.paper.is_empty() => {
@@ -73,21 +74,21 @@ impl Settings {
                 return Err(Error::setting("preset", expected, format!("paper for {}", rule.name)));
             }
             Some("paper") => {
-                for (name, knob) in rule.paper {
-                    knobs.entry((*name).into()).or_insert(knob.parse()?);
+                for (name, hyperparameter) in rule.paper {
+                    hyperparameters.entry((*name).into()).or_insert(hyperparameter.parse()?);
                 }
             }
             Some(other) => return Err(Error::setting("preset", "defaults, paper", other)),
         }
-        let starts = rule.knobs.iter().any(|spec| spec.name == "hold");
+        let starts = rule.hyperparameters.iter().any(|spec| spec.name == "hold");
         match (self.start.as_deref(), self.hold.as_ref().map(|hold| hold.value)) {
             (None, _) => {}
             (Some("zero"), Some(hold)) if hold != 0.0 => {
                 return Err(Error::setting("start", "hold, with --hold above 0", "zero"));
             }
             (Some("hold"), Some(0.0)) => return Err(Error::setting("start", "zero, with --hold 0", "hold")),
-            (Some("zero"), _) if starts => knobs.entry("hold".into()).or_insert(0.0.into()).value = 0.0,
-            (Some("hold"), _) if starts => drop(knobs.entry("hold".into()).or_insert(rule.hold.into())),
+            (Some("zero"), _) if starts => hyperparameters.entry("hold".into()).or_insert(0.0.into()).value = 0.0,
+            (Some("hold"), _) if starts => drop(hyperparameters.entry("hold".into()).or_insert(rule.hold.into())),
             // Rules of single layers may have a start, and latent weights start from given ones.
             (Some("zero" | "hold"), _) if self.init_from.is_some() || !rules.is_empty() => {}
             (Some("zero" | "hold"), _) => {
@@ -98,9 +99,10 @@ impl Settings {
         }
         let rules = rules.into_iter().map(|rule| rule.resolved(self.start.as_deref())).collect::<Result<_>>()?;
         let state = self.state.unwrap_or(state);
-        let table = OptimizerTable { name, knobs, filter, state, rules };
-        let knobs = table.make()?.settings().map(|(name, knob)| (name.to_string(), knob.clone())).collect();
-        Ok(OptimizerTable { knobs, ..table })
+        let table = OptimizerTable { name, hyperparameters, filter, state, rules };
+        let hyperparameters =
+            table.make()?.settings().map(|(name, hyperparameter)| (name.to_string(), hyperparameter.clone())).collect();
+        Ok(OptimizerTable { hyperparameters, ..table })
     }
 
     /// The table for a start from given weights: where nothing is said about the start of a filter it holds them, since states that
@@ -110,12 +112,15 @@ impl Settings {
         if self.start.is_some() {
             return Ok(table);
         }
-        // A knob of a flag is said; one of a file may be what was resolved.
-        let texts = self.rule.iter().flatten().map(|text| Ok(text.parse::<LayerRule>()?.knobs.contains_key("hold")));
+        // A hyperparameter of a flag is said; one of a file may be what was resolved.
+        let texts =
+            self.rule.iter().flatten().map(|text| Ok(text.parse::<LayerRule>()?.hyperparameters.contains_key("hold")));
         let said = texts.collect::<Result<Vec<bool>>>()?.into_iter().chain(std::iter::repeat(false));
-        let rules = table.rules.iter_mut().zip(said).map(|(rule, said)| (&rule.name, &mut rule.knobs, said));
-        for (name, knobs, said) in rules.chain([(&table.name, &mut table.knobs, self.hold.is_some())]) {
-            if let Some(hold) = knobs.get_mut("hold").filter(|hold| hold.value == 0.0 && !said) {
+        let rules = table.rules.iter_mut().zip(said).map(|(rule, said)| (&rule.name, &mut rule.hyperparameters, said));
+        for (name, hyperparameters, said) in
+            rules.chain([(&table.name, &mut table.hyperparameters, self.hold.is_some())])
+        {
+            if let Some(hold) = hyperparameters.get_mut("hold").filter(|hold| hold.value == 0.0 && !said) {
                 hold.value = BinaryRule::named(name)?.hold;
             }
         }
@@ -138,16 +143,21 @@ mod tests {
             let base = Settings { optimizer, ..Settings::default() };
             Axis::parse(grid).and_then(|axis| Sweep::new(Path::new("no-such-folder"), base, vec![axis], 1)).map(drop)
         };
-        let hold = || Some("1e-3,linear".parse().expect("a knob"));
-        let zero = Settings { hold: Some("0,linear".parse().expect("a knob")), ..Settings::default() };
-        for (knob, refused) in [
+        let hold = || Some("1e-3,linear".parse().expect("a hyperparameter"));
+        let zero = Settings { hold: Some("0,linear".parse().expect("a hyperparameter")), ..Settings::default() };
+        for (hyperparameter, refused) in [
             ("hold", Settings { hold: hold(), ..Settings::default() }.resolve().map(drop)),
             ("hold", Settings { start: Some("hold".into()), hold: hold(), ..Settings::default() }.resolve().map(drop)),
             ("hold", Settings { start: Some("zero".into()), ..zero }.resolve().map(drop)),
             ("hold", file("hold = \"1e-3,linear\"")),
-            ("hold", file("[optimizer]\nname = \"diode\"\nknobs = { hold = \"1e-3,warmup:5\" }")),
-            ("init", file("[optimizer]\nname = \"latent-sgd\"\nknobs = { init = \"0.1,cosine\" }")),
-            ("init", file("[[optimizer.rules]]\nlayers = \"*\"\nname = \"signum\"\nknobs = { init = \"1,linear\" }")),
+            ("hold", file("[optimizer]\nname = \"diode\"\nhyperparameters = { hold = \"1e-3,warmup:5\" }")),
+            ("init", file("[optimizer]\nname = \"latent-sgd\"\nhyperparameters = { init = \"0.1,cosine\" }")),
+            (
+                "init",
+                file(
+                    "[[optimizer.rules]]\nlayers = \"*\"\nname = \"signum\"\nhyperparameters = { init = \"1,linear\" }",
+                ),
+            ),
             ("hold", file("start = \"zero\"\nrule = [\"dense1=ema,hold=1,linear\"]")),
             ("hold", flag("dense1=bop,hold=1e-3,linear")),
             ("init", flag("dense1=latent-adam,init=1,exponential:0.1")),
@@ -157,7 +167,7 @@ mod tests {
             let error = refused.expect_err("a schedule for a start");
             let text = error.to_string();
             assert!(
-                error.is_usage() && text.contains(&format!("{knob}: expected a number without a schedule")),
+                error.is_usage() && text.contains(&format!("{hyperparameter}: expected a number without a schedule")),
                 "{text}"
             );
         }

@@ -6,7 +6,7 @@ use super::settings::Settings;
 use crate::data::DataSpec;
 use crate::error::{Error, Result};
 use crate::nn::MODELS;
-use crate::optim::{BinaryOptimizer, FloatRule, Knob};
+use crate::optim::{BinaryOptimizer, FloatRule, Hyperparameter};
 
 /// Rule of the float parameters unless it is set.
 const FLOAT_OPTIMIZER: &str = "adam";
@@ -23,10 +23,11 @@ impl Settings {
     /// These settings where they are set, else those of `other`; another optimizer, float optimizer, model or data set drops what `other` has
     /// beside its own.
     pub fn over(self, other: Self) -> Self {
-        // Another rule drops the knobs, filter and states of the one that it stands for; those beside no rule are for any.
+        // Another rule drops the hyperparameters, filter and states of the one that it stands for; those beside no rule are for any.
         let stays =
             self.optimizer.as_ref().zip(other.optimizer.as_ref()).is_none_or(|(set, other)| set.name() == other.name());
-        let knob = |set: Option<Knob>, other: Option<Knob>| set.or(other.filter(|_| stays));
+        let hyperparameter =
+            |set: Option<Hyperparameter>, other: Option<Hyperparameter>| set.or(other.filter(|_| stays));
         let filter = match (self.filter(), other.filter().filter(|_| stays)) {
             (Some(filter), Some(other)) => filter.over(other),
             (filter, other) => filter.or(other).unwrap_or_default(),
@@ -46,7 +47,7 @@ impl Settings {
             poles: filter.poles,
             b: filter.b,
             a: filter.a,
-            cutoff: knob(self.cutoff, other.cutoff),
+            cutoff: hyperparameter(self.cutoff, other.cutoff),
             state: self.state.or(other.state.filter(|_| stays)),
             preset: self.preset.or(other.preset.filter(|_| stays)),
             dataset: self.dataset.or(other.dataset),
@@ -79,18 +80,18 @@ impl Settings {
             epochs: self.epochs.or(other.epochs),
             optimizer: OptimizerConfig::over(self.optimizer, other.optimizer),
             rule: self.rule.or(other.rule),
-            alpha: knob(self.alpha, other.alpha),
-            gamma: knob(self.gamma, other.gamma),
-            sigma: knob(self.sigma, other.sigma),
-            threshold: knob(self.threshold, other.threshold),
-            hold: knob(self.hold, other.hold),
-            lr: knob(self.lr, other.lr),
-            momentum: knob(self.momentum, other.momentum),
-            beta1: knob(self.beta1, other.beta1),
-            beta2: knob(self.beta2, other.beta2),
-            weight_decay: knob(self.weight_decay, other.weight_decay),
-            clip: knob(self.clip, other.clip),
-            init: knob(self.init, other.init),
+            alpha: hyperparameter(self.alpha, other.alpha),
+            gamma: hyperparameter(self.gamma, other.gamma),
+            sigma: hyperparameter(self.sigma, other.sigma),
+            threshold: hyperparameter(self.threshold, other.threshold),
+            hold: hyperparameter(self.hold, other.hold),
+            lr: hyperparameter(self.lr, other.lr),
+            momentum: hyperparameter(self.momentum, other.momentum),
+            beta1: hyperparameter(self.beta1, other.beta1),
+            beta2: hyperparameter(self.beta2, other.beta2),
+            weight_decay: hyperparameter(self.weight_decay, other.weight_decay),
+            clip: hyperparameter(self.clip, other.clip),
+            init: hyperparameter(self.init, other.init),
             start: self.start.or(other.start),
             float_optimizer: self.float_optimizer.or(other.float_optimizer),
             float_rate: self.float_rate.or(other.float_rate),
@@ -112,11 +113,11 @@ impl Settings {
     pub fn resolve(self) -> Result<TrainConfig> {
         let optimizer = if self.init_from.is_some() { self.holding_table()? } else { self.optimizer_table()? };
         let taught = self.teacher.is_some() || self.teacher_logits.is_some();
-        let float_knobs = self.float_knobs();
+        let float_hyperparameters = self.float_hyperparameters();
         let teacher_weight = self.teacher_weight.or(taught.then_some(0.5));
         let temperature = self.temperature.or(taught.then_some(2.0));
         let float_optimizer = self.float_optimizer.unwrap_or_else(|| FLOAT_OPTIMIZER.into());
-        let float_knobs = FloatRule::named(&float_optimizer)?.settings(&float_knobs)?;
+        let float_hyperparameters = FloatRule::named(&float_optimizer)?.settings(&float_hyperparameters)?;
         let dataset = self.dataset.unwrap_or_else(|| "digits".into());
         let digits = dataset == "digits";
         let model = self.model.unwrap_or_else(|| "mlp".into());
@@ -165,7 +166,10 @@ impl Settings {
             epochs: self.epochs.unwrap_or(if digits { 30 } else { 6 }),
             optimizer,
             float_optimizer,
-            float_knobs: float_knobs.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+            float_hyperparameters: float_hyperparameters
+                .into_iter()
+                .map(|(name, value)| (name.to_string(), value))
+                .collect(),
             float_rate: self.float_rate.unwrap_or(1e-3),
             float_schedule: self.float_schedule.unwrap_or_else(|| "constant".into()),
             diagnostics: self.diagnostics.unwrap_or(0),
@@ -244,8 +248,11 @@ mod tests {
         let settings = Settings { optimizer: Some(OptimizerConfig::Name("diode".into())), ..Settings::default() };
         let start = Settings { start: Some("hold".into()), ..settings.clone() };
         let table = start.resolve().expect("in range").optimizer;
-        assert_eq!(table.knobs.keys().collect::<Vec<_>>(), ["alpha", "gamma", "hold"]);
-        assert_eq!((table.knobs["hold"].value, &*table.knobs["alpha"].to_string()), (5e-3, "0.001,linear"));
+        assert_eq!(table.hyperparameters.keys().collect::<Vec<_>>(), ["alpha", "gamma", "hold"]);
+        assert_eq!(
+            (table.hyperparameters["hold"].value, &*table.hyperparameters["alpha"].to_string()),
+            (5e-3, "0.001,linear")
+        );
         let stranger = Settings { lr: Some(0.1.into()), ..settings };
         let error = stranger.resolve().expect_err("diode has no lr").to_string();
         assert!(error.contains("diode") && error.contains("gamma") && error.contains("lr = 0.1"), "{error}");
@@ -264,9 +271,9 @@ mod tests {
         let again: Settings = toml::from_str(&text).expect("it is TOML");
         assert_eq!(again.clone().resolve().expect("in range"), config);
         let sgd = Settings { float_optimizer: Some("sgd".into()), ..Settings::default() };
-        let knobs = sgd.clone().over(again.clone()).resolve().expect("in range").float_knobs;
+        let hyperparameters = sgd.clone().over(again.clone()).resolve().expect("in range").float_hyperparameters;
         assert_eq!(
-            knobs.into_iter().collect::<Vec<_>>(),
+            hyperparameters.into_iter().collect::<Vec<_>>(),
             [("float-momentum".to_string(), 0.9), ("float-weight-decay".to_string(), 0.0)]
         );
         let same = Settings { float_optimizer: Some("adam".into()), ..Settings::default() }.over(again);
@@ -278,7 +285,7 @@ mod tests {
     #[test]
     fn a_rule_s_name_keeps_its_table_and_another_drops_it() {
         let bop = "optimizer = \"bop\"\nalpha = \"1e-4,step:0.1:20%\"\nthreshold = 1e-8\nbatch-size = 50";
-        let table = "[optimizer]\nname = \"ema\"\nstate = \"i16\"\nknobs = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"";
+        let table = "[optimizer]\nname = \"ema\"\nstate = \"i16\"\nhyperparameters = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"";
         let over = |name: &str, text: &str| {
             let file: Settings = toml::from_str(text).expect("it is TOML");
             let flags = Settings { optimizer: Some(OptimizerConfig::Name(name.into())), ..Settings::default() };
@@ -292,40 +299,44 @@ mod tests {
         let usual = Settings::default().resolve().expect("in range");
         assert_eq!((cema.optimizer, cema.batch_size), (usual.optimizer.clone(), 50));
         let (cema, file) = over("cema", table);
-        assert_eq!((cema.optimizer.knobs, cema.optimizer.state), (usual.optimizer.knobs, usual.optimizer.state));
+        assert_eq!(
+            (cema.optimizer.hyperparameters, cema.optimizer.state),
+            (usual.optimizer.hyperparameters, usual.optimizer.state)
+        );
         assert_eq!(cema.optimizer.rules, file.optimizer.rules, "rules of single layers stay");
     }
 
     #[test]
     fn layers_have_rules_of_their_own() {
-        let text = "[optimizer]\nknobs = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"\nknobs = { threshold = 0 }";
+        let text = "[optimizer]\nhyperparameters = { alpha = 0.01 }\n[[optimizer.rules]]\nlayers = \"dense1\"\nname = \"bop\"\nhyperparameters = { threshold = 0 }";
         let file: Settings = toml::from_str(text).expect("it is TOML");
         let config = file.clone().resolve().expect("in range");
         let rule = &config.optimizer.rules[0];
-        assert_eq!((&*config.optimizer.name, &*rule.knobs["alpha"].to_string()), ("cema", "0.001,linear"));
+        assert_eq!((&*config.optimizer.name, &*rule.hyperparameters["alpha"].to_string()), ("cema", "0.001,linear"));
         let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
         assert_eq!(again.resolve().expect("in range"), config);
         let flag = Settings { rule: Some(vec!["dense2=latent-sgd".into()]), ..Settings::default() }.over(file.clone());
         let from = Settings { init_from: Some("runs/before".into()), ..flag.clone() };
         let held = from.clone().resolve().expect("in range");
         let rules = &held.optimizer.rules;
-        assert_eq!((rules.len(), &*rules[0].layers, held.optimizer.knobs["hold"].value), (1, "dense2", 1e-6));
+        assert_eq!((rules.len(), &*rules[0].layers, held.optimizer.hyperparameters["hold"].value), (1, "dense2", 1e-6));
         let zero_settings = Settings { start: Some("zero".into()), ..from };
         let zero = zero_settings.clone().resolve().expect("in range");
-        assert_eq!(zero.optimizer.knobs["hold"].value, 0.0, "as it was asked for");
-        let knob = Settings { start: None, hold: Some(0.0.into()), ..zero_settings.clone() };
-        let knob = knob.resolve().expect("in range");
-        assert_eq!(knob.optimizer.knobs["hold"].value, 0.0, "as it was asked for");
+        assert_eq!(zero.optimizer.hyperparameters["hold"].value, 0.0, "as it was asked for");
+        let hyperparameter = Settings { start: None, hold: Some(0.0.into()), ..zero_settings.clone() };
+        let hyperparameter = hyperparameter.resolve().expect("in range");
+        assert_eq!(hyperparameter.optimizer.hyperparameters["hold"].value, 0.0, "as it was asked for");
         let of_layer = Settings { start: None, rule: Some(vec!["dense2=ema,hold=0".into()]), ..zero_settings };
         let of_layer = of_layer.resolve().expect("in range");
-        let holds = [&of_layer.optimizer.knobs, &of_layer.optimizer.rules[0].knobs].map(|knobs| knobs["hold"].value);
+        let holds = [&of_layer.optimizer.hyperparameters, &of_layer.optimizer.rules[0].hyperparameters]
+            .map(|hyperparameters| hyperparameters["hold"].value);
         assert_eq!(holds, [1e-6, 0.0], "as it was asked for");
-        for config in [held, zero, knob, of_layer] {
+        for config in [held, zero, hyperparameter, of_layer] {
             let again: Settings = toml::from_str(&config.to_toml().expect("plain text")).expect("it is TOML");
             assert_eq!(again.resolve().expect("in range"), config);
         }
         let start = Settings { start: Some("hold".into()), ..file }.resolve().expect("in range").optimizer;
-        assert_eq!(start.rules[0].knobs["hold"].value, 1e-6, "starts are for all filters");
+        assert_eq!(start.rules[0].hyperparameters["hold"].value, 1e-6, "starts are for all filters");
         let many = Settings { rule: Some(vec!["*=ema".into(); 7]), ..Settings::default() };
         assert!(many.resolve().is_err_and(|e| e.to_string().contains("at most 6 patterns, got 7")));
     }

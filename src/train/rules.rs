@@ -2,15 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Role;
-use crate::optim::{Knobs, Optimizer};
+use crate::optim::{Hyperparameters, Optimizer};
 use crate::runtime::StepParams;
 use std::fmt;
 
-/// Rules of a step at most: as many as the step has knobs for.
-const MOST: usize = size_of::<StepParams>() / size_of::<Knobs>();
+/// Rules of a step at most: as many as the step has hyperparameters for.
+const MAX: usize = size_of::<StepParams>() / size_of::<Hyperparameters>();
 
-/// The vec4 of one rule's knobs.
-const KNOBS: usize = size_of::<Knobs>() / size_of::<[f32; 4]>();
+/// The vec4 of one rule's hyperparameters.
+const HYPERPARAMETERS: usize = size_of::<Hyperparameters>() / size_of::<[f32; 4]>();
 
 /// A pattern of layer names such as `conv2` or `residual3.conv1`: `*` is any text, `?` any one character.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,28 +66,28 @@ impl Rules {
         self
     }
 
-    /// Every rule, in the order of their knobs in a step's values.
+    /// Every rule, in the order of their hyperparameters in a step's values.
     fn all(&self) -> impl Iterator<Item = &dyn Optimizer> {
         [&self.binary, &self.float].into_iter().chain(self.layers.iter().map(|(_, rule)| rule)).map(Box::as_ref)
     }
 
-    /// The rule of a layer's parameters of a role, and the first of its four vec4 of the step's knobs.
+    /// The rule of a layer's parameters of a role, and the first of its four vec4 of the step's hyperparameters.
     pub(super) fn of(&self, layer: &str, role: Role) -> (&dyn Optimizer, u32) {
         let matching = |(pattern, rule): &(Pattern, Box<dyn Optimizer>)| rule.role() == role && pattern.matches(layer);
         let number = match self.layers.iter().position(matching) {
             Some(position) => 2 + position,
             None => usize::from(role == Role::Float),
         };
-        (self.all().nth(number).expect("one of them"), (KNOBS * number) as u32)
+        (self.all().nth(number).expect("one of them"), (HYPERPARAMETERS * number) as u32)
     }
 
-    /// Writes the knobs of step `step` (from 0) of `total`.
-    pub(super) fn knobs(&self, values: &mut StepParams, step: u64, total: u64) {
-        let (slots, _) = values.knobs.as_chunks_mut::<KNOBS>();
-        slots.iter_mut().zip(self.all()).for_each(|(slot, rule)| *slot = rule.knobs(step, total));
+    /// Writes the hyperparameters of step `step` (from 0) of `total`.
+    pub(super) fn hyperparameters(&self, values: &mut StepParams, step: u64, total: u64) {
+        let (slots, _) = values.hyperparameters.as_chunks_mut::<HYPERPARAMETERS>();
+        slots.iter_mut().zip(self.all()).for_each(|(slot, rule)| *slot = rule.hyperparameters(step, total));
     }
 
-    /// Refuses knobs whose schedules leave their ranges in a run of so many steps.
+    /// Refuses hyperparameters whose schedules leave their ranges in a run of so many steps.
     pub(super) fn check_steps(&self, total: u64) -> Result<()> {
         self.all().try_for_each(|rule| rule.check_steps(total))
     }
@@ -115,10 +115,10 @@ impl Rules {
         Ok(())
     }
 
-    /// Refuses more patterns than a step has knobs for.
+    /// Refuses more patterns than a step has hyperparameters for.
     pub(super) fn check_count(patterns: usize) -> Result<()> {
-        if patterns > MOST - 2 {
-            return Err(Error::setting("optimizer rules", format!("at most {} patterns", MOST - 2), patterns));
+        if patterns > MAX - 2 {
+            return Err(Error::setting("optimizer rules", format!("at most {} patterns", MAX - 2), patterns));
         }
         Ok(())
     }
@@ -153,14 +153,14 @@ mod tests {
         let with =
             |rule: &'static crate::optim::BinaryRule, alpha: f32| rule.with([("alpha", alpha)]).expect("in range");
         let rules = Rules::new(with(&CEMA, 0.1), adam).with("dense2", with(&BOP, 0.2)).with("dense*", with(&EMA, 0.3));
-        for (layer, name, knob) in [("conv1", "cema", 0), ("dense2", "bop", 8), ("dense1", "ema", 12)] {
+        for (layer, name, hyperparameter) in [("conv1", "cema", 0), ("dense2", "bop", 8), ("dense1", "ema", 12)] {
             let (rule, at) = rules.of(layer, Role::Binary);
-            assert_eq!((rule.name(), at), (name, knob), "{layer}");
+            assert_eq!((rule.name(), at), (name, hyperparameter), "{layer}");
         }
         assert_eq!(rules.of("dense2", Role::Float).1, 4);
         let mut values = StepParams::default();
-        rules.knobs(&mut values, 0, 10);
-        assert_eq!([0, 8, 12].map(|at| values.knobs[at][0]), [0.1, 0.2, 0.3]);
+        rules.hyperparameters(&mut values, 0, 10);
+        assert_eq!([0, 8, 12].map(|at| values.hyperparameters[at][0]), [0.1, 0.2, 0.3]);
         let parameters = [("dense1", Role::Binary), ("dense2", Role::Binary), ("norm1", Role::Float)];
         rules.check(&parameters).expect("all of them match");
         for wrong in ["conv*", "norm1"] {

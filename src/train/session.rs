@@ -12,7 +12,7 @@ use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Init, Plan, ValueInfo, ValueKind};
-use crate::nn::{Model, Tensor, Weights, owner};
+use crate::nn::{Model, Tensor, Weights, parent_path};
 use crate::runtime::{BufferId, Download, Engine, StepParams};
 use crate::tensor::DType;
 use std::collections::{BTreeMap, BTreeSet};
@@ -212,7 +212,7 @@ impl Session {
             loss_slot: self.pending.0 as u32,
             ..StepParams::default()
         };
-        rules.knobs(&mut values, step, total);
+        rules.hyperparameters(&mut values, step, total);
         let recording = self.plan.recording(recording).expect("compiled with rules");
         let [pixels, labels] = self.inputs(batch);
         if let Some((logits, panels)) = &mut self.taught {
@@ -306,14 +306,14 @@ impl Session {
         let mut anew = BTreeSet::new();
         for (id, info) in self.plan.named.values() {
             let ValueKind::State(init) = info.kind else { continue };
-            let Some(Tensor::Bits(signs)) = weights.tensors.get(owner(&info.name)) else { continue };
+            let Some(Tensor::Bits(signs)) = weights.tensors.get(parent_path(&info.name)) else { continue };
             if let Some(words) = Tensor::along(info, init, self.seed, signs) {
                 self.engine.upload(*id, &words)?;
-                anew.insert(owner(&info.name));
+                anew.insert(parent_path(&info.name));
             }
         }
         // Units of narrow states, too.
-        for (id, info) in self.plan.named.values().filter(|(_, info)| anew.contains(owner(&info.name))) {
+        for (id, info) in self.plan.named.values().filter(|(_, info)| anew.contains(parent_path(&info.name))) {
             if let ValueKind::State(init @ (Init::Words(_) | Init::Halves(_))) = info.kind {
                 self.engine.upload(*id, &Tensor::initial(info, init, self.seed))?;
             }

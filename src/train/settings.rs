@@ -2,7 +2,7 @@
 
 use super::optimizer_config::OptimizerConfig;
 use crate::error::{Error, Result};
-use crate::optim::{Knob, Poles, StateType};
+use crate::optim::{Hyperparameter, Poles, StateType};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -107,47 +107,47 @@ pub struct Settings {
     /// repeated, and the first that matches wins; in place of those of the optimizer's table
     #[cfg_attr(feature = "cli", arg(long, value_name = "LAYERS=NAME,KNOB=VALUE,..."))]
     pub rule: Option<Vec<String>>,
-    /// Where knobs that are not set come from: defaults, or paper (published values; bop, bop2, diode, latent-adam) [default: defaults]
+    /// Where hyperparameters that are not set come from: defaults, or paper (published values; bop, bop2, diode, latent-adam) [default: defaults]
     #[cfg_attr(feature = "cli", arg(long, value_name = "PRESET"))]
     pub preset: Option<String>,
     /// Rate of the filter whose sign is the weight, in (0, 1]: NUMBER or, as every KNOB, NUMBER,SCHEDULE. Schedules: constant, linear,
     /// linear:END, cosine, cosine:END, exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, joined by commas as in warmup:500,cosine or
     /// constant@50%,linear [default: 1e-3,linear]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub alpha: Option<Knob>,
+    pub alpha: Option<Hyperparameter>,
     /// Rate of the average before it, in (0, 1]; cema, diode [default: 0.1]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub gamma: Option<Knob>,
+    pub gamma: Option<Hyperparameter>,
     /// Rate of the average square, in (0, 1]; bop2 [default: 1e-2]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub sigma: Option<Knob>,
+    pub sigma: Option<Hyperparameter>,
     /// What the average must exceed to flip a weight; bop, bop2
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub threshold: Option<Knob>,
+    pub threshold: Option<Hyperparameter>,
     /// Start: states are -hold times the weight; filters [default: 0]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
-    pub hold: Option<Knob>,
+    pub hold: Option<Hyperparameter>,
     /// Learning rate of latent weights; signum, latent-sgd, latent-adam
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub lr: Option<Knob>,
+    pub lr: Option<Hyperparameter>,
     /// Momentum of latent weights, in [0, 1); signum, latent-sgd [default: 0.9]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub momentum: Option<Knob>,
+    pub momentum: Option<Hyperparameter>,
     /// Decay of the first moment, in [0, 1); latent-adam [default: 0.9]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub beta1: Option<Knob>,
+    pub beta1: Option<Hyperparameter>,
     /// Decay of the second moment, in [0, 1); latent-adam [default: 0.999]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub beta2: Option<Knob>,
+    pub beta2: Option<Hyperparameter>,
     /// Weight decay of latent weights [default: 0]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub weight_decay: Option<Knob>,
+    pub weight_decay: Option<Hyperparameter>,
     /// Latent weights stay in +-clip, or off [default: 1]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub clip: Option<Knob>,
+    pub clip: Option<Hyperparameter>,
     /// Latent weights start between 0 and init, with the weight's sign
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "NUMBER"))]
-    pub init: Option<Knob>,
+    pub init: Option<Hyperparameter>,
     /// How states are stored: f32, f16, i16, i8; narrow ones for cema and ema [default: f32]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TYPE"))]
     pub state: Option<StateType>,
@@ -159,7 +159,7 @@ pub struct Settings {
     pub order: Option<usize>,
     /// Cut-off of the design (-3 dB), as a period in steps [default: 1000]
     #[cfg_attr(feature = "cli", arg(long, allow_hyphen_values = true, value_name = "KNOB"))]
-    pub cutoff: Option<Knob>,
+    pub cutoff: Option<Hyperparameter>,
     /// The filter iir by its poles, as in 0.99,0.9+0.1i (a complex pole stands for its conjugate, too)
     #[cfg_attr(feature = "cli", arg(long, value_name = "POLE,..."))]
     pub poles: Option<Poles>,

@@ -280,11 +280,12 @@ mod tests {
         let sweep = new(&["alpha=1e-3,1e-2", "gamma=0.1,0.2,0.3"], 2).unwrap();
         assert_eq!(sweep.runs(), 12);
         assert_eq!(sweep.places()[1], ["1e-3", "0.2"]);
-        // Whatever comes first, another rule drops the file's knobs and keeps those of the grid.
+        // Whatever comes first, another rule drops the file's hyperparameters and keeps those of the grid.
         let file = toml::from_str("optimizer = \"bop\"\nthreshold = 1e-8").unwrap();
         let sweep = Sweep::new(Path::new("nowhere"), file, axes(&["alpha=0.5", "optimizer=cema,bop"]), 1).unwrap();
-        let knobs = sweep.places().into_iter().map(|place| sweep.config(&place, 0).unwrap().optimizer.knobs);
-        let [cema, bop] = &knobs.collect::<Vec<_>>()[..] else { panic!("two places") };
+        let hyperparameters =
+            sweep.places().into_iter().map(|place| sweep.config(&place, 0).unwrap().optimizer.hyperparameters);
+        let [cema, bop] = &hyperparameters.collect::<Vec<_>>()[..] else { panic!("two places") };
         assert!(cema["alpha"].value == 0.5 && bop["alpha"].value == 0.5 && bop["threshold"].value == 1e-8);
         assert!(new(&["alpha=1e-3,2"], 1).is_err_and(|e| e.to_string().contains("alpha")));
         assert!(new(&["alpha=1e-3", "alpha=1e-2"], 1).is_err());

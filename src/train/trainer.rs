@@ -10,7 +10,7 @@ use super::session::{Evaluation, Measurement, ReadBack, Session};
 use super::teacher::Teacher;
 use crate::data::{Data, Dataset, Loader, Threads};
 use crate::error::{Error, Result};
-use crate::nn::{Model, Weights, owner};
+use crate::nn::{Model, Weights, parent_path};
 use crate::runtime::{self, DeviceInfo, Engine};
 use crate::tensor::Stream;
 use std::path::Path;
@@ -52,12 +52,12 @@ impl Trainer {
         let data = config.data.load_on(&threads)?;
         let model = config.model_for(&data).build()?;
         let (engine, why) = runtime::open(&config.device, config.threads).await?;
-        let trainer = Self::with(config, data, model, (engine, why), run).await?;
+        let trainer = Self::from_parts(config, data, model, (engine, why), run).await?;
         Ok(Self { threads, ..trainer })
     }
 
     /// The same with data, model and engine (and why it was taken) of your own.
-    pub async fn with(
+    pub async fn from_parts(
         config: TrainConfig,
         data: Data,
         model: Model,
@@ -232,12 +232,12 @@ impl Trainer {
     }
 
     async fn judge(&mut self, part: &Arc<dyn Dataset>) -> Result<Evaluation> {
-        let loader = Loader::judging(&self.data, part, self.config.batch_size).sharing(&self.threads);
+        let loader = Loader::for_evaluation(&self.data, part, self.config.batch_size).with_thread_pool(&self.threads);
         self.session.evaluate(loader.epoch(None)).await
     }
 
     fn loader(&self) -> Loader {
-        Loader::training(&self.data, self.config.batch_size).sharing(&self.threads)
+        Loader::training(&self.data, self.config.batch_size).with_thread_pool(&self.threads)
     }
 
     /// One epoch and its seconds; `None` when it was stopped.
@@ -322,8 +322,9 @@ impl Trainer {
         seconds: f64,
     ) -> Event {
         let binary = self.session.binary();
-        let ratio =
-            |(i, (name, weights)): (usize, &(String, u64))| (owner(name).to_string(), interval.flip_ratio(i, *weights));
+        let ratio = |(i, (name, weights)): (usize, &(String, u64))| {
+            (parent_path(name).to_string(), interval.flip_ratio(i, *weights))
+        };
         let weights: u64 = binary.iter().map(|(_, weights)| weights).sum();
         let flips: u64 = interval.flips.iter().sum();
         Event::Epoch {

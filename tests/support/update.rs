@@ -3,14 +3,14 @@
 
 use plusminus::graph::{Graph, Init, Plan, Role, ValueInfo, ValueKind, plan};
 use plusminus::nn::Tensor;
-use plusminus::optim::{BinaryOptimizer, Optimizer, Slot};
+use plusminus::optim::{BinaryOptimizer, Optimizer, UpdateTarget};
 use plusminus::runtime::{Engine, StepParams};
 use plusminus::tensor::{BitMatrix, DType, Layout, PANEL, TensorType, words_of};
 use pollster::block_on;
 use std::sync::Arc;
 
 /// Which numbers of the step are the rule's; fresh states stand in words of another number.
-const KNOB: usize = 3;
+const HYPER_OFFSET: usize = 3;
 
 /// The weight is `w`, its gradient `g`, its states `w.NAME`, and the second of the counters `flips` is its own.
 pub struct Update {
@@ -29,7 +29,11 @@ impl Update {
         let parameter = graph.parameter("w", TensorType::bits(rows, columns), Role::Binary, Init::Signs);
         let gradient = graph.input("g", ty.clone());
         let flips = graph.state("flips", TensorType::plain(DType::U32, &[2]), Init::Words(0));
-        rule.update(&mut graph, Slot { parameter, gradient, knob: KNOB as u32, flips: Some((flips, 1)) }).unwrap();
+        rule.update(
+            &mut graph,
+            UpdateTarget { parameter, gradient, hyper_offset: HYPER_OFFSET as u32, flips: Some((flips, 1)) },
+        )
+        .unwrap();
         let mut plan = plan(&[("update", &graph)]);
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
@@ -47,7 +51,7 @@ impl Update {
     /// One step, by the rule's schedules.
     pub fn step(&mut self, gradient: &[u32], step: u64, total: u64) {
         let mut values = StepParams { step: step as u32, valid_rows: 1, ..StepParams::default() };
-        values.knobs[KNOB..][..4].copy_from_slice(&self.rule.knobs(step, total));
+        values.hyperparameters[HYPER_OFFSET..][..4].copy_from_slice(&self.rule.hyperparameters(step, total));
         block_on(self.engine.play(0, &[(self.plan.id("g"), gradient)], &values)).unwrap();
     }
 

@@ -2,7 +2,7 @@
 
 use super::super::isa::Isa;
 use super::super::select::all;
-use super::super::tasks::{ABSENT, Apart, FloatBits, GatheredFloatBits, PANEL, words};
+use super::super::tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, StridedPanels, words};
 use super::{Random, panics, shapes};
 
 /// One task of float_bits: strides (block, inner, row) of x, (block, panel) of bits, (row, panel) of y.
@@ -65,7 +65,7 @@ impl Shape {
     }
 
     fn run(&self, isa: &Isa, x: &[f32], bits: &[u32], y: &mut [f32]) {
-        isa.float_bits(&self.task(x, bits), &mut Apart(y, self.y.1));
+        isa.float_bits(&self.task(x, bits), &mut StridedPanels(y, self.y.1));
     }
 
     /// Definition in f64 where y has it: sums, and sums of magnitudes; lanes beyond the columns are 0, and what lies between is not there.
@@ -228,10 +228,10 @@ fn gathered_float_bits_is_the_definition() {
         }
         for isa in all() {
             let mut y = vec![7.5; expected.len()];
-            isa.gathered_float_bits(&task, &mut Apart(&mut y, rows * PANEL));
+            isa.gathered_float_bits(&task, &mut StridedPanels(&mut y, rows * PANEL));
             assert!(y == expected, "{isa:?}, {rows} rows, {taps} taps, {panels} panels of {terms}, {columns} columns");
             let run = |task: GatheredFloatBits, y: usize| {
-                panics(|| isa.gathered_float_bits(&task, &mut Apart(&mut vec![0.0; y], rows * PANEL)))
+                panics(|| isa.gathered_float_bits(&task, &mut StridedPanels(&mut vec![0.0; y], rows * PANEL)))
             };
             assert!(!run(task, expected.len()) && run(task, expected.len() - 1), "{isa:?}: y");
             assert!(run(GatheredFloatBits { places: &places[1..], ..task }, expected.len()), "{isa:?}: places");
@@ -251,7 +251,7 @@ fn wrong_arguments_panic() {
     let isa = all()[0];
     let shape = Shape { rows: 5, inner: 33, columns: 32, sets: 1, x: (160, 1, 32), bits: (32, 32), y: (32, 32) };
     let (x, bits) = (vec![0.0; 289], vec![0; 33]);
-    let run = |task: FloatBits, y: usize| panics(|| isa.float_bits(&task, &mut Apart(&mut vec![0.0; y], 32)));
+    let run = |task: FloatBits, y: usize| panics(|| isa.float_bits(&task, &mut StridedPanels(&mut vec![0.0; y], 32)));
     let good = shape.task(&x, &bits);
     assert!(!run(good, 160), "a good task");
     assert!(run(good, 159) && run(FloatBits { y_row: 31, ..good }, 160), "y");

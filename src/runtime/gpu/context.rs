@@ -53,11 +53,11 @@ pub struct Context {
     pub queue: wgpu::Queue,
     pub stats: Stats,
     /// What the device said when nobody listened: errors outside scopes, and its loss.
-    trouble: Trouble,
+    device_error: DeviceError,
 }
 
 /// The first thing that went wrong, and whether the device is lost.
-type Trouble = Arc<Mutex<Option<(bool, String)>>>;
+type DeviceError = Arc<Mutex<Option<(bool, String)>>>;
 
 impl Context {
     /// Opens adapter `number` of the machine with the widest limits it has.
@@ -75,9 +75,9 @@ impl Context {
         };
         let failed = |message: String| Error::Device { device: info.name.clone(), doing: "opening".into(), message };
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;
-        let trouble = Trouble::default();
-        let (on_error, on_loss) = (trouble.clone(), trouble.clone());
-        let keep = |kept: &Trouble, is_lost: bool, message: String| {
+        let device_error = DeviceError::default();
+        let (on_error, on_loss) = (device_error.clone(), device_error.clone());
+        let keep = |kept: &DeviceError, is_lost: bool, message: String| {
             kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((is_lost, message));
         };
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep(&on_error, false, error.to_string())));
@@ -87,7 +87,7 @@ impl Context {
             }
         });
         log::info!("opened {info}");
-        Ok(Self { info, device, queue, stats: Stats::default(), trouble })
+        Ok(Self { info, device, queue, stats: Stats::default(), device_error })
     }
 
     /// An error of this device.
@@ -96,8 +96,8 @@ impl Context {
     }
 
     /// What the device said when nobody listened, if anything.
-    pub fn trouble(&self, doing: &'static str) -> Result<()> {
-        let kept = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    pub fn check_device(&self, doing: &'static str) -> Result<()> {
+        let kept = self.device_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match kept {
             Some((true, message)) => Err(lost(&self.info.name, doing, message)),
             Some((false, message)) => Err(self.failed(doing, message)),
@@ -184,7 +184,7 @@ pub fn wait(
 }
 
 /// Lets the device call back for what is done, without waiting.
-pub fn look(device: &wgpu::Device) {
+pub fn poll_once(device: &wgpu::Device) {
     if let Err(error) = device.poll(wgpu::PollType::Poll) {
         log::debug!("poll: {error}");
     }

@@ -2,7 +2,7 @@
 
 use super::super::engine::{DeviceInfo, Download, Engine, Stats};
 use super::super::interface::StepParams;
-use super::super::kernel::{Binding, BufferId, Output};
+use super::super::kernel::{Binding, BufferArg, BufferId};
 use super::super::profiler::Profile;
 use super::super::recording::{Dispatch, Program};
 use super::context::Context;
@@ -136,7 +136,7 @@ impl GpuEngine {
     ) -> Result<Prepared> {
         let (kernel, variant) = (dispatch.kernel, self.pipelines.choose(dispatch));
         let pipeline = self.pipelines.get(&mut self.cx, kernel, variant).await?;
-        let binding = |(output, binding): (&Output, &Binding)| {
+        let binding = |(output, binding): (&BufferArg, &Binding)| {
             let info = self.program.buffer(output.id);
             // Exactly the tensor, so that arrayLength() is its length although its slot may be longer.
             let size = NonZeroU64::new(4 * info.words as u64);
@@ -171,7 +171,7 @@ impl GpuEngine {
         inputs: &[(BufferId, &[u32])],
         step: &StepParams,
     ) -> Result<()> {
-        self.cx.trouble("playing a step")?;
+        self.cx.check_device("playing a step")?;
         let mut encoder = self.cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let to = self.step.as_ref().expect("a program is loaded");
         let mut pieces: Vec<(&[u8], &wgpu::Buffer)> = vec![(bytemuck::bytes_of(step), to)];
@@ -228,7 +228,7 @@ impl Engine for GpuEngine {
         let info = self.program.buffer(buffer);
         assert_eq!(words.len(), info.words, "upload of `{}`", info.name);
         self.cx.copy_in(&self.slots[info.slot], bytemuck::cast_slice(words))?;
-        self.cx.trouble("uploading")
+        self.cx.check_device("uploading")
     }
 
     fn play<'a>(

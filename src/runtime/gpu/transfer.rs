@@ -1,7 +1,7 @@
 //! Uploads of a step through a ring of mapped buffers, and read-backs through a pool.
 
 use super::super::engine::Download;
-use super::context::{Context, look, lost, wait};
+use super::context::{Context, lost, poll_once, wait};
 use crate::error::Result;
 use futures::{FutureExt, channel::oneshot};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -86,7 +86,7 @@ impl UploadRing {
         let piece = &mut self.pieces[at];
         if let (Some(mapped), Some(mut done)) = (piece.mapped.take(), piece.done.take()) {
             let failed = |message: String| lost(&cx.info.name, DOING, message);
-            look(&cx.device);
+            poll_once(&cx.device);
             if done.try_recv().map_err(|e| failed(e.to_string()))?.is_none() {
                 wait(&cx.device, &cx.info.name, piece.submission.clone(), DOING)?;
                 done.await.map_err(|e| failed(e.to_string()))?;
@@ -107,7 +107,7 @@ impl ReadBacks {
     /// Copies the first bytes of buffers out, after everything submitted so far.
     pub fn copy_out(&self, cx: &mut Context, pieces: &[(wgpu::Buffer, u64)]) -> Result<Download> {
         const DOING: &str = "reading back";
-        cx.trouble(DOING)?;
+        cx.check_device(DOING)?;
         let bytes: u64 = pieces.iter().map(|(_, bytes)| bytes).sum();
         let buffer = self.take(cx, bytes);
         let mut encoder = cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());

@@ -1,0 +1,133 @@
+//! Convolution of signs by signs. On the processor a tile's patches are packed in a thread's own memory.
+
+use crate::bits;
+use crate::error::{Error, Result};
+use crate::graph::{Backward, Bound, Op, Value};
+use crate::ops::products::conv_bits_input::ConvBitsInput;
+use crate::ops::products::conv_bits_weight::ConvBitsWeight;
+use crate::ops::products::conv_weights::weight_type;
+use crate::ops::products::geometry::{ConvShape, Geometry, image_of, matrix};
+use crate::ops::products::patches::{Patches, TILE};
+use crate::runtime::interface::ops::conv_bits::conv_bits;
+use crate::runtime::{
+    Recording,
+    kernel::{Pieces, kernel},
+    with_scratch,
+};
+use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
+
+kernel!(
+    /// y(p, o) = sum over taps and channels of a(source(p, t), c) * w(t, o, c), exact.
+    CONV_BITS = ops::conv_bits::{ conv_bits }, twin = twin
+);
+/// Inputs: signs of images `[batch, height, width, channels]`, and the two outputs of [`crate::ops::ConvWeights`]. Output: integers in panels, images too.
+/// Groups are whole words of channels (see [`Geometry::is_aligned`]).
+///
+/// Backward: floats by signs, with respect to the images here and to the weights by way of [`ConvBitsWeight`].
+#[derive(Clone, Copy, Debug)]
+pub struct ConvBits(pub ConvShape);
+
+impl ConvBits {
+    pub(in crate::ops) fn geometry(&self, a: &TensorType) -> Result<Geometry> {
+        self.0.on("conv_bits", image_of("conv_bits", a)?)
+    }
+}
+
+impl Op for ConvBits {
+    fn name(&self) -> &'static str {
+        "conv_bits"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        let (a, weight) = (inputs[0], inputs[1]);
+        let g = self.geometry(a)?;
+        let expected = weight_type(DType::Bits, &self.0, g.in_channels as usize);
+        if a.dtype != DType::Bits || *weight != expected || !g.is_aligned() {
+            return Err(Error::shape("conv_bits", format!("signs, weights {expected}, groups of whole words"), a));
+        }
+        let image = [g.batch, g.out_height, g.out_width, g.out_channels].map(|v| v as usize);
+        Ok(vec![TensorType::new(DType::I32, Layout::Panels, &image)])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let (a, ty) = bound.inputs[0];
+        let g = self.geometry(ty).expect("checked when the node was made");
+        let (rows, panels) = (g.out_rows(), words_of(self.0.channels));
+        let y = bound.output(0).per_task_in_each_panel(panels, TILE * PANEL);
+        let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
+        recording.dispatch(&CONV_BITS, g, buffers, matrix(self.0.channels, rows), rows.div_ceil(TILE));
+    }
+
+    fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
+        let Some(dy) = cx.grad(0) else { return Ok(vec![None; 4]) };
+        let (a, packed) = (cx.input(0)?, cx.input(2)?);
+        let image = image_of("conv_bits", cx.ty(a))?;
+        let da = if cx.needs(0) { Some(cx.push(ConvBitsInput(self.0, image), &[dy, packed])?[0]) } else { None };
+        let dw = if cx.needs(1) { Some(cx.push(ConvBitsWeight(self.0), &[dy, a])?[0]) } else { None };
+        Ok(vec![da, dw, None, None])
+    }
+}
+
+/// A task has 96 output pixels, all channels.
+fn twin(mut args: conv_bits::Args<'_>) {
+    tile(args.params, args.index, [args.a, args.w], args.sums, &mut args.y, |_, _| {});
+}
+
+/// The product of task `index`; `made` sees each panel of it.
+pub(in crate::ops) fn tile(
+    g: &Geometry,
+    index: usize,
+    [a, w]: [&[u32]; 2],
+    sums: &[i32],
+    y: &mut Pieces<'_, i32>,
+    mut made: impl FnMut(usize, &[i32]),
+) {
+    let (taps, words) = (g.taps(), g.words as usize);
+    let (depth, channels) = (g.depth(), g.out_channels as usize);
+    let panel_words = taps * words * PANEL;
+    let rows = y.length() / PANEL;
+    // Each word of a patch may end in a gap, which the product counts as equal signs.
+    let gap = (panel_words - taps * depth) as i32;
+    let patches = Patches::new(g, index * TILE, rows);
+    with_scratch(rows.div_ceil(PANEL) * panel_words + taps * rows, |scratch| {
+        let (packed, absent) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
+        let (mut filled, mut missing) = (None, 0);
+        for panel in 0..y.parts() {
+            let group = panel * PANEL / (words_of(channels) * PANEL / g.groups as usize);
+            if filled != Some(group) {
+                missing = 0;
+                for tap in 0..taps {
+                    patches.gather(a, [tap, group], &mut packed[tap * words * PANEL..], panel_words, |row| {
+                        absent[missing] = (tap * TILE + row) as u32;
+                        missing += 1;
+                    });
+                }
+                filled = Some(group);
+            }
+            let here = PANEL.min(channels - panel * PANEL);
+            let task = bits::Xnor {
+                a: packed,
+                w: &w[panel * panel_words..],
+                k: panel_words,
+                columns: here,
+                row_begin: 0,
+                row_end: rows,
+            };
+            let y = y.piece(panel);
+            bits::current().xnor(&task, y);
+            if gap > 0 {
+                y.chunks_exact_mut(PANEL).for_each(|y| y[..here].iter_mut().for_each(|y| *y -= gap));
+            }
+            if g.pad_one == 0 {
+                // Absent taps were read as pixels of -1, which took the sums of their signs.
+                let (rows, _) = y.as_chunks_mut::<PANEL>();
+                let (sums, _) = sums[panel * taps * PANEL..][..taps * PANEL].as_chunks::<PANEL>();
+                for &at in &absent[..missing] {
+                    let (tap, row) = (at as usize / TILE, at as usize % TILE);
+                    rows[row].iter_mut().zip(&sums[tap]).for_each(|(y, sum)| *y += sum);
+                }
+            }
+            made(panel, y);
+        }
+    });
+}

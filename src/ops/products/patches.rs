@@ -1,0 +1,173 @@
+//! What convolutions read of a stretch of pixels, packed for a product: the processor's side of an implicit matrix product.
+
+use crate::bits::{ABSENT, panel_mask};
+use crate::ops::products::geometry::Geometry;
+use crate::tensor::{PANEL, words_of};
+use std::ops::Range;
+
+/// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.
+pub(in crate::ops) const TILE: usize = 3 * PANEL;
+
+/// A pixel: its image, and y and x before a tap moves them.
+#[derive(Clone, Copy)]
+struct Place {
+    image: u32,
+    y: u32,
+    x: u32,
+}
+
+/// Neighbouring pixels of the output (or, for the input gradient, of the input).
+pub struct Patches<'a> {
+    g: &'a Geometry,
+    first: usize,
+    rows: usize,
+}
+
+/// Where pixel `row` is.
+fn place(row: usize, [height, width]: [u32; 2]) -> Place {
+    let line = row as u32 / width;
+    Place { image: line / height, y: line % height, x: row as u32 % width }
+}
+
+impl<'a> Patches<'a> {
+    /// Those of `rows` pixels from `first` on.
+    pub fn new(g: &'a Geometry, first: usize, rows: usize) -> Self {
+        Self { g, first, rows }
+    }
+
+    /// Calls `each` with stretches of output pixels of one line, and the first of the input pixels that the tap reads, one a stride further for
+    /// each; or with `None` where it reads nothing.
+    #[inline]
+    pub fn runs(&self, tap: usize, mut each: impl FnMut(Range<usize>, Option<usize>)) {
+        let g = self.g;
+        let (down, across) = (tap as u32 / g.kernel_width * g.dilation, tap as u32 % g.kernel_width * g.dilation);
+        let mut i = 0;
+        while i < self.rows {
+            let at = place(self.first + i, [g.out_height, g.out_width]);
+            let end = self.rows.min(i + (g.out_width - at.x) as usize);
+            let y = (at.y * g.stride + down).wrapping_sub(g.padding);
+            let x = at.x * g.stride + across;
+            // Pixels of the line from where on x is at least the padding, or the padding and the width.
+            let beyond = |least: u32| (i + least.saturating_sub(x).div_ceil(g.stride) as usize).min(end);
+            let inside = if y < g.in_height { beyond(g.padding)..beyond(g.padding + g.in_width) } else { end..end };
+            if i < inside.start {
+                each(i..inside.start, None);
+            }
+            if !inside.is_empty() {
+                let x = x as usize + (inside.start - i) * g.stride as usize - g.padding as usize;
+                each(inside.clone(), Some((at.image * g.in_height + y) as usize * g.in_width as usize + x));
+            }
+            if inside.start.max(inside.end) < end {
+                each(inside.end..end, None);
+            }
+            i = end;
+        }
+    }
+
+    /// Calls `each` with the number of every output pixel of the stretch and the input pixel that the tap reads.
+    #[inline]
+    pub fn sources(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
+        let stride = self.g.stride as usize;
+        self.runs(tap, |run, pixel| {
+            let first = run.start;
+            run.for_each(|i| each(i, pixel.map(|pixel| pixel + (i - first) * stride)));
+        });
+    }
+
+    /// The same for input pixels and the output pixel whose tap reads them.
+    #[inline]
+    pub fn sinks(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
+        let g = self.g;
+        let (down, across) = (tap as u32 / g.kernel_width * g.dilation, tap as u32 % g.kernel_width * g.dilation);
+        let mut i = 0;
+        while i < self.rows {
+            let at = place(self.first + i, [g.in_height, g.in_width]);
+            let end = self.rows.min(i + (g.in_width - at.x) as usize);
+            let y = (at.y + g.padding).wrapping_sub(down);
+            let met = y.is_multiple_of(g.stride) && y / g.stride < g.out_height;
+            let line = (at.image * g.out_height).wrapping_add(y / g.stride).wrapping_mul(g.out_width);
+            let mut x = (at.x + g.padding).wrapping_sub(across);
+            for i in i..end {
+                let ox = if g.stride == 1 { x } else { x / g.stride };
+                let inside = met && (g.stride == 1 || x.is_multiple_of(g.stride)) && ox < g.out_width;
+                each(i, inside.then(|| line.wrapping_add(ox) as usize));
+                x = x.wrapping_add(1);
+            }
+            i = end;
+        }
+    }
+
+    /// The words of input bits that a tap reads: word w of pixel i of block b (32 pixels) at `out[b * pitch + w * 32 + i]`. An absent pixel has zeros,
+    /// or ones where the padding is +1; `absent` is told of it.
+    pub fn gather(
+        &self,
+        a: &[u32],
+        [tap, group]: [usize; 2],
+        out: &mut [u32],
+        pitch: usize,
+        mut absent: impl FnMut(usize),
+    ) {
+        let g = self.g;
+        let (words, in_words) = (g.words as usize, words_of(g.in_channels as usize));
+        let to = |i: usize, word: usize| i / PANEL * pitch + word * PANEL + i % PANEL;
+        let from = |p: usize, word: usize| (p / PANEL * in_words + group * words + word) * PANEL + p % PANEL;
+        self.runs(tap, |run, pixel| match pixel {
+            Some(first) if g.stride == 1 => {
+                // In pieces that lie within a block on both sides.
+                let mut i = run.start;
+                while i < run.end {
+                    let p = first + i - run.start;
+                    let count = (run.end - i).min(PANEL - i % PANEL).min(PANEL - p % PANEL);
+                    for word in 0..words {
+                        out[to(i, word)..][..count].copy_from_slice(&a[from(p, word)..][..count]);
+                    }
+                    i += count;
+                }
+            }
+            Some(first) => {
+                for (p, i) in (first..).step_by(g.stride as usize).zip(run) {
+                    (0..words).for_each(|word| out[to(i, word)] = a[from(p, word)]);
+                }
+            }
+            None => {
+                for i in run {
+                    for word in 0..words {
+                        out[to(i, word)] = if g.pad_one == 0 { 0 } else { panel_mask(g.depth() - word * PANEL) };
+                    }
+                    absent(i);
+                }
+            }
+        });
+    }
+
+    /// Output pixels whose tap reads each input pixel of the stretch, `[taps][rows]`; [`ABSENT`] where there is none.
+    pub fn places(&self, out: &mut [u32]) {
+        for (tap, out) in out.chunks_exact_mut(self.rows).enumerate() {
+            self.sinks(tap, |i, pixel| out[i] = pixel.map_or(ABSENT, |pixel| pixel as u32));
+        }
+    }
+
+    /// Channels of one tap of every pixel, pixel by pixel `pitch` apart; an absent pixel's are `fill`.
+    pub fn channels(&self, x: &[f32], tap: usize, channels: Range<usize>, out: &mut [f32], pitch: usize) {
+        let (rows, fill) = (self.g.in_rows(), self.g.pad_one as f32);
+        self.sources(tap, |i, pixel| copy(x, rows, pixel, channels.clone(), fill, &mut out[i * pitch..]));
+    }
+
+    /// Gradients of some output channels that input pixels see through a tap, pixel by pixel `pitch` apart; an absent pixel's are 0.
+    pub fn outputs(&self, dy: &[f32], tap: usize, channels: Range<usize>, out: &mut [f32], pitch: usize) {
+        let rows = self.g.out_rows();
+        self.sinks(tap, |i, pixel| copy(dy, rows, pixel, channels.clone(), 0.0, &mut out[i * pitch..]));
+    }
+}
+
+/// Columns of row `row` of a matrix in panels.
+fn copy(x: &[f32], rows: usize, row: Option<usize>, columns: Range<usize>, fill: f32, out: &mut [f32]) {
+    let Some(row) = row else { return out[..columns.len()].fill(fill) };
+    let (mut at, mut out) = (columns.start, out);
+    while at < columns.end {
+        let count = (PANEL - at % PANEL).min(columns.end - at);
+        let (here, rest) = out.split_at_mut(count);
+        here.copy_from_slice(&x[((at / PANEL) * rows + row) * PANEL + at % PANEL..][..count]);
+        (at, out) = (at + count, rest);
+    }
+}

@@ -1,0 +1,122 @@
+//! Adam, for float parameters.
+
+use crate::error::Result;
+use crate::graph::{Bound, Graph, Init, Op, Role};
+use crate::optim::hyperparameter::{FLOAT_RATE, Hyperparameter};
+use crate::optim::optimizer::{Hyperparameters, Optimizer, UpdateTarget};
+use crate::optim::schedule::Schedule;
+use crate::runtime::interface::optim::adam::{Params, adam};
+use crate::runtime::{Grid, Recording, kernel::kernel};
+use crate::tensor::TensorType;
+use std::sync::Arc;
+
+kernel!(
+    /// Adam with its corrections worked into the hyperparameters.
+    ADAM = optim::adam::{ adam }, twin = twin
+);
+
+/// Words of a task.
+const CHUNK: usize = 4096;
+
+/// Kingma and Ba 2015, algorithm 1, with PyTorch's epsilon outside the corrected root, and its weight decay: L2, added to the gradient
+/// before the moments (that of AdamW would shrink the parameter beside them).
+#[derive(Clone, Debug)]
+pub struct Adam {
+    /// Learning rate.
+    pub rate: f32,
+    /// Decay of the first moment; in f64, since 1 - beta is what enters.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Weight decay, added to the gradient: of every float parameter, those of batch norm among them.
+    pub decay: f32,
+    /// How the rate moves.
+    pub schedule: Schedule,
+}
+
+impl Adam {
+    /// With beta1 0.9, beta2 0.999, epsilon 1e-8, and no decay.
+    pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
+        FLOAT_RATE.resolve(Some(&rate.into()))?;
+        Ok(Self { rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0, schedule })
+    }
+}
+
+impl Optimizer for Adam {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn role(&self) -> Role {
+        Role::Float
+    }
+
+    fn hyperparameters(&self, step: u64, total: u64) -> Hyperparameters {
+        let t = (step + 1) as f64;
+        let Self { beta1, beta2, .. } = *self;
+        let rate = f64::from(self.schedule.at(self.rate, step, total));
+        let first = rate / (1.0 - beta1.powf(t));
+        let second = 1.0 / (1.0 - beta2.powf(t)).sqrt();
+        [[first as f32, second as f32, (1.0 - beta1) as f32, (1.0 - beta2) as f32], [0.0; 4], [0.0; 4], [0.0; 4]]
+    }
+
+    fn check_steps(&self, total: u64) -> Result<()> {
+        FLOAT_RATE.check_steps(&Hyperparameter::new(self.rate, self.schedule.clone()), total)
+    }
+
+    fn update(&self, graph: &mut Graph, slot: UpdateTarget) -> Result<()> {
+        let info = graph.info(slot.parameter).clone();
+        let m = graph.state(&format!("{}.m", info.name), info.ty.clone(), Init::Fill(0.0));
+        let v = graph.state(&format!("{}.v", info.name), info.ty.clone(), Init::Fill(0.0));
+        let op = AdamUpdate { hyper_offset: slot.hyper_offset, epsilon: self.epsilon, decay: self.decay };
+        graph.push(Arc::new(op), &[slot.gradient], &[m, v, slot.parameter])?;
+        Ok(())
+    }
+
+    fn state_bytes(&self, parameter: &TensorType) -> u64 {
+        2 * parameter.bytes()
+    }
+}
+
+/// Input: gradient. Updates: both moments, the parameter.
+#[derive(Clone, Copy, Debug)]
+pub struct AdamUpdate {
+    /// Which vec4 of the step's hyperparameters.
+    pub hyper_offset: u32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// Share of the parameter that is added to the gradient.
+    pub decay: f32,
+}
+
+impl Op for AdamUpdate {
+    fn name(&self) -> &'static str {
+        "adam"
+    }
+
+    fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(Vec::new())
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let words = bound.inputs[0].1.words();
+        let [m, v, p] = [0, 1, 2].map(|i| bound.update(i).per_task(CHUNK));
+        let params = Params { hyper_offset: self.hyper_offset, epsilon: self.epsilon, decay: self.decay, pad: 0 };
+        let buffers = adam::Buffers { g: bound.input(0), m, v, p };
+        recording.dispatch(&ADAM, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
+    }
+}
+
+fn twin(args: adam::Args<'_>) {
+    let [rate, correction, first, second] = args.step.hyperparameters[args.params.hyper_offset as usize];
+    let states = args.m.iter_mut().zip(args.v);
+    let g = &args.g[args.index * CHUNK..];
+    for ((p, (m, v)), g) in args.p.iter_mut().zip(states).zip(g) {
+        let g = g + args.params.decay * *p;
+        *m += first * (g - *m);
+        *v += second * (g * g - *v);
+        *p -= rate * *m / (v.sqrt() * correction + args.params.epsilon);
+    }
+}

@@ -1,0 +1,167 @@
+//! Rules that move a latent float weight, whose sign is the weight: what most people run.
+
+use crate::optim::binary::{BinaryRule, StateInit, in_order, sweep_panel};
+use crate::optim::hyperparameter::{HyperparameterSpec, Range};
+use crate::optim::optimizer::Hyperparameters;
+use crate::optim::rules::diode::sign;
+use crate::runtime::interface::optim::latent::{latent_adam, latent_sgd, signum};
+use crate::runtime::kernel::kernel;
+
+kernel!(
+    /// m += (1 - momentum) (g - m), x -= rate (sign(m) + decay x).
+    SIGN = optim::latent::{ signum }, twin = signum_twin
+);
+kernel!(
+    /// v = momentum v + (g + decay x), x -= rate v.
+    SGD = optim::latent::{ latent_sgd }, twin = sgd_twin
+);
+kernel!(
+    /// Adam's moments of g + decay x move x.
+    ADAM = optim::latent::{ latent_adam }, twin = adam_twin
+);
+
+/// Added to the root of Adam's second moment, as PyTorch does.
+const EPSILON: f32 = 1e-8;
+
+const fn rate(default: f32) -> HyperparameterSpec {
+    HyperparameterSpec::new("lr", "learning rate of the latent weights", Range::Positive, default).falling()
+}
+
+const fn decay(default: f32) -> HyperparameterSpec {
+    HyperparameterSpec::new(
+        "weight-decay",
+        "share of the latent weight that is added to its gradient",
+        Range::NotNegative,
+        default,
+    )
+}
+
+const fn clip(default: f32) -> HyperparameterSpec {
+    HyperparameterSpec::new("clip", "latent weights stay in +-clip, or off", Range::Limit, default)
+}
+
+const fn init(default: f32) -> HyperparameterSpec {
+    HyperparameterSpec::new(
+        "init",
+        "latent weights start between 0 and init, with the weight's sign",
+        Range::Positive,
+        default,
+    )
+}
+
+const MOMENTUM: HyperparameterSpec =
+    HyperparameterSpec::new("momentum", "share of the last step's direction that stays", Range::Share, 0.9);
+
+/// Signum (Bernstein et al., ICML 2018, algorithm 2) on latent weights: m += (1 - momentum) (g - m), x -= lr (sign(m) + decay x), then x is
+/// clipped, weight = sign(x); sign(0) = 0. With decay it is `diode`, alpha = lr * decay and gamma = 1 - momentum. (The sign of the momentum
+/// itself as the weight would be `ema`.)
+pub static SIGNUM: BinaryRule = BinaryRule {
+    name: "signum",
+    doc: "latent weights moved by the sign of the momentum",
+    hyperparameters: &[rate(1e-2), MOMENTUM, decay(0.0), clip(1.0), init(1.0)],
+    states: &[("x", StateInit::Latent), ("m", StateInit::Zero)],
+    hold: 0.0,
+    is_scale_invariant: true,
+    is_filter: false,
+    paper: &[],
+    kernel: &SIGN,
+    narrow: None,
+    pack: |values, step| {
+        let mut hyperparameters = in_order(values, step);
+        hyperparameters[0][1] = (1.0 - f64::from(hyperparameters[0][1])) as f32;
+        hyperparameters
+    },
+};
+
+/// SGD with momentum and weight decay on latent weights, as PyTorch: v = momentum v + (g + decay x), x -= lr v, then x is clipped,
+/// weight = sign(x). Only lr / init matters, as long as nothing is clipped. Unclipped it is `cema` (without momentum `ema`); without decay it never forgets.
+pub static LATENT_SGD: BinaryRule = BinaryRule {
+    name: "latent-sgd",
+    doc: "latent weights moved by SGD with momentum and weight decay",
+    hyperparameters: &[rate(0.3), MOMENTUM, decay(0.0), clip(1.0), init(0.01)],
+    states: &[("x", StateInit::Latent), ("m", StateInit::Zero)],
+    hold: 0.0,
+    is_scale_invariant: false,
+    is_filter: false,
+    paper: &[],
+    kernel: &SGD,
+    narrow: None,
+    pack: in_order,
+};
+
+/// Adam (Kingma and Ba 2015, as PyTorch) on latent weights: d = g + decay x, m += (1 - beta1) (d - m), v += (1 - beta2) (d^2 - v),
+/// x -= lr / (1 - beta1^t) m / (sqrt(v / (1 - beta2^t)) + 1e-8), then x is clipped, weight = sign(x).
+pub static LATENT_ADAM: BinaryRule = BinaryRule {
+    name: "latent-adam",
+    doc: "latent weights moved by Adam",
+    hyperparameters: &[
+        rate(1e-2),
+        HyperparameterSpec::new("beta1", "decay of the first moment", Range::Share, 0.9),
+        HyperparameterSpec::new("beta2", "decay of the second moment", Range::Share, 0.999),
+        decay(0.0),
+        clip(1.0),
+        init(1.0),
+    ],
+    states: &[("x", StateInit::Latent), ("m", StateInit::Zero), ("v", StateInit::Zero)],
+    hold: 0.0,
+    is_scale_invariant: false,
+    is_filter: false,
+    // AdamBNN (Liu et al., ICML 2021), its second step: nothing is clipped, weights start within 0.001.
+    paper: &[
+        ("lr", "1.25e-3,linear"),
+        ("beta1", "0.9"),
+        ("beta2", "0.999"),
+        ("weight-decay", "0"),
+        ("clip", "off"),
+        ("init", "1e-3"),
+    ],
+    kernel: &ADAM,
+    narrow: None,
+    pack: adam_hyperparameters,
+};
+
+/// Adam's corrections are worked in here, in f64.
+fn adam_hyperparameters(values: &[f32], step: u64) -> Hyperparameters {
+    let [rate, beta1, beta2, decay] = [0, 1, 2, 3].map(|i| f64::from(values[i]));
+    let t = (step + 1) as f64;
+    let (first, second) = (rate / (1.0 - beta1.powf(t)), 1.0 / (1.0 - beta2.powf(t)).sqrt());
+    let clip = values[4].min(f32::MAX);
+    let moments = [first, second, 1.0 - beta1, 1.0 - beta2].map(|v| v as f32);
+    [moments, [decay as f32, clip, EPSILON, 0.0], [0.0; 4], [0.0; 4]]
+}
+
+/// Within +-clip. Unlike `f32::clamp` it has no panic in it, which would keep the loop from becoming vector instructions.
+fn clipped(x: f32, clip: f32) -> f32 {
+    let below = if x > clip { clip } else { x };
+    if below < -clip { -clip } else { below }
+}
+
+fn signum_twin(args: signum::Args<'_>) {
+    let [rate, share, decay, clip] = args.step.hyperparameters[args.params.hyper_offset as usize];
+    sweep_panel!(args, [x, m], |g, [x, m]| {
+        let m = m + share * (g - m);
+        let x = clipped(x - rate * (sign(m) + decay * x), clip);
+        ([x, m], -x)
+    });
+}
+
+fn sgd_twin(args: latent_sgd::Args<'_>) {
+    let [rate, momentum, decay, clip] = args.step.hyperparameters[args.params.hyper_offset as usize];
+    sweep_panel!(args, [x, m], |g, [x, m]| {
+        let m = momentum * m + (g + decay * x);
+        let x = clipped(x - rate * m, clip);
+        ([x, m], -x)
+    });
+}
+
+fn adam_twin(args: latent_adam::Args<'_>) {
+    let [rate, correction, first, second] = args.step.hyperparameters[args.params.hyper_offset as usize];
+    let [decay, clip, epsilon, _] = args.step.hyperparameters[args.params.hyper_offset as usize + 1];
+    sweep_panel!(args, [x, m, v], |g, [x, m, v]| {
+        let d = g + decay * x;
+        let m = m + first * (d - m);
+        let v = v + second * (d * d - v);
+        let x = clipped(x - rate * m / (v.sqrt() * correction + epsilon), clip);
+        ([x, m, v], -x)
+    });
+}

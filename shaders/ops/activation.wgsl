@@ -4,17 +4,14 @@
 
 struct Params {
     kind: u32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // any layout
-@group(0) @binding(1) var<storage, read> dy: array<f32>;       // as x
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // as x
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>; // as x
+var<storage, read> x: array<f32>; // any length
+var<storage, read> dy: array<f32>; // as x
+var<storage, read_write> y: array<f32>; // as x
+var<storage, read_write> dx: array<f32>; // as x
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

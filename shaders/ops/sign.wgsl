@@ -2,23 +2,22 @@
 // Surrogates (`surrogate` in Params; the table with formulas and papers is in src/ops/sign.rs):
 // 0 identity, 1 clip, 2 polynomial (Bi-Real Net), 3 swish-sign, 4 hyperbolic tangent.
 // import: index, bits
-// pieces: dx
+// per panel: dx
 
 struct Params {
     rows: u32,      // of x, the batch
     columns: u32,   // of x, the channels
     surrogate: u32,
-    pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;          // [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;    // bits, panels [rows/32][columns/32][32]
-@group(0) @binding(2) var<storage, read_write> mask: array<u32>; // bits as y: 1 where |x| <= 1
-@group(0) @binding(3) var<storage, read> kept: array<u32>;       // mask, as read by backward
-@group(0) @binding(4) var<storage, read> dy: array<f32>;         // [columns/32][rows][32]
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;   // [columns/32][rows][32]
+var<storage, read> x: array<f32>; // [columns/32][rows][32]
+var<storage, read_write> y: array<u32>; // bits, panels [rows/32][columns/32][32]
+var<storage, read_write> mask: array<u32>; // bits, 1 where |x| <= 1, as y
+var<storage, read> kept: array<u32>; // mask as backward reads it, as y
+var<storage, read> dy: array<f32>; // [columns/32][rows][32]
+var<storage, read_write> dx: array<f32>; // [columns/32][rows][32]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

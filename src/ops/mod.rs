@@ -1,8 +1,11 @@
 //! Operations: each file holds one, with its shapes, its backward, and the twins of its kernels.
 
 mod activation;
+mod composed;
 mod diagnostics;
+mod epilogue;
 mod fusions;
+mod geometry;
 mod kernels;
 mod layout;
 mod loss;
@@ -37,7 +40,6 @@ pub use norm::batch_norm::{BatchNorm, BatchNormBackward, EPSILON, MOMENTUM};
 pub use norm::norm_sign::{NORM_SIGN_FUSION, NormSign, NormSignBackward};
 pub use norm::shift_channels::ShiftChannels;
 pub use norm::statistics::BatchNormStatistics;
-pub use norm::with_statistics::{Maker, POOL_STATISTICS, PRODUCT_STATISTICS, WithStatistics};
 pub use pool::pool::{AvgPool, MaxPool, MaxPoolBackward, MeanPoolBackward};
 pub use pool::pool_bits::{POOL_NORM_SIGN_FUSION, PoolNormSign};
 pub use products::conv_bits::ConvBits;
@@ -45,8 +47,10 @@ pub use products::conv_bits_input::ConvBitsInput;
 pub use products::conv_bits_weight::ConvBitsWeight;
 pub use products::conv_float::{ConvFloat, ConvFloatInput, ConvFloatWeight};
 pub use products::conv_weights::{ConvWeights, weight_type};
-pub use products::float_bits::{FloatBits, FloatBitsTransposed, FloatByBits};
-pub use products::geometry::{ConvShape, Geometry, PadValue, Window, image_of};
-pub use products::masked::{Joined, MASK, MASK_JOIN, Masked, Product};
+pub use products::float_bits::{FloatBits, FloatByBits};
+pub use products::float_bits_transposed::FloatBitsTransposed;
+pub use crate::tensor::{ConvShape, Geometry, PadValue, Window, image_of};
+pub use composed::{Composed, MASK, MASK_ADD, POOL_STATISTICS, PRODUCT_STATISTICS, Producer};
+pub use epilogue::Epilogues;
 pub use products::matmul::{Matmul, MatmulInput, MatmulTransposed};
 pub use products::xnor_matmul::XnorMatmul;

@@ -178,7 +178,7 @@ fn available_bytes() -> Option<u64> {
 fn run_tasks(dispatch: &Dispatch, slots: &[BoundBuffer], step: &StepParams) {
     let tasks = dispatch.tasks;
     let run = |index: usize| {
-        let mut task = Task { index, slots, params: &dispatch.params, step, taken: 0 };
+        let mut task = Task { index, bindings: &dispatch.kernel.interface.bindings, slots, params: &dispatch.params, step, taken: 0 };
         (dispatch.kernel.twin)(&mut task);
     };
     #[cfg(not(target_arch = "wasm32"))]

@@ -1,8 +1,11 @@
 //! Kernels, recordings, and the engines that play them: the processor's own and, with the feature `gpu`, wgpu's.
 
+mod assemble;
 mod cpu;
 mod devices;
 mod engine;
+#[path = "../../shaders/extent.rs"]
+mod extent;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod interface;
@@ -19,7 +22,7 @@ pub use engine::{DeviceInfo, Download, Engine, Stats};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;
-pub use kernel::{Access, Bind, Binding, BufferArg, BufferId, CustomKernel, Interface, Kernel, Task, Variant};
+pub use kernel::{Access, Bind, Binding, BufferArg, BufferId, CustomKernel, Interface, Kernel, Requirements, Shape, Source, Task, TaskPanels, Variant};
 pub use profiler::{KernelTime, Profile};
 pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording};
 pub use scratch::with_scratch;

@@ -61,7 +61,21 @@ impl Recording {
         grid: Grid,
         tasks: usize,
     ) {
-        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers.list(), grid, tasks);
+        self.dispatch_with(kernel, params, buffers, Vec::new(), grid, tasks);
+    }
+
+    /// The same for a producer with epilogues, whose tensors follow the producer's own.
+    pub fn dispatch_with<B: Bind>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: B::Params,
+        buffers: B,
+        epilogues: Vec<BufferArg>,
+        grid: Grid,
+        tasks: usize,
+    ) {
+        let buffers = buffers.list().into_iter().chain(epilogues).collect();
+        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers, grid, tasks);
     }
 
     /// The same for a kernel from outside the crate: tensors in the order of its bindings, parameters as words.

@@ -29,7 +29,7 @@ pub enum Activation {
 
 impl Activation {
     fn params(self) -> Params {
-        Params { kind: self as u32, pad0: 0, pad1: 0, pad2: 0 }
+        Params { kind: self as u32 }
     }
 }
 

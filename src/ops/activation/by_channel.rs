@@ -45,8 +45,8 @@ impl ByChannel {
             integer: u32::from(x.dtype == DType::I32),
             block: blocks.rows as u32,
             blocks: blocks.count as u32,
-            pad0: 0,
-            pad1: 0,
+           ,
+           ,
         }
     }
 }
@@ -162,9 +162,9 @@ fn join(recording: &mut Recording, params: Params, [parts, dv]: [crate::runtime:
 /// A task has a block of rows; so have the others, but for the joining.
 fn twin(mut args: by_channel::Args<'_>) {
     let kind = args.params.kind;
-    for panel in 0..args.y.parts() {
+    for panel in 0..args.y.panels() {
         let (x, v) = (block(args.x, args.params.rows, args.params.block, panel, args.index), lanes(args.v, panel, 0.0));
-        let (y, _) = args.y.piece(panel).as_chunks_mut::<PANEL>();
+        let (y, _) = args.y.panel(panel).as_chunks_mut::<PANEL>();
         for (y, x) in y.iter_mut().zip(numbers(x, args.params.integer == 1)) {
             *y = std::array::from_fn(|l| match kind {
                 0 => x[l] + v[l],
@@ -177,24 +177,24 @@ fn twin(mut args: by_channel::Args<'_>) {
 
 fn backward_twin(mut args: by_channel_backward::Args<'_>) {
     let prelu = args.params.kind == ByChannel::Prelu as u32;
-    for panel in 0..args.dx.parts() {
+    for panel in 0..args.dx.panels() {
         let (x, v) = (block(args.x, args.params.rows, args.params.block, panel, args.index), lanes(args.v, panel, 0.0));
         let (dy, _) = block(args.dy, args.params.rows, args.params.block, panel, args.index).as_chunks::<PANEL>();
-        let (dx, _) = args.dx.piece(panel).as_chunks_mut::<PANEL>();
+        let (dx, _) = args.dx.panel(panel).as_chunks_mut::<PANEL>();
         let rows = dx.iter_mut().zip(dy).zip(numbers(x, args.params.integer == 1));
         let total = sum(rows.map(|((dx, dy), x)| {
             let passes: [bool; PANEL] = std::array::from_fn(|l| prelu && x[l] > 0.0);
             *dx = std::array::from_fn(|l| if passes[l] { dy[l] } else { dy[l] * v[l] });
             std::array::from_fn(|l| if passes[l] { 0.0 } else { dy[l] * x[l] })
         }));
-        args.partial.piece(panel).copy_from_slice(&total);
+        args.partial.panel(panel).copy_from_slice(&total);
     }
 }
 
 fn sums_twin(mut args: channel_sums::Args<'_>) {
-    for panel in 0..args.partial.parts() {
+    for panel in 0..args.partial.panels() {
         let (dy, _) = block(args.dy, args.params.rows, args.params.block, panel, args.index).as_chunks::<PANEL>();
-        args.partial.piece(panel).copy_from_slice(&sum(dy.iter().copied()));
+        args.partial.panel(panel).copy_from_slice(&sum(dy.iter().copied()));
     }
 }
 

@@ -109,7 +109,7 @@ pub struct Sign {
 
 impl Sign {
     fn params(&self, ty: &TensorType) -> Params {
-        Params { rows: ty.rows() as u32, columns: ty.columns() as u32, surrogate: self.surrogate.code, pad: 0 }
+        Params { rows: ty.rows() as u32, columns: ty.columns() as u32, surrogate: self.surrogate.code }
     }
 }
 
@@ -222,20 +222,20 @@ const ROWS_PER_TASK: usize = 256;
 
 /// A task has 256 rows, all columns; so has the other.
 fn sign_mask_backward_twin(mut args: sign_mask_backward::Args<'_>) {
-    let (rows, words) = (args.params.rows as usize, args.dx.parts());
+    let (rows, words) = (args.params.rows as usize, args.dx.panels());
     let first = args.index * ROWS_PER_TASK;
     for panel in 0..words {
         let dy = args.dy[(panel * rows + first) * PANEL..].chunks_exact(PANEL);
-        for (row, (dx, dy)) in (first..).zip(args.dx.piece(panel).chunks_exact_mut(PANEL).zip(dy)) {
+        for (row, (dx, dy)) in (first..).zip(args.dx.panel(panel).chunks_exact_mut(PANEL).zip(dy)) {
             let word = args.kept[((row / PANEL) * words + panel) * PANEL + row % PANEL];
             dx.copy_from_slice(dy);
-            keep(dx, word);
+            apply_mask(dx, word);
         }
     }
 }
 
-/// Leaves of a panel's row what the bits of a word let through, 0 elsewhere.
-pub(in crate::ops) fn keep(row: &mut [f32], word: u32) {
+/// Sets the numbers of a panel's row to 0 where the bit of `word` is not set.
+pub(in crate::ops) fn apply_mask(row: &mut [f32], word: u32) {
     for (value, bit) in row.iter_mut().zip(&BITS) {
         // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
         let keep = if word & bit == 0 { 0 } else { u32::MAX };
@@ -246,9 +246,9 @@ pub(in crate::ops) fn keep(row: &mut [f32], word: u32) {
 fn sign_backward_twin(mut args: sign_backward::Args<'_>) {
     let derivative = SURROGATES[args.params.surrogate as usize].derivative;
     let rows = args.params.rows as usize;
-    for panel in 0..args.dx.parts() {
+    for panel in 0..args.dx.panels() {
         let first = (panel * rows + args.index * ROWS_PER_TASK) * PANEL;
-        for ((dx, dy), x) in args.dx.piece(panel).iter_mut().zip(&args.dy[first..]).zip(&args.x[first..]) {
+        for ((dx, dy), x) in args.dx.panel(panel).iter_mut().zip(&args.dy[first..]).zip(&args.x[first..]) {
             *dx = dy * derivative(*x);
         }
     }

@@ -47,7 +47,7 @@ impl Op for Magnitudes {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (x, ty) = bound.inputs[0];
-        let params = Params { words: ty.words() as u32, block: Self::block(ty) as u32, pad0: 0, pad1: 0 };
+        let params = Params { words: ty.words() as u32, block: Self::block(ty) as u32 };
         let blocks = Self::squares(ty).elements();
         let buffers = magnitudes::Buffers { x, counts: bound.update(0), squares: bound.update(1).per_task(1) };
         recording.dispatch(&MAGNITUDES, params, buffers, Grid::Tiles([blocks as u32, 1, 1]), blocks);

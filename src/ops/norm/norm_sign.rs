@@ -177,7 +177,7 @@ fn backward_twin(mut args: norm_sign_backward::Args<'_>) {
     let p = bytemuck::cast(*args.params);
     let here = rows_in(args.index, &p, args.step);
     let (words, first) = (words_of(p.columns as usize), args.index * p.block as usize);
-    for i in 0..args.dx.parts() {
+    for i in 0..args.dx.panels() {
         let (mean, scale) = (lanes(args.mean, i, 0.0), lanes(args.scale, i, 0.0));
         let rstd = rstd(args.variance, i, p.epsilon);
         let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
@@ -186,7 +186,7 @@ fn backward_twin(mut args: norm_sign_backward::Args<'_>) {
         let slope: Lanes = std::array::from_fn(|l| rstd[l] * scale_mean[l]);
         let dz = masked(block(args.dy, p.rows, p.block, i, args.index), args.kept, words, i, first);
         let x = numbers(block(args.x, p.rows, p.block, i, args.index), p.integer != 0);
-        let (out, _) = args.dx.piece(i).as_chunks_mut::<PANEL>();
+        let (out, _) = args.dx.panel(i).as_chunks_mut::<PANEL>();
         let (samples, rest) = out.split_at_mut(here);
         for (dx, (dz, x)) in samples.iter_mut().zip(dz.zip(x)) {
             *dx = std::array::from_fn(|l| gain[l] * (dz[l] - bias_mean[l] - (x[l] - mean[l]) * slope[l]));

@@ -6,12 +6,12 @@ use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
 use crate::ops::norm::batch_norm::{EPSILON, rstd};
 use crate::ops::norm::norm_sign::NormSign;
 use crate::ops::pool::pool::{MaxPool, geometry, pooled};
-use crate::ops::products::geometry::{Geometry, Window, image_of};
 use crate::ops::products::patches::Patches;
 use crate::ops::reduce::{Lanes, lanes};
 use crate::runtime::interface::ops::pool_bits::{max_pool_bits, pool_norm_sign};
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{DType, PANEL, TensorType, words_of};
+use crate::ops::geometry::{geometry_of, params};
+use crate::tensor::{DType, Geometry, PANEL, TensorType, Window, image_of, words_of};
 use std::sync::Arc;
 
 kernel!(
@@ -76,7 +76,7 @@ impl Op for PoolNormSign {
         let y = bound.output(0).per_task(words_of(ty.columns()) * PANEL);
         let buffers = pool_norm_sign::Buffers { y, v, mean, variance, scale, bias };
         let grid = Grid::Linear(bound.outputs[0].1.words() as u64);
-        recording.dispatch(&POOL_NORM_SIGN, bytemuck::cast(g), buffers, grid, g.out_rows().div_ceil(PANEL));
+        recording.dispatch(&POOL_NORM_SIGN, params(&g), buffers, grid, g.out_rows().div_ceil(PANEL));
     }
 }
 
@@ -85,12 +85,12 @@ pub(in crate::ops) fn record_bits(recording: &mut Recording, bound: &Bound<'_>, 
     let y = bound.output(0).per_task(words_of(g.in_channels as usize) * PANEL);
     let buffers = max_pool_bits::Buffers { x: bound.input(0), y };
     let grid = Grid::Linear(bound.outputs[0].1.words() as u64);
-    recording.dispatch(&MAX_POOL_BITS, bytemuck::cast(*g), buffers, grid, g.out_rows().div_ceil(PANEL));
+    recording.dispatch(&MAX_POOL_BITS, params(g), buffers, grid, g.out_rows().div_ceil(PANEL));
 }
 
 /// A task has 32 output pixels, all channels; so has the other.
 fn bits_twin(args: max_pool_bits::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let (first, words, y) = (args.index * PANEL, words_of(g.in_channels as usize), args.y);
     let patches = Patches::new(&g, first, PANEL.min(g.out_rows() - first));
     y.fill(0);
@@ -105,7 +105,7 @@ fn bits_twin(args: max_pool_bits::Args<'_>) {
 }
 
 fn sign_twin(args: pool_norm_sign::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let (first, channels) = (args.index * PANEL, g.in_channels as usize);
     let here = PANEL.min(g.out_rows() - first);
     let patches = Patches::new(&g, first, here);

@@ -1,8 +1,7 @@
 //! What convolutions read of a stretch of pixels, packed for a product: the processor's side of an implicit matrix product.
 
 use crate::bits::{ABSENT, panel_mask};
-use crate::ops::products::geometry::Geometry;
-use crate::tensor::{PANEL, words_of};
+use crate::tensor::{Geometry, PANEL, words_of};
 use std::ops::Range;
 
 /// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.

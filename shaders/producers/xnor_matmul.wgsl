@@ -1,7 +1,9 @@
 // xnor_matmul: y[r][c] = sum_k a[r][k] * w[c][k] over signs packed into words = depth - 2 * popcount(a ^ w), exact.
-// The entries with `statistics` make those of y, too.
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 4; Rastegari et al. 2016, "XNOR-Net".)
-// import: index, epilogue
+// import: tile, index, step
+// epilogues: store, store+statistics
+// length tile_rows = rows
+// length tile_columns = columns
 
 struct Params {
     rows: u32,    // of a, the batch
@@ -10,25 +12,25 @@ struct Params {
     words: u32,   // words in a row: ceil(depth / 32)
 }
 
-@group(0) @binding(0) var<storage, read> a: array<vec4<u32>>;       // bits, panels [rows/32][words][32]
-@group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;       // bits, panels [columns/32][words][32]
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<i32>>; // [columns/32][rows][32]
-@group(0) @binding(3) var<storage, read_write> partial: array<vec4<f32>>; // statistics of y, [columns/32][rows/32][2][32]
+var<storage, read> a: array<vec4<u32>>; // bits, panels [rows/32][words][32]
+var<storage, read> w: array<vec4<u32>>; // bits, panels [columns/32][words][32]
+var<storage, read_write> y: array<Lane>; // panels [columns/32][rows][32]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
+
+alias Lane = vec4<i32>;
+alias Tile = array<vec4<i32>, 16>;
 
 // Registers only: an invocation has 8 rows by 8 columns, and neighbours share their loads through the cache. Software adapters
 // like it, and it keeps small products spread over many groups.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 const COVER_xnor_matmul: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
-const COVER_xnor_matmul_statistics: vec3<u32> = COVER_xnor_matmul;
 
 // Workgroup memory: SIDE x SIDE invocations of 8 rows by 8 columns share tiles of DEPTH words.
 const SIDE: u32 = 16u; // tunable S=8 M=16
 const DEPTH: u32 = 8u;
 const COVER_xnor_matmul_tiled: vec3<u32> = vec3<u32>(SIDE * 8u, SIDE * 8u, 1u);
-const COVER_xnor_matmul_tiled_statistics: vec3<u32> = COVER_xnor_matmul_tiled;
 const TILE: u32 = SIDE * 2u * DEPTH; // vec4 of a tile: SIDE/4 panels, DEPTH words, 8 vec4
 const LOADS: u32 = 2u * DEPTH / SIDE; // of an invocation, each operand
 const INVOCATIONS: u32 = SIDE * SIDE; // never fewer than COLUMNS * ROWS
@@ -36,24 +38,23 @@ const INVOCATIONS: u32 = SIDE * SIDE; // never fewer than COLUMNS * ROWS
 var<workgroup> sh_a: array<vec4<u32>, TILE>;
 var<workgroup> sh_w: array<vec4<u32>, TILE>;
 
-// From counts to 8 rows by 8 columns of y, two vec4 a row; tail lanes of the last panel are 0.
-fn finish(counts: ptr<function, array<vec4<u32>, 16>>, at: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
+// From counts to the tile; tail lanes of the last panel are 0.
+fn finish(counts: ptr<function, array<vec4<u32>, 16>>, column: u32, tile: ptr<function, Tile>) {
     let depth = vec4<i32>(i32(params.depth));
-    let low = vec4<u32>(at.x, at.x + 1u, at.x + 2u, at.x + 3u);
+    let low = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
     for (var r = 0u; r < 8u; r++) { // unroll
         let left = depth - 2 * vec4<i32>((*counts)[2u * r]);
         let right = depth - 2 * vec4<i32>((*counts)[2u * r + 1u]);
-        (*values)[2u * r] = select(vec4<i32>(0), left, low < vec4<u32>(params.columns));
-        (*values)[2u * r + 1u] = select(vec4<i32>(0), right, low + 4u < vec4<u32>(params.columns));
-        if (at.y + r < params.rows && at.x < padded(params.columns)) {
-            let to = panel_index(params.rows, at.y + r, at.x) / 4u;
-            y[to] = (*values)[2u * r];
-            y[to + 1u] = (*values)[2u * r + 1u];
-        }
+        (*tile)[2u * r] = select(vec4<i32>(0), left, low < vec4<u32>(params.columns));
+        (*tile)[2u * r + 1u] = select(vec4<i32>(0), right, low + 4u < vec4<u32>(params.columns));
     }
 }
 
-fn product(at: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
+fn matrix() -> Matrix {
+    return Matrix(params.rows, padded(params.columns), step.valid_rows);
+}
+
+fn product(at: vec2<u32>, tile: ptr<function, Tile>) {
     if (at.y >= params.rows || at.x >= padded(params.columns)) {
         return;
     }
@@ -75,23 +76,17 @@ fn product(at: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
         at_a += 8u;
         at_w += 8u;
     }
-    finish(&counts, at, values);
+    finish(&counts, at.x, tile);
 }
 
 @compute @workgroup_size(COLUMNS, ROWS)
-fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>) {
-    var values: array<vec4<i32>, 16>;
-    product(id.xy * 8u, &values);
+fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    var tile: Tile;
+    product(id.xy * 8u, &tile);
+    epilogue(&tile, matrix(), At(id.xy * 8u, local.xy, COLUMNS));
 }
 
-@compute @workgroup_size(COLUMNS, ROWS)
-fn xnor_matmul_statistics(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    var values: array<vec4<i32>, 16>;
-    product(id.xy * 8u, &values);
-    block_statistics(&values, Matrix(params.rows, padded(params.columns), step.valid_rows), id.xy * 8u, local.xy, COLUMNS);
-}
-
-fn tiled_product(group: vec2<u32>, local: vec2<u32>, values: ptr<function, array<vec4<i32>, 16>>) {
+fn tiled_product(group: vec2<u32>, local: vec2<u32>, tile: ptr<function, Tile>) {
     let words = loop_bound(params.words, arrayLength(&a));
     let row_panels = (params.rows + 31u) / 32u;
     let column_panels = (params.columns + 31u) / 32u;
@@ -136,19 +131,12 @@ fn tiled_product(group: vec2<u32>, local: vec2<u32>, values: ptr<function, array
         }
         workgroupBarrier();
     }
-    finish(&counts, (group * SIDE + local) * 8u, values);
+    finish(&counts, (group.x * SIDE + local.x) * 8u, tile);
 }
 
 @compute @workgroup_size(SIDE, SIDE)
 fn xnor_matmul_tiled(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    var values: array<vec4<i32>, 16>;
-    tiled_product(group.xy, local.xy, &values);
-}
-
-@compute @workgroup_size(SIDE, SIDE)
-fn xnor_matmul_tiled_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    var values: array<vec4<i32>, 16>;
-    tiled_product(group.xy, local.xy, &values);
-    let at = (group.xy * SIDE + local.xy) * 8u;
-    block_statistics(&values, Matrix(params.rows, padded(params.columns), step.valid_rows), at, local.xy, SIDE);
+    var tile: Tile;
+    tiled_product(group.xy, local.xy, &tile);
+    epilogue(&tile, matrix(), At((group.xy * SIDE + local.xy) * 8u, local.xy, SIDE));
 }

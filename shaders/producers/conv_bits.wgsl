@@ -1,22 +1,27 @@
 // Convolution of signs by signs: an implicit product, no patches in memory. Groups are whole words and whole panels.
 // y(p, o) = sum over taps t and channels c of a(source(p, t), c) * w(t, o, c), exact.
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1; absent taps as in Rastegari et al. 2016 with zero padding.)
-// import: conv, index, bits, epilogue
-// pieces: y, partial
+// import: conv, tile, index, bits, step
+// per panel: y
+// epilogues: store, store+statistics
+// length tile_rows = out_pixels
+// length tile_columns = out_channels
 
-@group(0) @binding(0) var<storage, read> a: array<u32>;              // bits of the input, panels [pixels/32][words][32]
-@group(0) @binding(1) var<storage, read> w: array<vec4<u32>>;        // as conv_weights packs them
-@group(0) @binding(2) var<storage, read> sums: array<vec4<i32>>;     // the same
-@group(0) @binding(3) var<storage, read_write> y: array<vec4<i32>>;  // panels [out_channels/32][out pixels][32]
-@group(0) @binding(4) var<storage, read_write> partial: array<vec4<f32>>; // statistics of y, [out_channels/32][out pixels/32][2][32]
+var<storage, read> a: array<u32>;          // bits of the input, panels [in_pixels/32][in_channels/32][32]
+var<storage, read> w: array<vec4<u32>>;    // as conv_weights packs them, [out_channels/32][taps][words][32]
+var<storage, read> sums: array<vec4<i32>>; // as conv_weights sums them, [out_channels/32][taps][32]
+var<storage, read_write> y: array<Lane>;   // panels [out_channels/32][out_pixels][32]
+
+alias Lane = vec4<i32>;
+alias Tile = array<vec4<i32>, 16>;
 
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 const INVOCATIONS: u32 = 32u; // COLUMNS * ROWS
 const COVER: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
 
-// 8 rows by 8 columns of y, two vec4 a row; tail lanes of the last panel are 0.
-fn product(row: u32, column: u32, values: ptr<function, array<vec4<i32>, 16>>) {
+// Tail lanes of the last panel are 0.
+fn product(row: u32, column: u32, tile: ptr<function, Tile>) {
     let rows = params.batch * params.out_height * params.out_width;
     let signs = params.in_channels / params.groups;
     let in_words = (params.in_channels + 31u) / 32u;
@@ -72,36 +77,20 @@ fn product(row: u32, column: u32, values: ptr<function, array<vec4<i32>, 16>>) {
                 }
             }
         }
-        (*values)[2u * r] = select(vec4<i32>(0), left, low < vec4<u32>(params.out_channels));
-        (*values)[2u * r + 1u] = select(vec4<i32>(0), right, low + 4u < vec4<u32>(params.out_channels));
-        if (row + r < rows) {
-            let at = panel_index(rows, row + r, column) / 4u;
-            y[at] = (*values)[2u * r];
-            y[at + 1u] = (*values)[2u * r + 1u];
-        }
+        (*tile)[2u * r] = select(vec4<i32>(0), left, low < vec4<u32>(params.out_channels));
+        (*tile)[2u * r + 1u] = select(vec4<i32>(0), right, low + 4u < vec4<u32>(params.out_channels));
     }
 }
 
-// An invocation of each entry has 8 rows by 8 columns.
+// An invocation has 8 rows by 8 columns.
 @compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+fn conv_bits(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let id = folded(invocation, groups, ROWS);
-    let rows = params.batch * params.out_height * params.out_width;
-    var values: array<vec4<i32>, 16>;
-    if (id.y * 8u < rows && id.x * 8u < padded(params.out_channels)) {
-        product(id.y * 8u, id.x * 8u, &values);
+    let pixels = params.out_height * params.out_width;
+    let m = Matrix(params.batch * pixels, padded(params.out_channels), step.valid_rows * pixels);
+    var tile: Tile;
+    if (id.y * 8u < m.rows && id.x * 8u < m.columns) {
+        product(id.y * 8u, id.x * 8u, &tile);
     }
-}
-
-// The same, and the statistics of y.
-@compute @workgroup_size(COLUMNS, ROWS)
-fn conv_bits_statistics(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let id = folded(invocation, groups, ROWS);
-    let rows = params.batch * params.out_height * params.out_width;
-    var values: array<vec4<i32>, 16>;
-    if (id.y * 8u < rows && id.x * 8u < padded(params.out_channels)) {
-        product(id.y * 8u, id.x * 8u, &values);
-    }
-    let valid = step.valid_rows * params.out_height * params.out_width;
-    block_statistics(&values, Matrix(rows, padded(params.out_channels), valid), id * 8u, local.xy, COLUMNS);
+    epilogue(&tile, m, At(id * 8u, local.xy, COLUMNS));
 }

@@ -1,9 +1,8 @@
 //! The geometry that convolutions and poolings share: windows over NHWC images, and which pixel a tap reads.
 
+use super::bits::{PANEL, words_of};
+use super::shape::TensorType;
 use crate::error::{Error, Result};
-use crate::runtime::Grid;
-pub use crate::runtime::interface::ops::conv_bits::Params as Geometry;
-use crate::tensor::{PANEL, TensorType, words_of};
 
 /// What a tap in the padding of a binary convolution reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -101,12 +100,6 @@ impl ConvShape {
             return Err(Error::shape(op, "a number of groups that divides the channels of input and output", got));
         }
         let [out_height, out_width] = window.output(op, [height, width])?;
-        let words = words_of(channels / groups);
-        let all = [batch, height, width, channels, out_height, out_width, self.channels, groups];
-        let rest = [window.kernel[0], window.kernel[1], window.stride, window.dilation, window.padding];
-        let pad_one = usize::from(self.pad == PadValue::One);
-        let list = all.into_iter().chain(rest).chain([pad_one, words, 0, 0]);
-        let list: Vec<u32> = list.map(|v| u32::try_from(v).unwrap_or(u32::MAX)).collect();
         let numbers = |height: usize, width: usize, channels: usize| {
             [height, width, words_of(channels) * PANEL].into_iter().fold(batch, usize::saturating_mul)
         };
@@ -116,8 +109,60 @@ impl ConvShape {
             let got = format!("{batch} of {height}x{width}, {channels} to {} channels", self.channels);
             return Err(Error::shape(op, "images of fewer than 2^31 numbers", got));
         }
-        Ok(*bytemuck::from_bytes(bytemuck::cast_slice(&list)))
+        let word = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        Ok(Geometry {
+            batch: word(batch),
+            in_height: word(height),
+            in_width: word(width),
+            in_channels: word(channels),
+            out_height: word(out_height),
+            out_width: word(out_width),
+            out_channels: word(self.channels),
+            groups: word(groups),
+            kernel_height: word(window.kernel[0]),
+            kernel_width: word(window.kernel[1]),
+            stride: word(window.stride),
+            dilation: word(window.dilation),
+            padding: word(window.padding),
+            pad_one: self.pad == PadValue::One,
+            words: word(words_of(channels / groups)),
+        })
     }
+}
+
+/// A convolution or pooling on images of a shape: extents of both sides, and the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Images.
+    pub batch: u32,
+    /// Height of the input.
+    pub in_height: u32,
+    /// Width of the input.
+    pub in_width: u32,
+    /// Channels of the input.
+    pub in_channels: u32,
+    /// Height of the output.
+    pub out_height: u32,
+    /// Width of the output.
+    pub out_width: u32,
+    /// Channels of the output.
+    pub out_channels: u32,
+    /// Groups; group g reads and writes the g-th part of the channels.
+    pub groups: u32,
+    /// Height of the window, in taps.
+    pub kernel_height: u32,
+    /// Width of the window, in taps.
+    pub kernel_width: u32,
+    /// Pixels from one position to the next.
+    pub stride: u32,
+    /// Pixels from one tap to the next.
+    pub dilation: u32,
+    /// Padding on each side, in pixels.
+    pub padding: u32,
+    /// Whether padded taps are +1 in every channel; else they are absent.
+    pub pad_one: bool,
+    /// Words that hold a group's input channels.
+    pub words: u32,
 }
 
 impl Geometry {
@@ -173,16 +218,6 @@ impl Geometry {
         (met && oy < self.out_height && ox < self.out_width)
             .then(|| ((image * self.out_height + oy) * self.out_width + ox) as usize)
     }
-}
-
-/// The grid of a matrix of columns, with those of the last panel's tail, and rows.
-pub(in crate::ops) fn matrix(columns: usize, rows: usize) -> Grid {
-    Grid::Matrix([(words_of(columns) * PANEL) as u32, rows as u32])
-}
-
-/// The same, so many times, of rows that no dimension is too short for.
-pub(in crate::ops) fn tiles(columns: usize, rows: usize, times: usize) -> Grid {
-    Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, times as u32])
 }
 
 #[cfg(test)]

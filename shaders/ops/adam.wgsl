@@ -7,15 +7,15 @@ struct Params {
     hyper_offset: u32, // which vec4 of the step's hyperparameters
     epsilon: f32,
     decay: f32,
-    pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> g: array<f32>;       // gradient
-@group(0) @binding(1) var<storage, read_write> m: array<f32>; // first moment, as g
-@group(0) @binding(2) var<storage, read_write> v: array<f32>; // second moment, as g
-@group(0) @binding(3) var<storage, read_write> p: array<f32>; // parameter, as g
+var<storage, read> g: array<f32>;       // gradient, any length
+var<storage, read_write> m: array<f32>; // first moment, as g
+var<storage, read_write> v: array<f32>; // second moment, as g
+var<storage, read_write> p: array<f32>; // parameter, as g
 
-@group(1) @binding(0) var<uniform> params: Params;
+// limit: hyper_offset < 32
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

@@ -4,16 +4,14 @@
 
 struct Params {
     hyper_offset: u32, // which vec4 of the step's hyperparameters
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
 }
 
-@group(0) @binding(0) var<storage, read> g: array<f32>;       // gradient
-@group(0) @binding(1) var<storage, read_write> v: array<f32>; // velocity, as g
-@group(0) @binding(2) var<storage, read_write> p: array<f32>; // parameter, as g
+var<storage, read> g: array<f32>;       // gradient, any length
+var<storage, read_write> v: array<f32>; // velocity, as g
+var<storage, read_write> p: array<f32>; // parameter, as g
 
-@group(1) @binding(0) var<uniform> params: Params;
+// limit: hyper_offset < 32
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

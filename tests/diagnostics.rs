@@ -77,7 +77,11 @@ fn networks_of_the_zoo_are_the_same_with_them() {
 }
 
 fn batches() -> Vec<Batch> {
-    Loader::training(&digits(), BATCH).epoch(Some(Stream::new(1, "order"))).map(|batch| batch.unwrap()).collect()
+    Loader::training(&digits(), BATCH)
+        .unwrap()
+        .epoch(Some(Stream::new(1, "order")))
+        .map(|batch| batch.unwrap())
+        .collect()
 }
 
 fn signs(session: &mut Session) -> BTreeMap<String, BitMatrix> {

@@ -43,7 +43,7 @@ fn sum_of_losses(session: &mut Session) -> f64 {
 
 /// Batches of digits, over and over.
 fn batches(size: usize, count: usize) -> Vec<Batch> {
-    let loader = Loader::new(digits().train, size);
+    let loader = Loader::new(digits().train, size).unwrap();
     (0..)
         .flat_map(|epoch| loader.epoch(Some(Stream::new(epoch, "order"))))
         .map(Result::unwrap)
@@ -84,9 +84,9 @@ fn steps_allocate_nothing() {
             losses + sum_of_losses(session)
         };
         let first = run(&mut session, 0..warm) / warm as f64;
-        let (stats, memory) = (session.engine().stats(), resident());
+        let (stats, memory) = (session.stats(), resident());
         let later = run(&mut session, warm..warm + total) / total as f64;
-        let (now, after) = (session.engine().stats(), resident());
+        let (now, after) = (session.stats(), resident());
         let made = [
             ("allocations", stats.allocations, now.allocations),
             ("pipelines", stats.pipelines, now.pipelines),

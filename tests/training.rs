@@ -168,7 +168,7 @@ fn a_saved_run_evaluates_as_before() {
         let (_, engine) = support::engines().into_iter().find(|(name, _)| *name == engine_name).unwrap();
         let model = spec(&[70]).build().unwrap();
         let mut session = block_on(Session::new(&model, config.loss().unwrap(), None, 64, 99, engine)).unwrap();
-        let test = || Loader::new(digits().test, 64).epoch(None);
+        let test = || Loader::new(digits().test, 64).unwrap().epoch(None);
         let drawn = block_on(session.evaluate(test())).unwrap();
         session.set_weights(&loaded).unwrap();
         let after = block_on(session.evaluate(test())).unwrap();
@@ -210,7 +210,7 @@ fn the_last_short_batch_counts_its_samples_alone() {
         let model = spec(&[70, 45]).build().unwrap();
         let mut whole = block_on(Session::new(&model, Loss::CrossEntropy(0.0), None, 360, 1, engine)).unwrap();
         whole.set_weights(&weights).unwrap();
-        let at_once = block_on(whole.evaluate(Loader::new(data.test.clone(), 360).epoch(None))).unwrap();
+        let at_once = block_on(whole.evaluate(Loader::new(data.test.clone(), 360).unwrap().epoch(None))).unwrap();
         assert_eq!(at_once.correct, evaluation.correct, "{engine_name}: correct images by class");
         let sum = tolerance::reduction(360, 4.0);
         tolerance::assert_close(&sum, &format!("{engine_name}: test loss"), &[evaluation.loss], &[at_once.loss]);
@@ -225,7 +225,7 @@ fn padding_changes_nothing() {
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
         let (mut padded, mut exact) = (session(&[70, 45], 64, engine), session(&[70, 45], 29, other));
         let samples = Arc::new(plusminus::data::Subset::balanced(data.train.clone(), 29, 10));
-        let batch = |size| Loader::new(samples.clone(), size).epoch(None).next().unwrap().unwrap();
+        let batch = |size| Loader::new(samples.clone(), size).unwrap().epoch(None).next().unwrap().unwrap();
         let (with, without) = (batch(64), batch(29));
         assert_eq!((with.valid, without.valid, with.labels.len()), (29, 29, 64));
         block_on(padded.train(&with, 0, 10)).unwrap();
@@ -246,7 +246,7 @@ fn padding_changes_nothing() {
 
 /// Batches of digits, over and over.
 fn batches(size: usize, count: usize) -> Vec<Batch> {
-    let loader = Loader::new(digits().train, size);
+    let loader = Loader::new(digits().train, size).unwrap();
     (0..)
         .flat_map(|epoch| loader.epoch(Some(Stream::new(epoch, "order"))))
         .map(Result::unwrap)
@@ -320,7 +320,9 @@ fn a_huge_rate_diverges() {
                 .unwrap();
         let order = Stream::new(config.seed, "order.1");
         let mut first = None;
-        for (step, batch) in Loader::new(digits().train, 100).epoch(Some(order)).map(Result::unwrap).enumerate() {
+        for (step, batch) in
+            Loader::new(digits().train, 100).unwrap().epoch(Some(order)).map(Result::unwrap).enumerate()
+        {
             block_on(session.train(&batch, step as u64, 30)).unwrap();
             if let Err(step) = interval(&mut session) {
                 first = Some(step);
@@ -371,7 +373,7 @@ impl plusminus::data::Dataset for Broken {
 #[should_panic(expected = "is missing")]
 fn a_data_set_that_panics_is_no_end_of_an_epoch() {
     let broken = std::sync::Arc::new(Broken);
-    let loader = plusminus::data::Loader::new(broken, 10);
+    let loader = plusminus::data::Loader::new(broken, 10).unwrap();
     assert_eq!(loader.epoch(None).count(), 10);
 }
 

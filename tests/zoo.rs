@@ -161,7 +161,7 @@ fn fusions_change_nothing(engine: impl Fn() -> Box<dyn Engine>) {
                     let batch = Batch { valid: if step == 5 { 5 } else { 8 }, ..batch.clone() };
                     session.train(&batch, step, 10).await.unwrap();
                 }
-                let logits = session.logits(Loader::new(images.clone(), 8).epoch(None)).await.unwrap();
+                let logits = session.logits(Loader::new(images.clone(), 8).unwrap().epoch(None)).await.unwrap();
                 let fired: Vec<_> = session.fusions().iter().map(|(name, count)| (*name, *count)).collect();
                 let names: Vec<String> =
                     session.plan().named.keys().filter(|n| n.ends_with(".grad")).cloned().collect();

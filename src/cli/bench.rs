@@ -89,7 +89,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         buffers: tensors().enumerate().map(info).collect(),
         slots: tensors().map(Vec::len).collect(),
         recordings: vec![recording],
-        poison: None,
+        ..Program::default()
     };
     engine.load(Arc::new(program)).await?;
     for (i, words) in case.operands.iter().enumerate() {
@@ -137,7 +137,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     if last.is_nan() || last >= first {
         let message = format!("the loss on one batch went from {first} to {last}, it must fall");
         return Err(Error::Device {
-            device: session.engine().device().name.clone(),
+            device: session.device().name.clone(),
             doing: "checking the step".into(),
             message,
         });
@@ -152,7 +152,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     }
     times.sort_by(f64::total_cmp);
     let (median, best, peak) = (1e3 * times[times.len() / 2], 1e3 * times[0], session.bytes_peak());
-    let device = session.engine().device().to_string();
+    let device = session.device().to_string();
     if common.json {
         json(&serde_json::json!({
             "model": model.name, "batch": args.batch_size, "ms_median": median, "ms_best": best, "bytes_peak": peak, "device": device,
@@ -166,9 +166,9 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         ));
     }
     if profile {
-        session.engine().set_profiling(true);
+        session.set_profiling(true);
         losses(&mut session, &batch, 20, 40).await?;
-        let profile = session.engine().profile().await?;
+        let profile = session.profile().await?;
         show_profile(&profile, session.fusions(), common.json);
     }
     Ok(())

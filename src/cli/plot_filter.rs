@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Role, ValueKind, plan};
 use crate::nn::Tensor;
 use crate::optim::{BinaryOptimizer, Decision, Optimizer, StateInit, StateType, UpdateTarget};
-use crate::runtime::{CpuEngine, Engine, StepParams};
+use crate::runtime::{CpuEngine, Engine, StepLimits, StepParams};
 use crate::tensor::{DType, Layout, TensorType};
 use crate::train::Settings;
 use std::f64::consts::TAU;
@@ -110,7 +110,7 @@ impl<'a> Bench<'a> {
         let gradient = graph.input("g", TensorType::new(DType::F32, Layout::Rows, &[1, weights]));
         let flips = graph.state("flips", TensorType::plain(DType::U32, &[1]), Init::Words(0));
         rule.update(&mut graph, UpdateTarget { parameter, gradient, hyper_offset: 0, flips: Some((flips, 0)) })?;
-        let plan = plan(&[("update", &graph)]);
+        let plan = plan(&[("update", &graph)], StepLimits::default());
         let mut engine = CpuEngine::new(Some(1))?;
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {

@@ -2,7 +2,7 @@
 
 use super::build::{Graph, Value, ValueInfo, ValueKind};
 use super::op::Bound;
-use crate::runtime::{BufferId, BufferInfo, Program, Recording};
+use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits};
 use std::collections::{BTreeMap, HashMap};
 
 /// A program, and the persistent and input tensors in it by name.
@@ -28,9 +28,9 @@ impl Plan {
 
 /// Plans several graphs together: named values are shared by name, and the temporary values of all graphs share one pool of slots,
 /// since recordings never run at once. A slot is one buffer of its own: one arena would bind a buffer for reading and writing in
-/// one dispatch, which no WebGPU allows.
-pub fn plan(graphs: &[(&str, &Graph)]) -> Plan {
-    let mut plan = Plan::default();
+/// one dispatch, which no WebGPU allows. `limits`: what a step's values may be.
+pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits) -> Plan {
+    let mut plan = Plan { program: Program { limits, ..Program::default() }, ..Plan::default() };
     let mut pool = Pool::default();
     for (name, graph) in graphs {
         let ids = place(graph, &mut plan, &mut pool);

@@ -270,6 +270,19 @@ mod tests {
         assert_eq!(weights.not_finite(), Some("norm1.bias"));
     }
 
+    /// A file of no words whose extents multiply, in 64 bits, to none.
+    #[test]
+    fn crafted_extents_are_refused() {
+        for (rows, columns) in [(64, "9223372036854775808"), (64, "18446744073709551615"), (64, "many"), (64, "32")] {
+            let notes = serde_json::json!({ "w.columns": columns }).to_string();
+            let empty = TensorView::new(Dtype::U32, vec![rows, 0], &[]).expect("no words");
+            let notes = Some(HashMap::from([(NOTES.to_string(), notes)]));
+            let bytes = safetensors::serialize([("w", empty)], notes).expect("it can be written");
+            let error = Weights::from_bytes(&bytes).expect_err("no such matrix");
+            assert!(error.contains("`w`"), "{columns} columns: {error}");
+        }
+    }
+
     #[test]
     fn words_of_padded_rows_come_back() {
         let ty = TensorType::new(DType::F32, Layout::Rows, &[3, 33]);

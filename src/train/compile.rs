@@ -8,6 +8,7 @@ use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, backward, fuse, plan}
 use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::UpdateTarget;
+use crate::runtime::StepLimits;
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -83,12 +84,13 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
+    let limits = StepLimits { rows: batch as u32, losses: RING as u32 };
     let mut eval = Graph::new();
     let (logits, _) = loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
     eval.keep(logits, LOGITS);
     let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
     let Some(rules) = rules else {
-        let plan = plan(&[("eval", &eval)]);
+        let plan = plan(&[("eval", &eval)], limits);
         return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, states: 0, diagnostics: None });
     };
     let (train, binary, trained) = training(model, rules, options, None)?;
@@ -97,7 +99,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
     let mut graphs = vec![("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|(graph, ..)| ("diagnose", graph)));
-    Ok(Compiled { plan: plan(&graphs), binary, fused, states: states_of(&train, rules), diagnostics })
+    Ok(Compiled { plan: plan(&graphs, limits), binary, fused, states: states_of(&train, rules), diagnostics })
 }
 
 /// Bytes that the rules of binary weights keep beside them.

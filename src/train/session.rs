@@ -13,7 +13,7 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Init, Plan, ValueInfo, ValueKind};
 use crate::nn::{Model, Tensor, Weights, parent_path};
-use crate::runtime::{BufferId, Download, Engine, StepParams};
+use crate::runtime::{BufferId, DeviceInfo, Download, Engine, Profile, Stats, StepParams};
 use crate::tensor::DType;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -136,8 +136,23 @@ impl Session {
     }
 
     /// The device.
-    pub fn engine(&mut self) -> &mut dyn Engine {
-        self.engine.as_mut()
+    pub fn device(&self) -> &DeviceInfo {
+        self.engine.device()
+    }
+
+    /// What the engine has made so far: allocations, pipelines, submissions.
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Measures every dispatch of steps from now on (slower), or stops.
+    pub fn set_profiling(&mut self, on: bool) {
+        self.engine.set_profiling(on);
+    }
+
+    /// What was measured since profiling began.
+    pub async fn profile(&mut self) -> Result<Profile> {
+        self.engine.profile().await
     }
 
     /// The plan: tensors by name, recordings.

@@ -93,7 +93,7 @@ impl Trainer {
         let device = engine.device().clone();
         let teacher = Teacher::of(&config, &data)?;
         let options = Options { teacher, ..config.options()? };
-        let steps = Loader::training(&data, config.batch_size).batches() as u64;
+        let steps = Loader::training(&data, config.batch_size)?.batches() as u64;
         rules.check_steps(steps * u64::from(config.epochs))?;
         let weights = config.init_from.as_deref().map(Run::load).transpose()?;
         let mut session = Session::with(&model, Some(rules), options, engine).await?;
@@ -161,7 +161,7 @@ impl Trainer {
             return Err(Error::setting("fit", "a trainer that has not trained yet", "one that has"));
         }
         let start = Instant::now();
-        let loader = self.loader();
+        let loader = self.loader()?;
         let begin = Event::Start {
             device: self.device.to_string(),
             why: self.why.clone(),
@@ -232,12 +232,12 @@ impl Trainer {
     }
 
     async fn judge(&mut self, part: &Arc<dyn Dataset>) -> Result<Evaluation> {
-        let loader = Loader::for_evaluation(&self.data, part, self.config.batch_size).with_thread_pool(&self.threads);
+        let loader = Loader::for_evaluation(&self.data, part, self.config.batch_size)?.with_thread_pool(&self.threads);
         self.session.evaluate(loader.epoch(None)).await
     }
 
-    fn loader(&self) -> Loader {
-        Loader::training(&self.data, self.config.batch_size).with_thread_pool(&self.threads)
+    fn loader(&self) -> Result<Loader> {
+        Ok(Loader::training(&self.data, self.config.batch_size)?.with_thread_pool(&self.threads))
     }
 
     /// One epoch and its seconds; `None` when it was stopped.

@@ -4,7 +4,7 @@
 use plusminus::graph::{Graph, Init, Plan, Role, ValueInfo, ValueKind, plan};
 use plusminus::nn::Tensor;
 use plusminus::optim::{BinaryOptimizer, Optimizer, UpdateTarget};
-use plusminus::runtime::{Engine, StepParams};
+use plusminus::runtime::{Engine, StepLimits, StepParams};
 use plusminus::tensor::{BitMatrix, DType, Layout, PANEL, TensorType, words_of};
 use pollster::block_on;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Update {
             UpdateTarget { parameter, gradient, hyper_offset: HYPER_OFFSET as u32, flips: Some((flips, 1)) },
         )
         .unwrap();
-        let mut plan = plan(&[("update", &graph)]);
+        let mut plan = plan(&[("update", &graph)], StepLimits::default());
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
         for (id, info) in plan.named.values() {

@@ -31,6 +31,8 @@ pub struct Options {
     pub batch: usize,
     /// Of weights and of random numbers.
     pub seed: u64,
+    /// Steps of the whole run, which schedules span; at 0, not known, they stay where they begin.
+    pub total_steps: u64,
     /// Whether fusions apply; what comes out is the same.
     pub fuse: bool,
     /// A teacher beside the labels; the loss is cross-entropy then.
@@ -42,9 +44,18 @@ pub struct Options {
 }
 
 impl Options {
-    /// Batches of 100, seed 1, fused, no teacher, nothing beside training and evaluation.
+    /// Batches of 100, seed 1, a run of unknown length, fused, no teacher, nothing beside training and evaluation.
     pub fn new(loss: Loss) -> Self {
-        Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false, diagnostics: false }
+        Self {
+            loss,
+            batch: 100,
+            seed: 1,
+            total_steps: 0,
+            fuse: true,
+            teacher: None,
+            keep_gradients: false,
+            diagnostics: false,
+        }
     }
 
     /// Those before gradients are added, and those after.

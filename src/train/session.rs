@@ -25,6 +25,9 @@ pub struct Session {
     rules: Option<Rules>,
     seed: u64,
     batch: usize,
+    /// Steps taken, and those of the whole run.
+    step: u64,
+    total_steps: u64,
     /// Binary parameters by name and size, in the order of the flip counters.
     binary: Vec<(String, u64)>,
     train_counters: Counters,
@@ -55,7 +58,7 @@ impl Session {
     /// The same with every option.
     pub async fn with(model: &Model, rules: Option<Rules>, options: Options, engine: Box<dyn Engine>) -> Result<Self> {
         let compiled = compile(model, rules.as_ref(), &options)?;
-        let mut session = Self::load(model, compiled, rules, options.batch, options.seed, engine).await?;
+        let mut session = Self::load(model, compiled, rules, &options, engine).await?;
         match options.teacher.map(|teacher| teacher.source) {
             None => {}
             Some(Source::Network { weights, .. }) => {
@@ -87,8 +90,7 @@ impl Session {
         model: &Model,
         Compiled { plan, binary, fused, diagnostics, .. }: Compiled,
         rules: Option<Rules>,
-        batch: usize,
-        seed: u64,
+        &Options { batch, seed, total_steps, .. }: &Options,
         mut engine: Box<dyn Engine>,
     ) -> Result<Self> {
         engine.load(Arc::new(plan.program.clone())).await?;
@@ -108,6 +110,8 @@ impl Session {
             rules,
             seed,
             batch,
+            step: 0,
+            total_steps,
             binary,
             train_counters,
             eval_counters,
@@ -192,20 +196,31 @@ impl Session {
         }
     }
 
-    /// One training step, number `step` (from 0) of `total`.
+    /// Training steps taken so far: the number, from 0, of the next one. Schedules, random numbers and the units of narrow states go by it;
+    /// loading weights leaves it as it is.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Steps of the whole run, which schedules span from here on.
+    pub fn set_total_steps(&mut self, total: u64) {
+        self.total_steps = total;
+    }
+
+    /// The next training step.
     ///
     /// # Panics
     /// Without rules, and where [`Session::is_read_back_due`] and nothing was read back.
-    pub async fn train(&mut self, batch: &Batch, step: u64, total: u64) -> Result<()> {
-        self.step("train", batch, step, total).await
+    pub async fn train(&mut self, batch: &Batch) -> Result<()> {
+        self.take_step("train", batch).await
     }
 
     /// The same step, and a look at every layer on the way. Later steps may run before the answer is taken with [`Session::layers`].
     ///
     /// # Panics
     /// Where the session was not made with diagnostics, and as [`Session::train`].
-    pub async fn diagnose(&mut self, batch: &Batch, step: u64, total: u64) -> Result<Measurement> {
-        self.step("diagnose", batch, step, total).await?;
+    pub async fn diagnose(&mut self, batch: &Batch) -> Result<Measurement> {
+        self.take_step("diagnose", batch).await?;
         let ids = self.diagnostics.as_ref().expect("a session made with diagnostics").tensors(&self.plan);
         Ok(Measurement { steps: std::mem::take(&mut self.unmeasured), download: self.engine.download(&ids)? })
     }
@@ -216,18 +231,18 @@ impl Session {
         Ok(self.diagnostics.as_mut().expect("it was measured").read(&words, measurement.steps))
     }
 
-    async fn step(&mut self, recording: &str, batch: &Batch, step: u64, total: u64) -> Result<()> {
+    async fn take_step(&mut self, recording: &str, batch: &Batch) -> Result<()> {
         self.check(batch)?;
         let rules = self.rules.as_ref().expect("a session made with rules");
         assert!((self.pending.0 as usize) < RING, "the ring of losses is full: read back first");
         let mut values = StepParams {
-            step: step as u32,
+            step: self.step as u32,
             seed: self.seed as u32,
             valid_rows: batch.valid,
             loss_slot: self.pending.0 as u32,
             ..StepParams::default()
         };
-        rules.hyperparameters(&mut values, step, total);
+        rules.hyperparameters(&mut values, self.step, self.total_steps);
         let recording = self.plan.recording(recording).expect("compiled with rules");
         let [pixels, labels] = self.inputs(batch);
         if let Some((logits, panels)) = &mut self.taught {
@@ -238,6 +253,7 @@ impl Session {
         } else {
             self.engine.play(recording, &[pixels, labels], &values).await?;
         }
+        self.step += 1;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
         self.unmeasured += 1;

@@ -1,8 +1,11 @@
 //! From graphs to a program: lifetimes, slots, recordings. Nothing is allocated after planning.
 
-use super::build::{Graph, Value, ValueInfo, ValueKind};
+use super::build::Graph;
+use super::initial::Init;
 use super::op::Bound;
+use super::value::{Purpose, State, Value, ValueInfo, ValueKind};
 use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits};
+use crate::tensor::{BitMatrix, Stream};
 use std::collections::{BTreeMap, HashMap};
 
 /// A program, and the persistent and input tensors in it by name.
@@ -18,6 +21,29 @@ impl Plan {
     /// The tensor of that name.
     pub fn id(&self, name: &str) -> BufferId {
         self.named.get(name).unwrap_or_else(|| panic!("the plan has no tensor `{name}`")).0
+    }
+
+    /// Persistent tensors that are not trained, by what they are for.
+    pub fn states(&self, purpose: Purpose) -> impl Iterator<Item = &(BufferId, ValueInfo)> {
+        self.named.values().filter(move |(_, info)| info.purpose() == Some(purpose))
+    }
+
+    /// First content of a persistent tensor under a seed; of a state that follows the signs of its parameter, those are as they are drawn,
+    /// or `loaded`. `None` for inputs.
+    pub fn initial_words(&self, info: &ValueInfo, seed: u64, loaded: Option<&BitMatrix>) -> Option<Vec<u32>> {
+        let init = info.init()?;
+        let owner = match &info.kind {
+            ValueKind::State(State { parameter: Some(parameter), init: Init::FromSigns(_), .. })
+                if loaded.is_none() =>
+            {
+                self.named.get(parameter).map(|(_, owner)| owner)
+            }
+            _ => None,
+        };
+        let drawn = owner
+            .filter(|owner| owner.init() == Some(&Init::Signs))
+            .map(|owner| BitMatrix::random(owner.ty.rows(), owner.ty.columns(), Stream::new(seed, &owner.name)));
+        Some(init.words(&info.name, &info.ty, seed, loaded.or(drawn.as_ref())))
     }
 
     /// Index of the recording of that name.

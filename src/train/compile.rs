@@ -4,7 +4,7 @@ use super::diagnostics::{Diagnostics, follow};
 use super::rules::Rules;
 use super::teacher::{Source, Teacher};
 use crate::error::{Error, Result};
-use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, backward, fuse, plan};
+use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fuse, plan};
 use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::UpdateTarget;
@@ -144,7 +144,8 @@ fn training(
         .filter(|(_, role)| *role == Role::Binary)
         .map(|(value, _)| (train.info(*value).name.clone(), train.ty(*value).elements() as u64))
         .collect();
-    let flips = train.state("metrics.flips", TensorType::plain(DType::U32, &[binary.len().max(1)]), Init::Words(0));
+    let counters = TensorType::plain(DType::U32, &[binary.len().max(1)]);
+    let flips = train.state("metrics.flips", counters, Purpose::Counter, Init::Words(0));
     let mut layer = 0;
     for (parameter, role) in trained {
         let name = train.info(parameter).name.clone();
@@ -193,10 +194,12 @@ fn loss_of(
     graph.set_scope("loss");
     let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
     let prefix = if mode == Mode::Train { "metrics" } else { "eval" };
-    let word = |count| TensorType::plain(DType::U32, &[count]);
-    let correct = graph.state(&format!("{prefix}.correct"), word(model.outputs()), Init::Words(0));
-    let ring = graph.state(&format!("{prefix}.loss"), TensorType::plain(DType::F32, &[RING]), Init::Fill(0.0));
-    let failed = graph.state(&format!("{prefix}.failed"), word(1), Init::Words(u32::MAX));
+    let mut counter = |name: &str, dtype, count, init| {
+        graph.state(&format!("{prefix}.{name}"), TensorType::plain(dtype, &[count]), Purpose::Counter, init)
+    };
+    let correct = counter("correct", DType::U32, model.outputs(), Init::Words(0));
+    let ring = counter("loss", DType::F32, RING, Init::Fill(0.0));
+    let failed = counter("failed", DType::U32, 1, Init::Words(u32::MAX));
     let rows = match (loss, taught.zip(teacher)) {
         (Loss::CrossEntropy(smoothing), Some((taught, &Teacher { weight, temperature, .. }))) => {
             let op = Distillation { smoothing, weight, temperature };
@@ -225,7 +228,8 @@ fn teacher_logits(graph: &mut Graph, teacher: &Teacher, logits: Value, batch: us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{MODELS, ModelSpec};
+    use crate::nn::{MODELS, ModelSpec, Weights};
+    use crate::optim::{Adam, CEMA, Schedule, StateType};
     use std::collections::HashSet;
 
     /// Words of what forward makes and backward reads, the loss's own left out, in a step with fusions.
@@ -240,6 +244,43 @@ mod tests {
             behind.iter().filter(|node| node.scope != "loss").flat_map(|node| node.inputs.clone()).collect();
         let made = before.iter().flat_map(|node| &node.outputs);
         made.filter(|value| read.contains(value)).map(|&value| graph.ty(value).words()).sum()
+    }
+
+    /// Whoever asks for states by what they are for gets all of them, and no others.
+    #[test]
+    fn every_state_has_its_purpose() {
+        let model =
+            || ModelSpec { hidden: Some(vec![40]), ..ModelSpec::new("mlp", [8, 8, 1], 10) }.build().expect("it fits");
+        let source = Source::Network { model: model(), weights: Weights::default() };
+        let teacher = Some(Teacher { source, weight: 0.5, temperature: 2.0 });
+        let base = Options::new(Loss::CrossEntropy(0.0));
+        let options = Options { batch: 32, teacher, keep_gradients: true, diagnostics: true, ..base };
+        let cema = CEMA.with::<f32>([]).and_then(|cema| cema.with_state(StateType::I16)).expect("defaults");
+        let rules = Rules::new(cema, Adam::new(1e-3, Schedule::constant()).expect("in range"));
+        let plan = compile(&model(), Some(&rules), &options).expect("it fits").plan;
+        let mut found = BTreeMap::<&str, usize>::new();
+        for (name, (_, info)) in &plan.named {
+            let ending = name.rsplit('.').next().unwrap_or_default();
+            let expected = match ending {
+                _ if name.starts_with("teacher.") => Some(Purpose::Teacher),
+                _ if name.starts_with("diagnostics.") => Some(Purpose::Diagnostic),
+                _ if name.starts_with("metrics.") || name.starts_with("eval.") && ending != "logits" => {
+                    Some(Purpose::Counter)
+                }
+                "grad" | "logits" => Some(Purpose::Kept),
+                "running_mean" | "running_variance" => Some(Purpose::Statistic),
+                "m" | "h" | "v" | "exponents" | "peaks" => Some(Purpose::Optimizer),
+                _ => None,
+            };
+            assert_eq!(info.purpose(), expected, "{name}");
+            *found.entry(ending).or_default() += 1;
+        }
+        for ending in ["grad", "logits", "running_mean", "m", "h", "v", "peaks", "flips", "counts", "weight", "scale"] {
+            assert!(found.contains_key(ending), "{ending} in {found:?}");
+        }
+        let saved: Vec<&String> =
+            plan.named.iter().filter(|(_, (_, info))| info.is_saved()).map(|(name, _)| name).collect();
+        assert_eq!(saved.len(), 2 * 5, "weights, scales, biases and statistics of two layers: {saved:?}");
     }
 
     #[test]

@@ -11,11 +11,11 @@ use super::rules::Rules;
 use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Init, Plan, ValueInfo, ValueKind};
-use crate::nn::{Model, Tensor, Weights, parent_path};
+use crate::graph::{Plan, Purpose, State, ValueInfo, ValueKind};
+use crate::nn::{Model, Tensor, Weights};
 use crate::runtime::{BufferId, DeviceInfo, Download, Engine, Profile, Stats, StepParams};
 use crate::tensor::DType;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A model on a device.
@@ -95,12 +95,9 @@ impl Session {
     ) -> Result<Self> {
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {
-            let init = match info.kind {
-                ValueKind::Parameter(parameter) => parameter.init,
-                ValueKind::State(init) => init,
-                ValueKind::Input | ValueKind::Temporary => continue,
-            };
-            engine.upload(*id, &Tensor::initial(info, init, seed))?;
+            if let Some(words) = plan.initial_words(info, seed, None) {
+                engine.upload(*id, &words)?;
+            }
         }
         let (classes, layers) = (model.outputs(), binary.len());
         let (train_counters, eval_counters) = (Counters::new(classes + layers.max(1)), Counters::new(classes));
@@ -297,11 +294,11 @@ impl Session {
 
     /// The model's parameters as they are now.
     pub async fn weights(&mut self) -> Result<Weights> {
-        let held: Vec<_> = self.plan.named.values().filter(|(_, info)| Weights::holds(info)).cloned().collect();
-        let ids: Vec<BufferId> = held.iter().map(|(id, _)| *id).collect();
+        let saved: Vec<_> = self.plan.named.values().filter(|(_, info)| info.is_saved()).cloned().collect();
+        let ids: Vec<BufferId> = saved.iter().map(|(id, _)| *id).collect();
         let words = self.engine.download(&ids)?.await?;
         let mut weights = Weights::default();
-        for ((_, info), words) in held.iter().zip(words) {
+        for ((_, info), words) in saved.iter().zip(words) {
             let tensor = Tensor::from_words(&info.ty, &words);
             weights
                 .tensors
@@ -313,9 +310,8 @@ impl Session {
     /// An optimizer's state of f32 that has a number that is not finite, if there is one: its weights stand still, and losses do not tell.
     /// (Narrow states hold no such number.)
     pub async fn not_finite(&mut self) -> Result<Option<String>> {
-        let is_float = |info: &ValueInfo| matches!(info.kind, ValueKind::State(_)) && info.ty.dtype == DType::F32;
-        let states: Vec<_> = self.plan.named.values().filter(|(_, info)| is_float(info)).cloned().collect();
-        for (id, info) in states {
+        let states = self.plan.states(Purpose::Optimizer).filter(|(_, info)| info.ty.dtype == DType::F32);
+        for (id, info) in states.cloned().collect::<Vec<_>>() {
             let words = self.engine.download(&[id])?.await?;
             if words[0].iter().any(|word| !f32::from_bits(*word).is_finite()) {
                 return Ok(Some(info.name));
@@ -324,9 +320,10 @@ impl Session {
         Ok(None)
     }
 
-    /// Overwrites every parameter of the model; optimizer states that start along a parameter's signs start anew.
+    /// Overwrites every parameter and statistic of the model; optimizer states that start along a parameter's signs, and their units, start
+    /// anew.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
-        for (id, info) in self.plan.named.values().filter(|(_, info)| Weights::holds(info)) {
+        for (id, info) in self.plan.named.values().filter(|(_, info)| info.is_saved()) {
             let found = weights.tensors.get(&info.name);
             let words = found.and_then(|tensor| tensor.to_words(&info.ty));
             let got = || found.map_or("none".to_string(), Tensor::describe);
@@ -334,19 +331,13 @@ impl Session {
                 words.ok_or_else(|| Error::shape(format!("weights `{}`", info.name), info.ty.to_string(), got()))?;
             self.engine.upload(*id, &words)?;
         }
-        let mut anew = BTreeSet::new();
-        for (id, info) in self.plan.named.values() {
-            let ValueKind::State(init) = info.kind else { continue };
-            let Some(Tensor::Bits(signs)) = weights.tensors.get(parent_path(&info.name)) else { continue };
-            if let Some(words) = Tensor::along(info, init, self.seed, signs) {
+        for (id, info) in self.plan.states(Purpose::Optimizer) {
+            let ValueKind::State(State { parameter: Some(parameter), restarts: true, .. }) = &info.kind else {
+                continue;
+            };
+            let Some(Tensor::Bits(signs)) = weights.tensors.get(parameter) else { continue };
+            if let Some(words) = self.plan.initial_words(info, self.seed, Some(signs)) {
                 self.engine.upload(*id, &words)?;
-                anew.insert(parent_path(&info.name));
-            }
-        }
-        // Units of narrow states, too.
-        for (id, info) in self.plan.named.values().filter(|(_, info)| anew.contains(parent_path(&info.name))) {
-            if let ValueKind::State(init @ (Init::Words(_) | Init::Halves(_))) = info.kind {
-                self.engine.upload(*id, &Tensor::initial(info, init, self.seed))?;
             }
         }
         Ok(())

@@ -86,6 +86,7 @@ fn kernels_are_told_apart_by_more_than_their_label() {
                 slots: vec![4, 4],
                 recordings: vec![recording],
                 poison: Some(u32::MAX),
+                ..Program::default()
             };
             block_on(engine.load(Arc::new(program))).unwrap();
             engine.upload(BufferId(0), &[1.0_f32.to_bits(); 4]).unwrap();

@@ -19,7 +19,7 @@ use plusminus::ops::{
     WithStatistics, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
-use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
+use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepLimits, StepParams};
 use plusminus::tensor::{DType, Draws, Layout, PANEL, Stream, TensorType, half_rounded, half_value, words_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -220,7 +220,8 @@ impl Case {
         let buffers: Vec<BufferInfo> = all.iter().enumerate().map(info).collect();
         // Slots are longer than their tensors, as planned ones may be: arrayLength must not see that.
         let slots = buffers.iter().map(|b| b.words + 7).collect();
-        (Program { buffers, slots, recordings: vec![recording], poison: Some(POISON) }, all)
+        let limits = StepLimits { rows: self.step.valid_rows, losses: self.step.loss_slot + 1 };
+        (Program { buffers, slots, recordings: vec![recording], limits, poison: Some(POISON) }, all)
     }
 
     /// Runs it and compares.

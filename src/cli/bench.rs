@@ -89,7 +89,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         buffers: tensors().enumerate().map(info).collect(),
         slots: tensors().map(Vec::len).collect(),
         recordings: vec![recording],
-        poison: None,
+        ..Program::default()
     };
     engine.load(Arc::new(program)).await?;
     for (i, words) in case.operands.iter().enumerate() {
@@ -122,7 +122,10 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     let config = Settings::default().resolve()?;
     let seed = common.seed.unwrap_or(1);
     let engine = open(common).await?;
-    let options = Options { batch: args.batch_size, seed, fuse: !args.no_fuse, ..Options::new(config.loss()?) };
+    // Those that check, that are measured, and that are profiled.
+    let total_steps = 30 + steps as u64 + 20;
+    let base = Options::new(config.loss()?);
+    let options = Options { batch: args.batch_size, seed, total_steps, fuse: !args.no_fuse, ..base };
     let mut session = Session::with(&model, Some(config.rules()?), options, engine).await?;
     let stream = Stream::new(seed, "bench");
     let words = (args.batch_size * model.features()).div_ceil(4);
@@ -133,26 +136,26 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         ..Batch::default()
     };
     // One batch again and again: if the step is right, the loss falls.
-    let (first, last) = (losses(&mut session, &batch, 5, 40).await?, losses(&mut session, &batch, 25, 40).await?);
+    let (first, last) = (losses(&mut session, &batch, 5).await?, losses(&mut session, &batch, 25).await?);
     if last.is_nan() || last >= first {
         let message = format!("the loss on one batch went from {first} to {last}, it must fall");
         return Err(Error::Device {
-            device: session.engine().device().name.clone(),
+            device: session.device().name.clone(),
             doing: "checking the step".into(),
             message,
         });
     }
     let mut times = Vec::new();
-    for number in 0..steps {
+    for _ in 0..steps {
         let start = Instant::now();
-        session.train(&batch, 30 + number as u64, 60 + steps as u64).await?;
+        session.train(&batch).await?;
         let read_back = session.read_back()?;
         let _ = session.interval(read_back).await?;
         times.push(start.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);
     let (median, best, peak) = (1e3 * times[times.len() / 2], 1e3 * times[0], session.bytes_peak());
-    let device = session.engine().device().to_string();
+    let device = session.device().to_string();
     if common.json {
         json(&serde_json::json!({
             "model": model.name, "batch": args.batch_size, "ms_median": median, "ms_best": best, "bytes_peak": peak, "device": device,
@@ -166,18 +169,18 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         ));
     }
     if profile {
-        session.engine().set_profiling(true);
-        losses(&mut session, &batch, 20, 40).await?;
-        let profile = session.engine().profile().await?;
+        session.set_profiling(true);
+        losses(&mut session, &batch, 20).await?;
+        let profile = session.profile().await?;
         show_profile(&profile, session.fusions(), common.json);
     }
     Ok(())
 }
 
 /// Mean loss of some steps on one batch.
-async fn losses(session: &mut Session, batch: &Batch, steps: u64, total: u64) -> Result<f64> {
-    for number in 0..steps {
-        session.train(batch, number, total).await?;
+async fn losses(session: &mut Session, batch: &Batch, steps: u64) -> Result<f64> {
+    for _ in 0..steps {
+        session.train(batch).await?;
     }
     let read_back = session.read_back()?;
     Ok(session.interval(read_back).await?.map_or(f64::NAN, |interval| interval.mean_loss()))

@@ -103,7 +103,6 @@ impl CpuEngine {
 
     /// Allocates every slot; refuses what this machine cannot hold, before it is touched.
     fn allocate(&mut self, program: &Program) -> Result<()> {
-        self.memory.clear();
         if let Some(available) = available_bytes().filter(|&bytes| program.bytes() > bytes) {
             let (tensor, bytes) = ("all of them".into(), program.bytes());
             return Err(Error::TooLarge {
@@ -119,7 +118,7 @@ impl CpuEngine {
                 device: "cpu".into(),
                 tensor: program.largest_in(slot).into(),
                 bytes: 4 * words as u64,
-                message: "the system gave none".into(),
+                message: "allocation failed".into(),
             })?;
             self.memory.push(memory);
             self.stats.allocations += 1;
@@ -127,9 +126,9 @@ impl CpuEngine {
         Ok(())
     }
 
-    fn slots(&self, dispatch: &Dispatch) -> Vec<BoundBuffer> {
+    fn bind(&self, dispatch: &Dispatch) -> Vec<BoundBuffer> {
         let bindings = dispatch.kernel.interface.bindings.iter();
-        let slot = |(output, binding): (&super::kernel::BufferArg, &super::kernel::Binding)| {
+        let bound = |(output, binding): (&super::kernel::BufferArg, &super::kernel::Binding)| {
             let info = self.program.buffer(output.id);
             BoundBuffer {
                 pointer: self.memory[info.slot].pointer.cast(),
@@ -139,7 +138,7 @@ impl CpuEngine {
                 panels: output.panels,
             }
         };
-        dispatch.buffers.iter().zip(bindings).map(slot).collect()
+        dispatch.buffers.iter().zip(bindings).map(bound).collect()
     }
 
     fn write(&mut self, buffer: BufferId, words: &[u32]) {
@@ -153,9 +152,9 @@ impl CpuEngine {
         let dispatches = &program.recordings[recording].dispatches;
         let (bound, profile) = (&self.bound[recording], &mut self.profile);
         let all = || {
-            for (dispatch, slots) in dispatches.iter().zip(bound) {
+            for (dispatch, buffers) in dispatches.iter().zip(bound) {
                 let start = Instant::now();
-                run_tasks(dispatch, slots, step);
+                run_tasks(dispatch, buffers, step);
                 if let Some(profile) = profile {
                     profile.add(dispatch.kernel.label(), &dispatch.scope, start.elapsed().as_secs_f64());
                 }
@@ -175,10 +174,11 @@ fn available_bytes() -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
 }
 
-fn run_tasks(dispatch: &Dispatch, slots: &[BoundBuffer], step: &StepParams) {
+fn run_tasks(dispatch: &Dispatch, buffers: &[BoundBuffer], step: &StepParams) {
     let tasks = dispatch.tasks;
     let run = |index: usize| {
-        let mut task = Task { index, bindings: &dispatch.kernel.interface.bindings, slots, params: &dispatch.params, step, taken: 0 };
+        let bindings = &dispatch.kernel.interface.bindings;
+        let mut task = Task { index, bindings, slots: buffers, params: &dispatch.params, step, taken: 0 };
         (dispatch.kernel.twin)(&mut task);
     };
     #[cfg(not(target_arch = "wasm32"))]
@@ -196,13 +196,17 @@ impl Engine for CpuEngine {
 
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>> {
         program.check();
+        // The program before goes first, since the machine may not hold both. Where the next one fails there is none.
+        self.program = Arc::default();
         self.bound.clear();
+        self.memory.clear();
         if let Err(error) = self.allocate(&program) {
+            self.memory.clear();
             return async { Err(error) }.boxed_local();
         }
         self.program = program.clone();
         let bind =
-            |recording: &super::recording::Recording| recording.dispatches.iter().map(|d| self.slots(d)).collect();
+            |recording: &super::recording::Recording| recording.dispatches.iter().map(|d| self.bind(d)).collect();
         self.bound = program.recordings.iter().map(bind).collect();
         async { Ok(()) }.boxed_local()
     }
@@ -219,6 +223,7 @@ impl Engine for CpuEngine {
         step: &'a StepParams,
     ) -> LocalBoxFuture<'a, Result<()>> {
         async move {
+            self.program.check_play(recording, inputs, step)?;
             for (buffer, words) in inputs {
                 self.write(*buffer, words);
             }

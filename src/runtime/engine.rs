@@ -51,13 +51,15 @@ pub trait Engine {
     /// Which device this is.
     fn device(&self) -> &DeviceInfo;
 
-    /// Takes a program: allocates its memory, makes pipelines and bind groups. Errors name tensor and size.
+    /// Takes a program in the place of the one before: allocates its memory, makes pipelines and bind groups. Errors name tensor and size;
+    /// after one the engine has no program, and every play is refused.
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>>;
 
     /// Overwrites a tensor, outside steps.
     fn upload(&mut self, buffer: BufferId, words: &[u32]) -> Result<()>;
 
-    /// Sends the step's inputs and values, then plays a recording. At most two plays are in flight; the third waits for the first.
+    /// Sends the step's inputs and values, then plays a recording. At most two plays are in flight; the third waits for the first. Refuses
+    /// what [`Program::check_play`] does.
     fn play<'a>(
         &'a mut self,
         recording: usize,

@@ -1,6 +1,8 @@
 //! A step is data before it is action: tensors, and a flat list of dispatches over them.
 
+use super::interface::StepParams;
 use super::kernel::{Access, Bind, BufferArg, BufferId, Kernel};
+use crate::error::{Error, Result};
 use std::collections::HashSet;
 
 /// How much work a dispatch has, in elements; an engine divides by what its variant of the kernel covers.
@@ -103,6 +105,22 @@ pub struct BufferInfo {
     pub slot: usize,
 }
 
+/// What the values of a step may be: kernels index tensors with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepLimits {
+    /// Rows of a batch: [`StepParams::valid_rows`] is at most this.
+    pub rows: u32,
+    /// Length of the ring of losses: [`StepParams::loss_slot`] is below it.
+    pub losses: u32,
+}
+
+impl Default for StepLimits {
+    /// One row, one loss.
+    fn default() -> Self {
+        Self { rows: 1, losses: 1 }
+    }
+}
+
 /// Everything an engine needs: tensors, the memory behind them, and recordings that share both.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
@@ -112,6 +130,8 @@ pub struct Program {
     pub slots: Vec<usize>,
     /// What can be played.
     pub recordings: Vec<Recording>,
+    /// What a step's values may be.
+    pub limits: StepLimits,
     /// Word that fresh memory is filled with; tests poison it so that nothing relies on zeros.
     pub poison: Option<u32>,
 }
@@ -131,6 +151,32 @@ impl Program {
     pub fn largest_in(&self, slot: usize) -> &str {
         let tensors = self.buffers.iter().filter(|b| b.slot == slot);
         tensors.max_by_key(|b| b.words).map_or("unused", |b| &b.name)
+    }
+
+    /// Refuses what no play of this program may ask for: a recording that it does not have, inputs of another size, and values of a
+    /// step beyond its limits.
+    pub fn check_play(&self, recording: usize, inputs: &[(BufferId, &[u32])], step: &StepParams) -> Result<()> {
+        let found = self.recordings.get(recording);
+        let count = self.recordings.len();
+        let found = found.ok_or_else(|| Error::shape("play", format!("one of {count} recordings"), recording))?;
+        let refuse = |expected, got: String| Err(Error::shape(format!("play `{}`", found.name), expected, got));
+        for (id, words) in inputs {
+            match self.buffers.get(id.0 as usize) {
+                Some(info) if info.words == words.len() => {}
+                Some(info) => {
+                    return refuse(format!("{} words of `{}`", info.words, info.name), words.len().to_string());
+                }
+                None => return refuse(format!("one of {} tensors", self.buffers.len()), format!("{id:?}")),
+            }
+        }
+        let StepLimits { rows, losses } = self.limits;
+        if step.valid_rows > rows {
+            return refuse(format!("at most {rows} valid rows"), step.valid_rows.to_string());
+        }
+        if step.loss_slot >= losses {
+            return refuse(format!("a loss slot below {losses}"), step.loss_slot.to_string());
+        }
+        Ok(())
     }
 
     /// Asserts what both engines rely on: every dispatch binds what its kernel wants; memory that it writes is bound once (wgpu

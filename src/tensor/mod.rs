@@ -4,6 +4,7 @@ mod bits;
 #[cfg(feature = "train")]
 mod geometry;
 mod half;
+mod numbers;
 mod random;
 mod shape;
 
@@ -11,6 +12,7 @@ pub use bits::{BitMatrix, PANEL, number_at, words_of};
 #[cfg(feature = "train")]
 pub use geometry::{ConvShape, Geometry, PadValue, Window, image_of};
 pub use half::{HALF_MOST, half_rounded, half_value};
+pub use numbers::{pack_numbers, unpack_numbers};
 #[cfg(feature = "train")]
 pub(crate) use random::hash;
 pub use random::{Draws, Stream, shuffled, stream_word};

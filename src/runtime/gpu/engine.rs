@@ -87,10 +87,25 @@ impl GpuEngine {
 
     async fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check();
+        // The program before goes first, since the device may not hold both. Where the next one fails there is none.
+        self.unload();
+        let loaded = self.prepare_program(program).await;
+        if loaded.is_err() {
+            self.unload();
+        }
+        loaded
+    }
+
+    fn unload(&mut self) {
+        self.program = Arc::default();
         self.recordings.clear();
         self.slots.clear();
+        self.step = None;
         self.uploads = UploadRing::default();
         self.submits = 1;
+    }
+
+    async fn prepare_program(&mut self, program: Arc<Program>) -> Result<()> {
         self.program = program.clone();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         for (slot, &words) in program.slots.iter().enumerate() {
@@ -172,6 +187,7 @@ impl GpuEngine {
         step: &StepParams,
     ) -> Result<()> {
         self.cx.check_device("playing a step")?;
+        self.program.check_play(recording, inputs, step)?;
         let mut encoder = self.cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let to = self.step.as_ref().expect("a program is loaded");
         let mut pieces: Vec<(&[u8], &wgpu::Buffer)> = vec![(bytemuck::bytes_of(step), to)];

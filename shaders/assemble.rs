@@ -77,7 +77,8 @@ pub fn planes(name: &str) -> usize {
 
 /// The function `epilogue` of tiles, where there are epilogues of tiles.
 fn chain(names: &[&str]) -> String {
-    let names: Vec<&str> = names.iter().filter_map(|name| name.strip_prefix("epilogues/")).filter(|n| *n != "update").collect();
+    let names: Vec<&str> =
+        names.iter().filter_map(|name| name.strip_prefix("epilogues/")).filter(|n| *n != "update").collect();
     if names.is_empty() {
         return String::new();
     }
@@ -103,7 +104,9 @@ impl Rule {
         let list = |key| marked(text, key).filter(|name| !name.is_empty()).map(str::to_string).collect::<Vec<_>>();
         let (states, decides) = (list("states"), list("decides"));
         let at = decides.first().map(|name| states.iter().position(|state| state == name));
-        let decides = at.unwrap_or(states.len().checked_sub(1)).ok_or("a rule says `// states: NAME, ...`, and decides by one of them")?;
+        let decides = at
+            .unwrap_or(states.len().checked_sub(1))
+            .ok_or("a rule says `// states: NAME, ...`, and decides by one of them")?;
         Ok(Self { states, planes, decides, hyperparameters: list("hyperparameters") })
     }
 }
@@ -116,13 +119,15 @@ fn states(rule: &Rule, storage: &str) -> Result<String, String> {
     let plane = if planes == 1 { String::new() } else { format!("[{planes}]") };
     let mut out = format!("// length states = {count}\n");
     for name in states {
-        writeln!(out, "var<storage, read_write> {name}: array<Packed>; // state, rows [rows]{plane}[words * 32] of {bits} bits").expect("strings grow");
+        writeln!(out, "var<storage, read_write> state_{name}: array<Packed>; // state, rows [rows]{plane}[words * 32] of {bits} bits").expect("strings grow");
     }
     let field = if planes == 1 { "f32".to_string() } else { format!("array<f32, {planes}>") };
-    let fields = |names: &[String], ty: &str| names.iter().map(|name| format!("    {name}: {ty},\n")).collect::<String>();
+    let fields =
+        |names: &[String], ty: &str| names.iter().map(|name| format!("    {name}: {ty},\n")).collect::<String>();
     writeln!(out, "struct States {{\n{}}}", fields(states, &field)).expect("strings grow");
     // A struct has at least one member.
-    let (members, none) = (fields(hyperparameters, "f32"), if hyperparameters.is_empty() { "    none: f32,\n" } else { "" });
+    let (members, none) =
+        (fields(hyperparameters, "f32"), if hyperparameters.is_empty() { "    none: f32,\n" } else { "" });
     writeln!(out, "struct Hyperparameters {{\n{members}{none}}}").expect("strings grow");
     let value = |i: usize| match i {
         0 => "hyperparameter(0u).x * rate_factor()".to_string(),
@@ -134,24 +139,38 @@ fn states(rule: &Rule, storage: &str) -> Result<String, String> {
     let (mut load, mut store) = (String::new(), String::new());
     for (i, name) in states.iter().enumerate() {
         for plane in 0..planes {
-            let (index, suffix) = if planes == 1 { ("i".to_string(), String::new()) } else { (format!("first + {plane}u * pitch"), format!("_{plane}")) };
+            let (index, suffix) = if planes == 1 {
+                ("i".to_string(), String::new())
+            } else {
+                (format!("first + {plane}u * pitch"), format!("_{plane}"))
+            };
             let part = if planes == 1 { String::new() } else { format!("[{plane}u]") };
-            writeln!(load, "    let old_{name}{suffix} = decode({name}[{index}], (*at).units[{i}]);").expect("strings grow");
+            writeln!(load, "    let old_{name}{suffix} = decode(state_{name}[{index}], (*at).units[{i}]);")
+                .expect("strings grow");
             let lanes = LANES.map(|lane| format!("s_{lane}.{name}{part}")).join(", ");
-            writeln!(store, "    let new_{name}{suffix} = encode(vec4<f32>({lanes}), (*at).units[{i}], random);\n    {name}[{index}] = new_{name}{suffix};\n    note(at, {i}u, new_{name}{suffix});")
+            writeln!(store, "    let new_{name}{suffix} = encode(vec4<f32>({lanes}), (*at).units[{i}], random);\n    state_{name}[{index}] = new_{name}{suffix};\n    note(at, {i}u, new_{name}{suffix});")
                 .expect("strings grow");
         }
     }
     let lane = |lane: &str| {
         let of = |name: &String| match planes {
             1 => format!("old_{name}.{lane}"),
-            _ => format!("array<f32, {planes}>({})", (0..planes).map(|p| format!("old_{name}_{p}.{lane}")).collect::<Vec<_>>().join(", ")),
+            _ => format!(
+                "array<f32, {planes}>({})",
+                (0..planes).map(|p| format!("old_{name}_{p}.{lane}")).collect::<Vec<_>>().join(", ")
+            ),
         };
         let old = states.iter().map(of).collect::<Vec<_>>().join(", ");
-        format!("    var s_{lane} = States({old});\n    let d_{lane} = update(gradient.{lane}, &s_{lane}, (*at).hyper);\n")
+        format!(
+            "    var s_{lane} = States({old});\n    let d_{lane} = update(gradient.{lane}, &s_{lane}, (*at).hyper);\n"
+        )
     };
     let decided = format!("new_{}{}", states[*decides], if planes == 1 { "" } else { "_0" });
-    let place = if planes == 1 { String::new() } else { format!("    let pitch = params.words * 8u;\n    let first = i / pitch * {planes}u * pitch + i % pitch;\n") };
+    let place = if planes == 1 {
+        String::new()
+    } else {
+        format!("    let pitch = params.words * 8u;\n    let first = i / pitch * {planes}u * pitch + i % pitch;\n")
+    };
     let lanes: String = LANES.into_iter().map(lane).collect();
     write!(
         out,

@@ -85,7 +85,9 @@ pub fn brackets(text: &str) -> Result<(Vec<&str>, &str), String> {
 
 /// N of `of N bits`; 32 where there is none.
 fn bits(rest: &str) -> Result<u64, String> {
-    let Some((_, behind)) = rest.split_once(" of ").filter(|(_, behind)| behind.contains("bits")) else { return Ok(32) };
+    let Some((_, behind)) = rest.split_once(" of ").filter(|(_, behind)| behind.contains("bits")) else {
+        return Ok(32);
+    };
     let number = behind.split_whitespace().next().unwrap_or_default();
     number.parse().ok().filter(|bits| [8, 16, 32].contains(bits)).ok_or(format!("`{rest}`: expected 8, 16 or 32 bits"))
 }
@@ -146,7 +148,8 @@ impl Parser<'_> {
         let mut value = self.factor()?;
         while let Some(sign) = self.take(&['*', '/']) {
             let factor = self.factor()?;
-            let next = if sign == '*' { value.checked_mul(factor) } else { (factor > 0).then(|| value.div_ceil(factor)) };
+            let next =
+                if sign == '*' { value.checked_mul(factor) } else { (factor > 0).then(|| value.div_ceil(factor)) };
             value = checked(next, self.whole)?;
         }
         Ok(value)

@@ -37,13 +37,18 @@ pub fn write() -> Result<(), String> {
         read_folder(&package.join("shaders"), room, &mut files)?;
     }
     let mut out = String::from("// Made by shaders/build.rs from the shaders.\n");
-    writeln!(out, "/// Every file of `shaders/`: path without the ending, and text.\npub const PIECES: &[(&str, &str)] = &{:?};", files.iter().collect::<Vec<_>>())
-        .expect("strings grow");
+    writeln!(
+        out,
+        "/// Every file of `shaders/`: path without the ending, and text.\npub const PIECES: &[(&str, &str)] = &{:?};",
+        files.iter().collect::<Vec<_>>()
+    )
+    .expect("strings grow");
     out += &shared(&files)?;
     for room in ROOMS {
         let names = files.keys().filter_map(|path| path.strip_prefix(room)?.strip_prefix('/'));
         let modules = names.map(|name| module(&files, room, name)).collect::<Result<String, _>>()?;
-        writeln!(out, "#[doc = \"Kernels of `shaders/{room}/`.\"]\npub mod {room} {{\n{modules}}}").expect("strings grow");
+        writeln!(out, "#[doc = \"Kernels of `shaders/{room}/`.\"]\npub mod {room} {{\n{modules}}}")
+            .expect("strings grow");
     }
     out += &rules::modules(&files)?;
     for room in ["ops", "optim"] {
@@ -84,7 +89,8 @@ fn shared(files: &Files) -> Result<String, String> {
             let name = path.trim_start_matches("shared/");
             let structs = reflect::own_structs(text, &parsed).map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
             let constants = reflect::constants(text, &parsed);
-            writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{structs}{constants}}}").expect("strings grow");
+            writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{structs}{constants}}}")
+                .expect("strings grow");
         }
     }
     Ok(out + "}\npub use shared::step::StepParams;\n")
@@ -107,7 +113,8 @@ fn module(files: &Files, room: &str, name: &str) -> Result<String, String> {
         }
         let kernel = texts(files, &names)?;
         if is_first {
-            out += &reflect::params(files, &path, &kernel.texts[0].parsed).map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
+            out += &reflect::params(files, &path, &kernel.texts[0].parsed)
+                .map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
             out += &reflect::constants(text, &kernel.texts[0].parsed);
             is_first = false;
         }
@@ -150,7 +157,8 @@ pub fn texts(files: &Files, names: &[String]) -> Result<Combination, String> {
         let rolled = Assembled { text: assemble::tuned(&joined.text, &preset)?, ..joined.clone() };
         parse(&rolled)?;
         let unrolled = assemble::unroll(&rolled.text)?;
-        let parsed = parse(&Assembled { text: unrolled, ..joined.clone() }).map_err(|e| format!("{e}\n(unrolled, preset {preset})"))?;
+        let parsed = parse(&Assembled { text: unrolled, ..joined.clone() })
+            .map_err(|e| format!("{e}\n(unrolled, preset {preset})"))?;
         texts.push(Text { preset, parsed });
     }
     Ok(Combination { names: names.to_vec(), text: joined.text, texts })

@@ -57,7 +57,8 @@ pub fn constants(text: &str, parsed: &Parsed) -> String {
             Some(naga::Literal::F32(value)) => ("f32", format!("{value:?}")),
             _ => continue,
         };
-        writeln!(out, "#[doc = \"Constant `{name}` of the shader.\"]\npub const {name}: {ty} = {value};").expect("strings grow");
+        writeln!(out, "#[doc = \"Constant `{name}` of the shader.\"]\npub const {name}: {ty} = {value};")
+            .expect("strings grow");
     }
     out
 }
@@ -95,8 +96,12 @@ fn rust_struct(name: &str, module: &naga::Module) -> Result<String, String> {
     }
     if at != *span {
         // Only a struct with vectors is rounded up: its uniform binding must be that long.
-        writeln!(out, "#[doc = \"Rounds the struct up to the alignment of its vectors; 0.\"]\npub padding: [u32; {}],", (span - at) / 4)
-            .expect("strings grow");
+        writeln!(
+            out,
+            "#[doc = \"Rounds the struct up to the alignment of its vectors; 0.\"]\npub padding: [u32; {}],",
+            (span - at) / 4
+        )
+        .expect("strings grow");
     }
     Ok(out + "}\n")
 }
@@ -203,7 +208,10 @@ pub fn variants(combination: &Combination, index: usize) -> Result<String, Strin
         let bytes = workgroup_bytes(parsed, index);
         let invocations: u32 = point.workgroup_size.iter().product();
         if features.is_empty() && (bytes > WORKGROUP_BYTES || invocations > 256) {
-            return Err(format!("`{}` takes {bytes} bytes of workgroup memory and {invocations} invocations: name what it requires", point.name));
+            return Err(format!(
+                "`{}` takes {bytes} bytes of workgroup memory and {invocations} invocations: name what it requires",
+                point.name
+            ));
         }
         writeln!(
             out,
@@ -254,9 +262,19 @@ fn tensor_bindings(combination: &Combination, entry: usize) -> Result<Vec<Bindin
             (false, true) => "Write",
             (false, false) => "Read",
         };
-        let extent = canonical(comment(&combination.text, name)?, entry).map_err(|e| format!("binding `{name}`: {e}"))?;
+        let extent =
+            canonical(comment(&combination.text, name)?, entry).map_err(|e| format!("binding `{name}`: {e}"))?;
         let per_panel = access == "Write" && per_panel.contains(&name.as_str());
         out.push(Binding { index: binding.binding, name: name.clone(), access, element, per_panel, extent });
+    }
+    let bound: Vec<String> = out.iter().map(|b| b.name.clone()).collect();
+    for binding in &mut out {
+        // Another entry point's binding is not there: its own words stand in.
+        if let extent::Extent::As(name) = extent::parse(&binding.extent, entry)?
+            && !bound.iter().any(|other| other == name)
+        {
+            binding.extent = canonical(comment(&combination.text, name)?, entry)?;
+        }
     }
     out.sort_by_key(|b| b.index);
     if out.len() > assemble::MAX_STORAGE_BUFFERS {
@@ -270,7 +288,8 @@ fn tensor_bindings(combination: &Combination, entry: usize) -> Result<Vec<Bindin
 fn comment<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
     let declared = format!("> {name}: ");
     let line = text.lines().find(|line| line.contains("var<storage") && line.contains(&declared));
-    let (_, comment) = line.and_then(|line| line.split_once("//")).ok_or(format!("binding `{name}` has no extent behind it"))?;
+    let (_, comment) =
+        line.and_then(|line| line.split_once("//")).ok_or(format!("binding `{name}` has no extent behind it"))?;
     Ok(comment)
 }
 
@@ -298,41 +317,42 @@ impl Shape {
     /// Of an entry point; refuses names that nothing defines.
     fn of(combination: &Combination, entry: &str, bindings: &[Binding]) -> Result<Self, String> {
         let (text, parsed) = (&combination.text, &combination.texts[0].parsed);
-        let lines = |key: &'static str| text.lines().filter_map(move |line| line.strip_prefix("// ")?.strip_prefix(key));
+        let lines =
+            |key: &'static str| text.lines().filter_map(move |line| line.strip_prefix("// ")?.strip_prefix(key));
         let mut shape = Self {
             members: members(parsed),
-            lengths: lines("length ").filter_map(|line| line.split_once('=')).map(|(n, e)| (n.trim().into(), e.trim().into())).collect(),
+            lengths: lines("length ")
+                .filter_map(|line| line.split_once('='))
+                .map(|(n, e)| (n.trim().into(), e.trim().into()))
+                .collect(),
             limits: lines("limit:").map(|line| line.trim().to_string()).collect(),
             grid: String::new(),
         };
         for line in lines("grid ") {
-            let (name, brackets) = line.split_once(':').ok_or(format!("`// grid {line}`: expected `ENTRY: [..][..][..]`"))?;
+            let (name, brackets) =
+                line.split_once(':').ok_or(format!("`// grid {line}`: expected `ENTRY: [..][..][..]`"))?;
             if name.trim() == entry {
                 shape.grid = brackets.trim().into();
             }
         }
         let mut products: Vec<String> = vec![shape.grid.clone()];
         for binding in bindings {
-            let mut words = binding.extent.clone();
-            if let extent::Extent::As(name) = extent::parse(&binding.extent, entry)?
-                && !bindings.iter().any(|other| other.name == name)
-            {
-                // The other binding is another entry point's: its own words stand in.
-                words = canonical(comment(text, name)?, entry)?;
-            }
-            if let extent::Extent::Elements(brackets, _) = extent::parse(&words, entry)? {
+            if let extent::Extent::Elements(brackets, _) = extent::parse(&binding.extent, entry)? {
                 products.push(brackets.iter().map(|b| format!("[{b}]")).collect());
             }
         }
-        let texts: Vec<&str> = shape.limits.iter().map(String::as_str).chain(products.iter().map(String::as_str)).collect();
+        let texts: Vec<&str> =
+            shape.limits.iter().map(String::as_str).chain(products.iter().map(String::as_str)).collect();
         let lengths: Vec<String> = shape.lengths.iter().map(|(_, e)| e.clone()).collect();
         let constants: Vec<_> = texts.into_iter().chain(lengths.iter().map(String::as_str)).collect();
         let constants = shape.constants(&constants, parsed);
         shape.lengths.extend(constants);
         // Any value will do to see that every name is known.
-        let is_known = |name: &str| shape.members.iter().any(|(m, _)| m == name) || shape.lengths.iter().any(|(l, _)| l == name);
+        let is_known =
+            |name: &str| shape.members.iter().any(|(m, _)| m == name) || shape.lengths.iter().any(|(l, _)| l == name);
         let known = |name: &str| is_known(name).then_some(64);
-        let named = |result: Result<(), String>| result.or_else(|e| if e.contains("is not within") { Ok(()) } else { Err(e) });
+        let named =
+            |result: Result<(), String>| result.or_else(|e| if e.contains("is not within") { Ok(()) } else { Err(e) });
         for limit in &shape.limits {
             named(extent::holds(limit, &known).map(drop))?;
         }
@@ -368,7 +388,9 @@ impl Shape {
 fn members(parsed: &Parsed) -> Vec<(String, u32)> {
     let found = parsed.module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params"));
     let Some((_, naga::Type { inner: TypeInner::Struct { members, .. }, .. })) = found else { return Vec::new() };
-    let is_word = |m: &&naga::StructMember| matches!(parsed.module.types[m.ty].inner, TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, .. }));
+    let is_word = |m: &&naga::StructMember| {
+        matches!(parsed.module.types[m.ty].inner, TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, .. }))
+    };
     members.iter().filter(is_word).map(|m| (m.name.clone().unwrap_or_default(), m.offset / 4)).collect()
 }
 

@@ -36,8 +36,12 @@ fn module(files: &Files, path: &str, text: &str) -> Result<String, String> {
             writeln!(out, "#[doc = \"Storage `{storage}`, {planes} planes a state.\"]\npub mod {module} {{\nuse crate::runtime::kernel as k;\n{interface}").expect("strings grow");
             for index in 0..kernel.texts[0].parsed.module.entry_points.len() {
                 let entry = &kernel.texts[0].parsed.module.entry_points[index].name;
-                writeln!(out, "#[doc = \"Entry point `{entry}`.\"]\npub mod {entry} {{\nuse crate::runtime::kernel as k;\n{}}}", reflect::variants(&kernel, index)?)
-                    .expect("strings grow");
+                writeln!(
+                    out,
+                    "#[doc = \"Entry point `{entry}`.\"]\npub mod {entry} {{\nuse crate::runtime::kernel as k;\n{}}}",
+                    reflect::variants(&kernel, index)?
+                )
+                .expect("strings grow");
             }
             out += "}\n";
         }

@@ -25,7 +25,13 @@ pub trait Producer: Op {
     fn rows_per_task(&self, bound: &Bound<'_>) -> Option<usize>;
 
     /// Records the kernel with the buffers of its epilogues behind the producer's own.
-    fn record_with(&self, recording: &mut Recording, bound: &Bound<'_>, kernel: &'static Kernel, epilogues: Vec<BufferArg>);
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    );
 }
 
 /// A producer of a node, where it is one.
@@ -33,7 +39,11 @@ fn producer(node: &Node) -> Option<Arc<dyn Producer>> {
     fn of<P: Producer + Copy>(node: &Node) -> Option<Arc<dyn Producer>> {
         node.op_as::<P>().map(|op| Arc::new(*op) as Arc<dyn Producer>)
     }
-    of::<ConvBits>(node).or(of::<XnorMatmul>(node)).or(of::<MaxPool>(node)).or(of::<ConvBitsInput>(node)).or(of::<FloatBits>(node))
+    of::<ConvBits>(node)
+        .or(of::<XnorMatmul>(node))
+        .or(of::<MaxPool>(node))
+        .or(of::<ConvBitsInput>(node))
+        .or(of::<FloatBits>(node))
 }
 
 /// The statistics of a product's integers in its own epilogue: they are not read again for them.

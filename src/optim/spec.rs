@@ -16,7 +16,7 @@ pub static BINARY_RULES: [&BinaryRule; 9] = [
     &iir::IIR,
     &bop::BOP,
     &bop::BOP2,
-    &diode::RULE,
+    &diode::DIODE,
     &latent::SIGNUM,
     &latent::LATENT_SGD,
     &latent::LATENT_ADAM,

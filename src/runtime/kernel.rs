@@ -171,12 +171,36 @@ impl Kernel {
         let find = |name: &str| if name == OWN { Some(custom.source) } else { assemble::piece(name) };
         let shared: Vec<String> = custom.imports.iter().map(|name| format!("shared/{name}")).collect();
         if let Some(name) = custom.imports.iter().find(|name| find(&format!("shared/{name}")).is_none()) {
-            return Err(wrong(format!("import: expected one of {}, got `{name}`", assemble::shared_names().join(", "))));
+            return Err(wrong(format!(
+                "import: expected one of {}, got `{name}`",
+                assemble::shared_names().join(", ")
+            )));
         }
         let names: Vec<&str> = [OWN].into_iter().chain(shared.iter().map(String::as_str)).collect();
         let source = assemble::assemble(&find, &names).map_err(wrong)?.text;
         let cover = Cover { entry: custom.entry, cover: custom.cover };
         Self::from_text(custom.label, source, &[cover], custom.bindings, twin)
+    }
+
+    /// The update by a rule from outside the crate, for one storage of its states.
+    pub(crate) fn of_rule(
+        label: &str,
+        rule: &str,
+        storage: &str,
+        twin: impl Fn(&mut Task<'_>) + Sync + 'static,
+    ) -> Result<&'static Self> {
+        let wrong = |message: String| Error::Kernel { kernel: label.into(), message };
+        const OWN: &str = "rules/outside";
+        let find = |name: &str| if name == OWN { Some(rule) } else { assemble::piece(name) };
+        let storage = format!("storage/{storage}");
+        let names = [OWN, "producers/gradient", "epilogues/update", &storage];
+        let text =
+            assemble::assemble(&find, &names).and_then(|joined| assemble::unroll(&joined.text)).map_err(wrong)?;
+        let bindings: Vec<(&str, Access)> = text.lines().filter_map(declared_binding).collect();
+        use super::interface::producers::gradient::{THREADS, WORDS};
+        let entries = [("update_words", THREADS), ("update_quads", WORDS)];
+        let entries = entries.map(|(entry, words)| Cover { entry, cover: [words, 1, 1] });
+        Self::from_text(label, text.clone(), &entries, &bindings, twin)
     }
 
     /// A kernel with an assembled text; several entry points bind the same.
@@ -246,6 +270,19 @@ impl std::fmt::Debug for Kernel {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Kernel({})", self.label())
     }
+}
+
+/// Name and access of a storage binding that a line of WGSL declares.
+fn declared_binding(line: &str) -> Option<(&str, Access)> {
+    let (_, rest) = line.split_once(" var<storage, ")?;
+    let (access, rest) = rest.split_once("> ")?;
+    let (name, ty) = rest.split_once(':')?;
+    let access = match (access, ty.contains("atomic<")) {
+        (_, true) => Access::Atomic,
+        ("read", false) => Access::Read,
+        _ => Access::Write,
+    };
+    Some((name, access))
 }
 
 /// A tensor in a dispatch, and how its tasks share it if the kernel writes it.

@@ -6,6 +6,7 @@ mod devices;
 mod engine;
 #[path = "../../shaders/extent.rs"]
 mod extent;
+mod extents;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod interface;
@@ -22,7 +23,10 @@ pub use engine::{DeviceInfo, Download, Engine, Stats};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;
-pub use kernel::{Access, Bind, Binding, BufferArg, BufferId, CustomKernel, Interface, Kernel, Requirements, Shape, Source, Task, TaskPanels, Variant};
+pub use kernel::{
+    Access, Bind, Binding, BufferArg, BufferId, CustomKernel, Interface, Kernel, Requirements, Shape, Source, Task,
+    TaskPanels, Variant,
+};
 pub use profiler::{KernelTime, Profile};
 pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording, StepLimits};
 pub use scratch::with_scratch;

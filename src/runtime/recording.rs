@@ -80,6 +80,27 @@ impl Recording {
         self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers, grid, tasks);
     }
 
+    /// Records a call of a kernel that is put together of pieces: its tensors by the names of their bindings, in any order.
+    ///
+    /// # Panics
+    /// Where a binding has no tensor, or a tensor no binding.
+    pub fn dispatch_named<P: bytemuck::Pod>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: P,
+        buffers: &[(String, BufferArg)],
+        grid: Grid,
+        tasks: usize,
+    ) {
+        let bindings = &kernel.interface.bindings;
+        assert_eq!(buffers.len(), bindings.len(), "{}: tensors", kernel.label());
+        let find = |name: &str| buffers.iter().find(|(of, _)| *of == name).map(|(_, buffer)| *buffer);
+        let missing = |name: &str| -> BufferArg { panic!("{}: no tensor for `{name}`", kernel.label()) };
+        let list =
+            bindings.iter().map(|binding| find(&binding.name).unwrap_or_else(|| missing(&binding.name))).collect();
+        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), list, grid, tasks);
+    }
+
     /// The same for a kernel from outside the crate: tensors in the order of its bindings, parameters as words.
     pub fn dispatch_raw(
         &mut self,
@@ -226,5 +247,9 @@ impl Program {
             }
         }
         assert!(read.is_disjoint(&written), "{place}: memory is read and written in one dispatch");
+        let words = |at: usize| self.buffer(dispatch.buffers[at].id).words as u64;
+        if let Err(message) = super::extents::check(dispatch, &words) {
+            panic!("{place}: {message}");
+        }
     }
 }

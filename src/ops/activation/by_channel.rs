@@ -45,8 +45,6 @@ impl ByChannel {
             integer: u32::from(x.dtype == DType::I32),
             block: blocks.rows as u32,
             blocks: blocks.count as u32,
-           ,
-           ,
         }
     }
 }

@@ -39,9 +39,6 @@ impl Distillation {
             smoothing: self.smoothing,
             weight: self.weight,
             temperature: self.temperature,
-           ,
-           ,
-           ,
         }
     }
 }

@@ -27,7 +27,7 @@ impl Op for MeanLoss {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let params = Params { rows: bound.inputs[0].1.elements() as u32 };
+        let params = Params { rows: bound.inputs[0].1.elements() as u32, ring: bound.updates[0].1.elements() as u32 };
         let (ring, ty) = bound.updates[0];
         let buffers =
             mean_loss::Buffers { loss: bound.input(0), ring: ring.per_task(ty.words()), failed: bound.update(1) };

@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::pool::pool_bits::record_bits;
-use crate::ops::products::patches::Patches;
 use crate::ops::composed::Producer;
 use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::ops::geometry::{geometry_of, matrix, params};
+use crate::ops::pool::pool_bits::record_bits;
+use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::max_pool::max_pool;
 use crate::runtime::interface::ops::pool::{Params, max_pool_backward, mean_pool, mean_pool_backward};
 use crate::runtime::{BufferArg, Grid, Kernel, Recording, Task, kernel::kernel};
-use crate::ops::geometry::{geometry_of, params};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, PadValue, TensorType, Window, image_of, words_of};
 
 kernel!(
@@ -98,7 +98,13 @@ impl Producer for MaxPool {
         Some(TILE)
     }
 
-    fn record_with(&self, recording: &mut Recording, bound: &Bound<'_>, kernel: &'static Kernel, epilogues: Vec<BufferArg>) {
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
         let (x, ty) = bound.inputs[0];
         let g = geometry("max_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
         let panels = words_of(ty.columns());
@@ -136,7 +142,7 @@ impl Op for MaxPool {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (x, ty) = bound.inputs[0];
+        let ty = bound.inputs[0].1;
         let g = geometry("max_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
         if ty.dtype == DType::Bits {
             return record_bits(recording, bound, &g);

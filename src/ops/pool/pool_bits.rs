@@ -3,14 +3,14 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
+use crate::ops::geometry::{geometry_of, params};
 use crate::ops::norm::batch_norm::{EPSILON, rstd};
 use crate::ops::norm::norm_sign::NormSign;
-use crate::ops::pool::pool::{MaxPool, geometry, pooled};
+use crate::ops::pool::pool::{MaxPool, geometry, pool_params, pooled};
 use crate::ops::products::patches::Patches;
 use crate::ops::reduce::{Lanes, lanes};
-use crate::runtime::interface::ops::pool_bits::{max_pool_bits, pool_norm_sign};
+use crate::runtime::interface::ops::pool_bits::{Params, max_pool_bits, pool_norm_sign};
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::ops::geometry::{geometry_of, params};
 use crate::tensor::{DType, Geometry, PANEL, TensorType, Window, image_of, words_of};
 use std::sync::Arc;
 
@@ -51,8 +51,8 @@ pub struct PoolNormSign(pub Window);
 
 impl PoolNormSign {
     fn geometry(&self, x: &TensorType) -> Result<Geometry> {
-        let g = geometry("pool_norm_sign", self.0, image_of("pool_norm_sign", x)?, x.dtype)?;
-        Ok(Geometry { epsilon: EPSILON, ..g })
+        let g = geometry("pool_norm_sign", self.0, image_of("pool_norm_sign", x)?)?;
+        Ok(g)
     }
 }
 
@@ -76,7 +76,7 @@ impl Op for PoolNormSign {
         let y = bound.output(0).per_task(words_of(ty.columns()) * PANEL);
         let buffers = pool_norm_sign::Buffers { y, v, mean, variance, scale, bias };
         let grid = Grid::Linear(bound.outputs[0].1.words() as u64);
-        recording.dispatch(&POOL_NORM_SIGN, params(&g), buffers, grid, g.out_rows().div_ceil(PANEL));
+        recording.dispatch(&POOL_NORM_SIGN, Params { epsilon: EPSILON, ..pool_params(&g, ty.dtype) }, buffers, grid, g.out_rows().div_ceil(PANEL));
     }
 }
 
@@ -120,7 +120,7 @@ fn sign_twin(args: pool_norm_sign::Args<'_>) {
             });
         }
         let (mean, bias) = (lanes(args.mean, panel, 0.0), lanes(args.bias, panel, 0.0));
-        let (rstd, scale) = (rstd(args.variance, panel, g.epsilon), lanes(args.scale, panel, 0.0));
+        let (rstd, scale) = (rstd(args.variance, panel, args.params.epsilon), lanes(args.scale, panel, 0.0));
         let gain: Lanes = std::array::from_fn(|l| rstd[l] * scale[l]);
         let z = best.map(|best| -> Lanes { std::array::from_fn(|l| (best[l] as f32 - mean[l]) * gain[l] + bias[l]) });
         bits::current().sign_pack(z[..here].as_flattened(), PANEL.min(channels - panel * PANEL), &mut y[..here]);

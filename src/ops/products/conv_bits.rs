@@ -5,13 +5,13 @@ use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::ops::composed::Producer;
 use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::ops::geometry::{geometry_of, matrix, params};
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::conv_bits_weight::ConvBitsWeight;
 use crate::ops::products::conv_weights::weight_type;
 use crate::ops::products::patches::{Patches, TILE};
 use crate::runtime::interface::producers::conv_bits::conv_bits;
 use crate::runtime::{BufferArg, Kernel, Recording, Task, kernel::kernel, with_scratch};
-use crate::ops::geometry::{geometry_of, params, matrix};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, image_of, words_of};
 
 kernel!(
@@ -49,7 +49,13 @@ impl Producer for ConvBits {
         Some(TILE)
     }
 
-    fn record_with(&self, recording: &mut Recording, bound: &Bound<'_>, kernel: &'static Kernel, epilogues: Vec<BufferArg>) {
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
         let (a, ty) = bound.inputs[0];
         let g = self.geometry(ty).expect("checked when the node was made");
         let (rows, panels) = (g.out_rows(), words_of(self.0.channels));

@@ -3,13 +3,13 @@
 use crate::bits;
 use crate::error::Result;
 use crate::graph::{Bound, Op};
-use crate::ops::products::patches::{Patches, TILE};
-use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
-use crate::runtime::{BufferArg, Kernel, Recording, Task, TaskPanels, kernel::kernel, with_scratch};
 use crate::ops::composed::Producer;
 use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, words_of};
+use crate::ops::products::patches::{Patches, TILE};
+use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
+use crate::runtime::{BufferArg, Kernel, Recording, Task, TaskPanels, kernel::kernel, with_scratch};
+use crate::tensor::{ConvShape, DType, Layout, PANEL, TensorType, words_of};
 
 kernel!(
     /// dx(p, c) = sum over taps and outputs of dy(sink(p, t), o) * w(t, o, c).
@@ -42,7 +42,13 @@ impl Producer for ConvBitsInput {
         Some(TILE)
     }
 
-    fn record_with(&self, recording: &mut Recording, bound: &Bound<'_>, kernel: &'static Kernel, epilogues: Vec<BufferArg>) {
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
         let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
         let (rows, channels) = (g.in_rows(), self.1[3]);
         let y = bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL);

@@ -3,6 +3,7 @@
 use crate::bits;
 use crate::error::Result;
 use crate::graph::{Bound, Op};
+use crate::ops::geometry::{geometry_of, params, tiles};
 use crate::ops::products::conv_weights::weight_type;
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::conv_bits_weight::conv_bits_weight;
@@ -11,7 +12,6 @@ use crate::runtime::{
     kernel::{TaskPanels, kernel},
     with_scratch,
 };
-use crate::ops::geometry::{geometry_of, params, tiles};
 use crate::tensor::{ConvShape, DType, Geometry, PANEL, TensorType, image_of};
 
 kernel!(
@@ -114,7 +114,7 @@ fn twin(mut args: conv_bits_weight::Args<'_>) {
             };
             bits::current().float_bits(&task, &mut Taps { pieces: &mut args.dw, words });
         }
-        if g.pad_one == 0 && g.padding > 0 {
+        if !g.pad_one && g.padding > 0 {
             // Absent pixels were read as -1.
             for (tap, missing) in missing.iter().enumerate() {
                 for (dw, missing) in args.dw.panel(tap).chunks_exact_mut(pitch).zip(missing) {

@@ -2,13 +2,13 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
+use crate::ops::geometry::{geometry_of, matrix, params, tiles};
 use crate::ops::products::conv_weights::weight_type;
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::conv_float::{conv_float, conv_float_input};
 use crate::runtime::interface::ops::conv_float_weight::conv_float_weight;
 use crate::runtime::product::{Matrix, product};
 use crate::runtime::{Recording, kernel::kernel, with_scratch};
-use crate::ops::geometry::{geometry_of, matrix, params, tiles};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, image_of, words_of};
 use std::ops::Range;
 

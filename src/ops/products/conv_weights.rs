@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Op};
+use crate::ops::geometry::{geometry_of, params};
 use crate::runtime::interface::ops::conv_weights::conv_weights;
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::ops::geometry::{geometry_of, params};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType};
 
 kernel!(
@@ -59,13 +59,7 @@ impl Op for ConvWeights {
             packed: bound.output(0).per_task(taps * words * PANEL),
             sums: bound.output(1).per_task(taps * PANEL),
         };
-        recording.dispatch(
-            &CONV_WEIGHTS,
-            params(&g),
-            buffers,
-            Grid::Linear((tasks * taps * PANEL) as u64),
-            tasks,
-        );
+        recording.dispatch(&CONV_WEIGHTS, params(&g), buffers, Grid::Linear((tasks * taps * PANEL) as u64), tasks);
     }
 
     fn rematerialise(&self) -> bool {

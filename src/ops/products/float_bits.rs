@@ -22,7 +22,10 @@ kernel!(
     FLOAT_BITS_MASK = producers::float_bits::{ float_bits_mask }, task = twin
 );
 
-pub(in crate::ops) fn floats_and_bits<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Result<(&'a TensorType, &'a TensorType)> {
+pub(in crate::ops) fn floats_and_bits<'a>(
+    op: &'static str,
+    inputs: &[&'a TensorType],
+) -> Result<(&'a TensorType, &'a TensorType)> {
     match inputs {
         [x, bits] if x.dtype == DType::F32 && bits.dtype == DType::Bits => Ok((x, bits)),
         _ => Err(Error::shape(
@@ -78,7 +81,13 @@ impl Producer for FloatBits {
         Some(rows_per_task(bound.inputs[0].1.rows()))
     }
 
-    fn record_with(&self, recording: &mut Recording, bound: &Bound<'_>, kernel: &'static Kernel, epilogues: Vec<BufferArg>) {
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
         let ((x, x_type), (bits, bits_type)) = (bound.inputs[0], bound.inputs[1]);
         let extents = [x_type.rows(), bits_type.columns(), x_type.columns()];
         record(recording, kernel, [x, bits, bound.output(0)], extents, epilogues);

@@ -61,7 +61,13 @@ impl Producer for XnorMatmul {
         None
     }
 
-    fn record_with(&self, recording: &mut Recording, bound: &Bound<'_>, kernel: &'static Kernel, epilogues: Vec<BufferArg>) {
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
         let ((a, a_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
         let extents = [a_type.rows(), w_type.rows(), a_type.columns()];
         record(recording, kernel, [a, w, bound.output(0)], extents, epilogues);

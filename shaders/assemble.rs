@@ -47,10 +47,8 @@ pub fn assemble<'a>(find: &Find<'a>, names: &[&str]) -> Result<Assembled, String
             continue;
         }
         let text = find(plain(&name)).ok_or_else(|| format!("import of `{name}`: there is no shaders/{name}.wgsl"))?;
-        // Imports come behind the named pieces.
-        let mut imported = imports(text);
-        imported.retain(|name| !wanted.contains(name));
-        wanted.splice(0..0, imported.into_iter().rev());
+        // Imports come right behind the piece, so that a producer's bindings are before those of its epilogues.
+        wanted.extend(imports(text).into_iter().rev());
         out.add(&name, text);
     }
     let mut joint = chain(names);

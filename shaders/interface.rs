@@ -51,9 +51,11 @@ pub fn write() -> Result<(), String> {
             .expect("strings grow");
     }
     out += &rules::modules(&files)?;
+    let src = package.join("src");
     for room in ["ops", "optim"] {
-        write_changed(&target.join(format!("kernels_{room}.rs")), &kernels::registry(&package.join("src"), room)?)?;
+        write_changed(&target.join(format!("kernels_{room}.rs")), &kernels::kernels(&src, room)?)?;
     }
+    write_changed(&target.join("binary_rules.rs"), &kernels::rules(&src)?)?;
     write_changed(&target.join("interface.rs"), &out)
 }
 

@@ -30,7 +30,8 @@ fn module(files: &Files, path: &str, text: &str) -> Result<String, String> {
             let rule = if *planes == "1" { path.to_string() } else { format!("{path}@{planes}") };
             let names = ["producers/gradient".into(), "epilogues/update".into(), rule, format!("storage/{storage}")];
             let kernel = texts(files, &names)?;
-            let label = format!("{}::{storage}", path.replace('/', "::"));
+            let suffix = if *planes == "1" { String::new() } else { format!("_{planes}") };
+            let label = format!("{}::{storage}{suffix}", path.replace('/', "::"));
             let interface = reflect::interface_text(&kernel, 0, &label)?;
             let module = format!("{storage}_{planes}");
             writeln!(out, "#[doc = \"Storage `{storage}`, {planes} planes a state.\"]\npub mod {module} {{\nuse crate::runtime::kernel as k;\n{interface}").expect("strings grow");

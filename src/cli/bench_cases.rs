@@ -3,7 +3,9 @@
 use super::bench_convolutions::{conv_bits, conv_gradient};
 use crate::nn::Tensor;
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
-use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Decision, Hyperparameters, Optimizer, State, StateInit, StateType, first_counters};
+use crate::optim::{
+    BINARY_RULES, BinaryRule, CEMA, Decision, Hyperparameters, Optimizer, State, StateInit, StateType, first_counters,
+};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, Layout, PANEL, Stream, TensorType, number_at, words_of};
 

@@ -126,7 +126,9 @@ impl<'a> Bench<'a> {
             }
         }
         let (decides, sign) = match rule.decision() {
-            Some(Decision::State { name, place }) if rule.rule().states[place].init == StateInit::Latent => (name, -1.0),
+            Some(Decision::State { name, place }) if rule.rule().states[place].init == StateInit::Latent => {
+                (name, -1.0)
+            }
             Some(Decision::State { name, .. } | Decision::Output { sections: name }) => (name, 1.0),
             None => unreachable!("every binary rule has states"),
         };

@@ -127,6 +127,13 @@ pub struct Composed {
     pub inputs: usize,
 }
 
+impl Composed {
+    /// A producer of so many inputs with epilogues behind it.
+    pub fn new(producer: impl Producer, epilogues: Epilogues, inputs: usize) -> Self {
+        Self { producer: Arc::new(producer), epilogues, inputs }
+    }
+}
+
 impl Op for Composed {
     fn name(&self) -> &'static str {
         match self.epilogues {

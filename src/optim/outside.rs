@@ -146,9 +146,9 @@ fn twin_for<const N: usize, const H: usize, const DECIDES: usize>(
     update: impl Fn(f32, [f32; N], [f32; H]) -> ([f32; N], f32),
 ) {
     match storage {
-        StateType::F32 => twin::<bits::F32, N, H, DECIDES>(task, 1, update),
-        StateType::F16 => twin::<bits::F16, N, H, DECIDES>(task, 1, update),
-        StateType::I16 => twin::<bits::I16, N, H, DECIDES>(task, 1, update),
-        StateType::I8 => twin::<bits::I8, N, H, DECIDES>(task, 1, update),
+        StateType::F32 => twin::<bits::F32, N, H, DECIDES>(task, 1, H > 0, update),
+        StateType::F16 => twin::<bits::F16, N, H, DECIDES>(task, 1, H > 0, update),
+        StateType::I16 => twin::<bits::I16, N, H, DECIDES>(task, 1, H > 0, update),
+        StateType::I8 => twin::<bits::I8, N, H, DECIDES>(task, 1, H > 0, update),
     }
 }

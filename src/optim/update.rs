@@ -43,7 +43,7 @@ macro_rules! rule_kernels {
                         variants: &[rule::$module::update_words::VARIANTS, rule::$module::update_quads::VARIANTS],
                         trusted: true,
                         twin: &|task: &mut $crate::runtime::Task<'_>| {
-                            $crate::optim::update::twin::<$crate::bits::$storage, _, _, { rule::DECIDES }>(task, $planes, $update)
+                            $crate::optim::update::twin::<$crate::bits::$storage, _, _, { rule::DECIDES }>(task, $planes, !rule::HYPERPARAMETERS.is_empty(), $update)
                         },
                     }
                 },
@@ -127,10 +127,12 @@ impl Op for BinaryUpdate {
     }
 }
 
-/// The twin of every rule and storage. A task has a panel of 32 rows of weights with `planes` planes a state.
+/// The twin of every rule and storage. A task has a panel of 32 rows of weights with `planes` planes a state. With `has_rate` the first hyperparameter is a
+/// rate, which the layer's factor multiplies.
 pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: usize, const DECIDES: usize>(
     task: &mut Task<'_>,
     planes: usize,
+    has_rate: bool,
     rule: impl Fn(f32, [f32; N], [f32; H]) -> ([f32; N], f32),
 ) {
     let (params, step) = (*task.params::<Params>(), task.step());
@@ -144,7 +146,7 @@ pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: u
     let (layer, layers) = (params.layer as usize, params.layers as usize);
     let packed = step.hyperparameters[params.hyper_offset as usize..].as_flattened();
     let mut hyper: [f32; H] = std::array::from_fn(|i| packed[i]);
-    if let Some(rate) = hyper.first_mut() {
+    if let Some(rate) = hyper.first_mut().filter(|_| has_rate) {
         *rate *= f32::from_bits(counters[2 * layers + layer].load(Relaxed));
     }
     let (pitch, first) = (params.words as usize * PANEL, task.index() * PANEL);

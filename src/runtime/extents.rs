@@ -14,7 +14,10 @@ pub fn check(dispatch: &Dispatch, words: &dyn Fn(usize) -> u64) -> Result<(), St
         let bound = words(at);
         if needed.is_some_and(|needed| needed > bound) {
             let needed = needed.unwrap_or_default();
-            return Err(format!("`{}` is {} and needs {needed} words, {bound} are bound", binding.name, binding.extent));
+            return Err(format!(
+                "`{}` is {} and needs {needed} words, {bound} are bound",
+                binding.name, binding.extent
+            ));
         }
     }
     let lookup = |name: &str| names.value(name, 0);
@@ -131,7 +134,10 @@ mod tests {
         assert_eq!(extent::parse(comment, "b"), Ok(Extent::Elements(vec!["rows", "2"], 8)));
         assert_eq!(extent::parse(comment, "c"), Ok(Extent::As("x")));
         assert!(extent::parse(comment, "d").is_err_and(|e| e.contains("says no extent")));
-        assert_eq!(extent::parse("gradient, rows [rows][words * 32]", "x"), Ok(Extent::Elements(vec!["rows", "words * 32"], 32)));
+        assert_eq!(
+            extent::parse("gradient, rows [rows][words * 32]", "x"),
+            Ok(Extent::Elements(vec!["rows", "words * 32"], 32))
+        );
         assert!(extent::parse("[rows", "x").is_err_and(|e| e.contains("not closed")));
         assert!(extent::parse("[rows] of 7 bits", "x").is_err_and(|e| e.contains("8, 16 or 32")));
     }

@@ -259,7 +259,8 @@ impl Session {
 
     /// Asks for what happened since the last time. Later steps may run before the answer is taken with [`Session::interval`].
     pub fn read_back(&mut self) -> Result<ReadBack> {
-        let ids = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.counters"].map(|name| self.plan.id(name));
+        let ids =
+            ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.counters"].map(|name| self.plan.id(name));
         let (steps, samples) = std::mem::take(&mut self.pending);
         Ok(ReadBack { steps, samples, download: self.engine.download(&ids)? })
     }

@@ -76,7 +76,13 @@ impl Op for PoolNormSign {
         let y = bound.output(0).per_task(words_of(ty.columns()) * PANEL);
         let buffers = pool_norm_sign::Buffers { y, v, mean, variance, scale, bias };
         let grid = Grid::Linear(bound.outputs[0].1.words() as u64);
-        recording.dispatch(&POOL_NORM_SIGN, Params { epsilon: EPSILON, ..pool_params(&g, ty.dtype) }, buffers, grid, g.out_rows().div_ceil(PANEL));
+        recording.dispatch(
+            &POOL_NORM_SIGN,
+            Params { epsilon: EPSILON, ..pool_params(&g, ty.dtype) },
+            buffers,
+            grid,
+            g.out_rows().div_ceil(PANEL),
+        );
     }
 }
 

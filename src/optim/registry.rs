@@ -2,25 +2,12 @@
 
 use super::binary::BinaryRule;
 use super::hyperparameter::Range;
+use super::kernels::BINARY_RULES;
 use super::optimizer::Optimizer;
-use super::rules::{bop, cascade, diode, iir, latent};
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::optim::rules::adam::Adam;
 use crate::optim::rules::sgd::Sgd;
-
-/// Every rule for binary weights.
-pub static BINARY_RULES: [&BinaryRule; 9] = [
-    &cascade::CEMA,
-    &cascade::EMA,
-    &iir::IIR,
-    &bop::BOP,
-    &bop::BOP2,
-    &diode::DIODE,
-    &latent::SIGNUM,
-    &latent::LATENT_SGD,
-    &latent::LATENT_ADAM,
-];
 
 /// What a float rule says of one of its hyperparameters; those stay where they are, only the rate moves.
 #[derive(Clone, Copy, Debug)]

@@ -85,9 +85,11 @@ fn read_folder(shaders: &Path, room: &str, files: &mut Files) -> Result<(), Stri
 fn shared(files: &Files) -> Result<String, String> {
     let mut out = String::from("#[doc = \"Structs and constants of `shaders/shared/`.\"]\npub mod shared {\n");
     for (path, text) in files.iter().filter(|(path, _)| path.starts_with("shared/")) {
-        // Some pieces need what the file that imports them says, and are no module by themselves.
-        if text.contains("\nstruct Params") || text.contains("\nstruct StepParams") {
-            let parsed = parse(&join(files, &[path.as_str()])?)?;
+        // Some pieces need what the file that imports them says, and are no module by themselves; they are validated there.
+        let has_struct = text.contains("\nstruct Params") || text.contains("\nstruct StepParams");
+        let parsed = parse(&join(files, &[path.as_str()])?);
+        if has_struct || parsed.is_ok() {
+            let parsed = parsed?;
             let name = path.trim_start_matches("shared/");
             let structs = reflect::own_structs(text, &parsed).map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
             let constants = reflect::constants(text, &parsed);

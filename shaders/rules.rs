@@ -11,6 +11,19 @@ pub fn modules(files: &Files) -> Result<String, String> {
         let body = module(files, path, text).map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
         writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{body}}}").expect("strings grow");
     }
+    Ok(out + "}\n" + &storages(files)?)
+}
+
+/// The constants of each storage.
+fn storages(files: &Files) -> Result<String, String> {
+    let mut out = String::from("#[doc = \"Constants of `shaders/storage/`.\"]\npub mod storage {\n");
+    for (path, text) in files.iter().filter(|(path, _)| path.starts_with("storage/")) {
+        let names = ["producers/gradient".into(), "epilogues/update".into(), "rules/ema".into(), path.clone()];
+        let constants = reflect::constants(text, &texts(files, &names)?.texts[0].parsed);
+        let name = path.trim_start_matches("storage/");
+        writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod as_{name} {{\n{constants}}}")
+            .expect("strings grow");
+    }
     Ok(out + "}\n")
 }
 

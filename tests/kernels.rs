@@ -1153,7 +1153,7 @@ fn mean_loss_cases(m: usize, valid: usize) -> Vec<Case> {
 }
 
 /// What a rule for binary weights means, in f64: the new states and the decision whose sign the weight becomes the opposite of.
-fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
+fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 16]) -> (Vec<f64>, f64) {
     let average = |old: f64, rate: f64, new: f64| old + rate * (new - old);
     let sign = |v: f64| if v == 0.0 { 0.0 } else { v.signum() };
     let obeyed = |m: f64, least: f64| if m.abs() > least { m } else { 0.0 };
@@ -1189,6 +1189,11 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
             let (x, decision) = latent(s[0] - k[0] * (sign(m) + k[2] * s[0]), k[3]);
             (vec![x, m], decision)
         }
+        "lion" => {
+            let (c, m) = (average(s[1], k[1], g), average(s[1], k[2], g));
+            let (x, decision) = latent(s[0] - k[0] * (sign(c) + k[3] * s[0]), k[4]);
+            (vec![x, m], decision)
+        }
         "latent-sgd" => {
             let m = k[1] * s[1] + g + k[2] * s[0];
             let (x, decision) = latent(s[0] - k[0] * m, k[3]);
@@ -1205,18 +1210,27 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
 }
 
 /// Hyperparameters as the kernels get them: powers of two, so that f32 holds them; clips and thresholds that some weights meet.
-fn kernel_hyperparameters(rule: &str) -> [f32; 8] {
-    match rule {
+fn kernel_hyperparameters(rule: &str) -> [f32; 16] {
+    let first = match rule {
         "iir" => [0.125, 0.25, 0.5, 0.0625, 0.25, 0.5, 0.75, 0.125],
         "bop" | "bop2" => [0.125, 0.0625, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0],
         "signum" => [0.125, 0.25, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
+        "lion" => [0.125, 0.25, 0.0625, 0.5, 0.25, 0.0, 0.0, 0.0],
         "latent-sgd" => [0.125, 0.75, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
         "latent-adam" => [0.125, 1.25, 0.25, 0.125, 0.5, 0.25, 1e-8, 0.0],
         _ => [0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
-    }
+    };
+    std::array::from_fn(|i| first[i % 8])
 }
 
-fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
+/// The same as the step has them: the layer's factor halves the rate of a rule that has one.
+fn step_hyperparameters(rule: &BinaryRule) -> [[f32; 4]; 4] {
+    let mut all = kernel_hyperparameters(rule.name);
+    all[0] *= if rule.is_filter { 1.0 } else { 2.0 };
+    std::array::from_fn(|i| std::array::from_fn(|j| all[4 * i + j]))
+}
+
+fn binary_rule_case(rule: &'static BinaryRule, planes: usize, m: usize, n: usize) -> Case {
     // Some states and gradients are exactly 0: their weight is kept.
     let clear = |name: &str, bound: f32| {
         let x = Matrix::reals(m, n, bound, name);
@@ -1224,8 +1238,6 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     };
     let (g, w) = (clear("g", 1.0), Matrix::signs(m, n, "w"));
     let squares = |name: &str| name == "v";
-    // A filter here has two sections.
-    let planes = if rule.is_filter { 4 } else { 1 };
     let state_type =
         if rule.is_filter { TensorType::new(DType::F32, Layout::Rows, &[m, planes, n]) } else { padded(m, n) };
     let states: Vec<Matrix> = rule
@@ -1264,9 +1276,8 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     let undecided = margin.data.iter().any(|v| v.abs() < 1e-6);
     let flipped = w1.data.iter().zip(&w.data).filter(|(a, b)| a != b).count() as f64;
     let op = BinaryUpdate { rule, planes, state: StateType::F32, stream: 0, hyper_offset: 2, layer: 1 };
-    let mut case = Case::new(format!("{} {m} x {n}", rule.name), op).input(padded(m, n), &g);
-    case.step.hyperparameters[2].copy_from_slice(&hyperparameters[..4]);
-    case.step.hyperparameters[3].copy_from_slice(&hyperparameters[4..]);
+    let mut case = Case::new(format!("{} {m} x {n}, {planes} planes", rule.name), op).input(padded(m, n), &g);
+    case.step.hyperparameters[2..6].copy_from_slice(&step_hyperparameters(rule));
     case.margin = Some(margin);
     case = case.update(TensorType::bits(m, n), &w).update(words(7), &counters()).expect(w1, Compare::Margin(1e-6));
     case.expected.push((!undecided).then(|| (counted(flipped, 0.0), Compare::Exact)));
@@ -1334,7 +1345,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
     let op = BinaryUpdate { rule, planes: 1, state, stream, hyper_offset: 2, layer: 1 };
     let mut case = Case::new(format!("{} {state} {m} x {n}", rule.name), op).input(padded(m, n), &g);
     case.step.step = STEP;
-    case.step.hyperparameters[2].copy_from_slice(&hyperparameters[..4]);
+    case.step.hyperparameters[2..6].copy_from_slice(&step_hyperparameters(rule));
     case.margin = Some(Matrix::from_fn(m, n, |r, c| after(r, c)[count - 1]));
     let step_size = if is_float { 2_f64.powi(-24) } else { 1.0 };
     case = case
@@ -1407,7 +1418,8 @@ fn half_rounded_by_definition(x: f64, random: u32) -> f32 {
 /// The counters of two layers as they begin here: flips, saturated states, factors of the rate, and no step that failed.
 fn counters() -> Matrix {
     let one = f64::from(1.0_f32.to_bits());
-    let list = [5.0, 6.0, 7.0, 8.0, one, one, f64::from(u32::MAX)];
+    let half = f64::from(0.5_f32.to_bits());
+    let list = [5.0, 6.0, 7.0, 8.0, one, half, f64::from(u32::MAX)];
     Matrix::from_fn(1, list.len(), |_, i| list[i])
 }
 
@@ -1420,7 +1432,9 @@ fn counted(flips: f64, saturated: f64) -> Matrix {
 fn optimizer_cases() -> Vec<Case> {
     let shapes = shapes().into_iter().map(|[m, n, _]| [m, n]);
     let of = |[m, n]: [usize; 2]| {
-        let binary = BINARY_RULES.into_iter().map(move |rule| binary_rule_case(rule, m, n));
+        let kernels = BINARY_RULES.into_iter().flat_map(|rule| rule.kernels.iter().map(move |kernel| (rule, kernel)));
+        let floats = kernels.filter(|(_, kernel)| kernel.storage == StateType::F32);
+        let binary = floats.map(move |(rule, kernel)| binary_rule_case(rule, kernel.planes, m, n));
         binary.chain(narrow_cases(m, n)).chain(float_rule_cases(n * m))
     };
     shapes.flat_map(of).collect()

@@ -4,35 +4,17 @@
 use crate::error::Result;
 use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
 use crate::ops::activation::sign::SignBackward;
-use crate::ops::epilogue::Epilogues;
 use crate::ops::layout::add::Add;
 use crate::ops::norm::statistics::{BatchNormStatistics, record_join, statistics_types};
 use crate::ops::pool::pool::MaxPool;
+use crate::ops::producer::{Epilogues, Producer};
 use crate::ops::products::conv_bits::ConvBits;
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::float_bits::FloatBits;
 use crate::ops::products::xnor_matmul::XnorMatmul;
-use crate::runtime::{BufferArg, Kernel, Recording};
+use crate::runtime::Recording;
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 use std::sync::Arc;
-
-/// An operation whose kernel makes tiles of its first output, which epilogues can consume.
-pub trait Producer: Op {
-    /// The kernel with these epilogues; `None` where they are not permitted behind it.
-    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel>;
-
-    /// Rows of the output that a task has, in every panel; `None` where a task has a whole panel.
-    fn rows_per_task(&self, bound: &Bound<'_>) -> Option<usize>;
-
-    /// Records the kernel with the buffers of its epilogues behind the producer's own.
-    fn record_with(
-        &self,
-        recording: &mut Recording,
-        bound: &Bound<'_>,
-        kernel: &'static Kernel,
-        epilogues: Vec<BufferArg>,
-    );
-}
 
 /// A producer of a node, where it is one.
 fn producer(node: &Node) -> Option<Arc<dyn Producer>> {

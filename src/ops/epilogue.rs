@@ -6,19 +6,6 @@ use crate::ops::norm::statistics::{integer_moments, width};
 use crate::runtime::kernel::{Task, TaskPanels};
 use crate::tensor::{PANEL, words_of};
 
-/// What follows a producer, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Epilogues {
-    /// The tile is stored.
-    Store,
-    /// It is stored, and mean and sum of squared deviations of each 32 rows are computed.
-    Statistics,
-    /// It is 0 where the mask of a sign is not set, then stored.
-    Mask,
-    /// The same, and another gradient is added before it is stored.
-    MaskAdd,
-}
-
 /// The bindings of a task's epilogues; those that its kernel lacks are `None`.
 pub(in crate::ops) struct Epilogue<'a> {
     partial: Option<TaskPanels<'a, f32>>,

@@ -11,5 +11,5 @@ pub static LATE_FUSIONS: &[Fusion] = &[
     super::composed::POOL_STATISTICS,
     super::composed::MASK,
     super::composed::MASK_ADD,
-    super::pool::pool_bits::POOL_NORM_SIGN_FUSION,
+    super::pool::pool_norm_sign::POOL_NORM_SIGN_FUSION,
 ];

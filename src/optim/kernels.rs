@@ -1,6 +1,6 @@
 //! Every kernel and rule of this folder: the build script lists what its files declare.
 
-use super::binary::BinaryRule;
+use super::rule::BinaryRule;
 use crate::runtime::Kernel;
 
 include!(concat!(env!("OUT_DIR"), "/kernels_optim.rs"));

@@ -1,9 +1,9 @@
 //! Rules from outside the crate: a WGSL function and a Rust function; the loop, the storage, the packing and the counting of flips are ours.
 
-use super::binary::{BinaryRule, State, StateInit, in_order};
 use super::hyperparameter::HyperparameterSpec;
+use super::rule::{BinaryRule, RuleKernel, State, StateInit, in_order};
 use super::storage::StateType;
-use super::update::{RuleKernel, twin};
+use super::update::twin;
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::runtime::{Kernel, Task};
@@ -12,12 +12,13 @@ use crate::runtime::{Kernel, Task};
 /// storage as the rules of this crate.
 ///
 /// ```
-/// # use plusminus::optim::{ElementwiseFilter, HyperparameterSpec, Range, StateInit};
+/// # use plusminus::optim::{ElementwiseFilter, HyperparameterSpec, Range, StateInit, StateType};
 /// const EMA: ElementwiseFilter = ElementwiseFilter {
 ///     name: "my-ema",
 ///     doc: "a moving average of the gradient",
 ///     hyperparameters: &[HyperparameterSpec::new("alpha", "rate of the average", Range::Rate, 1e-3).falling()],
 ///     states: &[("h", StateInit::Zero)],
+///     storage: &StateType::ALL,
 ///     source: "
 ///         fn update(g: f32, s: ptr<function, States>, hyper: Hyperparameters) -> f32 {
 ///             (*s).h += hyper.alpha * (g - (*s).h);
@@ -42,6 +43,9 @@ pub struct ElementwiseFilter {
     /// Its states, one to four: the name that follows the parameter's, and the start. `StateInit::Scaled` needs a hyperparameter `state-init-scale`,
     /// `StateInit::Latent` a hyperparameter `init`; those take no schedule.
     pub states: &'static [(&'static str, StateInit)],
+    /// Types that its states may be stored in, f32 first. Narrow ones make the weight the sign of a state as it is stored: only for rules whose decision is a
+    /// state.
+    pub storage: &'static [StateType],
     /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, hyper: Hyperparameters) -> f32`: from the gradient of a weight it moves the
     /// states and returns the decision (above 0 the weight becomes -1, below 0 it becomes +1, exactly 0 leaves it). `States` and `Hyperparameters`
     /// are structs of f32 with the names above, `_` for `-`.
@@ -55,7 +59,7 @@ const MAX_HYPERPARAMETERS: usize = 16;
 
 impl ElementwiseFilter {
     /// The rule, with its function in Rust: the gradient, the states and the hyperparameters after their schedules, in the order of the names,
-    /// give the new states and the decision. The WGSL is checked here, as [`Kernel::new`] says. States may be stored in every type; where they are narrow,
+    /// give the new states and the decision. The WGSL is checked here, as [`Kernel::new`] says. Where states are narrow,
     /// the weight is the sign of the last state that starts along the weights, or of the last one. Rules live as long as the program.
     pub fn rule<const STATES: usize, const HYPERPARAMETERS: usize>(
         &self,
@@ -65,7 +69,7 @@ impl ElementwiseFilter {
         let states: Vec<State> = self.states.iter().map(|(name, init)| State::new(name, *init)).collect();
         let along = states.iter().rposition(|state| state.init != StateInit::Zero);
         let decides = along.unwrap_or(states.len() - 1);
-        let storages = StateType::ALL.into_iter().map(|storage| {
+        let storages = self.storage.iter().map(|&storage| {
             let kernel = self.kernel(&states, decides, storage, move |task: &mut Task<'_>| match decides {
                 0 => twin_for::<STATES, HYPERPARAMETERS, 0>(storage, task, update),
                 1 => twin_for::<STATES, HYPERPARAMETERS, 1>(storage, task, update),
@@ -99,6 +103,9 @@ impl ElementwiseFilter {
                 "expected {} states and {} hyperparameters in the Rust function, got {states} and {hyperparameters}",
                 given[0], given[1]
             ));
+        }
+        if self.storage.first() != Some(&StateType::F32) {
+            return wrong(format!("expected f32 first in `storage`, got {:?}", self.storage));
         }
         if !(1..=MAX_STATES).contains(&given[0]) || given[1] > MAX_HYPERPARAMETERS {
             return wrong(format!(

@@ -1,9 +1,9 @@
 //! The roll-call: rules by name.
 
-use super::binary::BinaryRule;
 use super::hyperparameter::Range;
 use super::kernels::BINARY_RULES;
 use super::optimizer::Optimizer;
+use super::rule::BinaryRule;
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use crate::optim::rules::adam::Adam;

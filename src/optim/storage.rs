@@ -3,6 +3,7 @@
 use crate::bits::Unit;
 use crate::error::{Error, Result};
 use crate::graph::Init;
+use crate::runtime::interface::storage::as_f16;
 use crate::tensor::DType;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -25,14 +26,14 @@ pub enum StateType {
 }
 
 /// What halves hold of a state.
-const SCALE: f32 = 65536.0;
+const SCALE: f32 = as_f16::SCALE_F16;
 
 impl StateType {
     /// Every one.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::I16, Self::I8];
 
     /// Unit of 16-bit floats.
-    pub const HALF_UNIT: f32 = 1.0 / SCALE;
+    pub const HALF_UNIT: f32 = as_f16::UNIT_F16;
 
     /// The same, and its inverse.
     pub(super) const HALVES: Unit = Unit { old: Self::HALF_UNIT, inverse: SCALE };
@@ -119,5 +120,24 @@ impl FromStr for StateType {
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|state| state.to_string() == text);
         found.ok_or_else(|| Error::setting("state", "f32, f16, i16, i8", text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bits::{ABSENT, F16, I8, I16, Storage};
+    use crate::runtime::interface::shared::conv;
+    use crate::runtime::interface::{shared::half, storage};
+
+    /// `bits` lies below the shaders' interface and has these constants by itself.
+    #[test]
+    fn constants_of_bits_are_those_of_the_shaders() {
+        assert_eq!(
+            [F16::MAX, I16::MAX, I8::MAX],
+            [half::MAX_F16, storage::as_i16::MAX_STORED, storage::as_i8::MAX_STORED]
+        );
+        assert_eq!(StateType::HALF_UNIT * SCALE, 1.0);
+        assert_eq!(ABSENT, conv::ABSENT);
     }
 }

@@ -1,26 +1,15 @@
 //! The update of a matrix of binary weights by a rule: the node of the graph, and its twin, one loop for every rule and storage.
 
-use super::binary::BinaryRule;
+use super::rule::BinaryRule;
 use super::storage::StateType;
 use crate::bits::{self, Storage, Unit, UpdateRow};
 use crate::error::Result;
 use crate::graph::{Bound, Op};
 use crate::runtime::interface::producers::gradient::Params;
-use crate::runtime::{BufferArg, BufferId, Grid, Kernel, Recording, StepParams, Task};
+use crate::runtime::{BufferArg, BufferId, Grid, Recording, StepParams, Task};
 use crate::tensor::{Draws, PANEL, TensorType, words_of};
 use bytemuck::Pod;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-
-/// A rule's kernel for states of one type.
-#[derive(Clone, Copy, Debug)]
-pub struct RuleKernel {
-    /// How states are stored.
-    pub storage: StateType,
-    /// Numbers of a weight in each state's tensor: 1 but for filters.
-    pub planes: usize,
-    /// The kernel.
-    pub kernel: &'static Kernel,
-}
 
 /// The kernels of a rule by its shader `shaders/rules/NAME.wgsl` and its function in Rust, from a gradient, the states and the hyperparameters in the order in
 /// which the host packs them to new states and the decision: `rule_kernels!(cema: all, cema)` for states of every type, `rule_kernels!(bop: f32, bop)`.
@@ -33,7 +22,7 @@ macro_rules! rule_kernels {
     };
     ($rule:ident => $($module:ident $storage:ident $planes:literal $update:expr),+) => {
         &[$(
-            $crate::optim::update::RuleKernel {
+            $crate::optim::rule::RuleKernel {
                 storage: $crate::optim::storage::StateType::$storage,
                 planes: $planes,
                 kernel: &{

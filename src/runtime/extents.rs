@@ -1,8 +1,9 @@
 //! Whether a dispatch binds tensors as long as its kernel may touch, by the extents behind the shader's bindings. It is what makes shaders without bounds
 //! checks sound: an index that a shader computes from its parameters lies inside these extents.
 
+use super::binding::Binding;
 use super::extent::{self, Extent};
-use super::kernel::{Binding, Shape};
+use super::kernel::Shape;
 use super::recording::{Dispatch, Grid};
 
 /// Checks every extent, limit and grid of a dispatch; `words` says how long the tensor of a binding is. The error says what was expected and what is bound.

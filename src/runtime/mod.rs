@@ -1,6 +1,7 @@
 //! Kernels, recordings, and the engines that play them: the processor's own and, with the feature `gpu`, wgpu's.
 
 mod assemble;
+mod binding;
 mod cpu;
 mod devices;
 mod engine;

@@ -4,8 +4,8 @@
 //! a program is loaded (`Program::check`): a tensor that a dispatch writes appears in it once, and no two tasks' shares overlap.
 #![allow(unsafe_code, reason = "disjoint tiles of one buffer go to several threads")]
 
+use super::binding::{Access, Binding};
 use super::interface::StepParams;
-use super::kernel::{Access, Binding};
 use crate::bits;
 use bytemuck::Pod;
 use std::marker::PhantomData;

@@ -271,13 +271,13 @@ mod tests {
                 }
                 "grad" | "logits" => Some(Purpose::Kept),
                 "running_mean" | "running_variance" => Some(Purpose::Statistic),
-                "m" | "h" | "v" | "exponents" | "peaks" => Some(Purpose::Optimizer),
+                "m" | "h" | "v" | "row_state" => Some(Purpose::Optimizer),
                 _ => None,
             };
             assert_eq!(info.purpose(), expected, "{name}");
             *found.entry(ending).or_default() += 1;
         }
-        for ending in ["grad", "logits", "running_mean", "m", "h", "v", "peaks", "flips", "counts", "weight", "scale"] {
+        for ending in ["grad", "logits", "running_mean", "m", "h", "v", "counters", "counts", "weight", "scale"] {
             assert!(found.contains_key(ending), "{ending} in {found:?}");
         }
         let saved: Vec<&String> =

@@ -3,7 +3,9 @@
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::ops::reduce::{Blocks, Lanes, block, lanes, numbers, sum};
-use crate::runtime::interface::ops::by_channel::{Params, by_channel, by_channel_backward, channel_sums, join_sums};
+use crate::runtime::interface::ops::by_channel::{
+    BIAS, PRELU, Params, SCALE, by_channel, by_channel_backward, channel_sums, join_sums,
+};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
@@ -36,12 +38,21 @@ pub enum ByChannel {
 }
 
 impl ByChannel {
+    /// Its code in the shader.
+    fn kind(self) -> u32 {
+        match self {
+            Self::Bias => BIAS,
+            Self::Scale => SCALE,
+            Self::Prelu => PRELU,
+        }
+    }
+
     fn params(self, x: &TensorType) -> Params {
         let blocks = Blocks::of(x);
         Params {
             rows: x.rows() as u32,
             columns: x.columns() as u32,
-            kind: self as u32,
+            kind: self.kind(),
             integer: u32::from(x.dtype == DType::I32),
             block: blocks.rows as u32,
             blocks: blocks.count as u32,
@@ -165,8 +176,8 @@ fn twin(mut args: by_channel::Args<'_>) {
         let (y, _) = args.y.panel(panel).as_chunks_mut::<PANEL>();
         for (y, x) in y.iter_mut().zip(numbers(x, args.params.integer == 1)) {
             *y = std::array::from_fn(|l| match kind {
-                0 => x[l] + v[l],
-                2 if x[l] > 0.0 => x[l],
+                BIAS => x[l] + v[l],
+                PRELU if x[l] > 0.0 => x[l],
                 _ => x[l] * v[l],
             });
         }
@@ -174,7 +185,7 @@ fn twin(mut args: by_channel::Args<'_>) {
 }
 
 fn backward_twin(mut args: by_channel_backward::Args<'_>) {
-    let prelu = args.params.kind == ByChannel::Prelu as u32;
+    let prelu = args.params.kind == PRELU;
     for panel in 0..args.dx.panels() {
         let (x, v) = (block(args.x, args.params.rows, args.params.block, panel, args.index), lanes(args.v, panel, 0.0));
         let (dy, _) = block(args.dy, args.params.rows, args.params.block, panel, args.index).as_chunks::<PANEL>();

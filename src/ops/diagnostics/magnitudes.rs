@@ -55,7 +55,7 @@ impl Op for Magnitudes {
 }
 
 /// Lanes of the shaders, so that twins sum in the same order.
-pub(in crate::ops) const LANES: usize = 64;
+pub(in crate::ops) const LANES: usize = crate::runtime::interface::shared::exponent_histogram::THREADS as usize;
 
 /// Neighbours often have the same exponent: with tables of their own they do not wait for each other.
 const TABLES: usize = 4;

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Bound, Op};
-use crate::runtime::interface::ops::mean_loss::{Params, mean_loss};
+use crate::runtime::interface::ops::mean_loss::{Params, THREADS, mean_loss};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::TensorType;
 use std::sync::atomic::Ordering;
@@ -36,7 +36,7 @@ impl Op for MeanLoss {
 }
 
 /// Lanes of the shader, so that both sum in the same order.
-const LANES: usize = 64;
+const LANES: usize = THREADS as usize;
 
 fn twin(args: mean_loss::Args<'_>) {
     let loss = &args.loss[..args.params.rows as usize];

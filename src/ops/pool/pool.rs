@@ -2,15 +2,16 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::composed::Producer;
-use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::ops::epilogue::Epilogue;
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::pool::pool_bits::record_bits;
+use crate::ops::pool::max_pool_bits::record_bits;
+use crate::ops::pool::window::{MAX_TAPS, TILE, check, geometry, pool_params, pooled};
+use crate::ops::producer::{Epilogues, Producer};
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::max_pool::max_pool;
-use crate::runtime::interface::ops::pool::{Params, max_pool_backward, mean_pool, mean_pool_backward};
+use crate::runtime::interface::ops::pool::{max_pool_backward, mean_pool, mean_pool_backward};
 use crate::runtime::{BufferArg, Grid, Kernel, Recording, Task, kernel::kernel};
-use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, PadValue, TensorType, Window, image_of, words_of};
+use crate::tensor::{DType, Layout, PANEL, TensorType, Window, image_of, words_of};
 
 kernel!(
     /// The largest of a window, and which it was.
@@ -32,53 +33,6 @@ kernel!(
     /// A share of dy to every tap.
     MEAN_POOL_BACKWARD = ops::pool::{ mean_pool_backward }, twin = mean_backward_twin
 );
-
-/// Pixels of a task.
-pub(in crate::ops) const TILE: usize = 256;
-
-/// Most taps of a maximum, as the chosen one is a byte; and of a side of any window.
-const MAX_TAPS: usize = 256;
-
-/// The geometry of a window on images; the same number of channels comes out.
-pub(in crate::ops) fn geometry(op: &str, window: Window, image: [usize; 4]) -> Result<Geometry> {
-    let shape = ConvShape { window, channels: image[3], groups: image[3].max(1), pad: PadValue::Zero };
-    let g = shape.on(op, image)?;
-    if window.padding * 2 > window.kernel[0].min(window.kernel[1]) {
-        return Err(Error::shape(op, "padding of at most half the kernel", window.padding));
-    }
-    if window.kernel.into_iter().max() > Some(MAX_TAPS) {
-        let got = format!("{}x{}", window.kernel[0], window.kernel[1]);
-        return Err(Error::shape(op, format!("a window of sides of at most {MAX_TAPS}"), got));
-    }
-    let sides = [(image[1], g.out_height, window.kernel[0]), (image[2], g.out_width, window.kernel[1])];
-    // A dilated window may step over a small image.
-    let sees = |at: usize, size: usize, kernel: usize| {
-        let taps = (0..kernel).map(|k| at * window.stride + k * window.dilation);
-        taps.into_iter().any(|tap| (window.padding..window.padding + size).contains(&tap))
-    };
-    if !sides.into_iter().all(|(size, out, kernel)| (0..out as usize).all(|at| sees(at, size, kernel))) {
-        let expected = "windows that each see a pixel";
-        return Err(Error::shape(op, expected, format!("{window:?} on {}x{}", image[1], image[2])));
-    }
-    Ok(g)
-}
-
-/// Parameters of a pooling of images of a type.
-pub(in crate::ops) fn pool_params(g: &Geometry, dtype: DType) -> Params {
-    Params { integer: u32::from(dtype == DType::I32), ..params(g) }
-}
-
-pub(in crate::ops) fn pooled(g: &Geometry, dtype: DType) -> TensorType {
-    let image = [g.batch, g.out_height, g.out_width, g.out_channels].map(|v| v as usize);
-    TensorType::new(dtype, Layout::Panels, &image)
-}
-
-fn check(op: &'static str, x: &TensorType) -> Result<[usize; 4]> {
-    if !matches!(x.dtype, DType::F32 | DType::I32) {
-        return Err(Error::shape(op, "images of numbers", x));
-    }
-    image_of(op, x)
-}
 
 /// y = the largest of each window of an image, of integers or floats; a second output says which tap it was, the first of equals. Of signs, whose largest
 /// is an OR of bits, it gives signs and nothing else, and has no gradient.

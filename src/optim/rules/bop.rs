@@ -1,7 +1,7 @@
 //! Bop and its second-order form: a weight flips where the average gradient keeps pushing it, by more than a threshold.
 
-use crate::optim::binary::{BinaryRule, HOLD, State, StateInit, in_order};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
+use crate::optim::rule::{BinaryRule, HOLD, State, StateInit, in_order};
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 

@@ -1,7 +1,7 @@
 //! The filters whose sign is the weight: one moving average of the gradient, or two in a row.
 
-use crate::optim::binary::{BinaryRule, HOLD, State, StateInit, in_order};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
+use crate::optim::rule::{BinaryRule, HOLD, State, StateInit, in_order};
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 

@@ -1,7 +1,7 @@
 //! Diode: the cascade with a sign between its averages.
 
-use crate::optim::binary::{BinaryRule, HOLD, State, StateInit, in_order};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
+use crate::optim::rule::{BinaryRule, HOLD, State, StateInit, in_order};
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 

@@ -1,10 +1,10 @@
 //! Any recursive filter as the rule: sections of second order in a row.
 
-use crate::optim::binary::{BinaryRule, HOLD, State, StateInit, in_order};
 use crate::optim::filter::biquad::{Biquads, MAX_BIQUADS};
 use crate::optim::filter::design::Filter;
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::optimizer::Hyperparameters;
+use crate::optim::rule::{BinaryRule, HOLD, State, StateInit, in_order};
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 

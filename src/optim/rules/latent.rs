@@ -1,8 +1,8 @@
 //! Rules that move a latent float weight, whose sign is the weight: what most people run.
 
-use crate::optim::binary::{BinaryRule, State, StateInit, in_order};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::optimizer::Hyperparameters;
+use crate::optim::rule::{BinaryRule, State, StateInit, in_order};
 use crate::optim::rules::diode::sign;
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
@@ -10,11 +10,11 @@ use crate::runtime::interface::rules;
 /// Added to the root of Adam's second moment, as PyTorch does.
 const EPSILON: f32 = 1e-8;
 
-const fn rate(default: f32) -> HyperparameterSpec {
+pub(in crate::optim) const fn rate(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new("lr", "learning rate of the latent weights", Range::Positive, default).falling()
 }
 
-const fn decay(default: f32) -> HyperparameterSpec {
+pub(in crate::optim) const fn decay(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new(
         "weight-decay",
         "share of the latent weight that is added to its gradient",
@@ -23,11 +23,11 @@ const fn decay(default: f32) -> HyperparameterSpec {
     )
 }
 
-const fn clip(default: f32) -> HyperparameterSpec {
+pub(in crate::optim) const fn clip(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new("clip", "latent weights stay in +-clip, or off", Range::Limit, default)
 }
 
-const fn init(default: f32) -> HyperparameterSpec {
+pub(in crate::optim) const fn init(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new(
         "init",
         "latent weights start between 0 and init, with the weight's sign",
@@ -118,7 +118,7 @@ fn adam_hyperparameters(values: &[f32], step: u64) -> Hyperparameters {
 }
 
 /// Within +-clip. Unlike `f32::clamp` it has no panic in it, which would keep the loop from becoming vector instructions.
-fn clipped(x: f32, clip: f32) -> f32 {
+pub(in crate::optim) fn clipped(x: f32, clip: f32) -> f32 {
     let below = if x > clip { clip } else { x };
     if below < -clip { -clip } else { below }
 }

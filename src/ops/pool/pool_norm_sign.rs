@@ -1,23 +1,20 @@
-//! Max pooling whose output is bits: of bits, and of integers with batch norm and sign behind it.
+//! Max pooling of integers with batch norm and sign behind it, in one pass.
 
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
-use crate::ops::geometry::{geometry_of, params};
+use crate::ops::geometry::geometry_of;
 use crate::ops::norm::batch_norm::{EPSILON, rstd};
 use crate::ops::norm::norm_sign::NormSign;
-use crate::ops::pool::pool::{MaxPool, geometry, pool_params, pooled};
+use crate::ops::pool::pool::MaxPool;
+use crate::ops::pool::window::{geometry, pool_params, pooled};
 use crate::ops::products::patches::Patches;
 use crate::ops::reduce::{Lanes, lanes};
-use crate::runtime::interface::ops::pool_bits::{Params, max_pool_bits, pool_norm_sign};
+use crate::runtime::interface::ops::pool_bits::{Params, pool_norm_sign};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, Geometry, PANEL, TensorType, Window, image_of, words_of};
 use std::sync::Arc;
 
-kernel!(
-    /// The OR of the bits of a window.
-    MAX_POOL_BITS = ops::pool_bits::{ max_pool_bits }, twin = bits_twin
-);
 kernel!(
     /// Sign of batch norm of the largest of a window.
     POOL_NORM_SIGN = ops::pool_bits::{ pool_norm_sign }, twin = sign_twin
@@ -86,30 +83,7 @@ impl Op for PoolNormSign {
     }
 }
 
-/// Records [`MaxPool`] of bits.
-pub(in crate::ops) fn record_bits(recording: &mut Recording, bound: &Bound<'_>, g: &Geometry) {
-    let y = bound.output(0).per_task(words_of(g.in_channels as usize) * PANEL);
-    let buffers = max_pool_bits::Buffers { x: bound.input(0), y };
-    let grid = Grid::Linear(bound.outputs[0].1.words() as u64);
-    recording.dispatch(&MAX_POOL_BITS, params(g), buffers, grid, g.out_rows().div_ceil(PANEL));
-}
-
-/// A task has 32 output pixels, all channels; so has the other.
-fn bits_twin(args: max_pool_bits::Args<'_>) {
-    let g = geometry_of(args.params);
-    let (first, words, y) = (args.index * PANEL, words_of(g.in_channels as usize), args.y);
-    let patches = Patches::new(&g, first, PANEL.min(g.out_rows() - first));
-    y.fill(0);
-    for tap in 0..g.taps() {
-        patches.sources(tap, |i, pixel| {
-            let Some(pixel) = pixel else { return };
-            for word in 0..words {
-                y[word * PANEL + i] |= args.x[(pixel / PANEL * words + word) * PANEL + pixel % PANEL];
-            }
-        });
-    }
-}
-
+/// A task has 32 output pixels, all channels.
 fn sign_twin(args: pool_norm_sign::Args<'_>) {
     let g = geometry_of(args.params);
     let (first, channels) = (args.index * PANEL, g.in_channels as usize);

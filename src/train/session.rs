@@ -13,7 +13,7 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Plan, Purpose, State, ValueInfo, ValueKind};
 use crate::nn::{Model, Tensor, Weights};
-use crate::runtime::{BufferId, DeviceInfo, Download, Engine, Profile, Stats, StepParams};
+use crate::runtime::{BufferId, DeviceInfo, Download, Engine, Profile, Program, Stats, StepParams};
 use crate::tensor::{DType, seed_word};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -124,6 +124,11 @@ impl Session {
     pub fn memory_of(model: &Model, rules: &Rules, options: &Options) -> Result<Memory> {
         let Compiled { plan, states, .. } = compile(model, Some(rules), options)?;
         Ok(Memory { peak: plan.program.bytes(), states })
+    }
+
+    /// The program of training and evaluation, without a device.
+    pub fn program_of(model: &Model, rules: &Rules, options: &Options) -> Result<Program> {
+        Ok(compile(model, Some(rules), options)?.plan.program)
     }
 
     /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.

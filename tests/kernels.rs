@@ -215,8 +215,12 @@ impl Case {
         let bound = Bound { inputs: bind(0..a), updates: bind(a..b), outputs: bind(b..all.len()) };
         let mut recording = Recording::new("test");
         self.op.record(&mut recording, &bound);
-        let info =
-            |(i, ty): (usize, &TensorType)| BufferInfo { name: format!("tensor {i}"), words: ty.words(), slot: i };
+        let info = |(i, ty): (usize, &TensorType)| BufferInfo {
+            name: format!("tensor {i}"),
+            ty: None,
+            words: ty.words(),
+            slot: i,
+        };
         let buffers: Vec<BufferInfo> = all.iter().enumerate().map(info).collect();
         // Slots are longer than their tensors, as planned ones may be: arrayLength must not see that.
         let slots = buffers.iter().map(|b| b.words + 7).collect();
@@ -1690,8 +1694,8 @@ fn check_all(cases: &[Case]) {
     #[cfg(feature = "gpu")]
     if let Some(mut engine) = support::gpu() {
         let variants = |case: &Case| {
-            let dispatches = &case.program().0.recordings[0].dispatches;
-            dispatches.iter().map(|d| d.kernel.all_variants().count()).max().unwrap_or(0)
+            let program = case.program().0;
+            program.recordings[0].dispatches().map(|d| d.kernel.all_variants().count()).max().unwrap_or(0)
         };
         for case in cases {
             for number in 0..variants(case) {
@@ -1767,7 +1771,7 @@ fn every_kernel_has_a_definition() {
     ];
     let mut tested = BTreeSet::new();
     for case in groups.iter().flatten() {
-        tested.extend(case.program().0.recordings[0].dispatches.iter().map(|d| d.kernel.label()));
+        tested.extend(case.program().0.recordings[0].dispatches().map(|d| d.kernel.label()));
     }
     let all = plusminus::ops::KERNELS.iter().copied().chain(plusminus::optim::kernels());
     let listed: BTreeSet<&str> = all.map(Kernel::label).collect();

@@ -268,6 +268,7 @@ fn the_first_loss_that_is_no_number_is_named() {
                 }
                 block_on(session.train(batch)).unwrap();
             }
+            assert_eq!(block_on(session.non_finite_step()).unwrap(), Some(5), "{name}: without a read-back");
             assert_eq!(interval(&mut session).unwrap_err(), 5, "{name}: first step after norm2.scale became {poison}");
         }
         // Both losses; a maximum with 0 would hide it in the second.
@@ -337,6 +338,43 @@ fn a_huge_rate_diverges() {
     }
 }
 
+/// Seeds that differ above bit 31 alone have other weights, other dropout and other rounding.
+#[test]
+fn the_upper_half_of_a_seed_counts() {
+    let batch = &batches(32, 1)[0];
+    for (name, engine) in support::engines() {
+        let mut engines = std::iter::once(engine).chain(std::iter::repeat_with(|| {
+            support::engines().into_iter().find(|(other, _)| *other == name).unwrap().1
+        }));
+        // What is looked at, of a step from the same weights: the loss with dropout, a state that is rounded.
+        for (dropout, looked) in [([0.2, 0.5], "loss"), ([0.0; 2], "dense1.weight.m")] {
+            let mut step = |seed: u64, weights: Option<&Weights>| {
+                let binary = CEMA.with([("alpha", 1e-3)]).unwrap().with_state(StateType::I16).unwrap();
+                let rules = Rules::new(binary, Adam::new(1e-3, Schedule::constant()).unwrap());
+                let options = Options { batch: 32, seed, ..Options::new(Loss::CrossEntropy(0.0)) };
+                let model = ModelSpec { dropout, ..spec(&[40]) }.build().unwrap();
+                let session = Session::with(&model, Some(rules), options, engines.next().unwrap());
+                let mut session = block_on(session).unwrap();
+                let drawn = block_on(session.weights()).unwrap();
+                weights.map(|weights| session.set_weights(weights).unwrap());
+                block_on(session.train(batch)).unwrap();
+                let found = match looked {
+                    "loss" => vec![interval(&mut session).unwrap().loss as f32],
+                    state => floats(&mut session, state),
+                };
+                (drawn, found)
+            };
+            let (weights, first) = step(7, None);
+            assert!(step(7, Some(&weights)).1 == first, "{name}: {looked}: the same seed");
+            for seed in [7 | 1 << 32, 7 | 1 << 63] {
+                let (drawn, found) = step(seed, Some(&weights));
+                assert!(drawn != weights, "{name}: weights of seed {seed}");
+                assert!(found != first, "{name}: {looked} of seed {seed} as of seed 7");
+            }
+        }
+    }
+}
+
 /// A session counts its steps: a run in pieces, with evaluations and read-backs between them, is the run in one piece, whatever unit
 /// its states are stored in at a step.
 #[test]
@@ -364,6 +402,7 @@ fn a_run_in_pieces_is_the_run_in_one() {
             }
             let what = format!("{name}: states of {state}");
             assert_eq!((whole.step(), pieces.step()), (20, 20), "{what}");
+            assert_eq!(block_on(whole.non_finite_step()).unwrap(), None, "{what}");
             assert_eq!(interval(&mut whole).unwrap().loss, losses, "{what}: losses");
             let (whole_weights, pieces_weights) =
                 (block_on(whole.weights()).unwrap(), block_on(pieces.weights()).unwrap());

@@ -222,6 +222,9 @@ pub struct SummaryArgs {
     /// How its states are stored
     #[arg(long, default_value = "f32", value_name = "TYPE")]
     pub state: StateType,
+    /// Also print every command of a training step and of an evaluation
+    #[arg(long)]
+    pub program: bool,
 }
 
 /// Arguments of `translate`.

@@ -80,8 +80,12 @@ async fn measure(case: &Case, engine: &mut dyn Engine) -> Result<(f64, f64)> {
 async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize) -> Result<Vec<f64>> {
     let mut recording = Recording::new(case.name);
     (0..calls).for_each(|_| (case.record)(&mut recording));
-    let info =
-        |(i, words): (usize, &Vec<u32>)| BufferInfo { name: format!("operand {i}"), words: words.len(), slot: i };
+    let info = |(i, words): (usize, &Vec<u32>)| BufferInfo {
+        name: format!("operand {i}"),
+        ty: None,
+        words: words.len(),
+        slot: i,
+    };
     // One word more, read back to know that the device is done.
     let (done, word) = (BufferId(case.operands.len() as u32), vec![0]);
     let tensors = || case.operands.iter().chain([&word]);

@@ -113,7 +113,8 @@ fn place(graph: &Graph, plan: &mut Plan, pool: &mut Pool) -> HashMap<Value, Buff
 }
 
 fn tensor(program: &mut Program, info: &ValueInfo, slot: usize) -> BufferId {
-    program.buffers.push(BufferInfo { name: info.name.clone(), words: info.ty.words(), slot });
+    let (name, ty) = (info.name.clone(), Some(info.ty.clone()));
+    program.buffers.push(BufferInfo { name, ty, words: info.ty.words(), slot });
     BufferId(program.buffers.len() as u32 - 1)
 }
 
@@ -133,6 +134,9 @@ fn take(slots: &mut Vec<usize>, pool: &mut Pool, words: usize) -> usize {
 
 fn record(name: &str, graph: &Graph, ids: &HashMap<Value, BufferId>) -> Recording {
     let mut recording = Recording::new(name);
+    for (value, _) in graph.values().filter(|(_, info)| info.kind == ValueKind::Input) {
+        recording.upload(ids[&value]);
+    }
     for node in graph.nodes() {
         let bind = |values: &[Value]| values.iter().map(|v| (ids[v], graph.ty(*v))).collect();
         recording.set_scope(&node.scope);

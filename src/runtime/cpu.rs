@@ -1,11 +1,11 @@
 //! The engine that runs the twins, on all cores.
 #![allow(unsafe_code, reason = "memory that tasks of several threads share in disjoint tiles")]
 
-use super::engine::{DeviceInfo, Download, Engine, Stats};
+use super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
 use super::interface::StepParams;
 use super::kernel::BufferId;
 use super::profiler::Profile;
-use super::recording::{Dispatch, Program};
+use super::recording::{Dispatch, Part, Program};
 use super::task::{BoundBuffer, Task};
 use crate::bits;
 use crate::error::{Error, Result};
@@ -141,18 +141,22 @@ impl CpuEngine {
         dispatch.buffers.iter().zip(bindings).map(bound).collect()
     }
 
+    fn copy(&self, buffer: BufferId) -> Vec<u32> {
+        let info = self.program.buffer(buffer);
+        self.memory[info.slot].words()[..info.words].to_vec()
+    }
+
     fn write(&mut self, buffer: BufferId, words: &[u32]) {
         let info = self.program.buffer(buffer);
         assert_eq!(words.len(), info.words, "upload of `{}`", info.name);
         self.memory[info.slot].words_mut()[..words.len()].copy_from_slice(words);
     }
 
-    fn run(&mut self, recording: usize, step: &StepParams) {
-        let program = self.program.clone();
-        let dispatches = &program.recordings[recording].dispatches;
-        let (bound, profile) = (&self.bound[recording], &mut self.profile);
+    /// Runs a part, whose first dispatch is number `first` of the recording.
+    fn run(&mut self, part: Part<'_>, (recording, first): (usize, usize), step: &StepParams) {
+        let (bound, profile) = (&self.bound[recording][first..], &mut self.profile);
         let all = || {
-            for (dispatch, buffers) in dispatches.iter().zip(bound) {
+            for (dispatch, buffers) in part.dispatches().zip(bound) {
                 let start = Instant::now();
                 run_tasks(dispatch, buffers, step);
                 if let Some(profile) = profile {
@@ -205,8 +209,7 @@ impl Engine for CpuEngine {
             return async { Err(error) }.boxed_local();
         }
         self.program = program.clone();
-        let bind =
-            |recording: &super::recording::Recording| recording.dispatches.iter().map(|d| self.bind(d)).collect();
+        let bind = |recording: &super::recording::Recording| recording.dispatches().map(|d| self.bind(d)).collect();
         self.bound = program.recordings.iter().map(bind).collect();
         async { Ok(()) }.boxed_local()
     }
@@ -216,31 +219,39 @@ impl Engine for CpuEngine {
         Ok(())
     }
 
-    fn play<'a>(
+    fn play_with<'a>(
         &'a mut self,
         recording: usize,
         inputs: &'a [(BufferId, &'a [u32])],
         step: &'a StepParams,
-    ) -> LocalBoxFuture<'a, Result<()>> {
+        mut host: Option<&'a mut dyn Host>,
+    ) -> LocalBoxFuture<'a, Result<Download>> {
         async move {
-            self.program.check_play(recording, inputs, step)?;
+            let program = self.program.clone();
+            program.check_play(recording, inputs, step)?;
             for (buffer, words) in inputs {
                 self.write(*buffer, words);
             }
-            self.run(recording, step);
-            self.stats.submissions += 1;
-            Ok(())
+            let (mut parts, mut first) = (program.recordings[recording].parts().peekable(), 0);
+            while let Some(part) = parts.next() {
+                self.run(part, (recording, first), step);
+                self.stats.submissions += 1;
+                first += part.dispatches().count();
+                let words = part.downloads().map(|id| self.copy(id)).collect();
+                let (Some(cut), Some(&next)) = (part.cut, parts.peek()) else {
+                    return Ok(async { Ok(words) }.boxed_local());
+                };
+                let given = at_cut(&program, (cut, next), words, host.as_deref_mut()).await?;
+                next.uploads().zip(&given).for_each(|(id, words)| self.write(id, words));
+            }
+            unreachable!("the last part has no cut")
         }
         .boxed_local()
     }
 
     fn download(&mut self, buffers: &[BufferId]) -> Result<Download> {
         self.stats.read_backs += 1;
-        let copy = |id: &BufferId| {
-            let info = self.program.buffer(*id);
-            self.memory[info.slot].words()[..info.words].to_vec()
-        };
-        let words = buffers.iter().map(copy).collect();
+        let words = buffers.iter().map(|id| self.copy(*id)).collect();
         Ok(async { Ok(words) }.boxed_local())
     }
 

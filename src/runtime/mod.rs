@@ -3,6 +3,7 @@
 mod assemble;
 mod binding;
 mod cpu;
+mod describe;
 mod devices;
 mod engine;
 #[path = "../../shaders/extent.rs"]
@@ -19,8 +20,9 @@ mod scratch;
 mod task;
 
 pub use cpu::CpuEngine;
+pub use describe::{CommandLine, TensorUse};
 pub use devices::{list, open};
-pub use engine::{DeviceInfo, Download, Engine, Stats};
+pub use engine::{DeviceInfo, Download, Engine, Host, Stats};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;
@@ -29,5 +31,5 @@ pub use kernel::{
     TaskPanels, Variant,
 };
 pub use profiler::{KernelTime, Profile};
-pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording, StepLimits};
+pub use recording::{BufferInfo, Command, Dispatch, Grid, Part, Program, Recording, StepLimits};
 pub use scratch::with_scratch;

@@ -13,8 +13,8 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::{Plan, Purpose, State, ValueInfo, ValueKind};
 use crate::nn::{Model, Tensor, Weights};
-use crate::runtime::{BufferId, DeviceInfo, Download, Engine, Profile, Stats, StepParams};
-use crate::tensor::DType;
+use crate::runtime::{BufferId, DeviceInfo, Download, Engine, Profile, Program, Stats, StepParams};
+use crate::tensor::{DType, seed_word};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -126,6 +126,11 @@ impl Session {
         Ok(Memory { peak: plan.program.bytes(), states })
     }
 
+    /// The program of training and evaluation, without a device.
+    pub fn program_of(model: &Model, rules: &Rules, options: &Options) -> Result<Program> {
+        Ok(compile(model, Some(rules), options)?.plan.program)
+    }
+
     /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.
     pub fn fusions(&self) -> &BTreeMap<&'static str, usize> {
         &self.fused
@@ -234,7 +239,7 @@ impl Session {
         assert!((self.pending.0 as usize) < RING, "the ring of losses is full: read back first");
         let mut values = StepParams {
             step: self.step as u32,
-            seed: self.seed as u32,
+            seed: seed_word(self.seed),
             valid_rows: batch.valid,
             loss_slot: self.pending.0 as u32,
             ..StepParams::default()
@@ -270,8 +275,8 @@ impl Session {
         let words = read_back.download.await?;
         let [losses, failed, correct, counters] = &words[..] else { unreachable!("four tensors were asked for") };
         let flips = &counters[..self.binary.len().max(1)];
-        if failed[0] != u32::MAX {
-            return Ok(Err(failed[0]));
+        if let Some(step) = first_failed(failed) {
+            return Ok(Err(step));
         }
         if let Some(diagnostics) = &mut self.diagnostics {
             diagnostics.see_flips(flips);
@@ -309,9 +314,16 @@ impl Session {
         Ok(weights)
     }
 
-    /// An optimizer's state of f32 that has a number that is not finite, if there is one: its weights stand still, and losses do not tell.
-    /// (Narrow states hold no such number.)
-    pub async fn not_finite(&mut self) -> Result<Option<String>> {
+    /// The first training step, from 0, that met a number which is NaN or infinite; `None` where all were finite. One word is read back.
+    pub async fn non_finite_step(&mut self) -> Result<Option<u32>> {
+        let failed = self.engine.download(&[self.plan.id("metrics.failed")])?.await?;
+        Ok(first_failed(&failed[0]))
+    }
+
+    /// The name of an optimizer's f32 state with a number that is NaN or infinite: its weights stand still, and losses do not tell. (Narrow
+    /// states hold no such number.) It reads back every state, only because update kernels do not yet raise the flag that
+    /// [`Session::non_finite_step`] reads: once they do, this function and its one call go.
+    pub(super) async fn check_states_finite(&mut self) -> Result<Option<String>> {
         let states = self.plan.states(Purpose::Optimizer).filter(|(_, info)| info.ty.dtype == DType::F32);
         for (id, info) in states.cloned().collect::<Vec<_>>() {
             let words = self.engine.download(&[id])?.await?;
@@ -364,6 +376,11 @@ impl Session {
         let found = self.plan.named.get(name).filter(|(_, info)| info.kind != ValueKind::Input);
         found.cloned().ok_or_else(|| Error::shape(format!("tensor `{name}`"), "the name of a persistent tensor", name))
     }
+}
+
+/// The step in a flag that holds the first one that failed.
+fn first_failed(flag: &[u32]) -> Option<u32> {
+    (flag[0] != u32::MAX).then_some(flag[0])
 }
 
 /// Bytes that training takes.

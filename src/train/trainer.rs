@@ -304,12 +304,14 @@ impl Trainer {
                 sums.add(&interval);
                 Ok(())
             }
-            Err(step) => {
-                // What was measured on the way tells why.
-                self.run.as_ref().map_or(Ok(()), Run::flush)?;
-                Err(Error::Diverged { step, epoch })
-            }
+            Err(step) => Err(self.diverged(step, epoch)?),
         }
+    }
+
+    fn diverged(&self, step: u32, epoch: u32) -> Result<Error> {
+        // What was measured on the way tells why.
+        self.run.as_ref().map_or(Ok(()), Run::flush)?;
+        Ok(Error::Diverged { step, epoch })
     }
 
     fn epoch_event(
@@ -351,10 +353,13 @@ impl Trainer {
 
     /// Writes the run; refuses weights that no network can have, or states that no longer move them, and keeps those of the epoch before.
     async fn save(&mut self, epoch: u32) -> Result<()> {
+        if let Some(step) = self.session.non_finite_step().await? {
+            return Err(self.diverged(step, epoch)?);
+        }
         let weights = self.session.weights().await?;
         let found = match weights.not_finite() {
             Some(tensor) => Some(tensor.to_string()),
-            None => self.session.not_finite().await?,
+            None => self.session.check_states_finite().await?,
         };
         if let Some(tensor) = found {
             return Err(Error::NotFinite { tensor, epoch });

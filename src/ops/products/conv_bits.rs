@@ -63,6 +63,7 @@ impl Producer for ConvBits {
         let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
         let grid = matrix(self.0.channels, rows);
         recording.dispatch_with(kernel, params(&g), buffers, epilogues, grid, rows.div_ceil(TILE));
+        recording.set_multiply_adds(g.multiply_adds());
     }
 }
 

@@ -54,6 +54,7 @@ impl Producer for ConvBitsInput {
         let y = bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL);
         let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), y };
         recording.dispatch_with(kernel, params(&g), buffers, epilogues, matrix(channels, rows), rows.div_ceil(TILE));
+        recording.set_multiply_adds(g.multiply_adds());
     }
 }
 

@@ -66,6 +66,7 @@ fn record(
     let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
     let buffers = float_bits::Buffers { x, bits, y };
     recording.dispatch_with(kernel, params, buffers, epilogues, grid, rows.div_ceil(rows_per_task(rows)));
+    recording.set_multiply_adds([rows, columns, depth]);
 }
 
 impl Producer for FloatBits {

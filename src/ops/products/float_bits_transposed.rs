@@ -27,6 +27,7 @@ impl FloatBitsTransposed {
         let (rows, columns, depth, words) = (rows as u32, columns as u32, depth as u32, words_of(columns) as u32);
         let params = Params { rows, columns, depth, words };
         recording.dispatch(&FLOAT_BITS_TRANSPOSED, params, buffers, grid, (rows as usize).div_ceil(PANEL));
+        recording.set_multiply_adds([rows, columns, depth].map(|extent| extent as usize));
     }
 }
 

@@ -46,6 +46,7 @@ fn record(
     let buffers = xnor_matmul::Buffers { a, w, y: y.per_task(rows * PANEL) };
     let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
     recording.dispatch_with(kernel, params, buffers, epilogues, grid, panels);
+    recording.set_multiply_adds([rows, columns, depth]);
 }
 
 impl Producer for XnorMatmul {

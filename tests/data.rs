@@ -400,7 +400,7 @@ fn a_model_larger_than_the_images_is_refused() {
 #[test]
 fn images_held_back_are_reported_and_the_best_epoch_is_noted() {
     let settings = Settings { validation: Some(0.1), epochs: Some(4), limit: Some(500), ..Settings::default() };
-    let data = settings.clone().resolve().unwrap().data.load().unwrap();
+    let data = settings.clone().resolve().unwrap().data().load().unwrap();
     assert_eq!((data.train.len(), data.test.len()), (500, 360), "a limit cuts training alone");
     let validation = data.validation.clone().unwrap();
     assert!((135..=150).contains(&validation.len()), "a tenth of 1,437: {}", validation.len());

@@ -12,6 +12,7 @@ mod plot;
 mod plot_filter;
 mod plot_layers;
 mod program;
+mod setting_flags;
 mod summary;
 mod sweep;
 mod train;

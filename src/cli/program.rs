@@ -1,4 +1,4 @@
-//! Parses, runs, and turns an error into one line and an exit code: 0 done, 2 usage, 1 anything else.
+//! Parses and runs a command; an error becomes one line and an exit code: 0 done, 2 usage, 1 anything else.
 
 use super::args::{Cli, Command, PlotWhat, TrainArgs};
 use super::{bench, devices, eval, output, plot, plot_filter, summary, sweep, train, translate};
@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help and version are printed whole; a mistake is one line.
+/// Prints help and version as they are, and an error as one line.
 fn refuse(error: &clap::Error) -> ExitCode {
     use clap::error::ErrorKind;
     match error.kind() {
@@ -60,7 +60,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
                 .next()
                 .unwrap_or_default();
             let words: Vec<&str> = message.split_whitespace().skip_while(|word| *word == "error:").collect();
-            output::note(&format!("plusminus: {} (--help tells more)", words.join(" ")));
+            output::note(&format!("plusminus: {} (see --help)", words.join(" ")));
             ExitCode::from(2)
         }
     }

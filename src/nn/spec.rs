@@ -27,7 +27,7 @@ pub struct ModelSpec {
     /// Factor of every number of channels and hidden units; rounded.
     pub width: f64,
     /// The network with float weights and ReLU for sign: what the binary one is compared with.
-    pub float: bool,
+    pub full_precision: bool,
     /// Stands in for the derivative of sign; `None` is the zoo's choice.
     pub surrogate: Option<String>,
     /// How pixels become numbers.
@@ -44,7 +44,7 @@ impl ModelSpec {
             input,
             classes,
             width: 1.0,
-            float: false,
+            full_precision: false,
             surrogate: None,
             pixels: PixelScale::to_unit(255),
         }
@@ -104,7 +104,7 @@ impl ModelSpec {
 
     /// How a layer sees its input where the network is binary.
     pub(super) fn input_quantizer(&self) -> Result<Quantizer> {
-        if self.float {
+        if self.full_precision {
             return Ok(Quantizer::Relu);
         }
         let zoo = self.check()?;
@@ -113,7 +113,7 @@ impl ModelSpec {
 
     /// How it sees its weights.
     pub(super) fn weight_quantizer(&self) -> Quantizer {
-        if self.float { Quantizer::Float } else { Quantizer::sign() }
+        if self.full_precision { Quantizer::Float } else { Quantizer::sign() }
     }
 
     /// A published number of channels, scaled.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub enum StateInit {
     /// At 0.
     Zero,
-    /// At -`hold` times the weight, so that the first gradients do not decide every weight.
+    /// At -`state-init-scale` times the weight, so that the first gradients do not decide every weight.
     Scaled,
     /// At the weight's sign times a number drawn from [0, `init`): a latent weight.
     Latent,
@@ -29,7 +29,7 @@ impl StateInit {
     pub(super) fn hyperparameter(self) -> Option<&'static str> {
         match self {
             Self::Zero => None,
-            Self::Scaled => Some(HOLD.name),
+            Self::Scaled => Some(STATE_INIT_SCALE.name),
             Self::Latent => Some("init"),
         }
     }
@@ -47,8 +47,8 @@ pub struct BinaryRule {
     pub hyperparameters: &'static [HyperparameterSpec],
     /// Its states: the name that follows the parameter's, and the start.
     pub states: &'static [(&'static str, StateInit)],
-    /// What `hold` is where a start is to be held and nobody says how strongly; 0 where the rule has no such hyperparameter.
-    pub hold: f32,
+    /// Scale that `--state-init scaled` uses: states start at -scale times the weight. 0 if the rule has no `state-init-scale`.
+    pub scaled_init: f32,
     /// Whether gradients times any positive number give the same weights.
     pub is_scale_invariant: bool,
     /// Whether it is made of a [`FilterSpec`], whose coefficients are then the hyperparameters of its kernel.
@@ -63,10 +63,10 @@ pub struct BinaryRule {
     pub pack: fn(values: &[f32], step: u64) -> Hyperparameters,
 }
 
-/// Hyperparameter of the filters whose start can be held.
-pub(super) const HOLD: HyperparameterSpec = HyperparameterSpec::new(
-    "hold",
-    "states start at -hold times the weight; 0: the first step decides",
+/// Hyperparameter of the rules whose states can start along the weights.
+pub(super) const STATE_INIT_SCALE: HyperparameterSpec = HyperparameterSpec::new(
+    "state-init-scale",
+    "states start at -scale times the weight; 0: the first gradient decides every weight",
     Range::NotNegative,
     0.0,
 );
@@ -158,7 +158,7 @@ impl BinaryOptimizer {
     pub fn with_state(mut self, state: StateType) -> Result<Self> {
         if state != StateType::F32 && self.rule.narrow.is_none() {
             let expected = "f32 (f16, i16 and i8 only for cema and ema)";
-            return Err(Error::setting("state", expected, format!("{state} for {}", self.rule.name)));
+            return Err(Error::setting("state-dtype", expected, format!("{state} for {}", self.rule.name)));
         }
         self.state = state;
         Ok(self)
@@ -197,13 +197,13 @@ impl BinaryOptimizer {
         all.filter(move |(name, _)| !is_fixed || *name != iir::CUTOFF.name)
     }
 
-    /// States of a filter that has long seen -hold times the weight; of integers in a unit of this exponent.
-    fn held(&self, exponent: u32) -> Init {
-        let hold = -self.value("hold");
+    /// States of a filter whose input has long been -scale times the weight; integers in a unit of this exponent.
+    fn scaled_start(&self, exponent: u32) -> Init {
+        let scale = -self.value(STATE_INIT_SCALE.name);
         match &self.filter {
-            None => Init::Along(self.state.stored(hold, exponent)),
+            None => Init::Along(self.state.stored(scale, exponent)),
             Some(filter) => {
-                Init::Planes(iir::resting(&filter.sections(self.hyperparameters[0].value)).map(|state| hold * state))
+                Init::Planes(iir::resting(&filter.sections(self.hyperparameters[0].value)).map(|state| scale * state))
             }
         }
     }
@@ -215,12 +215,15 @@ impl BinaryOptimizer {
         let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
         let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
         let rate = |name: &str| self.value(if name == "m" { "gamma" } else { "alpha" });
-        let size = |start: &StateInit| if *start == StateInit::Scaled { self.value("hold") } else { 0.0 };
+        let size =
+            |start: &StateInit| if *start == StateInit::Scaled { self.value(STATE_INIT_SCALE.name) } else { 0.0 };
         let firsts: Vec<_> = self.rule.states.iter().map(|(name, start)| [rate(name), size(start)]).collect();
         let exponents = self.state.exponents(&firsts);
         let start = |(i, start): (usize, &StateInit)| match start {
             // Filters of sections, and whatever else has more than two states, are never narrow.
-            StateInit::Scaled if self.value("hold") != 0.0 => self.held(exponents.get(i).copied().unwrap_or_default()),
+            StateInit::Scaled if self.value(STATE_INIT_SCALE.name) != 0.0 => {
+                self.scaled_start(exponents.get(i).copied().unwrap_or_default())
+            }
             StateInit::Latent => Init::Spread(self.value("init")),
             StateInit::Zero | StateInit::Scaled => Init::Fill(0.0),
         };

@@ -41,7 +41,7 @@ pub struct ElementwiseFilter {
     pub doc: &'static str,
     /// Its hyperparameters, at most eight.
     pub hyperparameters: &'static [HyperparameterSpec],
-    /// Its states, one to five: the name that follows the parameter's, and the start. `StateInit::Scaled` needs a hyperparameter `hold`,
+    /// Its states, one to five: the name that follows the parameter's, and the start. `StateInit::Scaled` needs a hyperparameter `state-init-scale`,
     /// `StateInit::Latent` a hyperparameter `init`; those take no schedule.
     pub states: &'static [(&'static str, StateInit)],
     /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32`: from the gradient of a weight it moves the
@@ -82,7 +82,7 @@ impl ElementwiseFilter {
             doc: self.doc,
             hyperparameters: self.hyperparameters,
             states: self.states,
-            hold: 0.0,
+            scaled_init: 0.0,
             is_scale_invariant: false,
             is_filter: false,
             paper: &[],

@@ -14,7 +14,7 @@ mod spec;
 pub use binary::{BinaryOptimizer, BinaryRule, BinaryUpdate, StateInit, in_order};
 pub use elementwise::ElementwiseFilter;
 pub use filter::biquad::{Biquad, Biquads, MAX_BIQUADS};
-pub use filter::design::{Filter, FilterSpec, Poles};
+pub use filter::design::{DESIGNS, Filter, FilterSpec, Poles};
 pub use filter::translate::{LatentSgd, Response};
 pub use hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
 pub use kernels::KERNELS;

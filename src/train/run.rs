@@ -1,8 +1,7 @@
 //! A run's folder: `config.toml`, `metrics.jsonl`, `model.safetensors`, each written whole under another name, then renamed.
 
-use super::config::TrainConfig;
 use super::event::Event;
-use super::settings::Settings;
+use super::settings::{Settings, TrainConfig};
 use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 use crate::nn::Weights;
@@ -46,7 +45,7 @@ impl Run {
     pub fn reserve(config: &TrainConfig) -> Result<PathBuf> {
         let runs = Path::new("runs");
         std::fs::create_dir_all(runs).map_err(Error::file("making the folder", runs))?;
-        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.data.dataset, config.model));
+        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.dataset, config.model));
         for path in (1..).map(name) {
             match std::fs::create_dir(&path) {
                 Ok(()) => return Ok(path),

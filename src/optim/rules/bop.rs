@@ -1,6 +1,6 @@
 //! Bop and its second-order form: a weight flips where the average gradient keeps pushing it, by more than a threshold.
 
-use crate::optim::binary::{BinaryRule, HOLD, StateInit, in_order, sweep_panel};
+use crate::optim::binary::{BinaryRule, STATE_INIT_SCALE, StateInit, in_order, sweep_panel};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::runtime::interface::optim::bop::{bop, bop2};
 use crate::runtime::kernel::kernel;
@@ -29,10 +29,10 @@ pub static BOP: BinaryRule = BinaryRule {
     hyperparameters: &[
         HyperparameterSpec::new("alpha", "rate of the average (gamma in the paper)", Range::Rate, 1e-3).falling(),
         HyperparameterSpec::new("threshold", "size of the average that flips a weight (tau)", Range::NotNegative, 1e-8),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
     states: &[("m", StateInit::Scaled)],
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
     // CIFAR-10, BinaryNet, 500 epochs: a tenth every 100 epochs.
@@ -56,10 +56,10 @@ pub static BOP2: BinaryRule = BinaryRule {
             1e-6,
         ),
         HyperparameterSpec::new("sigma", "rate of the average square", Range::Rate, 1e-2),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
     states: &[("m", StateInit::Scaled), ("v", StateInit::Zero)],
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
     // CIFAR-10, BinaryNet, 500 epochs.

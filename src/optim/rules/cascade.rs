@@ -1,6 +1,6 @@
 //! The filters whose sign is the weight: one moving average of the gradient, or two in a row.
 
-use crate::optim::binary::{BinaryRule, HOLD, StateInit, in_order, sweep_panel};
+use crate::optim::binary::{BinaryRule, STATE_INIT_SCALE, StateInit, in_order, sweep_panel};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::narrow;
 use crate::runtime::interface::optim::cascade::{cascade, ema};
@@ -22,7 +22,7 @@ const ALPHA: HyperparameterSpec =
 ///
 /// m += gamma (g - m),  h += alpha (m - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
 ///
-/// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `hold` k they start at -k times the
+/// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `state-init-scale` k they start at -k times the
 /// weight. Latent SGD with momentum and weight decay is this filter: with PyTorch's settings, alpha * gamma = rate * decay and
 /// (1 - alpha)(1 - gamma) = momentum. The paper's alpha and gamma are not published; these defaults are our own.
 pub static CEMA: BinaryRule = BinaryRule {
@@ -31,10 +31,10 @@ pub static CEMA: BinaryRule = BinaryRule {
     hyperparameters: &[
         ALPHA,
         HyperparameterSpec::new("gamma", "rate of the average before it; 1: none", Range::Rate, 0.1),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
     states: &[("m", StateInit::Scaled), ("h", StateInit::Scaled)],
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],
@@ -47,9 +47,9 @@ pub static CEMA: BinaryRule = BinaryRule {
 pub static EMA: BinaryRule = BinaryRule {
     name: "ema",
     doc: "one moving average of the gradient",
-    hyperparameters: &[ALPHA, HOLD],
+    hyperparameters: &[ALPHA, STATE_INIT_SCALE],
     states: &[("h", StateInit::Scaled)],
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],

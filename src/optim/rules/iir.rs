@@ -1,7 +1,7 @@
 //! Any recursive filter as the rule: sections of second order in a row.
 
 use crate::bits;
-use crate::optim::binary::{BinaryRule, HOLD, StateInit, in_order};
+use crate::optim::binary::{BinaryRule, STATE_INIT_SCALE, StateInit, in_order};
 use crate::optim::filter::biquad::{Biquads, MAX_BIQUADS};
 use crate::optim::filter::design::Filter;
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
@@ -28,14 +28,14 @@ pub(in crate::optim) const CUTOFF: HyperparameterSpec = HyperparameterSpec::new(
 /// damped by its cut-off, or by poles, or by coefficients. With poles 1 - alpha and 1 - gamma it is `cema`. The state is that of its sections of
 /// second order in transposed direct form: two numbers each ([`Biquad`](crate::optim::Biquad)).
 ///
-/// With `hold` k the states start as if the filter had seen nothing but -k times the weight. A `cutoff` that moves changes the coefficients and
+/// With `state-init-scale` k the states start as if the filter had seen nothing but -k times the weight. A `cutoff` that moves changes the coefficients and
 /// leaves the state.
 pub static IIR: BinaryRule = BinaryRule {
     name: "iir",
     doc: "any recursive filter of the gradient with gain 1 at frequency 0",
-    hyperparameters: &[CUTOFF, HOLD],
+    hyperparameters: &[CUTOFF, STATE_INIT_SCALE],
     states: &[("s", StateInit::Scaled)],
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: true,
     paper: &[],

@@ -1,0 +1,20 @@
+//! Settings: one table (`table`), from which come flags, files, merging (`merge`), help, and the resolved configuration (`resolve`, `config`).
+
+mod config;
+mod declare;
+mod file;
+mod hyperparameters;
+mod merge;
+mod optimizer;
+mod resolve;
+mod setting;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+mod value;
+
+pub use optimizer::{LayerRule, OptimizerTable};
+#[cfg(feature = "cli")]
+pub(crate) use setting::{Form, Setting};
+pub use table::{LOSSES, Settings, TrainConfig};

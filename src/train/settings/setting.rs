@@ -22,9 +22,11 @@ pub struct Setting {
     /// Permitted numbers.
     pub range: Option<Range>,
     /// Permitted names.
-    pub choices: Vec<&'static str>,
-    /// Further remarks of the help text.
-    pub notes: Vec<String>,
+    pub choices: Vec<String>,
+    /// Rules that have it, of a hyperparameter, and their range in words.
+    pub rules: Option<(&'static str, Vec<&'static str>)>,
+    /// A further remark of the help text.
+    pub note: Option<String>,
     /// The setting whose other value drops this one, since it means something else or nothing there.
     pub owner: Option<Owner>,
     /// Value of a flag that is given without one.
@@ -118,7 +120,8 @@ pub(super) fn value(value_name: &'static str) -> Setting {
         default: None,
         range: None,
         choices: Vec::new(),
-        notes: Vec::new(),
+        rules: None,
+        note: None,
         owner: None,
         without_value: None,
         is_global: false,
@@ -139,9 +142,9 @@ pub(super) fn hyperparameter(name: &str) -> Setting {
         "constant" => number(spec.default),
         schedule => format!("{},{schedule}", number(spec.default)),
     };
-    let range = specs.first().map(|(_, spec)| spec.range.describe());
+    let range = specs.first().map_or("", |(_, spec)| spec.range.describe());
     let defaults = specs.iter().map(|(rule, spec)| (*rule, default(spec)));
-    described(value("NUMBER[,SCHEDULE]").of(Owner::Optimizer), range, defaults.collect())
+    of_rules(value("NUMBER[,SCHEDULE]").of(Owner::Optimizer), range, defaults.collect())
 }
 
 /// The same of a rule for float parameters.
@@ -149,9 +152,9 @@ pub(super) fn float_hyperparameter(name: &str) -> Setting {
     let spec =
         |rule: &'static FloatRule| Some((rule.name, rule.hyperparameters.iter().find(|spec| spec.name == name)?));
     let specs: Vec<_> = FLOAT_RULES.iter().filter_map(spec).collect();
-    let range = specs.first().map(|(_, spec)| spec.range.describe());
+    let range = specs.first().map_or("", |(_, spec)| spec.range.describe());
     let defaults = specs.iter().map(|(rule, spec)| (*rule, number(spec.default)));
-    described(value("NUMBER").of(Owner::FloatOptimizer), range, defaults.collect())
+    of_rules(value("NUMBER").of(Owner::FloatOptimizer), range, defaults.collect())
 }
 
 /// `1e-8`, `0`, `off`.
@@ -160,10 +163,10 @@ fn number(number: impl fmt::Debug) -> String {
     if text == "inf" { "off".into() } else { text.strip_suffix(".0").map_or(text.clone(), String::from) }
 }
 
-/// Range, rules, and the default: one where all rules agree, else one per rule.
-fn described(mut setting: Setting, range: Option<&str>, defaults: Vec<(&str, String)>) -> Setting {
-    let rules: Vec<&str> = defaults.iter().map(|(rule, _)| *rule).collect();
-    setting.notes = range.map(String::from).into_iter().chain([rules.join(", ")]).collect();
+/// With range, rules, and the default: one if all rules agree, else one per rule.
+fn of_rules(mut setting: Setting, range: &'static str, defaults: Vec<(&'static str, String)>) -> Setting {
+    let range = range.strip_prefix("a number ").unwrap_or(range);
+    setting.rules = Some((range, defaults.iter().map(|(rule, _)| *rule).collect()));
     setting.default = match &defaults[..] {
         [(_, first), rest @ ..] if rest.iter().all(|(_, default)| default == first) => Some(first.clone()),
         _ => Some(defaults.iter().map(|(rule, default)| format!("{rule} {default}")).collect::<Vec<_>>().join(", ")),
@@ -179,8 +182,8 @@ impl Setting {
     }
 
     /// With permitted names.
-    pub(super) fn one_of(mut self, choices: impl IntoIterator<Item = &'static str>) -> Self {
-        self.choices = choices.into_iter().collect();
+    pub(super) fn one_of(mut self, choices: impl IntoIterator<Item = impl ToString>) -> Self {
+        self.choices = choices.into_iter().map(|choice| choice.to_string()).collect();
         self
     }
 
@@ -192,7 +195,7 @@ impl Setting {
 
     /// With a remark at the end of the help text.
     pub(super) fn note(mut self, text: impl Into<String>) -> Self {
-        self.notes.push(text.into());
+        self.note = Some(text.into());
         self
     }
 
@@ -225,13 +228,15 @@ impl Setting {
         self.name.replace('-', "_")
     }
 
-    /// The help text: documentation, permitted values, remarks, default.
+    /// The help text: documentation, permitted values, rules, remark, default.
     pub fn help(&self) -> String {
         let choices = if self.choices.is_empty() { String::new() } else { format!(": {}", self.choices.join(", ")) };
         let range = self.range.map_or(String::new(), |range| format!(", {range}"));
-        let notes: String = self.notes.iter().map(|note| format!("; {note}")).collect();
+        let rules = self.rules.as_ref();
+        let rules = rules.map_or(String::new(), |(range, rules)| format!(", {range} ({})", rules.join(", ")));
+        let note = self.note.as_ref().map_or(String::new(), |note| format!("; {note}"));
         let default = self.default.as_ref().map_or(String::new(), |default| format!(" [default: {default}]"));
-        format!("{}{choices}{range}{notes}{default}", self.doc)
+        format!("{}{choices}{range}{rules}{note}{default}", self.doc)
     }
 
     /// Permitted values, in words; `None` where the table says nothing of them.

@@ -28,7 +28,7 @@ settings! {
             data_dir: PathBuf; value("DIR").of(Owner::Dataset);
 
             /// Use at most N training images, class-balanced
-            limit: usize; value("N").within(1.0..).by_default("all");
+            limit: usize; value("N").by_default("all");
 
             /// Fraction of each class's training images that is held out for validation
             validation: f32 = |_| 0.0; value("FRACTION").within(0.0..1.0);
@@ -37,8 +37,9 @@ settings! {
             split_seed: u64 = |_| 0; value("N");
 
             /// Augmentations of training images, applied in this order
-            augment: Vec<String> = |s| DataSpec::usual_augment(&s.dataset()).iter().map(|name| name.to_string()).collect();
-                value("NAME,...").one_of([&["none"], &AUGMENTATIONS[..]].concat()).by_default("pad-crop,flip for cifar10 and cifar100, else none");
+            augment: Vec<String> = |s| DataSpec::usual_augment(s.dataset()).iter().map(|name| name.to_string()).collect();
+                value("NAME,...").one_of([&["none"], &AUGMENTATIONS[..]].concat())
+                    .by_default("pad-crop,flip for cifar10 and cifar100, else none");
 
             /// Image size of a folder: images are scaled to cover it, then centre-cropped
             image_size: String; value("HxW").by_default("no scaling; 32x32 for svhn-folder");
@@ -63,7 +64,7 @@ settings! {
             model: String = |_| "mlp".into(); value("NAME").one_of(MODELS.iter().map(|model| model.name));
 
             /// Units of the hidden layers of mlp
-            hidden: Vec<usize> => |s| (s.model() == "mlp").then(|| if s.is_digits() { vec![512; 2] } else { vec![4096; 3] });
+            hidden: Vec<usize> => |s| (s.model() == "mlp").then(|| s.hidden_default());
                 value("N,...").of(Owner::Model).by_default("4096,4096,4096; 512,512 for digits");
 
             /// Dropout probabilities of the MLP's input and hidden activations, each in [0, 1)
@@ -86,8 +87,8 @@ settings! {
             /// Loss
             loss: String = |_| "cross-entropy".into(); value("NAME").one_of(LOSSES);
 
-            /// Label smoothing: fraction of the target that is spread evenly over all classes; cross-entropy only
-            label_smoothing: f32 = |_| 0.0; value("FRACTION").within(0.0..1.0);
+            /// Label smoothing: fraction of the target that is spread evenly over all classes
+            label_smoothing: f32 = |_| 0.0; value("FRACTION").within(0.0..1.0).note("cross-entropy only");
 
             /// Distil from a trained run with the same classes
             teacher: PathBuf; value("RUN");
@@ -95,10 +96,11 @@ settings! {
             /// Distil from a file of logits of all training images, as `eval --logits` writes it
             teacher_logits: PathBuf; value("FILE");
 
-            /// Weight of the distillation loss; the loss on labels has one minus it
-            teacher_weight: f32 => |s| s.is_taught().then_some(0.5); value("FRACTION").within(0.0..=1.0).by_default("0.5");
+            /// Weight W of the distillation loss
+            teacher_weight: f32 => |s| s.is_taught().then_some(0.5);
+                value("W").within(0.0..=1.0).note("the loss on labels has weight 1 - W").by_default("0.5");
 
-            /// Distillation temperature, of teacher and student
+            /// Distillation temperature of teacher and student
             temperature: f32 => |s| s.is_taught().then_some(2.0); value("T").within(1e-3..=1e3).by_default("2");
 
             /// Images per batch
@@ -123,10 +125,13 @@ settings! {
             /// Rule
             optimizer: OptimizerTable = |_| OptimizerTable::default();
                 value("RULE").one_of(BINARY_RULES.map(|rule| rule.name))
-                    .note("the flags below set its hyperparameters, and those that it does not have are refused");
+                    .note("its hyperparameters are flags below; one that the rule does not have is an error");
 
-            /// Initial states of filters: zero (the first gradient decides every weight) or scaled (along the weights, so that they are kept at first)
-            state_init: String; value("INIT").one_of(["zero", "scaled"]).by_default("zero; scaled with --init-from");
+            /// Initial filter states
+            state_init: String;
+                value("INIT").one_of(["zero", "scaled"])
+                    .note("with zero the first gradient decides every weight, with scaled the initial weights last longer")
+                    .by_default("zero; scaled with --init-from");
         }
         "Optimizer of float parameters" {
             /// Rule
@@ -154,8 +159,9 @@ settings! {
             float_weight_decay: f64 => |s| s.float_default("float-weight-decay"); float_hyperparameter("float-weight-decay");
         }
         "Output" {
-            /// Inspect every layer each N steps: flips, weights that never flipped or oscillate, magnitudes of gradients and states, masked gradients, dead channels; 0 turns it off
-            diagnostics: u64 = |_| 0; value("N").or("100").note("without N 100");
+            /// Inspect every layer each N steps (100 without N; 0: never): flips, weights that never flipped or oscillate, magnitudes of
+            /// gradients and states, masked gradients, dead channels
+            diagnostics: u64 = |_| 0; value("N").or("100");
 
             /// Write event files for TensorBoard into the run's folder
             tensorboard: bool = |_| false; switch();
@@ -163,18 +169,19 @@ settings! {
     }
     folded {
         "Optimizer of binary weights" {
-            /// Another rule for some layers, such as 'conv*=bop,alpha=1e-4' or 'dense*=cema,state-dtype=i16'; the first pattern that matches wins
+            /// Rule of some layers, such as 'conv*=bop,alpha=1e-4' or 'dense*=cema,state-dtype=i16'; the first pattern that matches a
+            /// layer's name wins
             layer_optimizer: Vec<LayerRule>; value("LAYERS=RULE[,NAME=VALUE...]").note("may be repeated");
 
-            /// Source of hyperparameters that are not set: defaults, or the values of the rule's paper
+            /// Source of hyperparameters that are not set
             hyperparameters: String;
                 value("SOURCE").of(Owner::Optimizer).one_of(["defaults", "paper"])
-                    .note(format!("paper for {}", rules(|rule| !rule.paper.is_empty()))).by_default("defaults");
+                    .note(format!("published values exist for {}", rules(|rule| !rule.paper.is_empty()))).by_default("defaults");
 
             /// Storage format of states
             state_dtype: StateType;
-                value("DTYPE").of(Owner::Optimizer).by_default("f32")
-                    .note(format!("{}; other than f32 for {}", StateType::ALL.map(|ty| ty.to_string()).join(", "), rules(|rule| rule.narrow.is_some())));
+                value("DTYPE").of(Owner::Optimizer).one_of(StateType::ALL).by_default("f32")
+                    .note(format!("formats other than f32 for {}", rules(|rule| rule.narrow.is_some())));
 
             /// Initialise filter states to -SCALE x weight
             state_init_scale: Hyperparameter; hyperparameter("state-init-scale").without_schedule();
@@ -256,8 +263,8 @@ fn rules(is_one: impl Fn(&crate::optim::BinaryRule) -> bool) -> String {
 /// What defaults depend on.
 impl Settings {
     /// Name of the data set.
-    fn dataset(&self) -> String {
-        self.dataset.clone().unwrap_or_else(|| "digits".into())
+    fn dataset(&self) -> &str {
+        self.dataset.as_deref().unwrap_or("digits")
     }
 
     fn is_digits(&self) -> bool {
@@ -267,6 +274,11 @@ impl Settings {
     /// Name of the network.
     pub(super) fn model(&self) -> &str {
         self.model.as_deref().unwrap_or("mlp")
+    }
+
+    /// Units of the hidden layers of `mlp`.
+    fn hidden_default(&self) -> Vec<usize> {
+        if self.is_digits() { vec![512; 2] } else { vec![4096; 3] }
     }
 
     fn zoo(&self) -> Option<&'static ZooModel> {

@@ -46,7 +46,7 @@ impl Settings {
         // A list may be empty.
         let mut names = text.split(|c| c == ',' && row.form == Form::Names);
         let is_known = row.choices.is_empty()
-            || names.all(|name| row.choices.contains(&name))
+            || names.all(|name| row.choices.iter().any(|choice| choice == name))
             || (text.is_empty() && row.form == Form::Names);
         if is_in_range && is_known {
             return Ok(());

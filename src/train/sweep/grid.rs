@@ -147,8 +147,8 @@ impl Sweep {
     /// A file that is locked while it is open; the system releases the lock however the program ends.
     fn lock(&self) -> Result<File> {
         let path = self.folder.join("sweep.lock");
-        std::fs::create_dir_all(&self.folder).map_err(Error::file("making the folder", &self.folder))?;
-        let file = File::create(&path).map_err(Error::file("making the file", &path))?;
+        std::fs::create_dir_all(&self.folder).map_err(Error::file("creating the folder", &self.folder))?;
+        let file = File::create(&path).map_err(Error::file("creating the file", &path))?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
                 let got = format!("{}, which a running sweep has locked", self.folder.display());

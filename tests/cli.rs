@@ -680,7 +680,7 @@ fn teachers_that_do_not_fit() {
         (1, [by_file, ["--limit", "500"]].concat(), vec!["logits", "500 training images", "[1437, 10]"]),
         (1, [&by_file[..], &other].concat(), vec!["logits", "2 classes", "[1437, 10]"]),
         (1, [&by_part[..], &part, &["--split-seed", "1"]].concat(), vec!["logits", "other images", "labels differ"]),
-        (2, vec!["--init-from", &teacher, "--hidden", "9"], vec!["init-from", "same network", "dense2.weight"]),
+        (2, vec!["--init-from", &teacher, "--width", "2"], vec!["init-from", "same network", "dense1.weight"]),
     ] {
         refused(&[&["train"], &common[..], &[&student], &args].concat(), code, &words);
     }

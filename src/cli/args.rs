@@ -4,6 +4,7 @@ use super::setting_flags::{OfFiles, OfModel, OfProgram, OfStates, OfTraining, Se
 use crate::error::{Error, Result};
 use crate::nn::{Model, ModelSpec};
 use crate::optim::Schedule;
+use crate::train::TrainConfig;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 
@@ -34,19 +35,9 @@ pub struct Common {
 }
 
 impl Common {
-    /// The device that is asked for.
-    pub fn device(&self) -> &str {
-        self.flags.settings.device.as_deref().unwrap_or("auto")
-    }
-
-    /// The number of threads that is asked for; `None` is all cores.
-    pub fn threads(&self) -> Option<usize> {
-        self.flags.settings.threads
-    }
-
-    /// The seed.
-    pub fn seed(&self) -> u64 {
-        self.flags.settings.seed.unwrap_or(1)
+    /// Device, threads and seed, with their defaults.
+    pub fn values(&self) -> TrainConfig {
+        self.flags.settings.filled()
     }
 }
 
@@ -184,23 +175,20 @@ pub struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// Images per batch.
-    pub fn batch_size(&self) -> Result<usize> {
-        match self.flags.settings.batch_size.unwrap_or(100) {
-            size if size > MAX_ROWS => Err(Error::setting("batch-size", format!("at most {MAX_ROWS}"), size)),
-            size => Ok(size),
+    /// The settings with their defaults.
+    pub fn values(&self) -> Result<TrainConfig> {
+        match self.flags.settings.filled() {
+            values if values.batch_size > MAX_ROWS => {
+                Err(Error::setting("batch-size", format!("at most {MAX_ROWS}"), values.batch_size))
+            }
+            values => Ok(values),
         }
-    }
-
-    /// Whether operations are fused.
-    pub fn fuse(&self) -> bool {
-        !self.flags.settings.no_fuse.unwrap_or(false)
     }
 
     /// The model; `full_precision` overrides the flag.
     pub fn build(&self, full_precision: Option<bool>) -> Result<Model> {
-        let settings = &self.flags.settings;
-        let mut spec = ModelSpec::new(settings.model.as_deref().unwrap_or("mlp"), [1, 1, 1], 2);
+        let (settings, values) = (&self.flags.settings, self.values()?);
+        let mut spec = ModelSpec::new(&values.model, [1, 1, 1], 2);
         let zoo = spec.check()?;
         (spec.input, spec.classes) = (zoo.input, self.classes.unwrap_or(zoo.classes));
         if let Some(text) = &self.input {
@@ -210,10 +198,11 @@ impl ModelArgs {
             };
             spec.input = [height, width, channels];
         }
+        // As published, not as the digits' network is by default.
         spec.hidden.clone_from(&settings.hidden);
-        spec.surrogate.clone_from(&settings.surrogate);
-        spec.width = settings.width.unwrap_or(1.0);
-        spec.full_precision = full_precision.or(settings.full_precision).unwrap_or(false);
+        spec.surrogate = Some(values.surrogate);
+        spec.width = values.width;
+        spec.full_precision = full_precision.unwrap_or(values.full_precision);
         spec.build()
     }
 }
@@ -233,19 +222,19 @@ pub struct SummaryArgs {
 #[derive(Args, Debug)]
 pub struct TranslateArgs {
     /// Learning rate of the latent weights
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, value_name = "NUMBER")]
     pub lr: Option<f64>,
     /// Momentum as in PyTorch, without dampening [default: 0]
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, value_name = "NUMBER")]
     pub momentum: Option<f64>,
     /// Weight decay, added to the gradient [default: 0]
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, value_name = "NUMBER")]
     pub weight_decay: Option<f64>,
     /// Rate of the filter whose sign is the weight, in (0, 1]
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, value_name = "NUMBER")]
     pub alpha: Option<f64>,
     /// Rate of the moving average of gradients before it, in (0, 1] [default: 1]
-    #[arg(long, allow_hyphen_values = true)]
+    #[arg(long, allow_hyphen_values = true, value_name = "NUMBER")]
     pub gamma: Option<f64>,
     /// Schedule of the learning rate or of alpha: also print the filter in the course of the run
     #[arg(long, value_name = "SCHEDULE")]

@@ -23,7 +23,8 @@ pub async fn run(args: &BenchArgs, common: &Common) -> Result<()> {
 }
 
 async fn open(common: &Common) -> Result<Box<dyn Engine>> {
-    Ok(runtime::open(common.device(), common.threads()).await?.0)
+    let values = common.values();
+    Ok(runtime::open(&values.device, values.threads).await?.0)
 }
 
 async fn kernels(size: usize, only: Option<&str>, common: &Common) -> Result<()> {
@@ -118,11 +119,12 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
 }
 
 async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) -> Result<()> {
-    let (model, batch_size) = (args.build(None)?, args.batch_size()?);
+    let (model, values) = (args.build(None)?, args.values()?);
+    let batch_size = values.batch_size;
     let config = Settings::default().resolve()?;
-    let seed = common.seed();
+    let seed = common.values().seed;
     let engine = open(common).await?;
-    let options = Options { batch: batch_size, seed, fuse: args.fuse(), ..Options::new(config.loss()?) };
+    let options = Options { batch: batch_size, seed, fuse: !values.no_fuse, ..Options::new(config.loss()?) };
     let mut session = Session::with(&model, Some(config.rules()?), options, engine).await?;
     let stream = Stream::new(seed, "bench");
     let words = (batch_size * model.features()).div_ceil(4);

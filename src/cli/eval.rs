@@ -12,9 +12,8 @@ use std::collections::BTreeMap;
 pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let (settings, weights) = Run::load(&args.run)?;
     // The run's own device and threads may not exist here.
-    let device = Some(common.device().to_string());
-    let data_dir = args.flags.settings.data_dir.clone();
-    let here = Settings { data_dir, device, threads: common.threads(), ..Settings::default() };
+    let (values, data_dir) = (common.values(), args.flags.settings.data_dir.clone());
+    let here = Settings { data_dir, device: Some(values.device), threads: values.threads, ..Settings::default() };
     let config = here.over(settings).resolve()?;
     let threads = Threads::new(config.threads);
     let data = config.data().load_on(&threads)?;

@@ -13,8 +13,9 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     let summary = model.summary();
     let config = args.states.settings.clone().resolve()?;
     let (optimizer, state_dtype) = (&config.optimizer.name, config.optimizer.state_dtype);
-    let (rules, batch) = (config.rules()?, args.model.batch_size()?);
-    let options = Options { batch, fuse: args.model.fuse(), ..Options::new(config.loss()?) };
+    let (rules, values) = (config.rules()?, args.model.values()?);
+    let batch = values.batch_size;
+    let options = Options { batch, fuse: !values.no_fuse, ..Options::new(config.loss()?) };
     let memory = Session::memory_of(&model, &rules, &options)?;
     let weights = summary.total.weights_1bit;
     let state = (weights > 0).then(|| memory.states as f64 / weights as f64);

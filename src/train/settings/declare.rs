@@ -86,8 +86,8 @@ macro_rules! settings {
                 }
             }
 
-            /// With defaults in the place of what is not set; without the folded settings.
-            pub(super) fn filled(&self) -> TrainConfig {
+            /// With defaults in the place of what is not set, without checks and without the folded settings.
+            pub(crate) fn filled(&self) -> TrainConfig {
                 TrainConfig { $($($name: resolved_value!(self, $name, $ty $(= $default)? $(=> $fallback)?),)*)* }
             }
         }

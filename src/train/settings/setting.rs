@@ -165,7 +165,8 @@ fn number(number: impl fmt::Debug) -> String {
 
 /// With range, rules, and the default: one if all rules agree, else one per rule.
 fn of_rules(mut setting: Setting, range: &'static str, defaults: Vec<(&'static str, String)>) -> Setting {
-    let range = range.strip_prefix("a number ").unwrap_or(range);
+    let short = |prefix| range.strip_prefix(prefix);
+    let range = short("a number of steps ").or(short("a number ")).unwrap_or(range);
     setting.rules = Some((range, defaults.iter().map(|(rule, _)| *rule).collect()));
     setting.default = match &defaults[..] {
         [(_, first), rest @ ..] if rest.iter().all(|(_, default)| default == first) => Some(first.clone()),
@@ -200,8 +201,8 @@ impl Setting {
     }
 
     /// A hyperparameter that takes no schedule, since it is read once.
-    pub(super) fn without_schedule(mut self) -> Self {
-        self.value_name = "NUMBER";
+    pub(super) fn without_schedule(mut self, value_name: &'static str) -> Self {
+        self.value_name = value_name;
         self
     }
 

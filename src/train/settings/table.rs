@@ -22,9 +22,9 @@ settings! {
     resolved {
         "Data" {
             /// Data set
-            dataset: String = |_| "digits".into(); value("NAME").one_of(DATASETS);
+            dataset: String = |s| s.dataset().into(); value("NAME").one_of(DATASETS);
 
-            /// Folder of the data set's files; digits need none, they are part of the program
+            /// Folder of the data set's files; none for digits, which are part of the program
             data_dir: PathBuf; value("DIR").of(Owner::Dataset);
 
             /// Use at most N training images, class-balanced
@@ -33,7 +33,7 @@ settings! {
             /// Fraction of each class's training images that is held out for validation
             validation: f32 = |_| 0.0; value("FRACTION").within(0.0..1.0);
 
-            /// Seed of the splits that a data set does not define: validation images, and test images of a folder without a test set
+            /// Seed of splits that a data set does not define: validation images, and test images of a folder without a test set
             split_seed: u64 = |_| 0; value("N");
 
             /// Augmentations of training images, applied in this order
@@ -50,10 +50,10 @@ settings! {
             /// Channels of a folder's images: 1 (grey) or 3 (colour)
             channels: usize; value("N").by_default("3 if any image is in colour, else 1");
 
-            /// Mean that normalises pixels, as a fraction of the largest byte; one number per channel, or one for all
+            /// Pixel mean for normalisation, as a fraction of the largest byte; per channel, or one for all
             mean: Vec<f32>; value("X,...").by_default("the data set's");
 
-            /// Standard deviation that normalises pixels, as a fraction of the largest byte; one number per channel, or one for all
+            /// Pixel standard deviation for normalisation, as a fraction of the largest byte; per channel, or one for all
             std: Vec<f32>; value("X,...").by_default("the data set's");
 
             /// Treat warnings about data as errors: fail on an unreadable image instead of skipping it
@@ -61,7 +61,7 @@ settings! {
         }
         "Network" {
             /// Network
-            model: String = |_| "mlp".into(); value("NAME").one_of(MODELS.iter().map(|model| model.name));
+            model: String = |s| s.model().into(); value("NAME").one_of(MODELS.iter().map(|model| model.name));
 
             /// Units of the hidden layers of mlp
             hidden: Vec<usize> => |s| (s.model() == "mlp").then(|| s.hidden_default());
@@ -125,17 +125,17 @@ settings! {
             /// Rule
             optimizer: OptimizerTable = |_| OptimizerTable::default();
                 value("RULE").one_of(BINARY_RULES.map(|rule| rule.name))
-                    .note("its hyperparameters are flags below; one that the rule does not have is an error");
+                    .note("hyperparameters that the rule does not have are refused");
 
             /// Initial filter states
             state_init: String;
                 value("INIT").one_of(["zero", "scaled"])
-                    .note("with zero the first gradient decides every weight, with scaled the initial weights last longer")
+                    .note("with zero the first gradient decides every weight, scaled states are along the weights")
                     .by_default("zero; scaled with --init-from");
         }
         "Optimizer of float parameters" {
             /// Rule
-            float_optimizer: String = |_| FLOAT_RULES[0].name.into(); value("RULE").one_of(FLOAT_RULES.iter().map(|rule| rule.name));
+            float_optimizer: String = |s| s.float_optimizer().into(); value("RULE").one_of(FLOAT_RULES.iter().map(|rule| rule.name));
 
             /// Learning rate
             float_rate: f32 = |_| 1e-3; value("RATE").within((Excluded(0.0), Unbounded));
@@ -155,7 +155,7 @@ settings! {
             /// Momentum
             float_momentum: f64 => |s| s.float_default("float-momentum"); float_hyperparameter("float-momentum");
 
-            /// Weight decay: L2, added to the gradient as in PyTorch's Adam and SGD; also of batch norm's parameters
+            /// Weight decay (L2, added to the gradient as in PyTorch's Adam and SGD; also of batch norm's parameters)
             float_weight_decay: f64 => |s| s.float_default("float-weight-decay"); float_hyperparameter("float-weight-decay");
         }
         "Output" {
@@ -181,10 +181,10 @@ settings! {
             /// Storage format of states
             state_dtype: StateType;
                 value("DTYPE").of(Owner::Optimizer).one_of(StateType::ALL).by_default("f32")
-                    .note(format!("formats other than f32 for {}", rules(|rule| rule.narrow.is_some())));
+                    .note(format!("other than f32 only for {}", rules(|rule| rule.narrow.is_some())));
 
             /// Initialise filter states to -SCALE x weight
-            state_init_scale: Hyperparameter; hyperparameter("state-init-scale").without_schedule();
+            state_init_scale: Hyperparameter; hyperparameter("state-init-scale").without_schedule("SCALE");
 
             /// Rate of the filter whose sign is the weight
             alpha: Hyperparameter; hyperparameter("alpha").note(format!("schedules: {}", Schedule::FORMS));
@@ -217,7 +217,7 @@ settings! {
             clip: Hyperparameter; hyperparameter("clip");
 
             /// Largest magnitude of initial latent weights
-            init: Hyperparameter; hyperparameter("init").without_schedule();
+            init: Hyperparameter; hyperparameter("init").without_schedule("NUMBER");
 
             /// Filter design of iir
             design: String; value("NAME").of(Owner::Optimizer).one_of(DESIGNS).by_default("critical");

@@ -97,7 +97,7 @@ struct Bench<'a> {
     rule: &'a BinaryOptimizer,
     plan: Plan,
     engine: CpuEngine,
-    /// The state that decides (or the states of sections), and the sign of the weight that a negative value writes.
+    /// The deciding state (or the states of a filter's sections), and the factor that makes a positive decision write -1.
     state: String,
     sign: f64,
     step: u64,

@@ -23,9 +23,7 @@ pub use run::Run;
 #[cfg(feature = "cli")]
 pub(crate) use run::write_whole;
 pub use session::{Evaluation, Measurement, Memory, ReadBack, Session};
-#[cfg(feature = "cli")]
-pub(crate) use settings::{Form, Setting};
-pub use settings::{LOSSES, LayerRule, OptimizerTable, Settings, TrainConfig};
+pub use settings::{Form, LOSSES, LayerRule, NumberRange, OptimizerTable, Owner, Setting, Settings, TrainConfig};
 pub use sweep::{Axis, Cell, GridPoint, Sweep};
 pub use teacher::{Source, Teacher, write_logits};
 pub use trainer::{Outcome, Trainer};

@@ -15,7 +15,8 @@ macro_rules! settings {
             $(#[doc = $other_doc:literal])+ $other:ident: $other_ty:ty; $other_setting:expr;
         )* })* }
     ) => {
-        /// What a user may set, as flags or in a file with the same names. Settings that are absent take their defaults.
+        /// What a user may set, as flags or in a file with the same names. What is absent takes its default. [`Settings::table`] lists names,
+        /// ranges and defaults.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
         #[serde(rename_all = "kebab-case", deny_unknown_fields)]
         pub struct Settings {
@@ -65,8 +66,8 @@ macro_rules! settings {
                 }
             }
 
-            /// Takes what is set in `later`, of repeated flags in addition.
-            pub(crate) fn add(&mut self, later: Self) {
+            /// Sets what is set in `later`; values of repeated flags are added.
+            pub fn add(&mut self, later: Self) {
                 fn add<T: Value>(field: &mut Option<T>, later: Option<T>) {
                     match (field, later) {
                         (Some(field), Some(later)) => field.add(later),

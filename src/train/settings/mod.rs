@@ -15,6 +15,5 @@ mod text;
 mod value;
 
 pub use optimizer::{LayerRule, OptimizerTable};
-#[cfg(feature = "cli")]
-pub(crate) use setting::{Form, Setting};
+pub use setting::{Form, NumberRange, Owner, Setting};
 pub use table::{LOSSES, Settings, TrainConfig};

@@ -20,7 +20,7 @@ pub struct Setting {
     /// The default, in words; `None` where there is none.
     pub default: Option<String>,
     /// Permitted numbers.
-    pub range: Option<Range>,
+    pub range: Option<NumberRange>,
     /// Permitted names.
     pub choices: Vec<String>,
     /// Rules that have it, of a hyperparameter, and their range in words.
@@ -80,19 +80,19 @@ impl Owner {
 
 /// Numbers that a setting may be. NaN is in no range.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Range {
+pub struct NumberRange {
     low: Bound<f64>,
     high: Bound<f64>,
 }
 
-impl Range {
+impl NumberRange {
     /// Whether the number is in it.
     pub fn contains(&self, number: f64) -> bool {
         (self.low, self.high).contains(&number)
     }
 }
 
-impl fmt::Display for Range {
+impl fmt::Display for NumberRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use Bound::{Excluded, Included, Unbounded};
         match (self.low, self.high) {
@@ -178,7 +178,7 @@ fn of_rules(mut setting: Setting, range: &'static str, defaults: Vec<(&'static s
 impl Setting {
     /// With a range of permitted numbers.
     pub(super) fn within(mut self, range: impl RangeBounds<f64>) -> Self {
-        self.range = Some(Range { low: range.start_bound().cloned(), high: range.end_bound().cloned() });
+        self.range = Some(NumberRange { low: range.start_bound().cloned(), high: range.end_bound().cloned() });
         self
     }
 

@@ -6,8 +6,7 @@ use crate::error::{Error, Result};
 
 impl Settings {
     /// Every setting, in the order of the help.
-    #[cfg(feature = "cli")]
-    pub(crate) fn table() -> &'static [Setting] {
+    pub fn table() -> &'static [Setting] {
         &TABLE
     }
 

@@ -13,7 +13,7 @@ pub struct Setting {
     pub doc: String,
     /// Heading that it stands under in `--help`.
     pub heading: &'static str,
-    /// What stands for its value in `--help`: `N`, `FILE`.
+    /// Placeholder of its value in `--help`: `N`, `FILE`.
     pub value_name: &'static str,
     /// Form of its value on the command line.
     pub form: Form,

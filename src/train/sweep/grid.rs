@@ -113,7 +113,7 @@ impl Sweep {
     }
 
     /// Trains every run that has not finished before, and calls `on_cell` with each result and whether it is new. A run that diverges is
-    /// recorded, and the sweep goes on. Returns all results; fewer than [`Sweep::runs`] if it was stopped. `results.json` and `results.csv`
+    /// recorded, and the sweep continues. Returns all results; fewer than [`Sweep::runs`] if it was stopped. `results.json` and `results.csv`
     /// are written after each run. The folder is locked meanwhile: a second sweep in it is an error.
     pub async fn run(&self, stop: &StopHandle, mut on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
         let _lock = self.lock()?;

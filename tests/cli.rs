@@ -430,6 +430,7 @@ fn states_that_are_no_numbers_end_training() {
 fn flags_that_are_wrong() {
     for (args, words) in [
         (vec!["--nope"], vec!["--nope"]),
+        (vec!["train", "--rule", "*=ema"], vec!["`layer-optimizer`, which replaces `rule`"]),
         (vec!["train", "--nope"], vec!["--nope"]),
         (vec!["train", "--alpha", "x"], vec!["alpha", "x"]),
         (vec!["train", "--model", "nope"], vec!["model", "mlp", "nope"]),

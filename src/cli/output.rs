@@ -136,7 +136,7 @@ impl Reporter {
                 let validation =
                     if *validation_images > 0 { format!(", {validation} validation") } else { String::new() };
                 self.line(&format!("data     {dataset}: {train} training{validation}, {test} test images"));
-                self.line(&format!("memory   tensor memory: {}, allocated up front", bytes(*bytes_peak)));
+                self.line(&format!("memory   tensors {}, allocated up front", bytes(*bytes_peak)));
             }
             Event::Epoch {
                 epoch,

@@ -2,6 +2,7 @@
 
 use super::args::{Cli, Command, PlotWhat, TrainArgs};
 use super::{bench, devices, eval, output, plot, plot_filter, summary, sweep, train, translate};
+use crate::train::refuse_old_name;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -40,7 +41,14 @@ pub fn main() -> ExitCode {
 
 /// Prints help and version as they are, and an error as one line.
 fn refuse(error: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind;
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && let Err(renamed) = refuse_old_name(flag.trim_start_matches('-'))
+    {
+        output::note(&format!("plusminus: {renamed}"));
+        return ExitCode::from(2);
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             output::line(error.render().to_string().trim_end());

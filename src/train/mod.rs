@@ -23,6 +23,8 @@ pub use run::Run;
 #[cfg(feature = "cli")]
 pub(crate) use run::write_whole;
 pub use session::{Evaluation, Measurement, Memory, ReadBack, Session};
+#[cfg(feature = "cli")]
+pub(crate) use settings::refuse_old_name;
 pub use settings::{Form, LOSSES, LayerRule, NumberRange, OptimizerTable, Owner, Setting, Settings, TrainConfig};
 pub use sweep::{Axis, Cell, GridPoint, Sweep};
 pub use teacher::{Source, Teacher, write_logits};

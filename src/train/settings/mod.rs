@@ -14,6 +14,8 @@ mod tests;
 mod text;
 mod value;
 
+#[cfg(feature = "cli")]
+pub(crate) use optimizer::refuse_old_name;
 pub use optimizer::{LayerRule, OptimizerTable};
 pub use setting::{Form, NumberRange, Owner, Setting};
 pub use table::{LOSSES, Settings, TrainConfig};

@@ -172,7 +172,7 @@ pub(super) const RENAMED: [(&str, &str); 7] = [
 ];
 
 /// Refuses a former name with a line that says the new one.
-pub(super) fn refuse_old_name(name: &str) -> Result<()> {
+pub(crate) fn refuse_old_name(name: &str) -> Result<()> {
     match RENAMED.iter().find(|(old, _)| *old == name) {
         Some((old, new)) => Err(Error::setting(*old, format!("`{new}`, which replaces `{old}`"), format!("`{old}`"))),
         None => Ok(()),

@@ -147,6 +147,17 @@ impl Error {
         Self::Setting { what: what.into(), expected: expected.into(), got: got.to_string() }
     }
 
+    /// A [`Error::Setting`] with what it is about written before it: `alpha: expected ...`. Other errors stay as they are.
+    pub fn within(self, place: &str) -> Self {
+        match self {
+            Self::Setting { what, expected, got } => {
+                let what = if what.is_empty() { place.to_string() } else { format!("{place}: {what}") };
+                Self::Setting { what, expected, got }
+            }
+            other => other,
+        }
+    }
+
     /// A [`Error::Shape`] from anything printable.
     pub fn shape(op: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Shape { op: op.into(), expected: expected.into(), got: got.to_string() }

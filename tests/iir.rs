@@ -162,11 +162,11 @@ fn toml_spec(text: &str) -> FilterSpec {
     serde_json::from_value(Value::Object(fields.collect())).unwrap()
 }
 
-/// A held start is the state of a filter that has long seen -hold times the weight: that gradient leaves it where it is.
+/// A scaled start is the state of a filter whose input has long been -scale times the weight: that gradient leaves it unchanged.
 #[test]
-fn a_held_start_rests() {
+fn a_scaled_start_rests() {
     for spec in ["design = \"critical\"\norder = 5", "poles = \"0.9,0.8+0.1i\""] {
-        let mut hyperparameters = vec![("hold", 0.25.into())];
+        let mut hyperparameters = vec![("state-init-scale", 0.25.into())];
         hyperparameters.extend(spec.starts_with("design").then(|| still(100.0)));
         let made = IIR.with(hyperparameters).unwrap().with_filter(&toml_spec(spec)).unwrap();
         let engine: Box<dyn Engine> = Box::new(CpuEngine::new(Some(1)).unwrap());

@@ -22,7 +22,7 @@ fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
         input: [8, 8, 1],
         classes: 10,
         width: 1.0,
-        float: false,
+        full_precision: false,
         surrogate: None,
         pixels: PixelScale::to_unit(16),
     };

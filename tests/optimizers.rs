@@ -14,7 +14,7 @@ use plusminus::optim::{
 };
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
-use plusminus::train::{OptimizerConfig, Session, Settings, Trainer};
+use plusminus::train::{OptimizerTable, Session, Settings, Trainer};
 use pollster::block_on;
 use std::sync::Arc;
 use update::Update;
@@ -99,7 +99,12 @@ fn diode_from_outside() -> &'static BinaryRule {
         hyperparameters: &[
             HyperparameterSpec::new("alpha", "rate of the votes", Range::Rate, 1e-3).falling(),
             HyperparameterSpec::new("gamma-of-mine", "rate of the gradient's average", Range::Rate, 0.1),
-            HyperparameterSpec::new("hold", "states start at -hold times the weight", Range::NotNegative, 0.0),
+            HyperparameterSpec::new(
+                "state-init-scale",
+                "states start at -scale times the weight",
+                Range::NotNegative,
+                0.0,
+            ),
         ],
         states: &[("m", StateInit::Zero), ("vote-sum", StateInit::Scaled)],
         storage: &[StateType::F32],
@@ -123,12 +128,12 @@ fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) ->
 #[test]
 fn a_filter_from_outside_is_as_one_of_ours() {
     let outside = diode_from_outside();
-    for (hold, (name, engine)) in
-        [0.0, 1e-3].into_iter().flat_map(|hold| support::engines().into_iter().map(move |e| (hold, e)))
+    for (scale, (name, engine)) in
+        [0.0, 1e-3].into_iter().flat_map(|scale| support::engines().into_iter().map(move |e| (scale, e)))
     {
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-        let mut ours = Update::new(DIODE.with([("hold", hold)]).unwrap(), SHAPE, engine);
-        let mut theirs = Update::new(outside.with([("hold", hold)]).unwrap(), SHAPE, other);
+        let mut ours = Update::new(DIODE.with([("state-init-scale", scale)]).unwrap(), SHAPE, engine);
+        let mut theirs = Update::new(outside.with([("state-init-scale", scale)]).unwrap(), SHAPE, other);
         for step in 0..100 {
             let words = gradients(&ours, step, 1e-3);
             ours.step(&words, step, 100);
@@ -166,7 +171,10 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
         ElementwiseFilter { states: &[("h", StateInit::Zero), ("m", StateInit::Zero)], ..GOOD },
         "expected 2 states",
     );
-    refused(ElementwiseFilter { states: &[("h", StateInit::Scaled)], ..GOOD }, "a hyperparameter `hold` for state `h`");
+    refused(
+        ElementwiseFilter { states: &[("h", StateInit::Scaled)], ..GOOD },
+        "a hyperparameter `state-init-scale` for state `h`",
+    );
     refused(ElementwiseFilter { states: &[("h", StateInit::Latent)], ..GOOD }, "a hyperparameter `init` for state `h`");
     let many = [
         ("a", StateInit::Zero),
@@ -209,7 +217,8 @@ fn memory_is_as_declared() {
     }
     // Of a whole network, and of its binary weights alone.
     for state in StateType::ALL {
-        let config = Settings { hidden: Some(vec![40]), state: Some(state), ..Settings::default() }.resolve().unwrap();
+        let config =
+            Settings { hidden: Some(vec![40]), state_dtype: Some(state), ..Settings::default() }.resolve().unwrap();
         let model = config.model_for(&digits()).build().unwrap();
         let declared = Session::memory_of(&model, &config.rules().unwrap(), &config.options().unwrap()).unwrap();
         let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
@@ -260,22 +269,27 @@ fn states_survive_a_file() {
     }
 }
 
-/// A held start is along the weights, a latent one has their signs, and the bits follow the latent weights from the first step.
+/// A scaled start is along the weights, a latent one has their signs, and the bits follow the latent weights from the first step.
 #[test]
 fn starts_are_along_the_weights() {
     // The states of a filter are told apart in tests/iir.rs.
-    for rule in BINARY_RULES.into_iter().filter(|rule| rule.hold > 0.0 && !rule.is_filter) {
-        let held = rule.with([("hold", 0.25)]).unwrap();
-        let mut update = Update::new(held, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+    for rule in BINARY_RULES.into_iter().filter(|rule| rule.scaled_init > 0.0 && !rule.is_filter) {
+        let scaled = rule.with([("state-init-scale", 0.25)]).unwrap();
+        let mut update = Update::new(scaled, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let signs = update.signs();
         let state = rule.states.iter().rfind(|state| state.init == plusminus::optim::StateInit::Scaled).unwrap().name;
         let floats = update.floats(&format!("w.{state}"));
         let along =
             |(i, v): (usize, &f32)| *v == if signs.is_positive(i / SHAPE[1], i % SHAPE[1]) { -0.25 } else { 0.25 };
-        assert!(floats.iter().enumerate().all(along), "{}: {state} = -hold w", rule.name);
+        assert!(floats.iter().enumerate().all(along), "{}: {state} = -scale w", rule.name);
         let words = gradients(&update, 0, 1e-3);
         update.step(&words, 0, 10);
-        assert_eq!(update.words("counters")[1], 0, "{}: a strong hold lets the first gradient flip nothing", rule.name);
+        assert_eq!(
+            update.words("counters")[1],
+            0,
+            "{}: with a large scale the first gradient flips nothing",
+            rule.name
+        );
     }
     for rule in BINARY_RULES.into_iter().filter(|rule| rule.states[0].name == "x") {
         let mut update = Update::new(defaults(rule), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
@@ -285,13 +299,14 @@ fn starts_are_along_the_weights() {
     }
 }
 
-/// Weights that are loaded (`--init-from`) are where latent weights and held states begin: the first step does not bring the drawn ones back.
+/// Weights that are loaded (`--init-from`) are where latent weights and scaled states begin: the first step does not bring the drawn ones back.
 #[test]
 fn states_follow_loaded_weights() {
     for (rule, state, sign) in [("latent-adam", "x", 1.0), ("diode", "s", -1.0)] {
-        let start = (rule == "diode").then(|| "hold".to_string());
-        let optimizer = Some(OptimizerConfig::Name(rule.into()));
-        let config = Settings { optimizer, start, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
+        let state_init = (rule == "diode").then(|| "scaled".to_string());
+        let optimizer = Some(OptimizerTable::named(rule));
+        let config =
+            Settings { optimizer, state_init, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
         let model = config.model_for(&digits()).build().unwrap();
         let session = |seed| {
             let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
@@ -312,8 +327,8 @@ fn states_follow_loaded_weights() {
 
 #[test]
 fn units_start_anew_with_loaded_weights() {
-    let (state, start) = (Some(StateType::I16), Some("hold".to_string()));
-    let config = Settings { state, start, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
+    let (state_dtype, state_init) = (Some(StateType::I16), Some("scaled".to_string()));
+    let config = Settings { state_dtype, state_init, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
     let model = config.model_for(&digits()).build().unwrap();
     let (loss, rules) = (config.loss().unwrap(), Some(config.rules().unwrap()));
     let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
@@ -390,19 +405,19 @@ fn narrow_states_follow_the_wide_ones() {
 #[test]
 fn integer_states_are_right_from_the_first_steps_on() {
     for rule in narrow().filter(|rule| rule.state() != StateType::F16) {
-        for (scale, hold) in [(1e-2, 0.0), (1e-3, 0.0), (1e-5, 0.0), (1e-3, 1e-6), (1e-5, 1e-6)] {
-            let of = |state| rule.rule().with([("hold", hold)]).unwrap().with_state(state).unwrap();
+        for (size, scale) in [(1e-2, 0.0), (1e-3, 0.0), (1e-5, 0.0), (1e-3, 1e-6), (1e-5, 1e-6)] {
+            let of = |state| rule.rule().with([("state-init-scale", scale)]).unwrap().with_state(state).unwrap();
             let mut runs = [StateType::F32, rule.state()]
                 .map(|state| Update::new(of(state), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap())));
             for step in 0..6 {
-                let words = gradients(&runs[0], step, scale);
+                let words = gradients(&runs[0], step, size);
                 runs.iter_mut().for_each(|run| run.step(&words, step, 300));
                 let [wide, narrow] = runs.each_mut().map(Update::signs);
                 let pairs = wide.panels().iter().zip(narrow.panels());
                 let differ =
                     f64::from(pairs.map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()) / (SHAPE[0] * SHAPE[1]) as f64;
                 println!(
-                    "{} {}: gradients of {scale}, hold {hold}, step {step}: {differ:.4}",
+                    "{} {}: gradients of {size}, scale {scale}, step {step}: {differ:.4}",
                     rule.name(),
                     rule.state()
                 );
@@ -410,7 +425,7 @@ fn integer_states_are_right_from_the_first_steps_on() {
                 let most = most[[0, 1, 1, 1, 1, 2][step as usize]];
                 assert!(
                     differ <= most,
-                    "{} {}: gradients of {scale}, hold {hold}, step {step}: {differ}",
+                    "{} {}: gradients of {size}, scale {scale}, step {step}: {differ}",
                     rule.name(),
                     rule.state()
                 );
@@ -420,26 +435,26 @@ fn integer_states_are_right_from_the_first_steps_on() {
 }
 
 #[test]
-fn narrow_states_learn_the_digits_and_hold_weights() {
+fn narrow_states_learn_the_digits_and_keep_weights() {
     for rule in narrow() {
         let engine = Box::new(CpuEngine::new(None).unwrap());
-        let settings = Settings { epochs: Some(10), state: Some(rule.state()), ..Settings::default() };
+        let settings = Settings { epochs: Some(10), state_dtype: Some(rule.state()), ..Settings::default() };
         let (accuracy, _) = train(rule.rule(), settings, digits(), engine);
         println!("{} {}: {:.2} % of the digits after 10 epochs", rule.name(), rule.state(), 100.0 * accuracy);
         assert!(accuracy >= 0.95, "{} {}: {accuracy}", rule.name(), rule.state());
-        let held = rule.rule().with([("hold", 0.25)]).unwrap().with_state(rule.state()).unwrap();
-        let mut update = Update::new(held, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+        let scaled = rule.rule().with([("state-init-scale", 0.25)]).unwrap().with_state(rule.state()).unwrap();
+        let mut update = Update::new(scaled, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let before = update.signs();
         let words = gradients(&update, 0, 1e-3);
         (0..10).for_each(|step| update.step(&words, step, 100));
-        assert_eq!(update.signs(), before, "{} {}: a strong hold", rule.name(), rule.state());
+        assert_eq!(update.signs(), before, "{} {}: a large scale", rule.name(), rule.state());
     }
     let error = plusminus::optim::BOP.with::<f32>([]).unwrap().with_state(StateType::I16).unwrap_err().to_string();
     assert_eq!(error, "state-dtype: expected f32 for bop, got i16");
 }
 
 fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engine>) -> (f64, f64) {
-    let optimizer = Some(OptimizerConfig::Name(rule.name.into()));
+    let optimizer = Some(OptimizerTable::named(rule.name));
     let config = Settings { optimizer, ..settings }.resolve().unwrap();
     let model = config.model_for(&data).build().unwrap();
     let mut trainer = block_on(Trainer::from_parts(config, data, model, (engine, "a test".into()), None)).unwrap();

@@ -68,7 +68,7 @@ fn spec(hidden: &[usize]) -> ModelSpec {
         input: [8, 8, 1],
         classes: 10,
         width: 1.0,
-        float: false,
+        full_precision: false,
         surrogate: None,
         pixels: PixelScale::to_unit(16),
     }

@@ -1,4 +1,4 @@
-//! Kernels to measure: operands, how to record one call, and the plain definition that its answer is checked against.
+//! Kernels to measure: operands, how to record one call, and the plain definition that checks the result.
 
 use super::bench_convolutions::{conv_bits, conv_gradient};
 use crate::nn::Tensor;
@@ -20,21 +20,21 @@ pub struct Case {
     pub name: &'static str,
     /// m, n, k of a product; rows, columns, 1 of a filter.
     pub shape: [usize; 3],
-    /// Operations of a call: 2 m n k, or weights.
+    /// Operations per call: 2 m n k, or the number of weights.
     pub work: f64,
     /// Whether it is a product.
     pub is_product: bool,
-    /// First content of its tensors.
+    /// Initial contents of its tensors.
     pub operands: Vec<Vec<u32>>,
     /// Hyperparameters of its rule.
     pub hyperparameters: Hyperparameters,
     /// Records one call.
     pub record: Record,
-    /// Compares all tensors after one call with the definition, at places spread over the answer.
+    /// Compares all tensors after one call with the definition, at elements spread over the result.
     pub check: Check,
 }
 
-/// A case by name, made when it is measured: operands are large.
+/// A case by name. It is made when it is measured, since operands are large.
 pub type Named = (&'static str, Box<dyn Fn() -> Case>);
 
 /// Every case: products of `size`^3, convolutions of `size`/8 channels, filters of (4 `size`)^2 weights.
@@ -176,9 +176,9 @@ fn cascade(size: usize) -> Case {
     }
 }
 
-/// The cascade with narrow states: the second one must be what the rule says but for its rounding, and the new bits must follow it.
+/// The cascade with narrow states: the second state must follow the rule up to rounding, and the new bits its sign.
 fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
-    // As in training: gradients of some 1e-5, slow states far smaller.
+    // As in training: gradients of about 1e-5, slow states far smaller.
     const SIZE: f32 = 1.0 / 65536.0;
     let (weights, is_float) = (size * size, state == StateType::F16);
     let made = CEMA.with::<f32>([]).and_then(|made| made.with_state(state)).expect("the cascade has them");
@@ -211,7 +211,7 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
             let at = r * size + c;
             let first = m[at] + gamma * (g[at] / unit - m[at]);
             let expected = h[at] + alpha * (first - h[at]);
-            // Of what was stored to begin with, and of what is.
+            // Rounding of the stored initial state, and of the result.
             let rounding =
                 if is_float { (expected.abs() + alpha * first.abs()) / 256.0 + 2_f32.powi(-22) } else { 2.0 };
             compare((r, c), f64::from(data[at]), f64::from(expected), f64::from(rounding))?;
@@ -236,7 +236,7 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
     }
 }
 
-/// Any other rule at its defaults: the new bits must follow what decides, a state or the output of a filter.
+/// Any other rule at its defaults: the new bits must follow the decision, a state or the output of a filter.
 fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let weights = size * size;
     let made = rule.with::<f32>([]).expect("defaults are in range");
@@ -285,10 +285,10 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     }
 }
 
-/// Elements that stay in the nearest cache from one state to the next.
+/// Number of elements that stay in the first-level cache from one state to the next.
 const BLOCK: usize = 1024;
 
-/// A yardstick for rules: a plain loop that moves the bytes of one with so many states, without packing or counting.
+/// A reference for rules: a plain loop that moves as many bytes as a rule with `states` states, without packing or counting.
 fn same_bytes(name: &'static str, states: usize, size: usize) -> Case {
     let (weights, chunk) = (size * size, PANEL * size);
     let operands: Vec<Vec<u32>> = (0..=states).map(|i| floats(weights, &i.to_string())).collect();

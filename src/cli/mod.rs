@@ -1,4 +1,4 @@
-//! The program `plusminus`: one subcommand a file. Only this folder prints or reads arguments.
+//! The program `plusminus`: one file per subcommand. Only this folder prints or reads arguments.
 
 mod args;
 mod bench;
@@ -12,6 +12,7 @@ mod plot;
 mod plot_filter;
 mod plot_layers;
 mod program;
+mod setting_flags;
 mod summary;
 mod sweep;
 mod train;

@@ -16,19 +16,19 @@ const MAX: usize = 1 << 20;
 pub struct ModelSpec {
     /// Name in the zoo.
     pub model: String,
-    /// Units of the hidden layers of `mlp`, which alone leaves them open; `None` is 4096 three times, as published.
+    /// Units of the hidden layers of `mlp`; `None` is 4096 three times, as published.
     pub hidden: Option<Vec<usize>>,
-    /// Shares that training drops of the input and of the hidden signs of `mlp`, which alone has them.
+    /// Dropout probabilities of the input and of the hidden activations of `mlp`; other networks have none.
     pub dropout: [f32; 2],
     /// Height, width, channels.
     pub input: Shape,
     /// Classes.
     pub classes: usize,
-    /// Factor of every number of channels and hidden units; rounded.
+    /// Factor of the number of channels and hidden units of every layer; products are rounded.
     pub width: f64,
-    /// The network with float weights and ReLU for sign: what the binary one is compared with.
-    pub float: bool,
-    /// Stands in for the derivative of sign; `None` is the zoo's choice.
+    /// Whether weights are floats and ReLU replaces sign: the full-precision baseline.
+    pub full_precision: bool,
+    /// Surrogate gradient of sign; `None` is the one that the network was published with.
     pub surrogate: Option<String>,
     /// How pixels become numbers.
     pub pixels: PixelScale,
@@ -44,7 +44,7 @@ impl ModelSpec {
             input,
             classes,
             width: 1.0,
-            float: false,
+            full_precision: false,
             surrogate: None,
             pixels: PixelScale::to_unit(255),
         }
@@ -61,7 +61,7 @@ impl ModelSpec {
         if let Some(hidden) = &self.hidden {
             if zoo.name != "mlp" {
                 let got = format!("{hidden:?} with model {}", zoo.name);
-                return Err(Error::setting("hidden", "model mlp; the other networks are as published", got));
+                return Err(Error::setting("hidden", "only for the network mlp", got));
             }
             if hidden.iter().any(|units| !(1..=MAX).contains(units)) {
                 return Err(Error::setting("hidden", format!("layers of 1 to {MAX} units"), format!("{hidden:?}")));
@@ -69,10 +69,10 @@ impl ModelSpec {
         }
         if self.dropout != [0.0; 2] && zoo.name != "mlp" {
             let got = format!("{:?} with model {}", self.dropout, zoo.name);
-            return Err(Error::setting("dropout", "model mlp; the other networks are as published", got));
+            return Err(Error::setting("dropout", "only for the network mlp", got));
         }
         if !self.dropout.iter().all(|share| (0.0..1.0).contains(share)) {
-            return Err(Error::setting("dropout", "two shares in [0, 1)", format!("{:?}", self.dropout)));
+            return Err(Error::setting("dropout", "two probabilities in [0, 1)", format!("{:?}", self.dropout)));
         }
         if !(self.width > 0.0 && self.width <= 64.0) {
             return Err(Error::setting("width", "a factor above 0, at most 64", self.width));
@@ -104,7 +104,7 @@ impl ModelSpec {
 
     /// How a layer sees its input where the network is binary.
     pub(super) fn input_quantizer(&self) -> Result<Quantizer> {
-        if self.float {
+        if self.full_precision {
             return Ok(Quantizer::Relu);
         }
         let zoo = self.check()?;
@@ -113,7 +113,7 @@ impl ModelSpec {
 
     /// How it sees its weights.
     pub(super) fn weight_quantizer(&self) -> Quantizer {
-        if self.float { Quantizer::Float } else { Quantizer::sign() }
+        if self.full_precision { Quantizer::Float } else { Quantizer::sign() }
     }
 
     /// A published number of channels, scaled.

@@ -3,7 +3,7 @@
 use super::from_signs::{random_scaled_sign, scaled_sign};
 use super::hyperparameter::{Hyperparameter, HyperparameterSpec};
 use super::optimizer::{Decision, Hyperparameters, Optimizer, UpdateTarget};
-use super::rule::{BinaryRule, State, StateInit};
+use super::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit};
 use super::rules::iir;
 use super::schedule::Schedule;
 use super::storage::StateType;
@@ -136,14 +136,14 @@ impl BinaryOptimizer {
         all.filter(move |(name, _)| !is_fixed || *name != iir::CUTOFF.name)
     }
 
-    /// States of a filter that has long seen -hold times the weight; of integers in a unit of this exponent.
-    fn held(&self, exponent: u32) -> Init {
-        let hold = -self.value("hold");
+    /// States of a filter whose input has long been -scale times the weight; integers in a unit of this exponent.
+    fn scaled_start(&self, exponent: u32) -> Init {
+        let scale = -self.value(STATE_INIT_SCALE.name);
         match &self.filter {
-            None => scaled_sign([self.state.stored(hold, exponent)]),
+            None => scaled_sign([self.state.stored(scale, exponent)]),
             Some(filter) => {
                 let resting = iir::resting(&filter.sections(self.hyperparameters[0].value));
-                scaled_sign(resting[..self.planes()].iter().map(|state| hold * state))
+                scaled_sign(resting[..self.planes()].iter().map(|state| scale * state))
             }
         }
     }
@@ -155,11 +155,12 @@ impl BinaryOptimizer {
         let shape = if planes > 1 { vec![rows, planes, columns] } else { vec![rows, columns] };
         let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
         let rate = |state: &State| state.rate.map_or(1.0, |name| self.value(name));
-        let size = |state: &State| if state.init == StateInit::Scaled { self.value("hold") } else { 0.0 };
+        let size =
+            |state: &State| if state.init == StateInit::Scaled { self.value(STATE_INIT_SCALE.name) } else { 0.0 };
         let firsts: Vec<_> = self.rule.states.iter().map(|state| [rate(state), size(state)]).collect();
         let exponents = self.state.exponents(&firsts);
         let start = |(state, exponent): (&State, &u32)| match state.init {
-            StateInit::Scaled if self.value("hold") != 0.0 => self.held(*exponent),
+            StateInit::Scaled if self.value(STATE_INIT_SCALE.name) != 0.0 => self.scaled_start(*exponent),
             StateInit::Latent => random_scaled_sign(self.value("init")),
             StateInit::Zero | StateInit::Scaled => Init::Fill(0.0),
         };

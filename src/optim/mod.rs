@@ -16,7 +16,7 @@ mod update;
 
 pub use binary::BinaryOptimizer;
 pub use filter::biquad::{Biquad, Biquads, MAX_BIQUADS};
-pub use filter::design::{Filter, FilterSpec, Poles};
+pub use filter::design::{DESIGNS, Filter, FilterSpec, Poles};
 pub use filter::translate::{LatentSgd, Response};
 pub use from_signs::{random_scaled_sign, scaled_sign};
 pub use hyperparameter::{Hyperparameter, HyperparameterSpec, Range};

@@ -85,7 +85,7 @@ impl ElementwiseFilter {
             hyperparameters: self.hyperparameters,
             states: states.leak(),
             decides,
-            hold: 0.0,
+            scaled_init: 0.0,
             is_scale_invariant: false,
             is_filter: false,
             paper: &[],

@@ -21,7 +21,7 @@ pub struct RuleKernel {
 pub enum StateInit {
     /// At 0.
     Zero,
-    /// At -`hold` times the weight, so that the first gradients do not decide every weight.
+    /// At -`state-init-scale` times the weight, so that the first gradients do not decide every weight.
     Scaled,
     /// At the weight's sign times a number drawn from [0, `init`): a latent weight.
     Latent,
@@ -32,7 +32,7 @@ impl StateInit {
     pub(super) fn hyperparameter(self) -> Option<&'static str> {
         match self {
             Self::Zero => None,
-            Self::Scaled => Some(HOLD.name),
+            Self::Scaled => Some(STATE_INIT_SCALE.name),
             Self::Latent => Some("init"),
         }
     }
@@ -81,8 +81,8 @@ pub struct BinaryRule {
     pub states: &'static [State],
     /// The state whose sign is the weight; where storage is narrow, its sign as it is stored.
     pub decides: usize,
-    /// What `hold` is where a start is to be held and nobody says how strongly; 0 where the rule has no such hyperparameter.
-    pub hold: f32,
+    /// The scale that `--state-init scaled` uses where none is set; 0 where the rule has no such hyperparameter.
+    pub scaled_init: f32,
     /// Whether gradients times any positive number give the same weights.
     pub is_scale_invariant: bool,
     /// Whether it is made of a [`FilterSpec`], whose coefficients are then the hyperparameters of its kernel.
@@ -95,10 +95,10 @@ pub struct BinaryRule {
     pub pack: fn(values: &[f32], step: u64) -> Hyperparameters,
 }
 
-/// Hyperparameter of the filters whose start can be held.
-pub(super) const HOLD: HyperparameterSpec = HyperparameterSpec::new(
-    "hold",
-    "states start at -hold times the weight; 0: the first step decides",
+/// Hyperparameter of rules whose states can start along the weights.
+pub(super) const STATE_INIT_SCALE: HyperparameterSpec = HyperparameterSpec::new(
+    "state-init-scale",
+    "states start at -SCALE times the weight; 0: the first step decides",
     Range::NotNegative,
     0.0,
 );

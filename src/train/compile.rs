@@ -289,7 +289,11 @@ mod tests {
     fn summaries_say_what_a_fused_step_keeps() {
         for zoo in &MODELS {
             for float in [false, true] {
-                let spec = ModelSpec { width: 0.125, float, ..ModelSpec::new(zoo.name, zoo.input, zoo.classes) };
+                let spec = ModelSpec {
+                    width: 0.125,
+                    full_precision: float,
+                    ..ModelSpec::new(zoo.name, zoo.input, zoo.classes)
+                };
                 let model = spec.build().expect("it fits");
                 let bits = 32 * (kept(&model, 64) - kept(&model, 32)) / 32;
                 assert_eq!(model.summary().saved_bits, bits as u64, "{}, float: {float}", zoo.name);

@@ -1,7 +1,7 @@
 //! A teacher: a trained network whose softmax the student learns, or its logits from a file.
 
-use super::config::TrainConfig;
 use super::run::Run;
+use super::settings::TrainConfig;
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::nn::{Model, Shape, Tensor, Weights};
@@ -49,8 +49,8 @@ impl Teacher {
             }
             (Some(run), None) => Self::network(run, data)?,
             (None, Some(file)) => {
-                if !config.data.augment.is_empty() && config.data.augment != ["none"] {
-                    let got = config.data.augment.join(",");
+                if !config.augment.is_empty() && config.augment != ["none"] {
+                    let got = config.augment.join(",");
                     return Err(Error::setting("augment", "none, with a teacher's logits from a file", got));
                 }
                 Source::Logits(read_logits(file, data)?)

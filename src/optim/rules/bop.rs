@@ -1,7 +1,7 @@
 //! Bop and its second-order form: a weight flips where the average gradient keeps pushing it, by more than a threshold.
 
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
-use crate::optim::rule::{BinaryRule, HOLD, State, StateInit, in_order};
+use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_order};
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 
@@ -20,11 +20,11 @@ pub static BOP: BinaryRule = BinaryRule {
     hyperparameters: &[
         HyperparameterSpec::new("alpha", "rate of the average (gamma in the paper)", Range::Rate, 1e-3).falling(),
         HyperparameterSpec::new("threshold", "size of the average that flips a weight (tau)", Range::NotNegative, 1e-8),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
     states: &[State::new("m", StateInit::Scaled).at_rate("alpha")],
     decides: rules::bop::DECIDES,
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
     // CIFAR-10, BinaryNet, 500 epochs: a tenth every 100 epochs.
@@ -47,11 +47,11 @@ pub static BOP2: BinaryRule = BinaryRule {
             1e-6,
         ),
         HyperparameterSpec::new("sigma", "rate of the average square", Range::Rate, 1e-2),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
     states: &[State::new("m", StateInit::Scaled).at_rate("alpha"), State::new("v", StateInit::Zero).at_rate("sigma")],
     decides: rules::bop2::DECIDES,
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
     // CIFAR-10, BinaryNet, 500 epochs.

@@ -1,7 +1,7 @@
 //! The filters whose sign is the weight: one moving average of the gradient, or two in a row.
 
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
-use crate::optim::rule::{BinaryRule, HOLD, State, StateInit, in_order};
+use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_order};
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 
@@ -12,7 +12,7 @@ const ALPHA: HyperparameterSpec =
 ///
 /// m += gamma (g - m),  h += alpha (m - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
 ///
-/// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `hold` k they start at -k times the
+/// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `state-init-scale` k they start at -k times the
 /// weight. Latent SGD with momentum and weight decay is this filter: with PyTorch's settings, alpha * gamma = rate * decay and
 /// (1 - alpha)(1 - gamma) = momentum. The paper's alpha and gamma are not published; these defaults are our own.
 pub static CEMA: BinaryRule = BinaryRule {
@@ -21,11 +21,11 @@ pub static CEMA: BinaryRule = BinaryRule {
     hyperparameters: &[
         ALPHA,
         HyperparameterSpec::new("gamma", "rate of the average before it; 1: none", Range::Rate, 0.1),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
     states: &[State::new("m", StateInit::Scaled).at_rate("gamma"), State::new("h", StateInit::Scaled).at_rate("alpha")],
     decides: rules::cema::DECIDES,
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],
@@ -37,10 +37,10 @@ pub static CEMA: BinaryRule = BinaryRule {
 pub static EMA: BinaryRule = BinaryRule {
     name: "ema",
     doc: "one moving average of the gradient",
-    hyperparameters: &[ALPHA, HOLD],
+    hyperparameters: &[ALPHA, STATE_INIT_SCALE],
     states: &[State::new("h", StateInit::Scaled).at_rate("alpha")],
     decides: rules::ema::DECIDES,
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],

@@ -4,7 +4,7 @@ use crate::optim::filter::biquad::{Biquads, MAX_BIQUADS};
 use crate::optim::filter::design::Filter;
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::optimizer::Hyperparameters;
-use crate::optim::rule::{BinaryRule, HOLD, State, StateInit, in_order};
+use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_order};
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 
@@ -20,15 +20,15 @@ pub(in crate::optim) const CUTOFF: HyperparameterSpec = HyperparameterSpec::new(
 /// damped by its cut-off, or by poles, or by coefficients. With poles 1 - alpha and 1 - gamma it is `cema`. The state is that of its sections of
 /// second order in transposed direct form: two numbers each ([`Biquad`](crate::optim::Biquad)).
 ///
-/// With `hold` k the states start as if the filter had seen nothing but -k times the weight. A `cutoff` that moves changes the coefficients and
+/// With `state-init-scale` k the states start as if the filter had seen nothing but -k times the weight. A `cutoff` that moves changes the coefficients and
 /// leaves the state.
 pub static IIR: BinaryRule = BinaryRule {
     name: "iir",
     doc: "any recursive filter of the gradient with gain 1 at frequency 0",
-    hyperparameters: &[CUTOFF, HOLD],
+    hyperparameters: &[CUTOFF, STATE_INIT_SCALE],
     states: &[State::new("s", StateInit::Scaled)],
     decides: rules::iir::DECIDES,
-    hold: 1e-6,
+    scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: true,
     paper: &[],

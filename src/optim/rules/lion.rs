@@ -22,7 +22,7 @@ pub static LION: BinaryRule = BinaryRule {
     ],
     states: &[State::new("x", StateInit::Latent), State::new("m", StateInit::Zero)],
     decides: rules::lion::DECIDES,
-    hold: 0.0,
+    scaled_init: 0.0,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],

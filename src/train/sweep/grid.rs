@@ -1,59 +1,15 @@
-//! A sweep: the same training over a grid of settings and several seeds, in order, going on where it stopped.
+//! A sweep: trains every point of a grid of settings with several seeds, in order. An interrupted sweep resumes.
 
-mod results;
-
-pub use results::{Cell, Place};
-
-use super::config::TrainConfig;
-use super::event::{Event, StopHandle};
-use super::run::{Run, write_whole};
-use super::settings::Settings;
-use super::trainer::Trainer;
+use super::super::event::{Event, StopHandle};
+use super::super::run::{Run, write_whole};
+use super::super::settings::{Settings, TrainConfig};
+use super::super::trainer::Trainer;
+use super::axis::Axis;
+use super::results::{self, Cell, GridPoint};
 use crate::error::{Error, Result};
-use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-
-/// One axis of a grid: a setting by its name in files, and its values as they were written.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Axis {
-    /// `alpha`.
-    pub name: String,
-    /// `["1e-4", "1e-3"]`.
-    pub values: Vec<String>,
-}
-
-impl Axis {
-    /// From `alpha=1e-4,1e-3`; what has commas of its own is quoted, `alpha="1e-3,cosine","1e-4"`, or a list, `hidden=8,[16,16]`.
-    pub fn parse(text: &str) -> Result<Self> {
-        let wrong = || Error::setting("grid", "NAME=VALUE,VALUE,...", format!("`{text}`"));
-        let (name, values) = text.split_once('=').ok_or_else(wrong)?;
-        // Commas within brackets are a list's, within quotes a text's.
-        let (mut depth, mut is_text) = (0, false);
-        let between = |c: char| {
-            depth += i32::from(c == '[') - i32::from(c == ']');
-            is_text ^= c == '"';
-            c == ',' && depth == 0 && !is_text
-        };
-        // Quotes are not the text's own: tables and folders do without.
-        let plain = |value: &str| {
-            let text = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-            text.filter(|text| !text.contains('"')).unwrap_or(value).to_string()
-        };
-        let values: Vec<String> =
-            values.split(between).map(str::trim).filter(|value| !value.is_empty()).map(plain).collect();
-        let axis = Self { name: name.trim().to_string(), values };
-        if axis.name.is_empty() || axis.values.is_empty() || text.contains(char::is_control) {
-            return Err(wrong());
-        }
-        if axis.values.iter().enumerate().any(|(i, value)| axis.values[..i].contains(value)) {
-            return Err(Error::setting("grid", "each value once", format!("`{text}`")));
-        }
-        axis.values.iter().try_for_each(|value| Settings::one("grid", &axis.name, value).map(drop))?;
-        Ok(axis)
-    }
-}
 
 /// A grid of settings and seeds in a folder.
 pub struct Sweep {
@@ -64,8 +20,8 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// A sweep of `base` over the axes with `seeds` seeds from the base's on. The settings of every place are checked before the first run;
-    /// what depends on data and layers, as the patterns of rules do, is where a run begins.
+    /// A sweep of `base` over the axes with `seeds` seeds, counted from the base's. The settings of every point are checked here; what
+    /// depends on data and layers, such as patterns of layers, when a run begins.
     pub fn new(folder: &Path, base: Settings, axes: Vec<Axis>, seeds: u64) -> Result<Self> {
         if axes.is_empty() {
             return Err(Error::setting("grid", "at least one NAME=VALUE,VALUE,...", "none"));
@@ -82,17 +38,17 @@ impl Sweep {
         let sweep = Self { folder: folder.to_path_buf(), base, axes, seeds };
         sweep.refuse_another()?;
         let mut folders = BTreeSet::new();
-        for place in sweep.places() {
-            let folder = sweep.run_folder(&place, sweep.config(&place, seeds - 1)?.seed);
+        for point in sweep.points() {
+            let folder = sweep.run_folder(&point, sweep.config(&point, seeds - 1)?.seed);
             if !folders.insert(folder.clone()) {
-                let expected = "values that differ in letters, digits or -.+, of which folders are named";
-                return Err(Error::setting("grid", expected, format!("two for {}", folder.display())));
+                let expected = "values that differ in letters, digits or -.+, since folders are named after them";
+                return Err(Error::setting("grid", expected, format!("two values for {}", folder.display())));
             }
         }
         Ok(sweep)
     }
 
-    /// The folder may have results of these settings, with whatever values, and no others.
+    /// Refuses a folder with results of a sweep over other settings; other values of the same settings are fine.
     fn refuse_another(&self) -> Result<()> {
         let path = self.folder.join("results.json");
         let text = match std::fs::read_to_string(&path) {
@@ -110,8 +66,9 @@ impl Sweep {
         if theirs == ours {
             return Ok(());
         }
-        let expected = format!("a folder without a sweep over other settings than {}", ours.join(", "));
-        Err(Error::setting("run", expected, format!("{} with {}", self.folder.display(), theirs.join(", "))))
+        let expected = format!("an empty folder, or one of a sweep over {}", ours.join(", "));
+        let got = format!("{} of a sweep over {}", self.folder.display(), theirs.join(", "));
+        Err(Error::setting("run", expected, got))
     }
 
     /// The axes.
@@ -119,61 +76,62 @@ impl Sweep {
         &self.axes
     }
 
-    /// Runs in all.
+    /// Number of runs.
     pub fn runs(&self) -> usize {
-        self.places().len() * self.seeds as usize
+        self.points().len() * self.seeds as usize
     }
 
     /// Every combination of values, the last axis fastest.
-    fn places(&self) -> Vec<Vec<String>> {
-        self.axes.iter().fold(vec![Vec::new()], |places, axis| {
-            let longer =
-                |place: Vec<String>| axis.values.iter().map(move |v| [place.clone(), vec![v.clone()]].concat());
-            places.into_iter().flat_map(longer).collect()
+    fn points(&self) -> Vec<Vec<String>> {
+        self.axes.iter().fold(vec![Vec::new()], |points, axis| {
+            let extended =
+                |point: Vec<String>| axis.values.iter().map(move |v| [point.clone(), vec![v.clone()]].concat());
+            points.into_iter().flat_map(extended).collect()
         })
     }
 
-    fn config(&self, place: &[String], seed: u64) -> Result<TrainConfig> {
+    fn config(&self, point: &[String], seed: u64) -> Result<TrainConfig> {
         let mut settings = self.base.clone();
         for first in [true, false] {
-            let now = |(axis, _): &(&Axis, &String)| Settings::DROPPING.contains(&&*axis.name) == first;
-            for (axis, value) in self.axes.iter().zip(place).filter(now) {
-                settings = Settings::one("grid", &axis.name, value)?.over(settings);
+            let now = |(axis, _): &(&Axis, &String)| Settings::drops_others(&axis.name) == first;
+            for (axis, value) in self.axes.iter().zip(point).filter(now) {
+                settings = Settings::parse(&axis.name, value)?.over(settings);
             }
         }
-        // A swept seed counts seeds from there.
+        // Seeds are counted from the point's own.
         let first = settings.seed.unwrap_or(1);
         let seed = first.checked_add(seed);
-        settings.seed = Some(seed.ok_or_else(|| Error::setting("seed", "a first seed with room for all", first))?);
+        settings.seed =
+            Some(seed.ok_or_else(|| Error::setting("seed", "a seed from which all seeds can be counted", first))?);
         settings.resolve()
     }
 
-    fn run_folder(&self, place: &[String], seed: u64) -> PathBuf {
+    fn run_folder(&self, point: &[String], seed: u64) -> PathBuf {
         let clean = |text: &str| text.replace(|c: char| !c.is_alphanumeric() && !"-.+".contains(c), "_");
-        let names = self.axes.iter().zip(place).map(|(axis, value)| format!("{}={}", axis.name, clean(value)));
+        let names = self.axes.iter().zip(point).map(|(axis, value)| format!("{}={}", axis.name, clean(value)));
         self.folder.join(names.collect::<Vec<_>>().join(",")).join(format!("seed-{seed}"))
     }
 
-    /// Runs what has not ended yet, and tells each run's end. A run that diverges is recorded, and the sweep goes on. Gives every cell
-    /// so far; fewer than [`Sweep::runs`] when it was stopped. `results.json` and `results.csv` are written after each run. The folder is
-    /// this sweep's alone meanwhile: another one is refused.
+    /// Trains every run that has not finished before, and calls `on_cell` with each result and whether it is new. A run that diverges is
+    /// recorded, and the sweep continues. Returns all results; fewer than [`Sweep::runs`] if it was stopped. `results.json` and `results.csv`
+    /// are written after each run. The folder is locked meanwhile: a second sweep in it is an error.
     pub async fn run(&self, stop: &StopHandle, mut on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
         let _lock = self.lock()?;
-        // Another one may have been at work since this one was made.
+        // Another sweep may have written there since this one was made.
         self.refuse_another()?;
         let mut cells = Vec::new();
-        for place in self.places() {
+        for point in self.points() {
             for seed in 0..self.seeds {
                 if stop.is_stopped() {
                     return Ok(cells);
                 }
-                let config = self.config(&place, seed)?;
-                let folder = self.run_folder(&place, config.seed);
-                let before = ended(&folder, &config, &place)?;
+                let config = self.config(&point, seed)?;
+                let folder = self.run_folder(&point, config.seed);
+                let before = finished(&folder, &config, &point)?;
                 let is_new = before.is_none();
                 let cell = match before {
                     Some(cell) => cell,
-                    None => match train(&config, &folder, &place, stop).await? {
+                    None => match train(&config, &folder, &point, stop).await? {
                         Some(cell) => cell,
                         None => return Ok(cells),
                     },
@@ -186,15 +144,15 @@ impl Sweep {
         Ok(cells)
     }
 
-    /// A file that is locked as long as it is open: the system lets go of it however a program ends.
+    /// A file that is locked while it is open; the system releases the lock however the program ends.
     fn lock(&self) -> Result<File> {
         let path = self.folder.join("sweep.lock");
-        std::fs::create_dir_all(&self.folder).map_err(Error::file("making the folder", &self.folder))?;
-        let file = File::create(&path).map_err(Error::file("making the file", &path))?;
+        std::fs::create_dir_all(&self.folder).map_err(Error::file("creating the folder", &self.folder))?;
+        let file = File::create(&path).map_err(Error::file("creating the file", &path))?;
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => {
-                let got = format!("{}, where one is running", self.folder.display());
-                Err(Error::setting("run", "a folder that no other sweep works in", got))
+                let got = format!("{}, which a running sweep has locked", self.folder.display());
+                Err(Error::setting("run", "a folder without a running sweep", got))
             }
             Err(TryLockError::Error(error)) if error.kind() != std::io::ErrorKind::Unsupported => {
                 Err(Error::file("locking the file", &path)(error))
@@ -204,13 +162,13 @@ impl Sweep {
     }
 
     /// Means over seeds, in the order of the grid.
-    pub fn summary(&self, cells: &[Cell]) -> Vec<Place> {
-        self.places().into_iter().map(|values| Place::of(values, cells)).collect()
+    pub fn summary(&self, cells: &[Cell]) -> Vec<GridPoint> {
+        self.points().into_iter().map(|values| GridPoint::of(values, cells)).collect()
     }
 
     fn write(&self, cells: &[Cell]) -> Result<()> {
         let names: Vec<&str> = self.axes.iter().map(|axis| axis.name.as_str()).collect();
-        let json = serde_json::json!({ "axes": self.axes, "cells": cells, "places": self.summary(cells) });
+        let json = serde_json::json!({ "axes": self.axes, "cells": cells, "points": self.summary(cells) });
         write_whole(&self.folder.join("results.json"), format!("{json:#}\n").as_bytes())?;
         write_whole(&self.folder.join("results.csv"), results::csv(&names, cells).as_bytes())
     }
@@ -218,8 +176,8 @@ impl Sweep {
 
 const FAILED: &str = "failed.txt";
 
-/// The cell of a run that ended before, if its folder has one of the same configuration; what was cut off is cleared away.
-fn ended(folder: &Path, config: &TrainConfig, place: &[String]) -> Result<Option<Cell>> {
+/// The result of a run that finished before with the same configuration. Removes an unfinished run.
+fn finished(folder: &Path, config: &TrainConfig, point: &[String]) -> Result<Option<Cell>> {
     if !folder.exists() {
         return Ok(None);
     }
@@ -233,14 +191,14 @@ fn ended(folder: &Path, config: &TrainConfig, place: &[String]) -> Result<Option
     let failed = std::fs::read_to_string(folder.join(FAILED)).ok();
     let done = matches!(events.last(), Some(Event::Done { interrupted: false, .. }));
     if done || failed.is_some() {
-        return Ok(Some(Cell::of(&events, config, place, failed)));
+        return Ok(Some(Cell::of(&events, config, point, failed)));
     }
     Run::clear(folder)?;
     Ok(None)
 }
 
 /// Trains one run; `None` when it was stopped.
-async fn train(config: &TrainConfig, folder: &Path, place: &[String], stop: &StopHandle) -> Result<Option<Cell>> {
+async fn train(config: &TrainConfig, folder: &Path, point: &[String], stop: &StopHandle) -> Result<Option<Cell>> {
     let mut trainer = Trainer::new(config.clone(), Some(folder)).await?;
     trainer.set_stop_handle(stop.clone());
     let failed = match trainer.fit(|_| ()).await {
@@ -253,7 +211,7 @@ async fn train(config: &TrainConfig, folder: &Path, place: &[String], stop: &Sto
         }
         Err(error) => return Err(error),
     };
-    Ok(Some(Cell::of(&Run::events(folder)?, config, place, failed)))
+    Ok(Some(Cell::of(&Run::events(folder)?, config, point, failed)))
 }
 
 #[cfg(test)]
@@ -261,31 +219,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn axes_are_checked() {
-        assert_eq!(Axis::parse("alpha=1e-4, 1e-3").unwrap().values, ["1e-4", "1e-3"]);
-        assert_eq!(Axis::parse("surrogate=clip,swish").unwrap().values, ["clip", "swish"]);
-        assert_eq!(Axis::parse("hidden=8,[16,16]").unwrap().values, ["8", "[16,16]"]);
-        assert_eq!(Axis::parse("augment=none,flip").unwrap().values, ["none", "flip"]);
-        let moving = r#"alpha=1e-3,"1e-3,cosine""#;
-        assert_eq!(Axis::parse(moving).unwrap().values, ["1e-3", "1e-3,cosine"]);
-        for wrong in ["alpha", "alpha=", "=1", "alfa=1", "alpha=x", "epochs=-1", "alpha=1,2,1", "alpha=1\n2"] {
-            assert!(Axis::parse(wrong).is_err_and(|e| e.is_usage()), "{wrong}");
-        }
-    }
-
-    #[test]
     fn a_grid_has_every_combination_and_is_checked_before_it_runs() {
         let axes = |texts: &[&str]| texts.iter().map(|t| Axis::parse(t).unwrap()).collect::<Vec<_>>();
         let new = |texts: &[&str], seeds| Sweep::new(Path::new("nowhere"), Settings::default(), axes(texts), seeds);
         let sweep = new(&["alpha=1e-3,1e-2", "gamma=0.1,0.2,0.3"], 2).unwrap();
         assert_eq!(sweep.runs(), 12);
-        assert_eq!(sweep.places()[1], ["1e-3", "0.2"]);
-        // Whatever comes first, another rule drops the file's hyperparameters and keeps those of the grid.
+        assert_eq!(sweep.points()[1], ["1e-3", "0.2"]);
+        // In either order of the axes another rule drops the file's hyperparameters and keeps the grid's.
         let file = toml::from_str("optimizer = \"bop\"\nthreshold = 1e-8").unwrap();
         let sweep = Sweep::new(Path::new("nowhere"), file, axes(&["alpha=0.5", "optimizer=cema,bop"]), 1).unwrap();
         let hyperparameters =
-            sweep.places().into_iter().map(|place| sweep.config(&place, 0).unwrap().optimizer.hyperparameters);
-        let [cema, bop] = &hyperparameters.collect::<Vec<_>>()[..] else { panic!("two places") };
+            sweep.points().into_iter().map(|point| sweep.config(&point, 0).unwrap().optimizer.hyperparameters);
+        let [cema, bop] = &hyperparameters.collect::<Vec<_>>()[..] else { panic!("two points") };
         assert!(cema["alpha"].value == 0.5 && bop["alpha"].value == 0.5 && bop["threshold"].value == 1e-8);
         assert!(new(&["alpha=1e-3,2"], 1).is_err_and(|e| e.to_string().contains("alpha")));
         assert!(new(&["alpha=1e-3", "alpha=1e-2"], 1).is_err());
@@ -304,7 +249,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let sweep = || Sweep::new(folder.path(), Settings::default(), vec![Axis::parse("alpha=1e-3").unwrap()], 1);
         let first = sweep().unwrap().lock().unwrap();
-        assert!(sweep().unwrap().lock().is_err_and(|e| e.to_string().contains("no other sweep")));
+        assert!(sweep().unwrap().lock().is_err_and(|e| e.to_string().contains("running sweep")));
         drop(first);
         assert!(sweep().unwrap().lock().is_ok());
         let run = folder.path().join("run");

@@ -197,7 +197,7 @@ fn note(at: ptr<function, Running>, state: u32, stored: Packed) {{
 fn end_update(at: Running) {{
 {ends}    count_saturated(at.saturated);
     if (at.failed) {{
-        raise_failed();
+        raise_failed(params.layers);
     }}
 }}
 ",

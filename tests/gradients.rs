@@ -121,7 +121,7 @@ impl Problem {
             let name = format!("{}.grad", graph.info(*value).name);
             graph.keep(gradients[value], &name);
         }
-        let mut plan = plan(&[("step", &graph)], StepLimits { rows: ROWS as u32, losses: 1 });
+        let mut plan = plan(&[("step", &graph)], StepLimits { rows: ROWS as u32, losses: 1 }).unwrap();
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
         let mut values = BTreeMap::new();

@@ -18,7 +18,9 @@ use plusminus::ops::{
     SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
     XnorMatmul, weight_type,
 };
-use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, State, StateType};
+use plusminus::optim::{
+    AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, FlipControlUpdate, SgdUpdate, State, StateType,
+};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepLimits, StepParams};
 use plusminus::tensor::{DType, Draws, Layout, PANEL, Stream, TensorType, half_rounded, half_value, words_of};
 use std::collections::BTreeSet;
@@ -147,6 +149,8 @@ enum Compare {
     Float(f64),
     /// Allowed: the factor times |expected|, or a 2^24th.
     Step(f64),
+    /// Words, of which floats' may differ by as many steps of their last digit.
+    Words(f64),
     /// Bits, free where the definition's margin (a matrix of the same shape) is below this.
     Margin(f64),
 }
@@ -254,6 +258,7 @@ impl Case {
             let fine = match compare {
                 Compare::Exact => g == e,
                 Compare::Float(scale) => (g - e).abs() <= f64::from(f32::EPSILON) * (scale + 4.0 * e.abs()),
+                Compare::Words(steps) => (g - e).abs() <= steps,
                 Compare::Step(share) => (g - e).abs() <= (share * e.abs()).max(2_f64.powi(-24)),
                 Compare::Margin(least) => g == e || self.margin.as_ref().unwrap().data[i].abs() < least,
             };
@@ -1516,15 +1521,68 @@ fn float_rule_cases(n: usize) -> Vec<Case> {
     let update = AdamUpdate { hyper_offset: 1, epsilon: 1e-8, decay: decay as f32 };
     let mut adam = Case::new(format!("adam {n}"), update).input(vector(n), &g);
     adam.step.hyperparameters[1] = [rate, correction, one, two].map(|v| v as f32);
-    let adam = adam.update(vector(n), &m0).update(vector(n), &v0).update(vector(n), &p);
+    // Counters of two layers; the last is the first step that failed.
+    let counters = |failed: f64| Matrix::from_fn(1, 7, |_, c| if c == 6 { failed } else { c as f64 });
+    let adam =
+        adam.update(vector(n), &m0).update(vector(n), &v0).update(vector(n), &p).update(words(7), &counters(9.0));
     let adam = adam.expect(m1, Compare::Float(2.0)).expect(v1, Compare::Float(2.0)).expect(p1, Compare::Float(20.0));
+    let adam = adam.expect(counters(9.0), Compare::Exact);
     let mu = 0.875;
     let velocity = each(&|c| mu * m0.at(0, c) + (g.at(0, c) + decay * p.at(0, c)));
     let p1 = each(&|c| p.at(0, c) - rate * velocity.at(0, c));
-    let mut sgd = Case::new(format!("sgd {n}"), SgdUpdate { hyper_offset: 1 }).input(vector(n), &g);
-    sgd.step.hyperparameters[1] = [rate, mu, decay, 0.0].map(|v| v as f32);
-    let sgd = sgd.update(vector(n), &m0).update(vector(n), &p);
-    vec![adam, sgd.expect(velocity, Compare::Float(4.0)).expect(p1, Compare::Float(4.0))]
+    let sgd = |what: &str, g: &Matrix| {
+        let mut sgd = Case::new(format!("sgd {n}{what}"), SgdUpdate { hyper_offset: 1 }).input(vector(n), g);
+        (sgd.step.step, sgd.step.hyperparameters[1]) = (8, [rate, mu, decay, 0.0].map(|v| v as f32));
+        sgd.update(vector(n), &m0).update(vector(n), &p).update(words(7), &counters(9.0))
+    };
+    // A float rule raises the flag, too.
+    let broken = each(&|c| if c == n / 2 { f64::INFINITY } else { g.at(0, c) });
+    let failed = sgd(", an infinite gradient", &broken).ignore().ignore().expect(counters(8.0), Compare::Exact);
+    let sgd = sgd("", &g).expect(velocity, Compare::Float(4.0)).expect(p1, Compare::Float(4.0));
+    vec![adam, sgd.expect(counters(9.0), Compare::Exact), failed]
+}
+
+/// The controller's definition, with rates at, below and beyond their limits, and a layer without flips.
+fn flip_control_cases() -> Vec<Case> {
+    let (target, layers) = (0.01, 70);
+    let rate = |layer: usize| [0.5, 0.0, 1e-3][layer % 3];
+    let weights = |layer: usize| 100.0 * (1 + layer) as f64;
+    let flips = |layer: usize| [0, 5, 400][layer % 3] + 7 * layer as u32;
+    let before = |layer: usize| if layer % 5 == 0 { flips(layer) } else { 7 * layer as u32 };
+    let factor = |layer: usize| [1.0_f32, 1e-6, 1.99, 3.0][layer % 4];
+    let average = |layer: usize| 0.002 * (layer % 7) as f32;
+    let float = |x: f32| f64::from(x.to_bits());
+    let counters = |factors: &dyn Fn(usize) -> f32| {
+        Matrix::from_fn(1, 3 * layers + 1, |_, c| match c / layers {
+            0 => f64::from(flips(c)),
+            2 => float(factors(c % layers)),
+            _ => 3.0,
+        })
+    };
+    let control = |before: &dyn Fn(usize) -> u32, average: &dyn Fn(usize) -> f32| {
+        Matrix::from_fn(layers, 5, |layer, c| match c {
+            0 => float(weights(layer) as f32),
+            1 => float(1.0),
+            2 => (4 * (layer % 3)) as f64,
+            3 => f64::from(before(layer)),
+            _ => float(average(layer)),
+        })
+    };
+    let smoothed = |layer: usize| {
+        let ratio = (flips(layer) - before(layer)) as f32 / weights(layer) as f32;
+        average(layer) + 0.1 * (ratio - average(layer))
+    };
+    let moved = |layer: usize| {
+        let (target, r) = (target as f32, smoothed(layer));
+        let moved = (factor(layer) * (1.0 + 0.05 * ((target - r) / target.max(r)))).max(1e-6);
+        if rate(layer) > 0.0 { moved.min(1.0 / rate(layer)) } else { moved }
+    };
+    let table = TensorType::plain(DType::U32, &[layers, 5]);
+    let mut case = Case::new("flip_control", FlipControlUpdate { hyper_offset: 12 });
+    (0..3).for_each(|i| case.step.hyperparameters[4 * i][0] = rate(i));
+    case.step.hyperparameters[12][0] = target as f32;
+    let case = case.update(words(3 * layers + 1), &counters(&factor)).update(table, &control(&before, &average));
+    vec![case.expect(counters(&moved), Compare::Words(8.0)).expect(control(&flips, &smoothed), Compare::Words(8.0))]
 }
 
 /// The kernels that only look: nothing that they write enters the step.
@@ -1753,6 +1811,7 @@ fn optimizers() {
 #[test]
 fn diagnostics() {
     check_all(&diagnostics_cases());
+    check_all(&flip_control_cases());
 }
 
 #[test]
@@ -1768,6 +1827,7 @@ fn every_kernel_has_a_definition() {
         loss_cases(),
         optimizer_cases(),
         diagnostics_cases(),
+        flip_control_cases(),
     ];
     let mut tested = BTreeSet::new();
     for case in groups.iter().flatten() {

@@ -17,6 +17,7 @@ fn rules() -> Rules {
         binary: Box::new(BinaryRule::named("cema").unwrap().with::<f32>([]).unwrap()),
         float: FloatRule::named("adam").unwrap().with(1e-2, "constant".parse().unwrap(), &[]).unwrap(),
         layers: Vec::new(),
+        control: None,
     }
 }
 
@@ -142,7 +143,7 @@ const FUSED: [(&str, &[(&str, usize)]); 4] = [
         &[("mask", 1), ("norm-sign", 7), ("pool-norm-sign", 2), ("pool-statistics", 3), ("product-statistics", 5)],
     ),
     ("vgg-small", &[("norm-sign", 5), ("pool-norm-sign", 2), ("pool-statistics", 3), ("product-statistics", 2)]),
-    ("birealnet20", &[("mask", 18), ("mask-join", 18), ("product-statistics", 18)]),
+    ("birealnet20", &[("mask", 18), ("mask-add", 18), ("product-statistics", 18)]),
 ];
 
 /// Fused or not, a training step is the same, number for number; it takes less memory. What must fire does, so that there is something to see.

@@ -1,9 +1,8 @@
 // update: the gradient of four columns moves the states of their weights by a rule, and the decision (above 0: the weight becomes -1, below 0: +1,
 // exactly 0: it stays) becomes their signs. Rule and storage are other pieces; `update_quad`, which joins them, is written by the assembler.
-// import: index, step, bits
+// import: index, step, bits, failed
 
 var<storage, read_write> weight: array<u32>;           // bits, panels [rows/32][words][32]
-var<storage, read_write> counters: array<atomic<u32>>; // of each layer flips, saturated states and factor of the rate (f32), then the first step that failed, [3 * layers + 1]
 
 // Columns of a word whose weight becomes -1, and +1.
 struct SignUpdate {
@@ -51,9 +50,4 @@ fn count_saturated(count: u32) {
     if (count != 0u) {
         atomicAdd(&counters[params.layers + params.layer], count);
     }
-}
-
-// Some state is not finite.
-fn raise_failed() {
-    atomicMin(&counters[3u * params.layers], step.step);
 }

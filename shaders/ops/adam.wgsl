@@ -1,10 +1,11 @@
 // adam: Kingma and Ba 2015, algorithm 1, as PyTorch writes it, with L2 decay:
 //   g += decay p,  m += (1 - beta1) (g - m),  v += (1 - beta2) (g^2 - v),  p -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon).
 // The host works the corrections into the hyperparameters: x = rate / (1 - beta1^t), y = 1 / sqrt(1 - beta2^t), z = 1 - beta1, w = 1 - beta2.
-// import: index, step
+// import: index, step, failed
 
 struct Params {
     hyper_offset: u32, // which vec4 of the step's hyperparameters
+    layers: u32,       // binary layers that have counters
     epsilon: f32,
     decay: f32,
 }
@@ -31,5 +32,9 @@ fn adam(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     let v_new = v[i] + hyperparameters.w * (slope * slope - v[i]);
     m[i] = m_new;
     v[i] = v_new;
-    p[i] -= hyperparameters.x * m_new / (sqrt(v_new) * hyperparameters.y + params.epsilon);
+    let p_new = p[i] - hyperparameters.x * m_new / (sqrt(v_new) * hyperparameters.y + params.epsilon);
+    p[i] = p_new;
+    if (!is_finite(m_new) || !is_finite(v_new) || !is_finite(p_new)) {
+        raise_failed(params.layers);
+    }
 }

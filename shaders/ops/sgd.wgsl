@@ -1,9 +1,10 @@
 // sgd: stochastic gradient descent with momentum and weight decay, as PyTorch writes it (no dampening, no Nesterov):
 //   v = mu * v + (g + decay * p),  p -= rate * v.   Hyperparameters: x = rate, y = mu, z = decay.
-// import: index, step
+// import: index, step, failed
 
 struct Params {
     hyper_offset: u32, // which vec4 of the step's hyperparameters
+    layers: u32,       // binary layers that have counters
 }
 
 var<storage, read> g: array<f32>;       // gradient, any length
@@ -24,5 +25,9 @@ fn sgd(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups:
     let hyperparameters = step.hyperparameters[params.hyper_offset];
     let velocity = hyperparameters.y * v[i] + (g[i] + hyperparameters.z * p[i]);
     v[i] = velocity;
-    p[i] -= hyperparameters.x * velocity;
+    let p_new = p[i] - hyperparameters.x * velocity;
+    p[i] = p_new;
+    if (!is_finite(velocity) || !is_finite(p_new)) {
+        raise_failed(params.layers);
+    }
 }

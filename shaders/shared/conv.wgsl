@@ -4,7 +4,10 @@
 // length taps = kernel_height * kernel_width
 // length in_pixels = batch * in_height * in_width
 // length out_pixels = batch * out_height * out_width
-// limit: 0 < groups * stride * out_height * out_width * in_height * in_width
+// limit: 0 < groups
+// limit: 0 < stride
+// limit: 0 < out_height * out_width
+// limit: 0 < in_height * in_width
 
 struct Params {
     batch: u32,

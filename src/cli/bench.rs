@@ -1,7 +1,8 @@
 //! `plusminus bench`: measures kernels or whole steps.
 
 use super::args::{BenchArgs, BenchWhat, Common, ModelArgs};
-use super::bench_cases::{Case, Named, cases};
+use super::bench_case::Case;
+use super::bench_cases::{Named, cases};
 use super::output::{bytes, json, line, show_profile};
 use crate::data::Batch;
 use crate::error::{Error, Result};

@@ -1,5 +1,6 @@
 //! Kernels to measure: operands, how to record one call, and the plain definition that checks the result.
 
+use super::bench_case::{Case, Check, IDS, Record, compare, floats, places, sign};
 use super::bench_convolutions::{conv_bits, conv_gradient};
 use crate::nn::Tensor;
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
@@ -8,31 +9,6 @@ use crate::optim::{
 };
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, Layout, PANEL, Stream, TensorType, number_at, words_of};
-
-/// Records one call.
-pub(super) type Record = Box<dyn Fn(&mut Recording)>;
-/// Compares all tensors after one call with the definition; the error says where they differ.
-pub(super) type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
-
-/// A kernel to measure.
-pub struct Case {
-    /// Name.
-    pub name: &'static str,
-    /// m, n, k of a product; rows, columns, 1 of a filter.
-    pub shape: [usize; 3],
-    /// Operations per call: 2 m n k, or the number of weights.
-    pub work: f64,
-    /// Whether it is a product.
-    pub is_product: bool,
-    /// Initial contents of its tensors.
-    pub operands: Vec<Vec<u32>>,
-    /// Hyperparameters of its rule.
-    pub hyperparameters: Hyperparameters,
-    /// Records one call.
-    pub record: Record,
-    /// Compares all tensors after one call with the definition, at elements spread over the result.
-    pub check: Check,
-}
 
 /// A case by name. It is made when it is measured, since operands are large.
 pub type Named = (&'static str, Box<dyn Fn() -> Case>);
@@ -63,32 +39,8 @@ pub fn cases(size: usize) -> Vec<Named> {
     all
 }
 
-pub(super) const IDS: [BufferId; 5] = [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(4)];
-
 fn bits(size: usize, name: &str) -> BitMatrix {
     BitMatrix::random(size, size, Stream::new(1, name))
-}
-
-pub(super) fn floats(count: usize, name: &str) -> Vec<u32> {
-    let stream = Stream::new(1, name);
-    (0..count as u64).map(|i| (2.0 * stream.unit(i) - 1.0).to_bits()).collect()
-}
-
-/// (row, column) pairs spread over a square.
-pub(super) fn places(size: usize) -> impl Iterator<Item = (usize, usize)> {
-    let stream = Stream::new(2, "places");
-    (0..2000).map(move |i| (stream.below(2 * i, size as u32) as usize, stream.below(2 * i + 1, size as u32) as usize))
-}
-
-pub(super) fn sign(bits: &BitMatrix, row: usize, column: usize) -> f64 {
-    if bits.is_positive(row, column) { 1.0 } else { -1.0 }
-}
-
-pub(super) fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f64) -> Result<(), String> {
-    if (got - expected).abs() <= allowed {
-        return Ok(());
-    }
-    Err(format!("at {place:?}: expected {expected}, got {got}"))
 }
 
 fn product(name: &'static str, size: usize, operands: Vec<Vec<u32>>, record: Record, check: Check) -> Case {

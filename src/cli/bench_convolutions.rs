@@ -1,6 +1,6 @@
 //! Convolutions to measure, on 50 images of 32 x 32.
 
-use super::bench_cases::{Case, Check, IDS, Record, compare, floats, places, sign};
+use super::bench_case::{Case, Check, IDS, Record, compare, floats, places, sign};
 use crate::graph::{Bound, Op};
 use crate::ops::{ConvBits, ConvBitsInput, ConvBitsWeight, ConvShape, PadValue, Window, weight_type};
 use crate::optim::Hyperparameters;

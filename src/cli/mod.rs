@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod bench_case;
 mod bench_cases;
 mod bench_convolutions;
 mod devices;

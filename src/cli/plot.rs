@@ -2,8 +2,8 @@
 
 use super::args::{Common, PlotArgs};
 use super::output::{json, line, note};
-use super::picture::{Axis, Curve, Panel, draw, in_terminal};
-use super::plot_layers::{flip_panels, layer_panels};
+use super::picture::{Curve, Panel, draw, in_terminal};
+use super::plot_layers::{EPOCH, flip_panels, layer_panels};
 use crate::error::{Error, Result};
 use crate::train::{Event, Run};
 
@@ -76,8 +76,6 @@ fn curve(name: &str, events: &[Event], value: impl Fn(&Event) -> Option<f64>) ->
     };
     Curve { name: name.to_string(), points: events.iter().filter_map(point).collect() }
 }
-
-pub(super) const EPOCH: Axis = Axis::linear("epoch");
 
 fn panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     type Value = fn(&Event) -> Option<f64>;

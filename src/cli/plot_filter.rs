@@ -110,9 +110,9 @@ impl<'a> Bench<'a> {
         let gradient = graph.input("g", TensorType::new(DType::F32, Layout::Rows, &[1, weights]));
         let first = Init::List(first_counters(1).into());
         let counters = graph.state("counters", TensorType::plain(DType::U32, &[4]), Purpose::Counter, first);
-        let target = UpdateTarget { parameter, gradient, hyper_offset: 0, counters: Some((counters, 0)) };
+        let target = UpdateTarget { parameter, gradient, hyper_offset: 0, counters, layer: Some(0) };
         rule.update(&mut graph, target)?;
-        let plan = plan(&[("update", &graph)], StepLimits::default());
+        let plan = plan(&[("update", &graph)], StepLimits::default())?;
         let mut engine = CpuEngine::new(Some(1))?;
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {

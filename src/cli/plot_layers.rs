@@ -1,8 +1,9 @@
 //! Curves by layer: flip ratios, and diagnostics of a single run.
 
-use super::picture::{Curve, Panel};
-use super::plot::EPOCH;
+use super::picture::{Axis, Curve, Panel};
 use crate::train::{Event, LayerDiagnostics};
+
+pub(super) const EPOCH: Axis = Axis::linear("epoch");
 
 /// Flip ratios of several runs, one panel per layer, since all curves in one panel could not be distinguished. Layers are ordered as in the
 /// first run; layers of other runs follow. A run without a layer has an empty curve there, so that runs keep their colours.

@@ -1,7 +1,7 @@
 //! A rule for binary weights with its hyperparameters: an optimizer.
 
 use super::from_signs::{random_scaled_sign, scaled_sign};
-use super::hyperparameter::{Hyperparameter, HyperparameterSpec};
+use super::hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
 use super::optimizer::{Decision, Hyperparameters, Optimizer, UpdateTarget};
 use super::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit};
 use super::rules::iir;
@@ -208,8 +208,8 @@ impl Optimizer for BinaryOptimizer {
 
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
         let info = graph.info(target.parameter).clone();
-        let (counters, layer) = target.counters.expect("a binary rule counts flips");
-        let mut updates: Vec<Value> = vec![target.parameter, counters];
+        let layer = target.layer.expect("a binary rule counts flips");
+        let mut updates: Vec<Value> = vec![target.parameter, target.counters];
         let tensors = self.tensors(&info.ty);
         // With states that follow the weights their units start anew, too; what begins at 0 goes on.
         let follows = tensors.iter().any(|(.., init)| matches!(init, Init::FromSigns(_)));
@@ -224,6 +224,11 @@ impl Optimizer for BinaryOptimizer {
 
     fn state_bytes(&self, parameter: &TensorType) -> u64 {
         self.tensors(parameter).iter().map(|(_, ty, _)| ty.bytes()).sum()
+    }
+
+    fn rate_limit(&self) -> Option<f32> {
+        let rate = self.rule.hyperparameters.first().filter(|_| !self.rule.is_filter)?;
+        Some(if rate.range == Range::Rate { 1.0 } else { f32::MAX })
     }
 
     fn decision(&self) -> Option<Decision> {

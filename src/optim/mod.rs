@@ -1,7 +1,9 @@
 //! Optimizers: filters whose sign is the weight, and the usual rules for float parameters.
 
 mod binary;
+mod counters;
 mod filter;
+mod flip_control;
 mod from_signs;
 mod hyperparameter;
 mod kernels;
@@ -15,9 +17,11 @@ mod storage;
 mod update;
 
 pub use binary::BinaryOptimizer;
+pub use counters::first_counters;
 pub use filter::biquad::{Biquad, Biquads, MAX_BIQUADS};
 pub use filter::design::{DESIGNS, Filter, FilterSpec, Poles};
 pub use filter::translate::{LatentSgd, Response};
+pub use flip_control::{ControlledLayer, FlipControl, FlipControlUpdate};
 pub use from_signs::{random_scaled_sign, scaled_sign};
 pub use hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
 pub use kernels::{BINARY_RULES, kernels};
@@ -35,4 +39,4 @@ pub use rules::lion::LION;
 pub use rules::sgd::{Sgd, SgdUpdate};
 pub use schedule::Schedule;
 pub use storage::StateType;
-pub use update::{BinaryUpdate, first_counters};
+pub use update::BinaryUpdate;

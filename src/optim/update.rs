@@ -1,5 +1,6 @@
 //! The update of a matrix of binary weights by a rule: the node of the graph, and its twin, one loop for every rule and storage.
 
+use super::counters::{layers_of, raise_failed};
 use super::rule::BinaryRule;
 use super::storage::StateType;
 use crate::bits::{self, Storage, Unit, UpdateRow};
@@ -41,12 +42,6 @@ macro_rules! rule_kernels {
     };
 }
 pub(in crate::optim) use rule_kernels;
-
-/// Words of the counters of an update step of `layers` layers: by layer the weights that flipped, the states that were at the end of what their storage holds,
-/// and the factor of the rule's rate (f32, 1 without a controller); last the first step whose states were not finite (u32::MAX: none).
-pub fn first_counters(layers: usize) -> Vec<u32> {
-    [vec![0; 2 * layers], vec![1.0_f32.to_bits(); layers], vec![u32::MAX]].concat()
-}
 
 /// Input: gradient. Updates: the weight, the counters, of integers `row_state`, the rule's states.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +106,7 @@ impl Op for BinaryUpdate {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (g, ty) = bound.inputs[0];
         let tensors: Vec<BufferId> = [g].into_iter().chain(bound.updates.iter().map(|(id, _)| *id)).collect();
-        let layers = (bound.updates[1].1.elements() - 1) / 3;
+        let layers = layers_of(bound.updates[1].1);
         self.dispatch(recording, &tensors, [ty.rows(), ty.columns()], layers);
     }
 }
@@ -175,7 +170,7 @@ pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: u
     counters[layer].fetch_add(flips, Relaxed);
     counters[layers + layer].fetch_add(saturated, Relaxed);
     if failed {
-        counters[3 * layers].fetch_min(step.step, Relaxed);
+        raise_failed(counters, params.layers, step.step);
     }
 }
 

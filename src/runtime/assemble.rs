@@ -3,6 +3,7 @@
 use super::interface::PIECES;
 
 #[path = "../../shaders/assemble.rs"]
+#[allow(dead_code, reason = "the build script and tests use the rest of it")]
 mod text;
 
 pub use text::*;

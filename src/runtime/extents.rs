@@ -3,13 +3,12 @@
 
 use super::binding::Binding;
 use super::extent::{self, Extent};
-use super::kernel::Shape;
-use super::recording::{Dispatch, Grid};
+use super::kernel::{Interface, Shape};
 
-/// Checks every extent, limit and grid of a dispatch; `words` says how long the tensor of a binding is. The error says what was expected and what is bound.
-pub fn check(dispatch: &Dispatch, words: &dyn Fn(usize) -> u64) -> Result<(), String> {
-    let interface = &dispatch.kernel.interface;
-    let names = Names { shape: &interface.shape, params: &dispatch.params };
+/// Checks every extent, limit and dimension of the grid of a dispatch; `words` says how long the tensor of a binding is. The error says what was expected
+/// and what is bound.
+pub fn check(interface: &Interface, params: &[u32], grid: &[u64], words: &dyn Fn(usize) -> u64) -> Result<(), String> {
+    let names = Names { shape: &interface.shape, params };
     for (at, binding) in interface.bindings.iter().enumerate() {
         let needed = needed(binding, &interface.bindings, &names, words)?;
         let bound = words(at);
@@ -27,7 +26,7 @@ pub fn check(dispatch: &Dispatch, words: &dyn Fn(usize) -> u64) -> Result<(), St
             return Err(format!("parameters must keep `{limit}`"));
         }
     }
-    check_grid(dispatch, &lookup)
+    check_grid(interface.shape.grid, grid, &lookup)
 }
 
 /// Words that a binding must have at least; `None` where any length will do.
@@ -54,15 +53,9 @@ fn needed(
     }
 }
 
-fn check_grid(dispatch: &Dispatch, lookup: &extent::Lookup<'_>) -> Result<(), String> {
-    let grid = dispatch.kernel.interface.shape.grid;
+fn check_grid(grid: &str, given: &[u64], lookup: &extent::Lookup<'_>) -> Result<(), String> {
     let (brackets, _) = extent::brackets(grid)?;
-    let given = match dispatch.grid {
-        Grid::Linear(n) => vec![n],
-        Grid::Matrix(extents) => extents.map(u64::from).to_vec(),
-        Grid::Tiles(extents) => extents.map(u64::from).to_vec(),
-    };
-    for (at, given) in given.into_iter().enumerate().take(brackets.len()) {
+    for (at, &given) in given.iter().enumerate().take(brackets.len()) {
         let most = extent::evaluate(brackets[at], lookup)?;
         if given > most {
             return Err(format!("its grid is at most {grid}, and dimension {at} is {given} where that is {most}"));

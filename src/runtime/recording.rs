@@ -17,6 +17,17 @@ pub enum Grid {
     Tiles([u32; 3]),
 }
 
+impl Grid {
+    /// Its dimensions, x first.
+    pub fn dimensions(&self) -> Vec<u64> {
+        match self {
+            Self::Linear(elements) => vec![*elements],
+            Self::Matrix(extents) => extents.map(u64::from).to_vec(),
+            Self::Tiles(extents) => extents.map(u64::from).to_vec(),
+        }
+    }
+}
+
 /// One entry of a recording.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -352,7 +363,7 @@ impl Program {
         }
         assert!(read.is_disjoint(&written), "{place}: memory is read and written in one dispatch");
         let words = |at: usize| self.buffer(dispatch.buffers[at].id).words as u64;
-        if let Err(message) = super::extents::check(dispatch, &words) {
+        if let Err(message) = super::extents::check(interface, &dispatch.params, &dispatch.grid.dimensions(), &words) {
             panic!("{place}: {message}");
         }
     }

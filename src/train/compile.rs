@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fuse, plan};
 use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
-use crate::optim::{UpdateTarget, first_counters};
+use crate::optim::{ControlledLayer, FlipControl, UpdateTarget, first_counters};
 use crate::runtime::StepLimits;
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
@@ -101,7 +101,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     eval.keep(logits, LOGITS);
     let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
     let Some(rules) = rules else {
-        let plan = plan(&[("eval", &eval)], limits);
+        let plan = plan(&[("eval", &eval)], limits)?;
         return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, states: 0, diagnostics: None });
     };
     let (train, binary, trained) = training(model, rules, options, None)?;
@@ -110,7 +110,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
     let mut graphs = vec![("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|(graph, ..)| ("diagnose", graph)));
-    Ok(Compiled { plan: plan(&graphs, limits), binary, fused, states: states_of(&train, rules), diagnostics })
+    Ok(Compiled { plan: plan(&graphs, limits)?, binary, fused, states: states_of(&train, rules), diagnostics })
 }
 
 /// Bytes that the rules of binary weights keep beside them.
@@ -147,7 +147,7 @@ fn training(
     let first = first_counters(binary.len().max(1));
     let ty = TensorType::plain(DType::U32, &[first.len()]);
     let counters = train.state("metrics.counters", ty, Purpose::Counter, Init::List(first.into()));
-    let mut layer = 0;
+    let mut controlled = Vec::new();
     for (parameter, role) in trained {
         let name = train.info(parameter).name.clone();
         let Some(&gradient) = gradients.get(&parameter) else {
@@ -159,7 +159,7 @@ fn training(
         }
         let (rule, hyper_offset) = rules.of(parent_path(&name), role);
         if role == Role::Float {
-            rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, counters: None })?;
+            rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, counters, layer: None })?;
             continue;
         }
         if options.diagnostics {
@@ -168,12 +168,17 @@ fn training(
         if let Some(measured) = &mut measured {
             measured.gradient(&mut train, parameter, gradient)?;
         }
-        let target = UpdateTarget { parameter, gradient, hyper_offset, counters: Some((counters, layer)) };
-        rule.update(&mut train, target)?;
+        let layer = Some(controlled.len() as u32);
+        rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, counters, layer })?;
+        let rate_limit = rules.rate_limit(rule)?;
+        controlled.push(ControlledLayer { weights: train.ty(parameter).elements() as u64, hyper_offset, rate_limit });
         if let Some(measured) = &mut measured {
             measured.state(&mut train, rule.decision(), gradient, hyper_offset)?;
         }
-        layer += 1;
+    }
+    if rules.control.is_some() && !controlled.is_empty() {
+        train.set_scope("flip_control");
+        FlipControl::update(&mut train, counters, &controlled, rules.control_offset())?;
     }
     if let Some(measured) = measured {
         measured.signs(&mut train)?;

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::Role;
-use crate::optim::{Hyperparameters, Optimizer};
+use crate::optim::{FlipControl, Hyperparameters, Optimizer};
 use crate::runtime::StepParams;
 use std::fmt;
 
@@ -52,18 +52,25 @@ pub struct Rules {
     pub float: Box<dyn Optimizer>,
     /// Rules of layers, for parameters of the rule's role. The first pattern that matches wins; other layers take the rules above.
     pub layers: Vec<(Pattern, Box<dyn Optimizer>)>,
+    /// Controller of the rates of binary weights.
+    pub control: Option<FlipControl>,
 }
 
 impl Rules {
     /// The same two rules for all layers.
     pub fn new(binary: impl Optimizer + 'static, float: impl Optimizer + 'static) -> Self {
-        Self { binary: Box::new(binary), float: Box::new(float), layers: Vec::new() }
+        Self { binary: Box::new(binary), float: Box::new(float), layers: Vec::new(), control: None }
     }
 
     /// With another rule for the layers that match a pattern and no earlier one.
     pub fn with(mut self, layers: &str, rule: impl Optimizer + 'static) -> Self {
         self.layers.push((Pattern::new(layers), Box::new(rule)));
         self
+    }
+
+    /// With a controller of the rates of binary weights.
+    pub fn with_control(self, control: FlipControl) -> Self {
+        Self { control: Some(control), ..self }
     }
 
     /// Every rule, in the order of hyperparameters in a step's values.
@@ -81,15 +88,33 @@ impl Rules {
         (self.all().nth(number).expect("the number of a rule"), (HYPERPARAMETERS * number) as u32)
     }
 
+    /// The index of the first vec4 of the controller's hyperparameters, which follow those of the rules.
+    pub(super) fn control_offset(&self) -> u32 {
+        (HYPERPARAMETERS * (2 + self.layers.len())) as u32
+    }
+
+    /// Largest value of a rule's rate, where there is a controller; refuses a rule whose rate it cannot move.
+    pub(super) fn rate_limit(&self, rule: &dyn Optimizer) -> Result<f32> {
+        match rule.rate_limit() {
+            None if self.control.is_some() => {
+                Err(Error::setting("target-flip-ratio", "rules that have a rate", rule.name()))
+            }
+            limit => Ok(limit.unwrap_or(f32::MAX)),
+        }
+    }
+
     /// Writes the hyperparameters of step `step` (from 0) of `total`.
     pub(super) fn hyperparameters(&self, values: &mut StepParams, step: u64, total: u64) {
         let (slots, _) = values.hyperparameters.as_chunks_mut::<HYPERPARAMETERS>();
-        slots.iter_mut().zip(self.all()).for_each(|(slot, rule)| *slot = rule.hyperparameters(step, total));
+        let rules = self.all().map(|rule| rule.hyperparameters(step, total));
+        let control = self.control.as_ref().map(|control| control.hyperparameters(step, total));
+        slots.iter_mut().zip(rules.chain(control)).for_each(|(slot, values)| *slot = values);
     }
 
     /// Refuses hyperparameters whose schedules leave their ranges in a run of `total` steps.
     pub(super) fn check_steps(&self, total: u64) -> Result<()> {
-        self.all().try_for_each(|rule| rule.check_steps(total))
+        self.all().try_for_each(|rule| rule.check_steps(total))?;
+        self.control.as_ref().map_or(Ok(()), |control| control.check_steps(total))
     }
 
     /// Refuses rules of the wrong role, too many rules, and patterns that match no layer with parameters of the rule's role.
@@ -99,7 +124,7 @@ impl Rules {
                 return Err(Error::setting("rules", format!("a rule for {role:?} parameters"), rule.name()));
             }
         }
-        Self::check_count(self.layers.len())?;
+        Self::check_count(self.layers.len(), self.control.is_some())?;
         for (pattern, rule) in &self.layers {
             let layers = || parameters.iter().filter(|(_, role)| *role == rule.role()).map(|(layer, _)| *layer);
             if !layers().any(|layer| pattern.matches(layer)) {
@@ -115,10 +140,11 @@ impl Rules {
         Ok(())
     }
 
-    /// Refuses more patterns than a step has hyperparameters for.
-    pub(super) fn check_count(patterns: usize) -> Result<()> {
-        if patterns > MAX - 2 {
-            return Err(Error::setting("layer-optimizer", format!("at most {} patterns", MAX - 2), patterns));
+    /// Refuses more patterns than a step has hyperparameters for, beside those of a controller.
+    pub(super) fn check_count(patterns: usize, is_controlled: bool) -> Result<()> {
+        let most = MAX - 2 - usize::from(is_controlled);
+        if patterns > most {
+            return Err(Error::setting("layer-optimizer", format!("at most {most} patterns"), patterns));
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Plan, Purpose, State, ValueInfo, ValueKind};
 use crate::nn::{Model, Tensor, Weights};
 use crate::runtime::{BufferId, DeviceInfo, Download, Engine, Profile, Program, Stats, StepParams};
-use crate::tensor::{DType, seed_word};
+use crate::tensor::seed_word;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -270,12 +270,12 @@ impl Session {
         Ok(ReadBack { steps, samples, download: self.engine.download(&ids)? })
     }
 
-    /// The answer; `Err` with the first step whose loss was not finite.
+    /// The answer; `Err` with the first step whose loss, or a parameter or state that it made, was not finite.
     pub async fn interval(&mut self, read_back: ReadBack) -> Result<std::result::Result<Interval, u32>> {
         let words = read_back.download.await?;
         let [losses, failed, correct, counters] = &words[..] else { unreachable!("four tensors were asked for") };
         let flips = &counters[..self.binary.len().max(1)];
-        if let Some(step) = first_failed(failed) {
+        if let Some(step) = first_failed([failed, counters]) {
             return Ok(Err(step));
         }
         if let Some(diagnostics) = &mut self.diagnostics {
@@ -314,24 +314,12 @@ impl Session {
         Ok(weights)
     }
 
-    /// The first training step, from 0, that met a number which is NaN or infinite; `None` where all were finite. One word is read back.
+    /// The first training step, from 0, whose loss or whose updated parameters and states had a number which is NaN or infinite; `None` where all were
+    /// finite. Only counters are read back.
     pub async fn non_finite_step(&mut self) -> Result<Option<u32>> {
-        let failed = self.engine.download(&[self.plan.id("metrics.failed")])?.await?;
-        Ok(first_failed(&failed[0]))
-    }
-
-    /// The name of an optimizer's f32 state with a number that is NaN or infinite: its weights stand still, and losses do not tell. (Narrow
-    /// states hold no such number.) It reads back every state, only because update kernels do not yet raise the flag that
-    /// [`Session::non_finite_step`] reads: once they do, this function and its one call go.
-    pub(super) async fn check_states_finite(&mut self) -> Result<Option<String>> {
-        let states = self.plan.states(Purpose::Optimizer).filter(|(_, info)| info.ty.dtype == DType::F32);
-        for (id, info) in states.cloned().collect::<Vec<_>>() {
-            let words = self.engine.download(&[id])?.await?;
-            if words[0].iter().any(|word| !f32::from_bits(*word).is_finite()) {
-                return Ok(Some(info.name));
-            }
-        }
-        Ok(None)
+        let ids = ["metrics.failed", "metrics.counters"].map(|name| self.plan.id(name));
+        let words = self.engine.download(&ids)?.await?;
+        Ok(first_failed([&words[0], &words[1]]))
     }
 
     /// Overwrites every parameter and statistic of the model; optimizer states that start along a parameter's signs, and their units, start
@@ -378,9 +366,10 @@ impl Session {
     }
 }
 
-/// The step in a flag that holds the first one that failed.
-fn first_failed(flag: &[u32]) -> Option<u32> {
-    (flag[0] != u32::MAX).then_some(flag[0])
+/// The first step that failed, by the last word of each of these counters.
+fn first_failed(counters: [&Vec<u32>; 2]) -> Option<u32> {
+    let first = counters.into_iter().filter_map(|words| words.last().copied()).min();
+    first.filter(|&step| step != u32::MAX)
 }
 
 /// Bytes that training takes.

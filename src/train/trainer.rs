@@ -357,12 +357,8 @@ impl Trainer {
             return Err(self.diverged(step, epoch)?);
         }
         let weights = self.session.weights().await?;
-        let found = match weights.not_finite() {
-            Some(tensor) => Some(tensor.to_string()),
-            None => self.session.check_states_finite().await?,
-        };
-        if let Some(tensor) = found {
-            return Err(Error::NotFinite { tensor, epoch });
+        if let Some(tensor) = weights.not_finite() {
+            return Err(Error::NotFinite { tensor: tensor.to_string(), epoch });
         }
         if let Some(run) = &self.run {
             run.save(&weights, &self.config, &self.data.classes)?;

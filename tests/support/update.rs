@@ -32,10 +32,10 @@ impl Update {
         let counters = graph.state("counters", TensorType::plain(DType::U32, &[7]), Purpose::Counter, first);
         rule.update(
             &mut graph,
-            UpdateTarget { parameter, gradient, hyper_offset: HYPER_OFFSET as u32, counters: Some((counters, 1)) },
+            UpdateTarget { parameter, gradient, hyper_offset: HYPER_OFFSET as u32, counters, layer: Some(1) },
         )
         .unwrap();
-        let mut plan = plan(&[("update", &graph)], StepLimits::default());
+        let mut plan = plan(&[("update", &graph)], StepLimits::default()).unwrap();
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
         for (id, info) in plan.named.values() {

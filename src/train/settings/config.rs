@@ -5,7 +5,7 @@ use super::table::TrainConfig;
 use crate::data::{Data, DataSpec};
 use crate::error::{Error, Result};
 use crate::nn::{ModelSpec, PixelScale};
-use crate::optim::FloatRule;
+use crate::optim::{FlipControl, FloatRule};
 
 impl TrainConfig {
     /// The data set, and how it is used.
@@ -53,7 +53,8 @@ impl TrainConfig {
         let rule = FloatRule::named(&self.float_optimizer)?;
         let float = rule.with(self.float_rate, self.float_schedule.parse()?, &hyperparameters)?;
         let layers = self.optimizer.rules.iter().map(|rule| rule.make()).collect::<Result<_>>()?;
-        Ok(Rules { binary, float, layers })
+        let control = self.target_flip_ratio.as_ref().map(FlipControl::new).transpose()?;
+        Ok(Rules { binary, float, layers, control })
     }
 
     /// As TOML, which is a settings file; an error for a path that is not Unicode.

@@ -1,7 +1,7 @@
 //! The optimizer of binary weights that settings add up to: its table, the flags beside it, published values, initial states.
 
 use super::super::rules::Rules;
-use super::optimizer::{OptimizerTable, STATE_INIT_SCALE};
+use super::optimizer::{LayerRule, OptimizerTable, STATE_INIT_SCALE, hold_rate};
 use super::setting::Owner;
 use super::table::{Settings, TABLE};
 use super::value::Value;
@@ -41,7 +41,7 @@ impl Settings {
         if let Some(layers) = &self.layer_optimizer {
             rules.clone_from(layers);
         }
-        Rules::check_count(rules.len())?;
+        Rules::check_count(rules.len(), self.target_flip_ratio.is_some())?;
         let rule = BinaryRule::named(&name)?;
         let filter = match (self.filter(), filter) {
             (Some(set), Some(filter)) => Some(set.over(filter)),
@@ -51,6 +51,10 @@ impl Settings {
         hyperparameters.extend(set.map(|(name, hyperparameter)| (name.to_string(), hyperparameter.clone())));
         self.publish(rule, &mut hyperparameters)?;
         self.start(rule, !rules.is_empty(), &mut hyperparameters)?;
+        if self.target_flip_ratio.is_some() {
+            hold_rate(rule, &mut hyperparameters);
+            rules.iter_mut().try_for_each(LayerRule::hold_rate)?;
+        }
         let state_init = self.state_init.as_deref();
         let rules = rules.into_iter().map(|rule| rule.resolved(state_init)).collect::<Result<_>>()?;
         let state_dtype = self.state_dtype.unwrap_or(state_dtype);

@@ -2,7 +2,7 @@
 
 use super::super::rules::Pattern;
 use crate::error::{Error, Result};
-use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Hyperparameter, Optimizer, StateType};
+use crate::optim::{BinaryOptimizer, BinaryRule, FilterSpec, Hyperparameter, Optimizer, Schedule, StateType};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -85,6 +85,14 @@ fn make(
     }
 }
 
+/// A rate that a controller moves stays where it starts, unless a schedule is asked for.
+pub(super) fn hold_rate(rule: &BinaryRule, hyperparameters: &mut BTreeMap<String, Hyperparameter>) {
+    if let Some(spec) = rule.hyperparameters.first() {
+        let rate = hyperparameters.entry(spec.name.into()).or_insert_with(|| spec.default.into());
+        rate.schedule.get_or_insert_with(Schedule::constant);
+    }
+}
+
 /// The rule of some layers: in a file `{ layers = "conv*", name = "bop", hyperparameters = { alpha = 1e-4 } }`, there or as a flag
 /// `conv*=bop,alpha=1e-4`. The text has hyperparameters and `state-dtype`; a filter needs the table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -123,6 +131,13 @@ impl LayerRule {
         self.hyperparameters =
             made.settings().map(|(name, hyperparameter)| (name.to_string(), hyperparameter.clone())).collect();
         Ok(self)
+    }
+
+    /// [`hold_rate`] of its rule.
+    pub(super) fn hold_rate(&mut self) -> Result<()> {
+        let rule = BinaryRule::named(&self.name).map_err(|error| self.within(error))?;
+        hold_rate(rule, &mut self.hyperparameters);
+        Ok(())
     }
 
     /// The pattern of the layers, and the rule.

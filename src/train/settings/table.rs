@@ -132,6 +132,10 @@ settings! {
                 value("INIT").one_of(["zero", "scaled"])
                     .note("with zero the first gradient decides every weight, scaled states are along the weights")
                     .by_default("zero; scaled with --init-from");
+
+            /// Steer each layer's rate (alpha or lr) so that this share of its weights flips in a step
+            target_flip_ratio: Hyperparameter;
+                value("RATIO[,SCHEDULE]").note("in (0, 1]; the rate then has no schedule by default").by_default("no control");
         }
         "Optimizer of float parameters" {
             /// Rule

@@ -81,6 +81,7 @@ values! {
     f32: Number, "a number", |x| Some(x.into());
     f64: Number, "a number", Some;
     bool: Switch, "true or false", |_| None;
+    StateType: Text, "f32, f16, i16, i8", |_| None;
 }
 
 impl Value for String {
@@ -103,28 +104,14 @@ impl Value for PathBuf {
     }
 }
 
-/// Implements [`Value`] for types with errors of their own.
-macro_rules! values_by_text {
-    ($($ty:ty: $form:ident;)*) => {$(
-        impl Value for $ty {
-            fn parse(text: &str) -> Result<Self> {
-                text.parse()
-            }
+impl Value for OptimizerTable {
+    fn parse(text: &str) -> Result<Self> {
+        text.parse()
+    }
 
-            fn text(&self) -> String {
-                self.to_string()
-            }
-
-            fn form() -> Form {
-                Form::$form
-            }
-        }
-    )*};
-}
-
-values_by_text! {
-    StateType: Text;
-    OptimizerTable: Text;
+    fn text(&self) -> String {
+        self.to_string()
+    }
 }
 
 impl Value for Hyperparameter {

@@ -147,6 +147,23 @@ fn summary_bench_and_devices_speak_json() {
         lines(&run(&flags)).pop().unwrap()["bytes_peak"].as_u64().unwrap()
     };
     assert!(peak(&["--no-fuse"]) > peak(&[]), "{} {}", peak(&["--no-fuse"]), peak(&[]));
+    // A step as its commands; the total stays last.
+    let program = lines(&run(&["summary", "--json", "--program", "--hidden", "64", "--batch-size", "10"]));
+    let of = |recording: &str, command: &str| {
+        let found = program.iter().filter(|line| line["recording"] == recording && line["command"] == command);
+        found.cloned().collect::<Vec<_>>()
+    };
+    assert_eq!(
+        of("train", "upload").iter().map(|line| &line["tensors"][0]["name"]).collect::<Vec<_>>(),
+        ["pixels", "labels"]
+    );
+    let product = of("eval", "dispatch").into_iter().find(|line| line["kernel"] == "ops::xnor_matmul::xnor_matmul");
+    let product = product.expect("a product of signs in an evaluation");
+    assert_eq!((&product["layer"], &product["multiply_adds"]), (&"dense2".into(), &(10 * 64 * 10).into()));
+    assert_eq!(product["tensors"][1]["shape"], "Bits[10 x 64]");
+    assert!(program.last().unwrap()["bytes_peak"].is_u64());
+    let text = String::from_utf8(run(&["summary", "--program", "--hidden", "64"]).stdout).unwrap();
+    assert!(text.lines().any(|line| line.contains("dispatch dense2") && line.contains("multiply-adds")), "{text}");
     let output = run(&["bench", "kernels", "--size", "64", "--json", "--device", "cpu"]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let kernels = lines(&output);

@@ -304,7 +304,7 @@ fn threads_change_no_batch() {
     {
         let data = noisy([16, 16, 3], crop, augment);
         let epoch = |threads, number, seed| -> Vec<Batch> {
-            let loader = Loader::training(&data, 16).with_threads(Some(threads));
+            let loader = Loader::training(&data, 16).unwrap().with_threads(Some(threads));
             loader.epoch(Some(Stream::new(seed, &format!("order.{number}")))).map(Result::unwrap).collect()
         };
         let one = epoch(1, 1, 1);
@@ -318,14 +318,14 @@ fn threads_change_no_batch() {
 fn an_augmentation_differs_by_epoch_and_judging_has_none() {
     let data = noisy([16, 16, 3], [16, 16], "pad-crop,flip");
     let first = |stream: Stream| {
-        let batch = Loader::training(&data, 50).epoch(Some(stream)).next().unwrap().unwrap();
+        let batch = Loader::training(&data, 50).unwrap().epoch(Some(stream)).next().unwrap().unwrap();
         let bytes: &[u8] = bytes_of(&batch.pixels);
         let rows = bytes.chunks(768).map(<[u8]>::to_vec).collect::<Vec<_>>();
         let originals = (0..50).map(|i| image(&data.train, i)).collect::<Vec<_>>();
         rows.iter().filter(|row| originals.contains(row)).count()
     };
     assert!(first(Stream::new(1, "order.1")) < 5, "nearly all of 50 images are moved or mirrored");
-    let judged = Loader::for_evaluation(&data, &data.test, 50).epoch(None).next().unwrap().unwrap();
+    let judged = Loader::for_evaluation(&data, &data.test, 50).unwrap().epoch(None).next().unwrap().unwrap();
     assert_eq!(bytes_of(&judged.pixels)[..768], image(&data.test, 0), "as it is");
 }
 

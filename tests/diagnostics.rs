@@ -40,7 +40,8 @@ fn session(diagnostics: bool, surrogate: &str, fuse: bool, engine: Box<dyn Engin
 
 fn session_with(rules: Rules, diagnostics: bool, surrogate: &str, fuse: bool, engine: Box<dyn Engine>) -> Session {
     let base = Options::new(Loss::CrossEntropy(0.0));
-    let options = Options { batch: BATCH, seed: 3, fuse, diagnostics, keep_gradients: !diagnostics, ..base };
+    let options =
+        Options { batch: BATCH, seed: 3, total_steps: STEPS, fuse, diagnostics, keep_gradients: !diagnostics, ..base };
     block_on(Session::with(&model(surrogate), Some(rules), options, engine)).unwrap()
 }
 
@@ -55,16 +56,17 @@ fn networks_of_the_zoo_are_the_same_with_them() {
         for (name, engine) in support::engines() {
             let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
             let [(looked, _), (plain, masks)] = [(engine, true), (other, false)].map(|(engine, diagnostics)| {
-                let options = Options { batch: 8, seed: 3, diagnostics, ..Options::new(Loss::CrossEntropy(0.0)) };
+                let options =
+                    Options { batch: 8, seed: 3, total_steps: 3, diagnostics, ..Options::new(Loss::CrossEntropy(0.0)) };
                 let mut session = block_on(Session::with(&model, Some(cema()), options, engine)).unwrap();
                 for step in 0..3 {
                     let labels = (0..8).map(|i| (i + step as u32) % 10).collect();
                     let batch = Batch { pixels: words(step), labels, valid: 8, ..Batch::default() };
                     if diagnostics {
-                        let measurement = block_on(session.diagnose(&batch, step, 3)).unwrap();
+                        let measurement = block_on(session.diagnose(&batch)).unwrap();
                         assert!(!block_on(session.layers(measurement)).unwrap().is_empty());
                     } else {
-                        block_on(session.train(&batch, step, 3)).unwrap();
+                        block_on(session.train(&batch)).unwrap();
                     }
                 }
                 let fired = session.fusions().get("mask").copied();
@@ -77,7 +79,11 @@ fn networks_of_the_zoo_are_the_same_with_them() {
 }
 
 fn batches() -> Vec<Batch> {
-    Loader::training(&digits(), BATCH).epoch(Some(Stream::new(1, "order"))).map(|batch| batch.unwrap()).collect()
+    Loader::training(&digits(), BATCH)
+        .unwrap()
+        .epoch(Some(Stream::new(1, "order")))
+        .map(|batch| batch.unwrap())
+        .collect()
 }
 
 fn signs(session: &mut Session) -> BTreeMap<String, BitMatrix> {
@@ -148,14 +154,14 @@ fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
                     (layer.clone(), (share(never, count), share(seen.back.iter().filter(|b| **b).count(), count)))
                 })
                 .collect();
-            block_on(plain.train(batch, step, STEPS)).unwrap();
+            block_on(plain.train(batch)).unwrap();
             let now = signs(&mut plain);
             seen.iter_mut().for_each(|(layer, seen)| seen.look(&now[layer], step));
             if step % 7 != 6 {
-                block_on(looked.train(batch, step, STEPS)).unwrap();
+                block_on(looked.train(batch)).unwrap();
                 continue;
             }
-            let measurement = block_on(looked.diagnose(batch, step, STEPS)).unwrap();
+            let measurement = block_on(looked.diagnose(batch)).unwrap();
             let layers = block_on(looked.layers(measurement)).unwrap();
             assert_eq!(layers.iter().map(|l| l.layer.as_str()).collect::<Vec<_>>(), ["dense1", "dense2", "dense3"]);
             assert!(signs(&mut looked) == now, "{name}: step {step}: the same weights with and without a look");
@@ -259,12 +265,12 @@ fn narrow_states_and_outputs_of_filters_are_measured() {
                     None => Vec::new(),
                 };
                 let before: Vec<Vec<f64>> = parameters.iter().map(&mut before).collect();
-                block_on(plain.train(batch, step, STEPS)).unwrap();
+                block_on(plain.train(batch)).unwrap();
                 if step % 2 == 0 {
-                    block_on(looked.train(batch, step, STEPS)).unwrap();
+                    block_on(looked.train(batch)).unwrap();
                     continue;
                 }
-                let measurement = block_on(looked.diagnose(batch, step, STEPS)).unwrap();
+                let measurement = block_on(looked.diagnose(batch)).unwrap();
                 let layers = block_on(looked.layers(measurement)).unwrap();
                 assert!(signs(&mut looked) == signs(&mut plain), "{what}: step {step}: the same weights");
                 for ((layer, parameter), before) in layers.iter().zip(&parameters).zip(&before) {
@@ -288,7 +294,7 @@ fn narrow_states_and_outputs_of_filters_are_measured() {
 fn a_surrogate_that_passes_everything_masks_nothing() {
     for (name, engine) in support::engines() {
         let mut session = session(true, "identity", true, engine);
-        let measurement = block_on(session.diagnose(&batches()[0], 0, 1)).unwrap();
+        let measurement = block_on(session.diagnose(&batches()[0])).unwrap();
         let layers = block_on(session.layers(measurement)).unwrap();
         assert_eq!((layers[1].masked, layers[0].never_flipped), (Some(0.0), Some(1.0)), "{name}: {layers:?}");
     }
@@ -302,7 +308,7 @@ fn fusions_hide_nothing() {
         let layers = [true, false].into_iter().zip([engine, other]).map(|(fuse, engine)| {
             let mut session = session(true, "clip", fuse, engine);
             assert_eq!(session.fusions().is_empty(), !fuse);
-            let measurement = block_on(session.diagnose(&batches()[0], 0, 1)).unwrap();
+            let measurement = block_on(session.diagnose(&batches()[0])).unwrap();
             block_on(session.layers(measurement)).unwrap()
         });
         let [fused, plain] = &layers.collect::<Vec<_>>()[..] else { panic!("two") };

@@ -80,12 +80,13 @@ fn kernels_are_told_apart_by_more_than_their_label() {
             let mut recording = Recording::new("test");
             let buffers = vec![BufferId(0).into(), BufferId(1).per_task(4)];
             recording.dispatch_raw(kernel.unwrap(), Vec::new(), buffers, Grid::Linear(4), 1);
-            let tensor = |slot| BufferInfo { name: format!("tensor {slot}"), words: 4, slot };
+            let tensor = |slot| BufferInfo { name: format!("tensor {slot}"), ty: None, words: 4, slot };
             let program = Program {
                 buffers: vec![tensor(0), tensor(1)],
                 slots: vec![4, 4],
                 recordings: vec![recording],
                 poison: Some(u32::MAX),
+                ..Program::default()
             };
             block_on(engine.load(Arc::new(program))).unwrap();
             engine.upload(BufferId(0), &[1.0_f32.to_bits(); 4]).unwrap();

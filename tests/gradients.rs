@@ -7,12 +7,12 @@ mod support;
 #[path = "support/tolerance.rs"]
 mod tolerance;
 
-use plusminus::graph::{Graph, Init, Plan, Role, Value, backward, plan};
+use plusminus::graph::{Graph, Init, Plan, Purpose, Role, Value, backward, plan};
 use plusminus::ops::{
     Add, BatchNorm, BatchNormStatistics, DropSigns, Dropout, JoinDropped, Matmul, SURROGATES, Sign,
     SoftmaxCrossEntropy, SquaredHinge, Surrogate, UnpackSigns, XnorMatmul, join,
 };
-use plusminus::runtime::{Engine, StepParams};
+use plusminus::runtime::{Engine, StepLimits, StepParams};
 use plusminus::tensor::{BitMatrix, DType, Draws, Layout, Stream, TensorType};
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -80,8 +80,9 @@ fn dense(graph: &mut Graph, x: Value, name: &str, units: usize) -> Value {
 fn norm(graph: &mut Graph, y: Value, name: &str) -> Value {
     let vector = TensorType::plain(DType::F32, &[graph.ty(y).columns()]);
     let [scale, bias] = ["scale", "bias"].map(|part| float(graph, &format!("{name}.{part}"), vector.clone()));
-    let running = ["mean", "variance"]
-        .map(|part| graph.state(&format!("{name}.running_{part}"), vector.clone(), Init::Fill(0.0)));
+    let running = ["mean", "variance"].map(|part| {
+        graph.state(&format!("{name}.running_{part}"), vector.clone(), Purpose::Statistic, Init::Fill(0.0))
+    });
     let statistics = graph.push(Arc::new(BatchNormStatistics), &[y], &running).unwrap();
     graph.add(BatchNorm, &[y, statistics[0], statistics[1], scale, bias], &[]).unwrap()
 }
@@ -97,7 +98,8 @@ impl Problem {
         let mut graph = Graph::new();
         let logits = build(&mut graph);
         let labels = graph.input("labels", TensorType::plain(DType::U32, &[ROWS]));
-        let correct = graph.state("correct", TensorType::plain(DType::U32, &[CLASSES]), Init::Words(0));
+        let correct =
+            graph.state("correct", TensorType::plain(DType::U32, &[CLASSES]), Purpose::Counter, Init::Words(0));
         let inputs = [logits, labels];
         let loss = match ending {
             Ending::CrossEntropy(smoothing) => graph.add(SoftmaxCrossEntropy { smoothing }, &inputs, &[correct]),
@@ -119,7 +121,7 @@ impl Problem {
             let name = format!("{}.grad", graph.info(*value).name);
             graph.keep(gradients[value], &name);
         }
-        let mut plan = plan(&[("step", &graph)]);
+        let mut plan = plan(&[("step", &graph)], StepLimits { rows: ROWS as u32, losses: 1 });
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
         let mut values = BTreeMap::new();
@@ -316,7 +318,7 @@ fn dropout_drops_the_same_again() {
 fn dropped_signs_drop_the_same_again() {
     for (engine_name, engine) in support::engines() {
         let build = |graph: &mut Graph| {
-            let signs = graph.state("signs", TensorType::bits(ROWS, 37), Init::Signs);
+            let signs = graph.state("signs", TensorType::bits(ROWS, 37), Purpose::Kept, Init::Signs);
             let copies = graph.push(Arc::new(DropSigns { probability: 0.3, stream: 7 }), &[signs], &[]).unwrap();
             let weight = float(graph, "w1", TensorType::new(DType::F32, Layout::Rows, &[34, 37]));
             let mut product = |signs: Value| {
@@ -338,7 +340,7 @@ fn dropped_signs_drop_the_same_again() {
 fn dropped_signs_are_not_in_the_product() {
     for (engine_name, engine) in support::engines() {
         let build = |graph: &mut Graph| {
-            let signs = graph.state("signs", TensorType::bits(ROWS, 37), Init::Signs);
+            let signs = graph.state("signs", TensorType::bits(ROWS, 37), Purpose::Kept, Init::Signs);
             let w = graph.parameter("w", TensorType::bits(34, 37), Role::Binary, Init::Signs);
             let copies = graph.push(Arc::new(DropSigns { probability: 0.5, stream: 9 }), &[signs], &[]).unwrap();
             let [up, down] = [0, 1].map(|i| graph.add(XnorMatmul, &[copies[i], w], &[]).unwrap());

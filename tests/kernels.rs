@@ -19,7 +19,7 @@ use plusminus::ops::{
     WithStatistics, XnorMatmul, weight_type,
 };
 use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
-use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepParams};
+use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepLimits, StepParams};
 use plusminus::tensor::{DType, Draws, Layout, PANEL, Stream, TensorType, half_rounded, half_value, words_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -215,12 +215,17 @@ impl Case {
         let bound = Bound { inputs: bind(0..a), updates: bind(a..b), outputs: bind(b..all.len()) };
         let mut recording = Recording::new("test");
         self.op.record(&mut recording, &bound);
-        let info =
-            |(i, ty): (usize, &TensorType)| BufferInfo { name: format!("tensor {i}"), words: ty.words(), slot: i };
+        let info = |(i, ty): (usize, &TensorType)| BufferInfo {
+            name: format!("tensor {i}"),
+            ty: None,
+            words: ty.words(),
+            slot: i,
+        };
         let buffers: Vec<BufferInfo> = all.iter().enumerate().map(info).collect();
         // Slots are longer than their tensors, as planned ones may be: arrayLength must not see that.
         let slots = buffers.iter().map(|b| b.words + 7).collect();
-        (Program { buffers, slots, recordings: vec![recording], poison: Some(POISON) }, all)
+        let limits = StepLimits { rows: self.step.valid_rows, losses: self.step.loss_slot + 1 };
+        (Program { buffers, slots, recordings: vec![recording], limits, poison: Some(POISON) }, all)
     }
 
     /// Runs it and compares.
@@ -1639,8 +1644,8 @@ fn check_all(cases: &[Case]) {
     #[cfg(feature = "gpu")]
     if let Some(mut engine) = support::gpu() {
         let variants = |case: &Case| {
-            let dispatches = &case.program().0.recordings[0].dispatches;
-            dispatches.iter().map(|d| d.kernel.all_variants().count()).max().unwrap_or(0)
+            let program = case.program().0;
+            program.recordings[0].dispatches().map(|d| d.kernel.all_variants().count()).max().unwrap_or(0)
         };
         for case in cases {
             for number in 0..variants(case) {
@@ -1716,7 +1721,7 @@ fn every_kernel_has_a_definition() {
     ];
     let mut tested = BTreeSet::new();
     for case in groups.iter().flatten() {
-        tested.extend(case.program().0.recordings[0].dispatches.iter().map(|d| d.kernel.label()));
+        tested.extend(case.program().0.recordings[0].dispatches().map(|d| d.kernel.label()));
     }
     let listed = |kernels: &'static [&'static Kernel]| kernels.iter().map(|k| k.label());
     let listed: BTreeSet<&str> = listed(plusminus::ops::KERNELS).chain(listed(plusminus::optim::KERNELS)).collect();

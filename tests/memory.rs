@@ -43,7 +43,7 @@ fn sum_of_losses(session: &mut Session) -> f64 {
 
 /// Batches of digits, over and over.
 fn batches(size: usize, count: usize) -> Vec<Batch> {
-    let loader = Loader::new(digits().train, size);
+    let loader = Loader::new(digits().train, size).unwrap();
     (0..)
         .flat_map(|epoch| loader.epoch(Some(Stream::new(epoch, "order"))))
         .map(Result::unwrap)
@@ -72,21 +72,22 @@ fn steps_allocate_nothing() {
         let mut session = session(&[64, 40], 32, engine);
         let batches = batches(32, 40);
         let (warm, total) = (200, 2000);
-        let run = |session: &mut Session, steps: std::ops::Range<u64>| {
+        session.set_total_steps(warm + total);
+        let run = |session: &mut Session, steps: u64| {
             let mut losses = 0.0;
-            for step in steps {
-                let batch = &batches[step as usize % batches.len()];
-                block_on(session.train(batch, step, warm + total)).unwrap();
+            for _ in 0..steps {
+                let batch = &batches[session.step() as usize % batches.len()];
+                block_on(session.train(batch)).unwrap();
                 if session.is_read_back_due() {
                     losses += sum_of_losses(session);
                 }
             }
             losses + sum_of_losses(session)
         };
-        let first = run(&mut session, 0..warm) / warm as f64;
-        let (stats, memory) = (session.engine().stats(), resident());
-        let later = run(&mut session, warm..warm + total) / total as f64;
-        let (now, after) = (session.engine().stats(), resident());
+        let first = run(&mut session, warm) / warm as f64;
+        let (stats, memory) = (session.stats(), resident());
+        let later = run(&mut session, total) / total as f64;
+        let (now, after) = (session.stats(), resident());
         let made = [
             ("allocations", stats.allocations, now.allocations),
             ("pipelines", stats.pipelines, now.pipelines),

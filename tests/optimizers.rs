@@ -338,7 +338,8 @@ fn units_start_anew_with_loaded_weights() {
         valid: 32,
         ..Batch::default()
     };
-    (0..20).for_each(|step| block_on(session.train(&batch, step, 20)).unwrap());
+    session.set_total_steps(20);
+    (0..20).for_each(|_| block_on(session.train(&batch)).unwrap());
     let trained = look(&mut session);
     assert!(first.iter().zip(&trained).all(|(first, trained)| first != trained));
     session.set_weights(&weights).unwrap();

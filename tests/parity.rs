@@ -87,7 +87,9 @@ fn session(engine: Box<dyn Engine>) -> Session {
         float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
         layers: Vec::new(),
     };
-    block_on(Session::with_gradients(&model, Loss::CrossEntropy(0.0), rules, 16, 1, engine)).unwrap()
+    let mut session = block_on(Session::with_gradients(&model, Loss::CrossEntropy(0.0), rules, 16, 1, engine)).unwrap();
+    session.set_total_steps(STEPS);
+    session
 }
 
 fn set_state(session: &mut Session, golden: &Golden<'_>, step: u64) {
@@ -109,7 +111,8 @@ fn floats(session: &mut Session, name: &str) -> Vec<f32> {
 
 /// Takes step `step`; gives its loss.
 fn train(session: &mut Session, golden: &Golden<'_>, step: u64) -> f64 {
-    block_on(session.train(&golden.batch(step), step, STEPS)).unwrap();
+    assert_eq!(session.step(), step);
+    block_on(session.train(&golden.batch(step))).unwrap();
     let read_back = session.read_back().unwrap();
     block_on(session.interval(read_back))
         .unwrap()

@@ -44,8 +44,9 @@ fn shaders_and_the_processor_draw_the_same_numbers() {
             let mut recording = Recording::new("numbers");
             let grid = Grid::Linear(COUNT as u64);
             recording.dispatch_raw(kernel, vec![stream, first, 0, 0], vec![BufferId(0).per_task(COUNT)], grid, 1);
-            let buffers = vec![BufferInfo { name: "out".into(), words: COUNT, slot: 0 }];
-            let program = Program { buffers, slots: vec![COUNT], recordings: vec![recording], poison: None };
+            let buffers = vec![BufferInfo { name: "out".into(), ty: None, words: COUNT, slot: 0 }];
+            let recordings = vec![recording];
+            let program = Program { buffers, slots: vec![COUNT], recordings, ..Program::default() };
             pollster::block_on(engine.load(Arc::new(program))).unwrap();
             let values = StepParams { seed, step, ..StepParams::default() };
             pollster::block_on(engine.play(0, &[], &values)).unwrap();

@@ -10,10 +10,10 @@ mod tolerance;
 use plusminus::Error;
 use plusminus::data::{Batch, Data, InMemory, Loader, digits};
 use plusminus::nn::{ModelSpec, PixelScale, Tensor, Weights};
-use plusminus::optim::{Adam, CEMA, Schedule};
+use plusminus::optim::{Adam, CEMA, Schedule, StateType};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
-use plusminus::train::{Event, Interval, Loss, Rules, Run, Session, Settings, TrainConfig, Trainer};
+use plusminus::train::{Event, Interval, Loss, Options, Rules, Run, Session, Settings, TrainConfig, Trainer};
 use pollster::block_on;
 use std::sync::Arc;
 
@@ -168,7 +168,7 @@ fn a_saved_run_evaluates_as_before() {
         let (_, engine) = support::engines().into_iter().find(|(name, _)| *name == engine_name).unwrap();
         let model = spec(&[70]).build().unwrap();
         let mut session = block_on(Session::new(&model, config.loss().unwrap(), None, 64, 99, engine)).unwrap();
-        let test = || Loader::new(digits().test, 64).epoch(None);
+        let test = || Loader::new(digits().test, 64).unwrap().epoch(None);
         let drawn = block_on(session.evaluate(test())).unwrap();
         session.set_weights(&loaded).unwrap();
         let after = block_on(session.evaluate(test())).unwrap();
@@ -210,7 +210,7 @@ fn the_last_short_batch_counts_its_samples_alone() {
         let model = spec(&[70, 45]).build().unwrap();
         let mut whole = block_on(Session::new(&model, Loss::CrossEntropy(0.0), None, 360, 1, engine)).unwrap();
         whole.set_weights(&weights).unwrap();
-        let at_once = block_on(whole.evaluate(Loader::new(data.test.clone(), 360).epoch(None))).unwrap();
+        let at_once = block_on(whole.evaluate(Loader::new(data.test.clone(), 360).unwrap().epoch(None))).unwrap();
         assert_eq!(at_once.correct, evaluation.correct, "{engine_name}: correct images by class");
         let sum = tolerance::reduction(360, 4.0);
         tolerance::assert_close(&sum, &format!("{engine_name}: test loss"), &[evaluation.loss], &[at_once.loss]);
@@ -225,11 +225,11 @@ fn padding_changes_nothing() {
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
         let (mut padded, mut exact) = (session(&[70, 45], 64, engine), session(&[70, 45], 29, other));
         let samples = Arc::new(plusminus::data::Subset::balanced(data.train.clone(), 29, 10));
-        let batch = |size| Loader::new(samples.clone(), size).epoch(None).next().unwrap().unwrap();
+        let batch = |size| Loader::new(samples.clone(), size).unwrap().epoch(None).next().unwrap().unwrap();
         let (with, without) = (batch(64), batch(29));
         assert_eq!((with.valid, without.valid, with.labels.len()), (29, 29, 64));
-        block_on(padded.train(&with, 0, 10)).unwrap();
-        block_on(exact.train(&without, 0, 10)).unwrap();
+        block_on(padded.train(&with)).unwrap();
+        block_on(exact.train(&without)).unwrap();
         let (got, expected) = (interval(&mut padded).unwrap(), interval(&mut exact).unwrap());
         assert_eq!((got.samples, got.correct), (29, expected.correct), "{name}: samples and correct ones");
         tolerance::assert_close(&tolerance::LOSS, &format!("{name}: loss"), &[got.loss], &[expected.loss]);
@@ -246,7 +246,7 @@ fn padding_changes_nothing() {
 
 /// Batches of digits, over and over.
 fn batches(size: usize, count: usize) -> Vec<Batch> {
-    let loader = Loader::new(digits().train, size);
+    let loader = Loader::new(digits().train, size).unwrap();
     (0..)
         .flat_map(|epoch| loader.epoch(Some(Stream::new(epoch, "order"))))
         .map(Result::unwrap)
@@ -266,8 +266,9 @@ fn the_first_loss_that_is_no_number_is_named() {
                     let data = vec![poison; 10];
                     session.set_tensor("norm2.scale", &Tensor::Floats { shape: vec![10], data }).unwrap();
                 }
-                block_on(session.train(batch, step as u64, 9)).unwrap();
+                block_on(session.train(batch)).unwrap();
             }
+            assert_eq!(block_on(session.non_finite_step()).unwrap(), Some(5), "{name}: without a read-back");
             assert_eq!(interval(&mut session).unwrap_err(), 5, "{name}: first step after norm2.scale became {poison}");
         }
         // Both losses; a maximum with 0 would hide it in the second.
@@ -320,8 +321,9 @@ fn a_huge_rate_diverges() {
                 .unwrap();
         let order = Stream::new(config.seed, "order.1");
         let mut first = None;
-        for (step, batch) in Loader::new(digits().train, 100).epoch(Some(order)).map(Result::unwrap).enumerate() {
-            block_on(session.train(&batch, step as u64, 30)).unwrap();
+        session.set_total_steps(30);
+        for batch in Loader::new(digits().train, 100).unwrap().epoch(Some(order)).map(Result::unwrap) {
+            block_on(session.train(&batch)).unwrap();
             if let Err(step) = interval(&mut session) {
                 first = Some(step);
                 break;
@@ -332,6 +334,86 @@ fn a_huge_rate_diverges() {
         match block_on(trainer(config, digits(), engine).fit(|_| {})) {
             Err(Error::Diverged { step, epoch: 1 }) => assert_eq!(step, first, "{name}: step"),
             other => panic!("{name}: expected Diverged at step {first}, got {other:?}"),
+        }
+    }
+}
+
+/// Seeds that differ above bit 31 alone have other weights, other dropout and other rounding.
+#[test]
+fn the_upper_half_of_a_seed_counts() {
+    let batch = &batches(32, 1)[0];
+    for (name, engine) in support::engines() {
+        let mut engines = std::iter::once(engine).chain(std::iter::repeat_with(|| {
+            support::engines().into_iter().find(|(other, _)| *other == name).unwrap().1
+        }));
+        // What is looked at, of a step from the same weights: the loss with dropout, a state that is rounded.
+        for (dropout, looked) in [([0.2, 0.5], "loss"), ([0.0; 2], "dense1.weight.m")] {
+            let mut step = |seed: u64, weights: Option<&Weights>| {
+                let binary = CEMA.with([("alpha", 1e-3)]).unwrap().with_state(StateType::I16).unwrap();
+                let rules = Rules::new(binary, Adam::new(1e-3, Schedule::constant()).unwrap());
+                let options = Options { batch: 32, seed, ..Options::new(Loss::CrossEntropy(0.0)) };
+                let model = ModelSpec { dropout, ..spec(&[40]) }.build().unwrap();
+                let session = Session::with(&model, Some(rules), options, engines.next().unwrap());
+                let mut session = block_on(session).unwrap();
+                let drawn = block_on(session.weights()).unwrap();
+                weights.map(|weights| session.set_weights(weights).unwrap());
+                block_on(session.train(batch)).unwrap();
+                let found = match looked {
+                    "loss" => vec![interval(&mut session).unwrap().loss as f32],
+                    state => floats(&mut session, state),
+                };
+                (drawn, found)
+            };
+            let (weights, first) = step(7, None);
+            assert!(step(7, Some(&weights)).1 == first, "{name}: {looked}: the same seed");
+            for seed in [7 | 1 << 32, 7 | 1 << 63] {
+                let (drawn, found) = step(seed, Some(&weights));
+                assert!(drawn != weights, "{name}: weights of seed {seed}");
+                assert!(found != first, "{name}: {looked} of seed {seed} as of seed 7");
+            }
+        }
+    }
+}
+
+/// A session counts its steps: a run in pieces, with evaluations and read-backs between them, is the run in one piece, whatever unit
+/// its states are stored in at a step.
+#[test]
+fn a_run_in_pieces_is_the_run_in_one() {
+    let data = digits();
+    let batches = batches(32, 20);
+    for state in StateType::ALL {
+        for (name, engine) in support::engines() {
+            let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+            let [mut whole, mut pieces] = [engine, other].map(|engine| {
+                let binary = CEMA.with([("alpha", 1e-3), ("gamma", 0.1)]).unwrap().with_state(state).unwrap();
+                let rules = Rules::new(binary, Adam::new(1e-3, Schedule::linear()).unwrap());
+                let options = Options { batch: 32, total_steps: 20, ..Options::new(Loss::CrossEntropy(0.0)) };
+                block_on(Session::with(&spec(&[40]).build().unwrap(), Some(rules), options, engine)).unwrap()
+            });
+            batches.iter().for_each(|batch| block_on(whole.train(batch)).unwrap());
+            let mut losses = 0.0;
+            for (piece, steps) in [7, 3, 10].into_iter().enumerate() {
+                let first = pieces.step() as usize;
+                batches[first..first + steps].iter().for_each(|batch| block_on(pieces.train(batch)).unwrap());
+                losses += interval(&mut pieces).unwrap().loss;
+                if piece == 1 {
+                    block_on(pieces.evaluate(Loader::new(data.test.clone(), 32).unwrap().epoch(None))).unwrap();
+                }
+            }
+            let what = format!("{name}: states of {state}");
+            assert_eq!((whole.step(), pieces.step()), (20, 20), "{what}");
+            assert_eq!(block_on(whole.non_finite_step()).unwrap(), None, "{what}");
+            assert_eq!(interval(&mut whole).unwrap().loss, losses, "{what}: losses");
+            let (whole_weights, pieces_weights) =
+                (block_on(whole.weights()).unwrap(), block_on(pieces.weights()).unwrap());
+            assert_same_bits(&what, &pieces_weights, &whole_weights);
+            let names: Vec<String> =
+                whole.plan().named.keys().filter(|name| name.starts_with("dense1.weight.")).cloned().collect();
+            assert!(names.len() >= 2, "{what}: {names:?}");
+            for tensor in names {
+                let [one, other] = [&mut whole, &mut pieces].map(|session| block_on(session.tensor(&tensor)).unwrap());
+                assert!(one == other, "{what}: {tensor}");
+            }
         }
     }
 }
@@ -371,7 +453,7 @@ impl plusminus::data::Dataset for Broken {
 #[should_panic(expected = "is missing")]
 fn a_data_set_that_panics_is_no_end_of_an_epoch() {
     let broken = std::sync::Arc::new(Broken);
-    let loader = plusminus::data::Loader::new(broken, 10);
+    let loader = plusminus::data::Loader::new(broken, 10).unwrap();
     assert_eq!(loader.epoch(None).count(), 10);
 }
 
@@ -390,9 +472,9 @@ fn a_batch_that_the_plan_was_not_made_for_is_refused() {
             (plusminus::data::Batch { labels: vec![10; 32], ..good.clone() }, "labels below 10, got label 10 of row 0"),
             (plusminus::data::Batch { labels: vec![0; 31], ..good.clone() }, "32 labels"),
         ] {
-            let error = block_on(session.train(&wrong, 0, 1)).unwrap_err().to_string();
+            let error = block_on(session.train(&wrong)).unwrap_err().to_string();
             assert!(error.contains(words), "{name}: expected `{words}` in: {error}");
         }
-        block_on(session.train(&good, 0, 1)).unwrap();
+        block_on(session.train(&good)).unwrap();
     }
 }

@@ -60,16 +60,17 @@ fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
     let batch = batch_for(&model, 8);
     let mut session =
         pollster::block_on(Session::new(&model, Loss::CrossEntropy(0.0), Some(rules()), 8, 1, engine)).unwrap();
-    let mut run = |first: u64, count: u64| {
-        for step in first..first + count {
-            pollster::block_on(session.train(&batch, step, 100)).unwrap();
+    session.set_total_steps(100);
+    let mut run = |count: u64| {
+        for _ in 0..count {
+            pollster::block_on(session.train(&batch)).unwrap();
         }
         let read_back = session.read_back().unwrap();
         let interval = pollster::block_on(session.interval(read_back)).unwrap().expect("a finite loss");
         assert!(interval.flips.iter().sum::<u64>() > 0 || spec.full_precision, "{}: no weight flipped", spec.model);
         interval.mean_loss()
     };
-    (run(0, 1), run(1, steps))
+    (run(1), run(steps))
 }
 
 fn small(name: &str, float: bool) -> ModelSpec {
@@ -119,7 +120,7 @@ fn gradients(model: &Model, engine: Box<dyn Engine>) -> (f64, Vec<(String, Vec<f
     pollster::block_on(async {
         let session = Session::with_gradients(model, Loss::CrossEntropy(0.0), rules(), 8, 1, engine);
         let mut session = session.await.unwrap();
-        session.train(&batch_for(model, 8), 0, 10).await.unwrap();
+        session.train(&batch_for(model, 8)).await.unwrap();
         let read_back = session.read_back().unwrap();
         let loss = session.interval(read_back).await.unwrap().expect("a finite loss").mean_loss();
         let names: Vec<String> = session.plan().named.keys().filter(|name| name.ends_with(".grad")).cloned().collect();
@@ -153,15 +154,16 @@ fn fusions_change_nothing(engine: impl Fn() -> Box<dyn Engine>) {
         let pixels = bytemuck::cast_slice(&batch.pixels)[..8 * model.features()].to_vec();
         let images = Arc::new(InMemory { shape: spec.input, pixels, labels: batch.labels.clone() });
         let run = |fuse: bool| {
-            let options = Options { batch: 8, fuse, keep_gradients: true, ..Options::new(Loss::CrossEntropy(0.1)) };
+            let base = Options::new(Loss::CrossEntropy(0.1));
+            let options = Options { batch: 8, total_steps: 10, fuse, keep_gradients: true, ..base };
             pollster::block_on(async {
                 let mut session = Session::with(&model, Some(rules()), options, engine()).await.unwrap();
                 for step in 0..6 {
                     // The last batch is short.
                     let batch = Batch { valid: if step == 5 { 5 } else { 8 }, ..batch.clone() };
-                    session.train(&batch, step, 10).await.unwrap();
+                    session.train(&batch).await.unwrap();
                 }
-                let logits = session.logits(Loader::new(images.clone(), 8).epoch(None)).await.unwrap();
+                let logits = session.logits(Loader::new(images.clone(), 8).unwrap().epoch(None)).await.unwrap();
                 let fired: Vec<_> = session.fusions().iter().map(|(name, count)| (*name, *count)).collect();
                 let names: Vec<String> =
                     session.plan().named.keys().filter(|n| n.ends_with(".grad")).cloned().collect();

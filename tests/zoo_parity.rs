@@ -86,7 +86,7 @@ fn compare(python: &str, spec: &ModelSpec, rows: usize, seed: u64) -> (f32, f64,
     let as_floats = floats(&[rows], labels.iter().map(|&l| l as f32).collect());
     write(&folder.path().join("batch.safetensors"), &[("pixels", pixels), ("labels", as_floats)]);
     let batch = batch(&bytes, labels);
-    pollster::block_on(session.train(&batch, 0, 10)).unwrap();
+    pollster::block_on(session.train(&batch)).unwrap();
     let mut expected = torch(python, folder.path(), spec);
     let margin = expected.remove("margin").unwrap()[0];
     let loss = expected.remove("loss").unwrap()[0];
@@ -204,7 +204,7 @@ fn a_step_of_two_networks_is_the_recorded_one() {
             let mut session = pollster::block_on(session).unwrap();
             let weights = golden.weights(pollster::block_on(session.weights()).unwrap());
             session.set_weights(&weights).unwrap();
-            pollster::block_on(session.train(&batch(golden.bytes("pixels"), labels.clone()), 0, 10)).unwrap();
+            pollster::block_on(session.train(&batch(golden.bytes("pixels"), labels.clone()))).unwrap();
             let read_back = session.read_back().unwrap();
             let loss = pollster::block_on(session.interval(read_back)).unwrap().unwrap().mean_loss();
             let mut read = |tensor: &str| match pollster::block_on(session.tensor(tensor)).unwrap() {

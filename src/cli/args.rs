@@ -216,6 +216,9 @@ pub struct SummaryArgs {
     /// The rule whose states are counted.
     #[command(flatten)]
     pub states: SettingFlags<OfStates>,
+    /// Also print every command of a training step and of an evaluation
+    #[arg(long)]
+    pub program: bool,
 }
 
 /// Arguments of `translate`.

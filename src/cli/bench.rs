@@ -81,8 +81,12 @@ async fn measure(case: &Case, engine: &mut dyn Engine) -> Result<(f64, f64)> {
 async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize) -> Result<Vec<f64>> {
     let mut recording = Recording::new(case.name);
     (0..calls).for_each(|_| (case.record)(&mut recording));
-    let info =
-        |(i, words): (usize, &Vec<u32>)| BufferInfo { name: format!("operand {i}"), words: words.len(), slot: i };
+    let info = |(i, words): (usize, &Vec<u32>)| BufferInfo {
+        name: format!("operand {i}"),
+        ty: None,
+        words: words.len(),
+        slot: i,
+    };
     // An extra word, read back to wait for the device.
     let (done, word) = (BufferId(case.operands.len() as u32), vec![0]);
     let tensors = || case.operands.iter().chain([&word]);
@@ -90,7 +94,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         buffers: tensors().enumerate().map(info).collect(),
         slots: tensors().map(Vec::len).collect(),
         recordings: vec![recording],
-        poison: None,
+        ..Program::default()
     };
     engine.load(Arc::new(program)).await?;
     for (i, words) in case.operands.iter().enumerate() {
@@ -124,7 +128,10 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     let config = Settings::default().resolve()?;
     let seed = common.values().seed;
     let engine = open(common).await?;
-    let options = Options { batch: batch_size, seed, fuse: !values.no_fuse, ..Options::new(config.loss()?) };
+    // The steps that check, those that are measured, and those that are profiled.
+    let total_steps = 30 + steps as u64 + 20;
+    let base = Options::new(config.loss()?);
+    let options = Options { batch: batch_size, seed, total_steps, fuse: !values.no_fuse, ..base };
     let mut session = Session::with(&model, Some(config.rules()?), options, engine).await?;
     let stream = Stream::new(seed, "bench");
     let words = (batch_size * model.features()).div_ceil(4);
@@ -135,26 +142,26 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         ..Batch::default()
     };
     // The loss on a repeated batch falls if the step is right.
-    let (first, last) = (losses(&mut session, &batch, 5, 40).await?, losses(&mut session, &batch, 25, 40).await?);
+    let (first, last) = (losses(&mut session, &batch, 5).await?, losses(&mut session, &batch, 25).await?);
     if last.is_nan() || last >= first {
         let message = format!("expected a falling loss on a repeated batch, got {first}, then {last}");
         return Err(Error::Device {
-            device: session.engine().device().name.clone(),
+            device: session.device().name.clone(),
             doing: "checking the step".into(),
             message,
         });
     }
     let mut times = Vec::new();
-    for number in 0..steps {
+    for _ in 0..steps {
         let start = Instant::now();
-        session.train(&batch, 30 + number as u64, 60 + steps as u64).await?;
+        session.train(&batch).await?;
         let read_back = session.read_back()?;
         let _ = session.interval(read_back).await?;
         times.push(start.elapsed().as_secs_f64());
     }
     times.sort_by(f64::total_cmp);
     let (median, best, peak) = (1e3 * times[times.len() / 2], 1e3 * times[0], session.bytes_peak());
-    let device = session.engine().device().to_string();
+    let device = session.device().to_string();
     if common.json {
         json(&serde_json::json!({
             "model": model.name, "batch": batch_size, "ms_median": median, "ms_best": best, "bytes_peak": peak, "device": device,
@@ -167,18 +174,18 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         ));
     }
     if profile {
-        session.engine().set_profiling(true);
-        losses(&mut session, &batch, 20, 40).await?;
-        let profile = session.engine().profile().await?;
+        session.set_profiling(true);
+        losses(&mut session, &batch, 20).await?;
+        let profile = session.profile().await?;
         show_profile(&profile, session.fusions(), common.json);
     }
     Ok(())
 }
 
 /// Mean loss of `steps` steps on one batch.
-async fn losses(session: &mut Session, batch: &Batch, steps: u64, total: u64) -> Result<f64> {
-    for number in 0..steps {
-        session.train(batch, number, total).await?;
+async fn losses(session: &mut Session, batch: &Batch, steps: u64) -> Result<f64> {
+    for _ in 0..steps {
+        session.train(batch).await?;
     }
     let read_back = session.read_back()?;
     Ok(session.interval(read_back).await?.map_or(f64::NAN, |interval| interval.mean_loss()))

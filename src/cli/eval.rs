@@ -28,10 +28,10 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;
     session.set_weights(&weights)?;
     if let Some(path) = &args.logits {
-        let loader = Loader::for_evaluation(&data, &data.train, config.batch_size).with_thread_pool(&threads);
+        let loader = Loader::for_evaluation(&data, &data.train, config.batch_size)?.with_thread_pool(&threads);
         write_logits(path, session.logits(loader.epoch(None)).await?, &data)?;
     }
-    let loader = Loader::for_evaluation(&data, &data.test, config.batch_size).with_thread_pool(&threads);
+    let loader = Loader::for_evaluation(&data, &data.test, config.batch_size)?.with_thread_pool(&threads);
     let evaluation = session.evaluate(loader.epoch(None)).await?;
     let accuracy = |class: usize| evaluation.correct[class] as f64 / evaluation.samples[class].max(1) as f64;
     if common.json {

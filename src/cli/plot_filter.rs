@@ -4,10 +4,10 @@ use super::args::{Common, FilterArgs};
 use super::output::{json, line};
 use super::picture::{Axis, Curve, Panel, draw, in_terminal};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Plan, Role, ValueKind, plan};
+use crate::graph::{Graph, Init, Plan, Purpose, Role, plan};
 use crate::nn::Tensor;
 use crate::optim::{BinaryOptimizer, Decision, Optimizer, StateInit, StateType, UpdateTarget};
-use crate::runtime::{CpuEngine, Engine, StepParams};
+use crate::runtime::{CpuEngine, Engine, StepLimits, StepParams};
 use crate::tensor::{DType, Layout, TensorType};
 use crate::train::Settings;
 use std::f64::consts::TAU;
@@ -108,20 +108,20 @@ impl<'a> Bench<'a> {
         let mut graph = Graph::new();
         let parameter = graph.parameter("w", TensorType::bits(1, weights), Role::Binary, Init::Signs);
         let gradient = graph.input("g", TensorType::new(DType::F32, Layout::Rows, &[1, weights]));
-        let flips = graph.state("flips", TensorType::plain(DType::U32, &[1]), Init::Words(0));
+        let flips = graph.state("flips", TensorType::plain(DType::U32, &[1]), Purpose::Counter, Init::Words(0));
         rule.update(&mut graph, UpdateTarget { parameter, gradient, hyper_offset: 0, flips: Some((flips, 0)) })?;
-        let plan = plan(&[("update", &graph)]);
+        let plan = plan(&[("update", &graph)], StepLimits::default());
         let mut engine = CpuEngine::new(Some(1))?;
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {
-            let (ValueKind::State(init) | ValueKind::Parameter(crate::graph::Parameter { init, .. })) = info.kind
-            else {
-                continue;
-            };
             // From rest: latent weights and scaled states start at 0 too.
-            let init =
-                if matches!(init, Init::Spread(_) | Init::Along(_) | Init::Planes(_)) { Init::Fill(0.0) } else { init };
-            engine.upload(*id, &Tensor::initial(info, init, 1))?;
+            let words = match info.init() {
+                Some(Init::FromSigns(_)) => Some(vec![0; info.ty.words()]),
+                _ => plan.initial_words(info, 1, None),
+            };
+            if let Some(words) = words {
+                engine.upload(*id, &words)?;
+            }
         }
         let (decides, sign) = match rule.decision() {
             Some(Decision::State { name, place }) if rule.rule().states[place].1 == StateInit::Latent => (name, -1.0),

@@ -4,6 +4,7 @@ use super::args::{Common, SummaryArgs};
 use super::output::{bytes, json, line, thousands};
 use crate::error::Result;
 use crate::nn::{Cost, MODELS, Shape, Summary};
+use crate::runtime::Program;
 use crate::train::{Options, Session};
 use comfy_table::{CellAlignment, Table};
 
@@ -21,6 +22,9 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     let state = (weights > 0).then(|| memory.states as f64 / weights as f64);
     let float = args.model.build(Some(true))?;
     let (float_total, float_peak) = (float.summary().total, Session::memory_of(&float, &rules, &options)?.peak);
+    if args.program {
+        show_program(&Session::program_of(&model, &rules, &options)?, common.json);
+    }
     if common.json {
         for row in &summary.rows {
             let object = serde_json::json!({ "layer": row.layer, "output": row.output, "precision": row.precision });
@@ -54,6 +58,25 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
         bytes(float_peak)
     ));
     Ok(())
+}
+
+/// Prints every command of every recording, one per line.
+fn show_program(program: &Program, as_json: bool) {
+    for (i, recording) in program.recordings.iter().enumerate() {
+        let commands = program.describe(i);
+        if !as_json {
+            line(&format!("{}: {} commands", recording.name, commands.len()));
+        }
+        for command in commands {
+            if as_json {
+                let mut object = serde_json::to_value(&command).expect("plain values");
+                object["recording"] = recording.name.clone().into();
+                json(&object);
+            } else {
+                line(&format!("  {command}"));
+            }
+        }
+    }
 }
 
 fn with_cost(mut object: serde_json::Value, cost: Cost, saved_bits: u64) -> serde_json::Value {

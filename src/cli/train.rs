@@ -25,12 +25,12 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
         summary::print(&trainer.model().summary());
     }
     stop_on_interrupt(&trainer.stop_handle());
-    trainer.session().engine().set_profiling(args.profile);
+    trainer.session().set_profiling(args.profile);
     let reporter = Reporter::new(common.json, common.quiet, trainer.stop_handle());
     trainer.fit(|event| reporter.show(event)).await?;
     reporter.end();
     if args.profile {
-        let profile = trainer.session().engine().profile().await?;
+        let profile = trainer.session().profile().await?;
         show_profile(&profile, trainer.session().fusions(), common.json);
     }
     Ok(())

@@ -3,7 +3,7 @@
 use super::augment::{Augment, Draws, View};
 use super::dataset::{Data, Dataset};
 use super::threads::Threads;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::tensor::{Stream, shuffled};
 use std::sync::Arc;
 
@@ -37,32 +37,36 @@ struct Pass {
     augment: Option<Stream>,
 }
 
+/// Batches of no images are refused.
 impl Loader {
     /// Batches of `batch` images as they are.
-    pub fn new(dataset: Arc<dyn Dataset>, batch: usize) -> Self {
+    pub fn new(dataset: Arc<dyn Dataset>, batch: usize) -> Result<Self> {
         let [height, width, _] = dataset.shape();
         Self::with_view(dataset, [height, width], Augment::default(), batch)
     }
 
     /// Batches to train on: augmented as the data set says.
-    pub fn training(data: &Data, batch: usize) -> Self {
+    pub fn training(data: &Data, batch: usize) -> Result<Self> {
         Self::with_view(data.train.clone(), [data.shape[0], data.shape[1]], data.augment, batch)
     }
 
     /// Batches of one of the data set's parts to judge by: the middle of each image.
-    pub fn for_evaluation(data: &Data, part: &Arc<dyn Dataset>, batch: usize) -> Self {
+    pub fn for_evaluation(data: &Data, part: &Arc<dyn Dataset>, batch: usize) -> Result<Self> {
         Self::with_view(part.clone(), [data.shape[0], data.shape[1]], Augment::default(), batch)
     }
 
-    fn with_view(dataset: Arc<dyn Dataset>, to: [usize; 2], augment: Augment, batch: usize) -> Self {
+    fn with_view(dataset: Arc<dyn Dataset>, to: [usize; 2], augment: Augment, batch: usize) -> Result<Self> {
+        if batch == 0 {
+            return Err(Error::setting("batch-size", "at least 1", batch));
+        }
         let view = View::new(dataset.shape(), to, augment);
-        Self {
+        Ok(Self {
             dataset,
             batch,
             view,
             #[cfg(not(target_arch = "wasm32"))]
             threads: None,
-        }
+        })
     }
 
     /// Lets so many threads (`None`: all cores) decode and augment the images of a batch, where there is anything to decode or to
@@ -240,7 +244,7 @@ mod tests {
     #[test]
     fn batches_that_are_given_back_are_filled_again() {
         let data = InMemory { shape: [1, 1, 3], pixels: vec![0; 3000], labels: vec![0; 1000] };
-        let mut batches = Loader::new(Arc::new(data), 4).epoch(None);
+        let mut batches = Loader::new(Arc::new(data), 4).unwrap().epoch(None);
         let mut buffers = std::collections::BTreeSet::new();
         while let Some(batch) = batches.next() {
             let batch = batch.unwrap();
@@ -252,9 +256,16 @@ mod tests {
     }
 
     #[test]
+    fn batches_of_nothing_are_refused() {
+        let data: Arc<dyn Dataset> = Arc::new(InMemory { shape: [1, 1, 1], pixels: vec![0; 10], labels: vec![0; 10] });
+        let Err(error) = Loader::new(data, 0) else { panic!("a loader of batches of 0") };
+        assert_eq!(error.to_string(), "batch-size: expected at least 1, got 0");
+    }
+
+    #[test]
     fn an_epoch_has_every_sample_once_and_pads_the_last_batch() {
         let data = InMemory { shape: [1, 1, 3], pixels: (0..30).collect(), labels: (0..10).collect() };
-        let loader = Loader::new(Arc::new(data), 4);
+        let loader = Loader::new(Arc::new(data), 4).unwrap();
         assert_eq!(loader.batches(), 3);
         let mut seen = Vec::new();
         for batch in loader.epoch(Some(Stream::new(1, "order"))).map(Result::unwrap) {

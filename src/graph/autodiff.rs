@@ -1,9 +1,12 @@
 //! Reverse mode as a rewrite: walks the nodes back, asks each for its backward nodes, joins gradients of values used twice.
 
-use super::build::{Graph, Value};
-use super::op::Backward;
+use super::build::{Graph, Node};
+use super::op::{Backward, Op, Tape};
+use super::value::Value;
 use crate::error::Result;
+use crate::tensor::TensorType;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Adds the nodes that compute the gradient of `loss` (a vector, one element a row; its mean is what is minimised) for everything
 /// that is trained. `join` adds two gradients. Gives the gradients of the trained parameters by value.
@@ -20,29 +23,64 @@ pub fn backward(
         }
     }
     let mut grads: HashMap<Value, Value> = HashMap::new();
-    let mut again = HashMap::new();
+    let mut tape = Rematerialising { graph, again: HashMap::new() };
     for n in (0..forward).rev() {
-        let node = graph.nodes()[n].clone();
+        let node = tape.graph.nodes()[n].clone();
         let needs: Vec<bool> = node.inputs.iter().map(|v| requires_grad.contains(v)).collect();
         let upstream: Vec<Option<Value>> = node.outputs.iter().map(|v| grads.get(v).copied()).collect();
         let reached = node.outputs.contains(&loss) || upstream.iter().any(Option::is_some);
         if !reached || !needs.contains(&true) {
             continue;
         }
-        graph.set_scope(&node.scope);
-        let mut cx = Backward { graph, node: n, grads: upstream, needs: needs.clone(), again: &mut again };
+        tape.graph.set_scope(&node.scope);
+        let Node { inputs, outputs, .. } = &node;
+        let mut cx = Backward { tape: &mut tape, inputs, outputs, grads: &upstream, needs: &needs };
         let back = node.op.backward(&mut cx)?;
         assert_eq!(back.len(), node.inputs.len(), "{}: one gradient an input", node.op.name());
         for ((input, grad), needed) in node.inputs.iter().zip(back).zip(needs) {
             let Some(grad) = grad.filter(|_| needed) else { continue };
             let sum = match grads.get(input) {
-                Some(&other) => join(graph, other, grad)?,
+                Some(&other) => join(tape.graph, other, grad)?,
                 None => grad,
             };
             grads.insert(*input, sum);
         }
     }
-    let trained = graph.trained();
+    let trained = tape.graph.trained();
     grads.retain(|value, _| trained.iter().any(|(t, _)| t == value));
     Ok(grads)
+}
+
+/// The graph that backward extends, and what it has computed again so far.
+struct Rematerialising<'a> {
+    graph: &'a mut Graph,
+    again: HashMap<Value, Value>,
+}
+
+impl Tape for Rematerialising<'_> {
+    fn ty(&self, value: Value) -> &TensorType {
+        self.graph.ty(value)
+    }
+
+    fn push(&mut self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Vec<Value>> {
+        self.graph.push(op, inputs, &[])
+    }
+
+    fn recall(&mut self, value: Value) -> Result<Value> {
+        if let Some(&again) = self.again.get(&value) {
+            return Ok(again);
+        }
+        let maker = self.graph.nodes().iter().find(|node| node.outputs.contains(&value));
+        let Some(node) = maker.filter(|node| node.op.rematerialise()).cloned() else { return Ok(value) };
+        let mut inputs = Vec::new();
+        for input in &node.inputs {
+            inputs.push(self.recall(*input)?);
+        }
+        let scope = self.graph.scope().to_string();
+        self.graph.set_scope(&node.scope);
+        let outputs = self.graph.push(node.op.clone(), &inputs, &[])?;
+        self.graph.set_scope(&scope);
+        self.again.extend(node.outputs.iter().copied().zip(outputs));
+        Ok(self.again[&value])
+    }
 }

@@ -1,80 +1,12 @@
 //! Nodes and values in order, parameters by path.
 
-use super::fuse::Fused;
+use super::initial::Init;
 use super::op::Op;
+use super::value::{Parameter, Purpose, Role, State, Value, ValueInfo, ValueKind};
 use crate::error::{Error, Result};
 use crate::tensor::TensorType;
 use std::any::Any;
 use std::sync::Arc;
-
-/// A value of a graph.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Value(pub(super) u32);
-
-/// Who changes a parameter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// Packed signs, trained by a binary optimizer.
-    Binary,
-    /// Floats, trained by a float optimizer.
-    Float,
-    /// Statistics that the forward pass itself updates.
-    Statistic,
-}
-
-/// First content of a persistent tensor.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Init {
-    /// Random signs, by the stream of the parameter's name.
-    Signs,
-    /// Uniform floats in +-bound, by the stream of the parameter's name.
-    Uniform(f32),
-    /// The factor times the sign (as drawn, or loaded) of the parameter that a state `PARAMETER.STATE` is named after.
-    Along(f32),
-    /// The same times a number drawn from [0, 1), by the stream of the state's name.
-    Spread(f32),
-    /// As `Along`, for a state `[rows][planes][columns]`: each plane has its factor.
-    Planes([f32; 8]),
-    /// The same float everywhere.
-    Fill(f32),
-    /// The same word everywhere.
-    Words(u32),
-    /// One word in the first half, another one in the second.
-    Halves([u32; 2]),
-}
-
-/// What a parameter is.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Parameter {
-    /// Who changes it.
-    pub role: Role,
-    /// First content.
-    pub init: Init,
-}
-
-/// Where a value's memory comes from.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ValueKind {
-    /// Made by a node, gone after its last use.
-    Temporary,
-    /// Uploaded before each step.
-    Input,
-    /// Persistent, part of the saved model.
-    Parameter(Parameter),
-    /// Persistent, not part of the model: optimizer states, counters.
-    State(Init),
-}
-
-/// Name, type and kind of a value.
-#[derive(Clone, Debug)]
-pub struct ValueInfo {
-    /// Path: `dense1.weight`.
-    pub name: String,
-    /// Type.
-    pub ty: TensorType,
-    /// Kind.
-    pub kind: ValueKind,
-}
 
 /// An operation on values.
 #[derive(Clone, Debug)]
@@ -127,14 +59,28 @@ impl Graph {
         self.named(name, ty, ValueKind::Input)
     }
 
-    /// A persistent value of the model.
+    /// A persistent value that is trained.
     pub fn parameter(&mut self, name: &str, ty: TensorType, role: Role, init: Init) -> Value {
         self.named(name, ty, ValueKind::Parameter(Parameter { role, init }))
     }
 
-    /// A persistent value that is no part of the model.
-    pub fn state(&mut self, name: &str, ty: TensorType, init: Init) -> Value {
-        self.named(name, ty, ValueKind::State(init))
+    /// A persistent value that is not trained.
+    pub fn state(&mut self, name: &str, ty: TensorType, purpose: Purpose, init: Init) -> Value {
+        self.named(name, ty, ValueKind::State(State { purpose, init, parameter: None, restarts: false }))
+    }
+
+    /// What an optimizer keeps beside a parameter, named `PARAMETER.NAME`; with `restarts` it starts anew when the parameter is loaded.
+    pub fn optimizer_state(
+        &mut self,
+        parameter: Value,
+        name: &str,
+        ty: TensorType,
+        init: Init,
+        restarts: bool,
+    ) -> Value {
+        let parameter = self.info(parameter).name.clone();
+        let (name, purpose) = (format!("{parameter}.{name}"), Purpose::Optimizer);
+        self.named(&name, ty, ValueKind::State(State { purpose, init, parameter: Some(parameter), restarts }))
     }
 
     /// Makes a temporary value persistent under a name of its own, so that it can be looked at after the recording was played:
@@ -143,15 +89,17 @@ impl Graph {
         assert!(self.find(name).is_none(), "`{name}` is taken");
         let info = &mut self.values[value.0 as usize];
         assert_eq!(info.kind, ValueKind::Temporary, "`{}` is kept anyway", info.name);
-        (info.name, info.kind) = (name.to_string(), ValueKind::State(Init::Words(0)));
+        let (purpose, init) = (Purpose::Kept, Init::Words(0));
+        info.name = name.to_string();
+        info.kind = ValueKind::State(State { purpose, init, parameter: None, restarts: false });
     }
 
     /// Named values are unique: asking again gives the same one.
     fn named(&mut self, name: &str, ty: TensorType, kind: ValueKind) -> Value {
         if let Some(found) = self.find(name) {
             assert_eq!(
-                (&ty, kind),
-                (self.ty(found), self.info(found).kind),
+                (&ty, &kind),
+                (self.ty(found), &self.info(found).kind),
                 "`{name}` is asked for again as something else"
             );
             return found;
@@ -176,11 +124,7 @@ impl Graph {
             other => other,
         })?;
         for &update in updates {
-            let kind = self.info(update).kind;
-            assert!(
-                matches!(kind, ValueKind::Parameter(_) | ValueKind::State(_)),
-                "only persistent values are updated in place"
-            );
+            assert!(self.info(update).init().is_some(), "only persistent values are updated in place");
         }
         let mut outputs = Vec::new();
         for (i, ty) in types.into_iter().enumerate() {
@@ -238,8 +182,8 @@ impl Graph {
 
     /// Parameters that an optimizer trains, in order of creation.
     pub fn trained(&self) -> Vec<(Value, Role)> {
-        let role = |(value, info): (Value, &ValueInfo)| match info.kind {
-            ValueKind::Parameter(p) if p.role != Role::Statistic => Some((value, p.role)),
+        let role = |(value, info): (Value, &ValueInfo)| match &info.kind {
+            ValueKind::Parameter(parameter) => Some((value, parameter.role)),
             _ => None,
         };
         self.values().filter_map(role).collect()
@@ -266,8 +210,8 @@ impl Graph {
         })
     }
 
-    /// Puts one node in the place of several.
-    pub(super) fn replace(&mut self, Fused { nodes, node }: Fused) {
+    /// Puts one node in the place of several, of the last of them.
+    pub(super) fn replace(&mut self, nodes: &[usize], node: Node) {
         let (last, others) = nodes.split_last().expect("a fusion replaces nodes");
         self.nodes[*last] = node;
         for i in others.iter().rev() {

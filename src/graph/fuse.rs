@@ -27,7 +27,7 @@ pub fn fuse(graph: &mut Graph, fusions: &[Fusion]) -> BTreeMap<&'static str, usi
         while i < graph.nodes().len() {
             match (fusion.at)(graph, i) {
                 Some(fused) => {
-                    graph.replace(fused);
+                    graph.replace(&fused.nodes, fused.node);
                     *fired.entry(fusion.name).or_insert(0) += 1;
                 }
                 None => i += 1,

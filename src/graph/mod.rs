@@ -3,11 +3,15 @@
 mod autodiff;
 mod build;
 mod fuse;
+mod initial;
 mod op;
 mod plan;
+mod value;
 
 pub use autodiff::backward;
-pub use build::{Graph, Init, Node, Parameter, Role, Value, ValueInfo, ValueKind};
+pub use build::{Graph, Node};
 pub use fuse::{Fused, Fusion, fuse};
+pub use initial::{FromSigns, Init, StateContext};
 pub use op::{Backward, Bound, Op};
 pub use plan::{Plan, plan};
+pub use value::{Parameter, Purpose, Role, State, Value, ValueInfo, ValueKind};

@@ -1,12 +1,12 @@
 //! The contract of an operation: its output types, its kernels, and its backward as more nodes.
 
-use super::build::{Graph, Value};
+use super::value::Value;
 use crate::error::{Error, Result};
 use crate::runtime::{BufferId, Recording};
 use crate::tensor::TensorType;
-use std::{any::Any, collections::HashMap, fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
-/// An operation. Operations from outside the crate implement this and are pushed on a [`Graph`] like the built-in ones.
+/// An operation. Operations from outside the crate implement this and are pushed on a [`Graph`](super::Graph) like the built-in ones.
 pub trait Op: Any + fmt::Debug + Send + Sync {
     /// One word, as in profiles and errors.
     fn name(&self) -> &'static str;
@@ -56,30 +56,41 @@ impl Bound<'_> {
     }
 }
 
+/// What backward needs of the graph that it extends.
+pub(super) trait Tape {
+    /// Type of a value.
+    fn ty(&self, value: Value) -> &TensorType;
+
+    /// A value of the forward pass, computed again where the operation that made it asks for that.
+    fn recall(&mut self, value: Value) -> Result<Value>;
+
+    /// Adds a node.
+    fn push(&mut self, op: Arc<dyn Op>, inputs: &[Value]) -> Result<Vec<Value>>;
+}
+
 /// What an operation sees while it adds its backward nodes.
 pub struct Backward<'a> {
-    pub(super) graph: &'a mut Graph,
-    pub(super) node: usize,
-    pub(super) grads: Vec<Option<Value>>,
-    pub(super) needs: Vec<bool>,
-    pub(super) again: &'a mut HashMap<Value, Value>,
+    pub(super) tape: &'a mut dyn Tape,
+    pub(super) inputs: &'a [Value],
+    pub(super) outputs: &'a [Value],
+    pub(super) grads: &'a [Option<Value>],
+    pub(super) needs: &'a [bool],
 }
 
 impl Backward<'_> {
     /// Input `i` of the forward node, computed again if its operation asks for that.
     pub fn input(&mut self, i: usize) -> Result<Value> {
-        let value = self.graph.nodes()[self.node].inputs[i];
-        self.recall(value)
+        self.tape.recall(self.inputs[i])
     }
 
     /// Type of input `i` of the forward node; asking for it alone does not keep the input alive.
     pub fn input_type(&self, i: usize) -> &TensorType {
-        self.graph.ty(self.graph.nodes()[self.node].inputs[i])
+        self.tape.ty(self.inputs[i])
     }
 
     /// Output `i` of the forward node.
     pub fn output(&self, i: usize) -> Value {
-        self.graph.nodes()[self.node].outputs[i]
+        self.outputs[i]
     }
 
     /// Gradient of output `i`; `None` where nothing depends on it.
@@ -94,32 +105,11 @@ impl Backward<'_> {
 
     /// Type of a value.
     pub fn ty(&self, value: Value) -> &TensorType {
-        self.graph.ty(value)
+        self.tape.ty(value)
     }
 
     /// Adds a node in the forward node's scope.
     pub fn push(&mut self, op: impl Op + 'static, inputs: &[Value]) -> Result<Vec<Value>> {
-        self.graph.push(Arc::new(op), inputs, &[])
-    }
-
-    fn recall(&mut self, value: Value) -> Result<Value> {
-        if let Some(&again) = self.again.get(&value) {
-            return Ok(again);
-        }
-        let producer = self.graph.nodes().iter().position(|n| n.outputs.contains(&value));
-        let Some(producer) = producer.filter(|&n| self.graph.nodes()[n].op.rematerialise()) else { return Ok(value) };
-        let node = self.graph.nodes()[producer].clone();
-        let mut inputs = Vec::new();
-        for input in &node.inputs {
-            inputs.push(self.recall(*input)?);
-        }
-        let scope = self.graph.scope().to_string();
-        self.graph.set_scope(&node.scope);
-        let outputs = self.graph.push(node.op.clone(), &inputs, &[])?;
-        self.graph.set_scope(&scope);
-        for (old, new) in node.outputs.iter().zip(outputs) {
-            self.again.insert(*old, new);
-        }
-        Ok(self.again[&value])
+        self.tape.push(Arc::new(op), inputs)
     }
 }

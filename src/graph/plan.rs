@@ -1,8 +1,11 @@
 //! From graphs to a program: lifetimes, slots, recordings. Nothing is allocated after planning.
 
-use super::build::{Graph, Value, ValueInfo, ValueKind};
+use super::build::Graph;
+use super::initial::Init;
 use super::op::Bound;
-use crate::runtime::{BufferId, BufferInfo, Program, Recording};
+use super::value::{Purpose, State, Value, ValueInfo, ValueKind};
+use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits};
+use crate::tensor::{BitMatrix, Stream};
 use std::collections::{BTreeMap, HashMap};
 
 /// A program, and the persistent and input tensors in it by name.
@@ -20,6 +23,29 @@ impl Plan {
         self.named.get(name).unwrap_or_else(|| panic!("the plan has no tensor `{name}`")).0
     }
 
+    /// Persistent tensors that are not trained, by what they are for.
+    pub fn states(&self, purpose: Purpose) -> impl Iterator<Item = &(BufferId, ValueInfo)> {
+        self.named.values().filter(move |(_, info)| info.purpose() == Some(purpose))
+    }
+
+    /// First content of a persistent tensor under a seed; of a state that follows the signs of its parameter, those are as they are drawn,
+    /// or `loaded`. `None` for inputs.
+    pub fn initial_words(&self, info: &ValueInfo, seed: u64, loaded: Option<&BitMatrix>) -> Option<Vec<u32>> {
+        let init = info.init()?;
+        let owner = match &info.kind {
+            ValueKind::State(State { parameter: Some(parameter), init: Init::FromSigns(_), .. })
+                if loaded.is_none() =>
+            {
+                self.named.get(parameter).map(|(_, owner)| owner)
+            }
+            _ => None,
+        };
+        let drawn = owner
+            .filter(|owner| owner.init() == Some(&Init::Signs))
+            .map(|owner| BitMatrix::random(owner.ty.rows(), owner.ty.columns(), Stream::new(seed, &owner.name)));
+        Some(init.words(&info.name, &info.ty, seed, loaded.or(drawn.as_ref())))
+    }
+
     /// Index of the recording of that name.
     pub fn recording(&self, name: &str) -> Option<usize> {
         self.program.recordings.iter().position(|r| r.name == name)
@@ -28,9 +54,9 @@ impl Plan {
 
 /// Plans several graphs together: named values are shared by name, and the temporary values of all graphs share one pool of slots,
 /// since recordings never run at once. A slot is one buffer of its own: one arena would bind a buffer for reading and writing in
-/// one dispatch, which no WebGPU allows.
-pub fn plan(graphs: &[(&str, &Graph)]) -> Plan {
-    let mut plan = Plan::default();
+/// one dispatch, which no WebGPU allows. `limits`: what a step's values may be.
+pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits) -> Plan {
+    let mut plan = Plan { program: Program { limits, ..Program::default() }, ..Plan::default() };
     let mut pool = Pool::default();
     for (name, graph) in graphs {
         let ids = place(graph, &mut plan, &mut pool);
@@ -87,7 +113,8 @@ fn place(graph: &Graph, plan: &mut Plan, pool: &mut Pool) -> HashMap<Value, Buff
 }
 
 fn tensor(program: &mut Program, info: &ValueInfo, slot: usize) -> BufferId {
-    program.buffers.push(BufferInfo { name: info.name.clone(), words: info.ty.words(), slot });
+    let (name, ty) = (info.name.clone(), Some(info.ty.clone()));
+    program.buffers.push(BufferInfo { name, ty, words: info.ty.words(), slot });
     BufferId(program.buffers.len() as u32 - 1)
 }
 
@@ -107,6 +134,9 @@ fn take(slots: &mut Vec<usize>, pool: &mut Pool, words: usize) -> usize {
 
 fn record(name: &str, graph: &Graph, ids: &HashMap<Value, BufferId>) -> Recording {
     let mut recording = Recording::new(name);
+    for (value, _) in graph.values().filter(|(_, info)| info.kind == ValueKind::Input) {
+        recording.upload(ids[&value]);
+    }
     for node in graph.nodes() {
         let bind = |values: &[Value]| values.iter().map(|v| (ids[v], graph.ty(*v))).collect();
         recording.set_scope(&node.scope);

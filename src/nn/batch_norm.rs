@@ -29,11 +29,13 @@ impl Layer for BatchNorm {
 
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value> {
         let vector = TensorType::plain(DType::F32, &[builder.graph.ty(x).columns()]);
-        let role = if self.scale { Role::Float } else { Role::Statistic };
-        let scale = builder.parameter("scale", vector.clone(), role, Init::Fill(1.0));
+        let scale = match self.scale {
+            true => builder.parameter("scale", vector.clone(), Role::Float, Init::Fill(1.0)),
+            false => builder.statistic("scale", vector.clone(), Init::Fill(1.0)),
+        };
         let bias = builder.parameter("bias", vector.clone(), Role::Float, Init::Fill(0.0));
-        let running_mean = builder.parameter("running_mean", vector.clone(), Role::Statistic, Init::Fill(0.0));
-        let running_variance = builder.parameter("running_variance", vector, Role::Statistic, Init::Fill(1.0));
+        let running_mean = builder.statistic("running_mean", vector.clone(), Init::Fill(0.0));
+        let running_variance = builder.statistic("running_variance", vector, Init::Fill(1.0));
         let (mean, variance) = match builder.mode {
             Mode::Eval => (running_mean, running_variance),
             Mode::Train => {

@@ -2,7 +2,7 @@
 
 use super::quantizer::Quantizer;
 use crate::error::Result;
-use crate::graph::{Graph, Init, Role, Value};
+use crate::graph::{Graph, Init, Purpose, Role, Value};
 use crate::ops::{Activation, DropSigns, JoinDropped, Sign, check_share};
 use crate::tensor::{TensorType, stream_word};
 use std::fmt;
@@ -28,7 +28,7 @@ pub struct Builder<'a> {
     pub mode: Mode,
     /// Name of the layer.
     pub name: &'a str,
-    /// Whether nothing is trained: parameters are states then, which no optimizer sees and no file of weights holds.
+    /// Whether nothing is trained: parameters and statistics are a teacher's states then, which no optimizer sees and no file of weights holds.
     pub frozen: bool,
 }
 
@@ -36,7 +36,16 @@ impl Builder<'_> {
     /// The layer's parameter of that name: `dense1.weight`.
     pub fn parameter(&mut self, name: &str, ty: TensorType, role: Role, init: Init) -> Value {
         let name = format!("{}.{name}", self.name);
-        if self.frozen { self.graph.state(&name, ty, init) } else { self.graph.parameter(&name, ty, role, init) }
+        match self.frozen {
+            true => self.graph.state(&name, ty, Purpose::Teacher, init),
+            false => self.graph.parameter(&name, ty, role, init),
+        }
+    }
+
+    /// What the layer itself holds or measures, saved with its parameters: `norm1.running_mean`.
+    pub fn statistic(&mut self, name: &str, ty: TensorType, init: Init) -> Value {
+        let purpose = if self.frozen { Purpose::Teacher } else { Purpose::Statistic };
+        self.graph.state(&format!("{}.{name}", self.name), ty, purpose, init)
     }
 
     /// A layer's product with its input as it sees it; where signs are dropped, from the products with both of their copies.

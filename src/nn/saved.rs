@@ -3,7 +3,7 @@
 use super::layer::Mode;
 use super::model::Model;
 use crate::error::Result;
-use crate::graph::{Graph, Init, Value, ValueKind, backward};
+use crate::graph::{Graph, Init, Purpose, Value, ValueKind, backward};
 use crate::ops::{SoftmaxCrossEntropy, join};
 use crate::tensor::{DType, TensorType};
 use std::collections::{BTreeMap, HashMap};
@@ -29,7 +29,8 @@ fn kept(model: &Model, batch: usize) -> Result<BTreeMap<String, u64>> {
     let logits = model.build(&mut graph, Mode::Train, batch)?;
     graph.set_scope("loss");
     let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
-    let correct = graph.state("correct", TensorType::plain(DType::U32, &[model.outputs()]), Init::Words(0));
+    let correct =
+        graph.state("correct", TensorType::plain(DType::U32, &[model.outputs()]), Purpose::Counter, Init::Words(0));
     let loss = graph.add(SoftmaxCrossEntropy { smoothing: 0.0 }, &[logits, labels], &[correct])?;
     let forward = graph.nodes().len();
     backward(&mut graph, loss, &join)?;

@@ -1,9 +1,6 @@
 //! Named tensors, to and from safetensors: signs as plain rows of u32 words, floats without padding, lists of words as they are.
 
-use crate::graph::{Init, ValueInfo, ValueKind};
-use crate::tensor::{
-    BitMatrix, DType, Layout, PANEL, Stream, TensorType, half_rounded, half_value, number_at, words_of,
-};
+use crate::tensor::{BitMatrix, DType, Layout, TensorType, pack_numbers, unpack_numbers, words_of};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 
@@ -31,29 +28,6 @@ pub fn parent_path(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(parent, _)| parent)
 }
 
-/// A narrow number from the low bits of a word; integers and halves are all floats, too.
-fn narrow_value(dtype: DType, word: u32) -> f32 {
-    match dtype {
-        DType::F16 => half_value(word as u16),
-        DType::I16 => f32::from(word as i16),
-        _ => f32::from(word as i8),
-    }
-}
-
-/// The nearest narrow number, as the low bits of a word.
-fn narrow_word(dtype: DType, value: f32) -> u32 {
-    match dtype {
-        DType::F16 => u32::from(half_rounded(value, 0x1000)),
-        DType::I16 => u32::from((value.round() as i16).cast_unsigned()),
-        _ => u32::from((value.round() as i8).cast_unsigned()),
-    }
-}
-
-/// States of a weight that follow each other in a row.
-fn planes(ty: &TensorType, init: Init) -> usize {
-    if matches!(init, Init::Planes(_)) { ty.shape[1] } else { 1 }
-}
-
 /// Named tensors.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Weights {
@@ -62,73 +36,14 @@ pub struct Weights {
 }
 
 impl Tensor {
-    /// First content of a persistent tensor, by the stream of its name.
-    pub fn initial(info: &ValueInfo, init: Init, seed: u64) -> Vec<u32> {
-        let ty = &info.ty;
-        match init {
-            Init::Signs => BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, &info.name)).panels().to_vec(),
-            Init::Words(word) => vec![word; ty.words()],
-            Init::Halves([first, second]) => {
-                (0..ty.words()).map(|i| if 2 * i < ty.words() { first } else { second }).collect()
-            }
-            Init::Fill(value) => vec![value.to_bits(); ty.words()],
-            Init::Along(_) | Init::Spread(_) | Init::Planes(_) => {
-                let parameter = parent_path(&info.name);
-                let rows = ty.rows() / planes(ty, init);
-                let signs = BitMatrix::random(rows, ty.columns(), Stream::new(seed, parameter));
-                Self::along(info, init, seed, &signs).expect("made for this type")
-            }
-            Init::Uniform(bound) => {
-                let stream = Stream::new(seed, &info.name);
-                let data = (0..ty.elements() as u64).map(|i| bound * (2.0 * stream.unit(i) - 1.0)).collect();
-                Self::Floats { shape: ty.shape.clone(), data }.to_words(ty).expect("made for this type")
-            }
-        }
-    }
-
-    /// First content of a state that starts along the signs of its parameter; `None` where it does not, or the shapes differ.
-    pub fn along(info: &ValueInfo, init: Init, seed: u64, signs: &BitMatrix) -> Option<Vec<u32>> {
-        let (stream, planes) = (Stream::new(seed, &info.name), planes(&info.ty, init));
-        let (rows, columns) = (info.ty.rows() / planes, info.ty.columns());
-        let size = |i: usize| match init {
-            Init::Along(factor) => Some(factor),
-            Init::Spread(bound) => Some(bound * stream.unit(i as u64)),
-            Init::Planes(factors) => Some(factors[i / columns % planes]),
-            _ => None,
-        };
-        if (signs.rows(), signs.columns()) != (rows, columns) {
-            return None;
-        }
-        let value = |i: usize| {
-            let sign = if signs.is_positive(i / columns / planes, i % columns) { 1.0 } else { -1.0 };
-            Some(sign * size(i)?)
-        };
-        let data = (0..rows * planes * columns).map(value).collect::<Option<Vec<f32>>>()?;
-        Self::Floats { shape: info.ty.shape.clone(), data }.to_words(&info.ty)
-    }
-
     /// From the words of a device's tensor.
     pub fn from_words(ty: &TensorType, words: &[u32]) -> Option<Self> {
-        let (rows, columns) = (ty.rows(), ty.columns());
         match (ty.dtype, ty.layout) {
-            (DType::Bits, Layout::Panels) => BitMatrix::from_panels(rows, columns, words.to_vec()).map(Self::Bits),
-            (DType::F32, Layout::Plain | Layout::Rows) => {
-                let pitch = if ty.layout == Layout::Plain { columns } else { words_of(columns) * PANEL };
-                let row = |r: usize| words[r * pitch..][..columns].iter().map(|&w| f32::from_bits(w));
-                Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
-            }
-            (DType::F32, Layout::Panels) => {
-                let row = |r: usize| (0..columns).map(move |c| f32::from_bits(words[number_at(rows, r, c)]));
-                Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
-            }
-            (DType::F16 | DType::I16 | DType::I8, _) => {
-                let (each, pitch) = (ty.elements_a_word(), words_of(columns) * PANEL);
-                let value = |i: usize| narrow_value(ty.dtype, words[i / each] >> (32 / each * (i % each)));
-                let row = |r: usize| (r * pitch..r * pitch + columns).map(value);
-                Some(Self::Floats { shape: ty.shape.clone(), data: (0..rows).flat_map(row).collect() })
+            (DType::Bits, Layout::Panels) => {
+                BitMatrix::from_panels(ty.rows(), ty.columns(), words.to_vec()).map(Self::Bits)
             }
             (DType::U32, Layout::Plain) => Some(Self::Words(words.to_vec())),
-            _ => None,
+            _ => unpack_numbers(ty, words).map(|data| Self::Floats { shape: ty.shape.clone(), data }),
         }
     }
 
@@ -140,23 +55,7 @@ impl Tensor {
             {
                 Some(bits.panels().to_vec())
             }
-            (Self::Floats { shape, data }, DType::F32, Layout::Plain | Layout::Rows) if *shape == ty.shape => {
-                let pitch = if ty.layout == Layout::Plain { ty.columns() } else { words_of(ty.columns()) * PANEL };
-                let mut words = vec![0; ty.words()];
-                for (to, from) in words.chunks_exact_mut(pitch).zip(data.chunks_exact(ty.columns())) {
-                    to.iter_mut().zip(from).for_each(|(to, from)| *to = from.to_bits());
-                }
-                Some(words)
-            }
-            (Self::Floats { shape, data }, DType::F16 | DType::I16 | DType::I8, _) if *shape == ty.shape => {
-                let (each, pitch, columns) = (ty.elements_a_word(), words_of(ty.columns()) * PANEL, ty.columns());
-                let mut words = vec![0; ty.words()];
-                for (i, value) in data.iter().enumerate() {
-                    let at = i / columns * pitch + i % columns;
-                    words[at / each] |= narrow_word(ty.dtype, *value) << (32 / each * (at % each));
-                }
-                Some(words)
-            }
+            (Self::Floats { shape, data }, ..) if *shape == ty.shape => pack_numbers(ty, data),
             (Self::Words(words), DType::U32, Layout::Plain) if words.len() == ty.words() => Some(words.clone()),
             _ => None,
         }
@@ -173,11 +72,6 @@ impl Tensor {
 }
 
 impl Weights {
-    /// Whether a persistent value is part of a saved model.
-    pub fn holds(info: &ValueInfo) -> bool {
-        matches!(info.kind, ValueKind::Parameter(_))
-    }
-
     /// The first tensor with a number that is not finite.
     pub fn not_finite(&self) -> Option<&str> {
         let broken =
@@ -249,6 +143,7 @@ impl Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tensor::Stream;
 
     #[test]
     fn files_give_back_what_they_took() {
@@ -268,6 +163,19 @@ mod tests {
         assert_eq!(again.not_finite(), None);
         weights.tensors.insert("norm1.bias".into(), Tensor::Floats { shape: vec![2], data: vec![0.0, f32::NAN] });
         assert_eq!(weights.not_finite(), Some("norm1.bias"));
+    }
+
+    /// A file of no words whose extents multiply, in 64 bits, to none.
+    #[test]
+    fn crafted_extents_are_refused() {
+        for (rows, columns) in [(64, "9223372036854775808"), (64, "18446744073709551615"), (64, "many"), (64, "32")] {
+            let notes = serde_json::json!({ "w.columns": columns }).to_string();
+            let empty = TensorView::new(Dtype::U32, vec![rows, 0], &[]).expect("no words");
+            let notes = Some(HashMap::from([(NOTES.to_string(), notes)]));
+            let bytes = safetensors::serialize([("w", empty)], notes).expect("it can be written");
+            let error = Weights::from_bytes(&bytes).expect_err("no such matrix");
+            assert!(error.contains("`w`"), "{columns} columns: {error}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Rules for binary weights as data: a name, hyperparameters, states, and a kernel that does it all in one pass.
 
+use super::from_signs::{random_scaled_sign, scaled_sign};
 use super::hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
 use super::narrow::{Narrow, StateType};
 use super::optimizer::{Decision, Hyperparameters, Optimizer, UpdateTarget};
@@ -201,9 +202,10 @@ impl BinaryOptimizer {
     fn scaled_start(&self, exponent: u32) -> Init {
         let scale = -self.value(STATE_INIT_SCALE.name);
         match &self.filter {
-            None => Init::Along(self.state.stored(scale, exponent)),
+            None => scaled_sign([self.state.stored(scale, exponent)]),
             Some(filter) => {
-                Init::Planes(iir::resting(&filter.sections(self.hyperparameters[0].value)).map(|state| scale * state))
+                let resting = iir::resting(&filter.sections(self.hyperparameters[0].value));
+                scaled_sign(resting[..self.planes()].iter().map(|state| scale * state))
             }
         }
     }
@@ -224,7 +226,7 @@ impl BinaryOptimizer {
             StateInit::Scaled if self.value(STATE_INIT_SCALE.name) != 0.0 => {
                 self.scaled_start(exponents.get(i).copied().unwrap_or_default())
             }
-            StateInit::Latent => Init::Spread(self.value("init")),
+            StateInit::Latent => random_scaled_sign(self.value("init")),
             StateInit::Zero | StateInit::Scaled => Init::Fill(0.0),
         };
         let states = self.rule.states.iter().enumerate();
@@ -267,15 +269,19 @@ impl Optimizer for BinaryOptimizer {
             .try_for_each(|(spec, hyperparameter)| spec.check_steps(hyperparameter, total))
     }
 
-    fn update(&self, graph: &mut Graph, slot: UpdateTarget) -> Result<()> {
-        let info = graph.info(slot.parameter).clone();
-        let (flips, layer) = slot.flips.expect("a binary rule counts flips");
-        let mut updates: Vec<Value> = vec![slot.parameter, flips];
-        for (name, ty, init) in self.tensors(&info.ty) {
-            updates.push(graph.state(&format!("{}.{name}", info.name), ty, init));
+    fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
+        let info = graph.info(target.parameter).clone();
+        let (flips, layer) = target.flips.expect("a binary rule counts flips");
+        let mut updates: Vec<Value> = vec![target.parameter, flips];
+        let tensors = self.tensors(&info.ty);
+        // With states that follow the weights their units start anew, too; what begins at 0 goes on.
+        let follows = tensors.iter().any(|(.., init)| matches!(init, Init::FromSigns(_)));
+        for (name, ty, init) in tensors {
+            let restarts = follows && !matches!(init, Init::Fill(_));
+            updates.push(graph.optimizer_state(target.parameter, name, ty, init, restarts));
         }
-        let node = self.node(&info.name, slot.hyper_offset, layer);
-        graph.push(Arc::new(node), &[slot.gradient], &updates)?;
+        let node = self.node(&info.name, target.hyper_offset, layer);
+        graph.push(Arc::new(node), &[target.gradient], &updates)?;
         Ok(())
     }
 

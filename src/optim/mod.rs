@@ -3,6 +3,7 @@
 mod binary;
 mod elementwise;
 mod filter;
+mod from_signs;
 mod hyperparameter;
 mod kernels;
 mod narrow;
@@ -16,6 +17,7 @@ pub use elementwise::ElementwiseFilter;
 pub use filter::biquad::{Biquad, Biquads, MAX_BIQUADS};
 pub use filter::design::{DESIGNS, Filter, FilterSpec, Poles};
 pub use filter::translate::{LatentSgd, Response};
+pub use from_signs::{random_scaled_sign, scaled_sign};
 pub use hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
 pub use kernels::KERNELS;
 pub use narrow::{Narrow, StateType};

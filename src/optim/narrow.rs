@@ -148,7 +148,8 @@ impl StateType {
             Self::F32 => Vec::new(),
             Self::F16 => vec![("peaks", 1, clear)],
             Self::I16 | Self::I8 => {
-                let first = if states == 1 { Init::Words(exponents[0]) } else { Init::Halves(exponents) };
+                let of_state = |exponent| std::iter::repeat_n(exponent, 2 * rows);
+                let first = Init::List(exponents.into_iter().take(states).flat_map(of_state).collect());
                 vec![("exponents", 2 * states * rows, first), ("peaks", 3 * states * rows + 1, clear)]
             }
         }

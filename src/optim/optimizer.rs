@@ -56,7 +56,7 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     }
 
     /// Adds the states and the update node of one parameter.
-    fn update(&self, graph: &mut Graph, slot: UpdateTarget) -> Result<()>;
+    fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()>;
 
     /// Bytes of all tensors that it keeps beside a parameter of this type, padded as they lie.
     fn state_bytes(&self, parameter: &TensorType) -> u64;

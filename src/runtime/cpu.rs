@@ -1,11 +1,11 @@
 //! The engine that runs the twins, on all cores.
 #![allow(unsafe_code, reason = "memory that tasks of several threads share in disjoint tiles")]
 
-use super::engine::{DeviceInfo, Download, Engine, Stats};
+use super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
 use super::interface::StepParams;
 use super::kernel::BufferId;
 use super::profiler::Profile;
-use super::recording::{Dispatch, Program};
+use super::recording::{Dispatch, Part, Program};
 use super::task::{BoundBuffer, Task};
 use crate::bits;
 use crate::error::{Error, Result};
@@ -103,7 +103,6 @@ impl CpuEngine {
 
     /// Allocates every slot; refuses what this machine cannot hold, before it is touched.
     fn allocate(&mut self, program: &Program) -> Result<()> {
-        self.memory.clear();
         if let Some(available) = available_bytes().filter(|&bytes| program.bytes() > bytes) {
             let (tensor, bytes) = ("all of them".into(), program.bytes());
             return Err(Error::TooLarge {
@@ -119,7 +118,7 @@ impl CpuEngine {
                 device: "cpu".into(),
                 tensor: program.largest_in(slot).into(),
                 bytes: 4 * words as u64,
-                message: "the system gave none".into(),
+                message: "allocation failed".into(),
             })?;
             self.memory.push(memory);
             self.stats.allocations += 1;
@@ -127,9 +126,9 @@ impl CpuEngine {
         Ok(())
     }
 
-    fn slots(&self, dispatch: &Dispatch) -> Vec<BoundBuffer> {
+    fn bind(&self, dispatch: &Dispatch) -> Vec<BoundBuffer> {
         let bindings = dispatch.kernel.interface.bindings.iter();
-        let slot = |(output, binding): (&super::kernel::BufferArg, &super::kernel::Binding)| {
+        let bound = |(output, binding): (&super::kernel::BufferArg, &super::kernel::Binding)| {
             let info = self.program.buffer(output.id);
             BoundBuffer {
                 pointer: self.memory[info.slot].pointer.cast(),
@@ -139,7 +138,12 @@ impl CpuEngine {
                 panels: output.panels,
             }
         };
-        dispatch.buffers.iter().zip(bindings).map(slot).collect()
+        dispatch.buffers.iter().zip(bindings).map(bound).collect()
+    }
+
+    fn copy(&self, buffer: BufferId) -> Vec<u32> {
+        let info = self.program.buffer(buffer);
+        self.memory[info.slot].words()[..info.words].to_vec()
     }
 
     fn write(&mut self, buffer: BufferId, words: &[u32]) {
@@ -148,14 +152,13 @@ impl CpuEngine {
         self.memory[info.slot].words_mut()[..words.len()].copy_from_slice(words);
     }
 
-    fn run(&mut self, recording: usize, step: &StepParams) {
-        let program = self.program.clone();
-        let dispatches = &program.recordings[recording].dispatches;
-        let (bound, profile) = (&self.bound[recording], &mut self.profile);
+    /// Runs a part, whose first dispatch is number `first` of the recording.
+    fn run(&mut self, part: Part<'_>, (recording, first): (usize, usize), step: &StepParams) {
+        let (bound, profile) = (&self.bound[recording][first..], &mut self.profile);
         let all = || {
-            for (dispatch, slots) in dispatches.iter().zip(bound) {
+            for (dispatch, buffers) in part.dispatches().zip(bound) {
                 let start = Instant::now();
-                run_tasks(dispatch, slots, step);
+                run_tasks(dispatch, buffers, step);
                 if let Some(profile) = profile {
                     profile.add(dispatch.kernel.label(), &dispatch.scope, start.elapsed().as_secs_f64());
                 }
@@ -175,10 +178,10 @@ fn available_bytes() -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse::<u64>().ok().map(|kilobytes| 1024 * kilobytes)
 }
 
-fn run_tasks(dispatch: &Dispatch, slots: &[BoundBuffer], step: &StepParams) {
+fn run_tasks(dispatch: &Dispatch, buffers: &[BoundBuffer], step: &StepParams) {
     let tasks = dispatch.tasks;
     let run = |index: usize| {
-        let mut task = Task { index, slots, params: &dispatch.params, step, taken: 0 };
+        let mut task = Task { index, slots: buffers, params: &dispatch.params, step, taken: 0 };
         (dispatch.kernel.twin)(&mut task);
     };
     #[cfg(not(target_arch = "wasm32"))]
@@ -196,13 +199,16 @@ impl Engine for CpuEngine {
 
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>> {
         program.check();
+        // The program before goes first, since the machine may not hold both. Where the next one fails there is none.
+        self.program = Arc::default();
         self.bound.clear();
+        self.memory.clear();
         if let Err(error) = self.allocate(&program) {
+            self.memory.clear();
             return async { Err(error) }.boxed_local();
         }
         self.program = program.clone();
-        let bind =
-            |recording: &super::recording::Recording| recording.dispatches.iter().map(|d| self.slots(d)).collect();
+        let bind = |recording: &super::recording::Recording| recording.dispatches().map(|d| self.bind(d)).collect();
         self.bound = program.recordings.iter().map(bind).collect();
         async { Ok(()) }.boxed_local()
     }
@@ -212,30 +218,39 @@ impl Engine for CpuEngine {
         Ok(())
     }
 
-    fn play<'a>(
+    fn play_with<'a>(
         &'a mut self,
         recording: usize,
         inputs: &'a [(BufferId, &'a [u32])],
         step: &'a StepParams,
-    ) -> LocalBoxFuture<'a, Result<()>> {
+        mut host: Option<&'a mut dyn Host>,
+    ) -> LocalBoxFuture<'a, Result<Download>> {
         async move {
+            let program = self.program.clone();
+            program.check_play(recording, inputs, step)?;
             for (buffer, words) in inputs {
                 self.write(*buffer, words);
             }
-            self.run(recording, step);
-            self.stats.submissions += 1;
-            Ok(())
+            let (mut parts, mut first) = (program.recordings[recording].parts().peekable(), 0);
+            while let Some(part) = parts.next() {
+                self.run(part, (recording, first), step);
+                self.stats.submissions += 1;
+                first += part.dispatches().count();
+                let words = part.downloads().map(|id| self.copy(id)).collect();
+                let (Some(cut), Some(&next)) = (part.cut, parts.peek()) else {
+                    return Ok(async { Ok(words) }.boxed_local());
+                };
+                let given = at_cut(&program, (cut, next), words, host.as_deref_mut()).await?;
+                next.uploads().zip(&given).for_each(|(id, words)| self.write(id, words));
+            }
+            unreachable!("the last part has no cut")
         }
         .boxed_local()
     }
 
     fn download(&mut self, buffers: &[BufferId]) -> Result<Download> {
         self.stats.read_backs += 1;
-        let copy = |id: &BufferId| {
-            let info = self.program.buffer(*id);
-            self.memory[info.slot].words()[..info.words].to_vec()
-        };
-        let words = buffers.iter().map(copy).collect();
+        let words = buffers.iter().map(|id| self.copy(*id)).collect();
         Ok(async { Ok(words) }.boxed_local())
     }
 

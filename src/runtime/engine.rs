@@ -3,9 +3,9 @@
 use super::interface::StepParams;
 use super::kernel::BufferId;
 use super::profiler::Profile;
-use super::recording::Program;
-use crate::error::Result;
-use futures::future::LocalBoxFuture;
+use super::recording::{Part, Program};
+use crate::error::{Error, Result};
+use futures::{FutureExt, future::LocalBoxFuture};
 use std::{fmt, sync::Arc};
 
 /// What a device is and why it was taken.
@@ -42,8 +42,34 @@ pub struct Stats {
     pub submissions: u64,
 }
 
+/// What the host gives at a cut, held against what the next part uploads.
+pub(super) async fn at_cut(
+    program: &Program,
+    (cut, next): (&str, Part<'_>),
+    downloads: Vec<Vec<u32>>,
+    host: Option<&mut (dyn Host + '_)>,
+) -> Result<Vec<Vec<u32>>> {
+    let given = match host {
+        Some(host) => host.at_cut(cut, downloads).await?,
+        None => Vec::new(),
+    };
+    let wanted: Vec<usize> = next.uploads().map(|id| program.buffer(id).words).collect();
+    let got: Vec<usize> = given.iter().map(Vec::len).collect();
+    if wanted != got {
+        let what = format!("uploads behind the cut `{cut}`");
+        return Err(Error::shape(what, format!("{wanted:?} words"), format!("{got:?}")));
+    }
+    Ok(given)
+}
+
 /// Results on their way back from the device: one list of words a tensor asked for.
 pub type Download = LocalBoxFuture<'static, Result<Vec<Vec<u32>>>>;
+
+/// Acts where a recording is cut: reduces gradients with other ranks, looks at numbers and decides.
+pub trait Host {
+    /// Gets the downloads of the part that ended at the cut of this name, in order; gives the uploads of the part that follows, in order.
+    fn at_cut<'a>(&'a mut self, cut: &'a str, downloads: Vec<Vec<u32>>) -> LocalBoxFuture<'a, Result<Vec<Vec<u32>>>>;
+}
 
 /// Plays recordings. Calls take effect in the order in which they are made. Natively the futures wait for the device inside
 /// `poll`, so give them a thread of their own (`block_on`); in a browser they give way.
@@ -51,19 +77,33 @@ pub trait Engine {
     /// Which device this is.
     fn device(&self) -> &DeviceInfo;
 
-    /// Takes a program: allocates its memory, makes pipelines and bind groups. Errors name tensor and size.
+    /// Takes a program in the place of the one before: allocates its memory, makes pipelines and bind groups. Errors name tensor and size;
+    /// after one the engine has no program, and every play is refused.
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>>;
 
     /// Overwrites a tensor, outside steps.
     fn upload(&mut self, buffer: BufferId, words: &[u32]) -> Result<()>;
 
-    /// Sends the step's inputs and values, then plays a recording. At most two plays are in flight; the third waits for the first.
+    /// Sends the step's values and the uploads of the recording's first part, then plays it. At most two plays are in flight; the third waits
+    /// for the first. At each cut the host acts; without one a cut does nothing but end a submit, and uploads behind it are an error. Gives
+    /// the downloads of the last part. Refuses what [`Program::check_play`] does.
+    fn play_with<'a>(
+        &'a mut self,
+        recording: usize,
+        inputs: &'a [(BufferId, &'a [u32])],
+        step: &'a StepParams,
+        host: Option<&'a mut dyn Host>,
+    ) -> LocalBoxFuture<'a, Result<Download>>;
+
+    /// The same without a host, for recordings whose downloads nobody wants.
     fn play<'a>(
         &'a mut self,
         recording: usize,
         inputs: &'a [(BufferId, &'a [u32])],
         step: &'a StepParams,
-    ) -> LocalBoxFuture<'a, Result<()>>;
+    ) -> LocalBoxFuture<'a, Result<()>> {
+        self.play_with(recording, inputs, step, None).map(|played| played.map(drop)).boxed_local()
+    }
 
     /// Copies tensors as they are after everything played so far. The copy is taken now; the future gives it when it has arrived,
     /// so steps played meanwhile overlap with it.

@@ -1,25 +1,27 @@
 //! Kernels, recordings, and the engines that play them: the processor's own and, with the feature `gpu`, wgpu's.
 
 mod cpu;
+mod describe;
 mod devices;
 mod engine;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod interface;
 pub mod kernel;
-pub mod product;
+pub(crate) mod product;
 mod profiler;
 mod recording;
 mod scratch;
 mod task;
 
 pub use cpu::CpuEngine;
+pub use describe::{CommandLine, TensorUse};
 pub use devices::{list, open};
-pub use engine::{DeviceInfo, Download, Engine, Stats};
+pub use engine::{DeviceInfo, Download, Engine, Host, Stats};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;
 pub use kernel::{Access, Bind, Binding, BufferArg, BufferId, CustomKernel, Interface, Kernel, Task, Variant};
 pub use profiler::{KernelTime, Profile};
-pub use recording::{BufferInfo, Dispatch, Grid, Program, Recording};
+pub use recording::{BufferInfo, Command, Dispatch, Grid, Part, Program, Recording, StepLimits};
 pub use scratch::with_scratch;

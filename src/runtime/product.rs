@@ -13,23 +13,37 @@ pub struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
+    /// Whether every element of `[rows, columns]`, at least one, lies in the slice.
     fn holds(&self, rows: usize, columns: usize) -> bool {
-        (rows - 1) * self.row + (columns - 1) * self.column < self.data.len()
+        last(rows, self.row, columns, self.column).is_some_and(|last| last < self.data.len())
     }
 }
 
+/// Index of the last element of `[rows, columns]` with these steps; `None` where it, or a step as the signed number that `gemm`
+/// takes, overflows.
+fn last(rows: usize, row: usize, columns: usize, column: usize) -> Option<usize> {
+    isize::try_from(row).ok()?;
+    isize::try_from(column).ok()?;
+    (rows - 1).checked_mul(row)?.checked_add((columns - 1).checked_mul(column)?)
+}
+
 /// y += a b for a `[m, k]`, b `[k, n]`, and y `[m, n]` in rows `pitch` apart. Nothing to do where an extent is 0.
+///
+/// # Panics
+/// Where a matrix does not hold its extents, and where rows of y overlap.
 pub fn product(a: Matrix<'_>, b: Matrix<'_>, y: &mut [f32], pitch: usize, [m, n, k]: [usize; 3]) {
     if m == 0 || n == 0 || k == 0 {
         return;
     }
     assert!(a.holds(m, k), "product: a has {} elements, too few for {m} x {k}", a.data.len());
     assert!(b.holds(k, n), "product: b has {} elements, too few for {k} x {n}", b.data.len());
-    assert!(pitch >= n && (m - 1) * pitch + n <= y.len(), "product: y has {} elements, too few for {m} x {n}", y.len());
+    let holds_y = pitch >= n && last(m, pitch, n, 1).is_some_and(|last| last < y.len());
+    assert!(holds_y, "product: y has {} elements, too few for {m} x {n}", y.len());
     let gemm = gemm_f32::gemm::f32::get_gemm_fn();
     let serial = gemm_common::Parallelism::None;
     let [a_row, a_column, b_row, b_column, pitch] = [a.row, a.column, b.row, b.column, pitch].map(usize::cast_signed);
-    // SAFETY: the three asserts hold every element that is touched inside its slice; y is borrowed mutably, so it overlaps neither.
+    // SAFETY: the three asserts, in arithmetic that does not wrap, hold every element that is touched inside its slice, and every step
+    // positive as an isize; y is borrowed mutably, so it overlaps neither.
     unsafe {
         gemm(
             m,
@@ -73,5 +87,29 @@ mod tests {
                 assert_eq!(y[r * 8 + c], 1.0 + sum);
             }
         }
+    }
+
+    /// Steps whose multiples wrap to what a slice holds are refused before `gemm` reads or writes there.
+    #[test]
+    fn steps_that_wrap_are_refused() {
+        let [a, b] = [[1.0; 16]; 2];
+        let refuses = |a: Matrix<'_>, b: Matrix<'_>, pitch: usize, extents: [usize; 3]| {
+            let mut y = [0.0; 16];
+            let run = std::panic::AssertUnwindSafe(|| product(a, b, &mut y, pitch, extents));
+            std::panic::catch_unwind(run).is_err()
+        };
+        let plain = |data| Matrix { data, row: 4, column: 1 };
+        assert!(!refuses(plain(&a), plain(&b), 4, [3, 3, 3]));
+        for step in [1 << (usize::BITS - 1), 1 << (usize::BITS - 2), usize::MAX, usize::MAX / 2 + 1, 17] {
+            assert!(refuses(Matrix { row: step, ..plain(&a) }, plain(&b), 4, [3, 3, 3]), "rows of a, {step} apart");
+            assert!(
+                refuses(Matrix { column: step, ..plain(&a) }, plain(&b), 4, [3, 3, 3]),
+                "columns of a, {step} apart"
+            );
+            assert!(refuses(plain(&a), Matrix { row: step, ..plain(&b) }, 4, [3, 3, 3]), "rows of b, {step} apart");
+            assert!(refuses(plain(&a), plain(&b), step, [3, 3, 3]), "rows of y, {step} apart");
+        }
+        // One row never takes the step, which is no isize all the same.
+        assert!(refuses(Matrix { row: 1 << (usize::BITS - 1), ..plain(&a) }, plain(&b), 4, [1, 3, 3]));
     }
 }

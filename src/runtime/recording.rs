@@ -1,6 +1,9 @@
 //! A step is data before it is action: tensors, and a flat list of dispatches over them.
 
+use super::interface::StepParams;
 use super::kernel::{Access, Bind, BufferArg, BufferId, Kernel};
+use crate::error::{Error, Result};
+use crate::tensor::TensorType;
 use std::collections::HashSet;
 
 /// How much work a dispatch has, in elements; an engine divides by what its variant of the kernel covers.
@@ -12,6 +15,19 @@ pub enum Grid {
     Matrix([u32; 2]),
     /// Extents in x, y and z.
     Tiles([u32; 3]),
+}
+
+/// One entry of a recording.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Calls a kernel.
+    Dispatch(Dispatch),
+    /// Overwrites a tensor with words from the host; before the dispatches of its part.
+    Upload(BufferId),
+    /// Copies a tensor to the host; behind the dispatches of its part.
+    Download(BufferId),
+    /// Ends a submit. The host sees the downloads so far and gives the uploads that follow ([`Host`](super::Host)).
+    Cut(String),
 }
 
 /// One call of a kernel.
@@ -27,18 +43,46 @@ pub struct Dispatch {
     pub grid: Grid,
     /// Work for the processor.
     pub tasks: usize,
+    /// Multiply-adds of a product, whatever their operands are; 0 for what only moves numbers.
+    pub multiply_adds: u64,
     /// Layer that asked for it.
     pub scope: String,
 }
 
-/// Dispatches in order.
+/// Commands in order: a whole step, since nothing that happens in a step lives beside it.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// What it is for: `train`, `eval`.
     pub name: String,
-    /// In order; each sees what earlier ones wrote.
-    pub dispatches: Vec<Dispatch>,
+    /// In order; each sees what earlier ones wrote. Between two cuts, uploads come first and downloads last.
+    pub commands: Vec<Command>,
     scope: String,
+}
+
+/// What a recording does between two cuts.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Uploads, dispatches, downloads.
+    pub commands: &'a [Command],
+    /// Name of the cut that ends it; `None` for the last.
+    pub cut: Option<&'a str>,
+}
+
+impl<'a> Part<'a> {
+    /// Tensors that the host gives before its dispatches, in order.
+    pub fn uploads(self) -> impl Iterator<Item = BufferId> + 'a {
+        self.commands.iter().filter_map(|c| if let Command::Upload(id) = c { Some(*id) } else { None })
+    }
+
+    /// Calls of kernels, in order.
+    pub fn dispatches(self) -> impl Iterator<Item = &'a Dispatch> {
+        self.commands.iter().filter_map(|c| if let Command::Dispatch(dispatch) = c { Some(dispatch) } else { None })
+    }
+
+    /// Tensors that the host gets after its dispatches, in order.
+    pub fn downloads(self) -> impl Iterator<Item = BufferId> + 'a {
+        self.commands.iter().filter_map(|c| if let Command::Download(id) = c { Some(*id) } else { None })
+    }
 }
 
 impl Recording {
@@ -74,7 +118,51 @@ impl Recording {
         tasks: usize,
     ) {
         let scope = self.scope.clone();
-        self.dispatches.push(Dispatch { kernel, buffers, params, grid, tasks, scope });
+        let dispatch = Dispatch { kernel, buffers, params, grid, tasks, multiply_adds: 0, scope };
+        self.commands.push(Command::Dispatch(dispatch));
+    }
+
+    /// Says that the last dispatch is a product: it makes as many multiply-adds as the product of these extents, from which engines
+    /// estimate its time.
+    pub fn set_multiply_adds(&mut self, extents: impl IntoIterator<Item = usize>) {
+        if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
+            dispatch.multiply_adds = extents.into_iter().fold(1, |count, extent| count.saturating_mul(extent as u64));
+        }
+    }
+
+    /// Records that the host gives a tensor.
+    pub fn upload(&mut self, buffer: BufferId) {
+        self.commands.push(Command::Upload(buffer));
+    }
+
+    /// Records that the host gets a tensor.
+    pub fn download(&mut self, buffer: BufferId) {
+        self.commands.push(Command::Download(buffer));
+    }
+
+    /// Records a cut, where the host may act.
+    pub fn cut(&mut self, name: impl Into<String>) {
+        self.commands.push(Command::Cut(name.into()));
+    }
+
+    /// Calls of kernels, in order.
+    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        self.parts().flat_map(Part::dispatches)
+    }
+
+    /// What lies between its cuts, in order; at least one part.
+    pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        self.commands.split_inclusive(|command| matches!(command, Command::Cut(_))).chain(self.open_end()).map(|all| {
+            match all.split_last() {
+                Some((Command::Cut(name), commands)) => Part { commands, cut: Some(name) },
+                _ => Part { commands: all, cut: None },
+            }
+        })
+    }
+
+    /// The empty last part behind a cut that ends the list, or of an empty list.
+    fn open_end(&self) -> Option<&[Command]> {
+        self.commands.last().is_none_or(|last| matches!(last, Command::Cut(_))).then_some(&[])
     }
 }
 
@@ -83,10 +171,28 @@ impl Recording {
 pub struct BufferInfo {
     /// `dense1.weight`; temporary ones are named for the node that makes them.
     pub name: String,
+    /// Type, where it comes from a graph.
+    pub ty: Option<TensorType>,
     /// Size.
     pub words: usize,
     /// Which piece of memory holds it; tensors that never live at once share one.
     pub slot: usize,
+}
+
+/// What the values of a step may be: kernels index tensors with them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepLimits {
+    /// Rows of a batch: [`StepParams::valid_rows`] is at most this.
+    pub rows: u32,
+    /// Length of the ring of losses: [`StepParams::loss_slot`] is below it.
+    pub losses: u32,
+}
+
+impl Default for StepLimits {
+    /// One row, one loss.
+    fn default() -> Self {
+        Self { rows: 1, losses: 1 }
+    }
 }
 
 /// Everything an engine needs: tensors, the memory behind them, and recordings that share both.
@@ -98,6 +204,8 @@ pub struct Program {
     pub slots: Vec<usize>,
     /// What can be played.
     pub recordings: Vec<Recording>,
+    /// What a step's values may be.
+    pub limits: StepLimits,
     /// Word that fresh memory is filled with; tests poison it so that nothing relies on zeros.
     pub poison: Option<u32>,
 }
@@ -119,14 +227,56 @@ impl Program {
         tensors.max_by_key(|b| b.words).map_or("unused", |b| &b.name)
     }
 
+    /// Refuses what no play of this program may ask for: a recording that it does not have, inputs that are not what its first part
+    /// uploads, and values of a step beyond its limits.
+    pub fn check_play(&self, recording: usize, inputs: &[(BufferId, &[u32])], step: &StepParams) -> Result<()> {
+        let found = self.recordings.get(recording);
+        let count = self.recordings.len();
+        let found = found.ok_or_else(|| Error::shape("play", format!("one of {count} recordings"), recording))?;
+        let refuse = |expected, got: String| Err(Error::shape(format!("play `{}`", found.name), expected, got));
+        let uploads = || found.parts().take(1).flat_map(Part::uploads);
+        if let Some((id, _)) = inputs.iter().find(|(id, _)| uploads().all(|upload| upload != *id)) {
+            return refuse("inputs that it uploads".into(), format!("{id:?}"));
+        }
+        for id in uploads() {
+            let (info, given) = (self.buffer(id), inputs.iter().find(|(input, _)| *input == id));
+            match given.map(|(_, words)| words.len()) {
+                Some(words) if words == info.words => {}
+                Some(words) => return refuse(format!("{} words of `{}`", info.words, info.name), words.to_string()),
+                None => return refuse(format!("words of `{}`", info.name), "none".into()),
+            }
+        }
+        let StepLimits { rows, losses } = self.limits;
+        if step.valid_rows > rows {
+            return refuse(format!("at most {rows} valid rows"), step.valid_rows.to_string());
+        }
+        if step.loss_slot >= losses {
+            return refuse(format!("a loss slot below {losses}"), step.loss_slot.to_string());
+        }
+        Ok(())
+    }
+
     /// Asserts what both engines rely on: every dispatch binds what its kernel wants; memory that it writes is bound once (wgpu
     /// does not check this, browsers do); tasks' shares are disjoint and inside their tensors.
     pub fn check(&self) {
         for recording in &self.recordings {
-            for dispatch in &recording.dispatches {
+            recording.parts().for_each(|part| self.check_order(part, &recording.name));
+            for dispatch in recording.dispatches() {
                 self.check_dispatch(dispatch, &recording.name);
             }
         }
+    }
+
+    fn check_order(&self, part: Part<'_>, recording: &str) {
+        let rank = |command: &Command| match command {
+            Command::Upload(_) => 0,
+            Command::Dispatch(_) => 1,
+            Command::Download(_) => 2,
+            Command::Cut(_) => unreachable!("parts have none"),
+        };
+        assert!(part.commands.is_sorted_by_key(rank), "{recording}: uploads first, downloads last in a part");
+        let ids = part.uploads().chain(part.downloads());
+        ids.for_each(|id| assert!((id.0 as usize) < self.buffers.len(), "{recording}: {id:?} is no tensor"));
     }
 
     fn check_dispatch(&self, dispatch: &Dispatch, recording: &str) {
@@ -166,5 +316,33 @@ impl Program {
             }
         }
         assert!(read.is_disjoint(&written), "{place}: memory is read and written in one dispatch");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_lie_between_cuts() {
+        let ids = |part: Part<'_>| {
+            (part.uploads().collect::<Vec<_>>(), part.downloads().collect::<Vec<_>>(), part.cut.map(String::from))
+        };
+        let [a, b, c] = [0, 1, 2].map(BufferId);
+        let mut recording = Recording::new("test");
+        assert_eq!(recording.parts().map(ids).collect::<Vec<_>>(), [(vec![], vec![], None)], "one part of nothing");
+        recording.upload(a);
+        recording.upload(b);
+        recording.download(c);
+        assert_eq!(recording.parts().map(ids).collect::<Vec<_>>(), [(vec![a, b], vec![c], None)]);
+        recording.cut("first");
+        recording.cut("second");
+        let cut = |name: &str| Some(name.to_string());
+        let mut expected =
+            vec![(vec![a, b], vec![c], cut("first")), (vec![], vec![], cut("second")), (vec![], vec![], None)];
+        assert_eq!(recording.parts().map(ids).collect::<Vec<_>>(), expected, "what follows the last cut is a part");
+        recording.upload(c);
+        expected[2].0.push(c);
+        assert_eq!(recording.parts().map(ids).collect::<Vec<_>>(), expected);
     }
 }

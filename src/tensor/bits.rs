@@ -16,6 +16,14 @@ pub const fn number_at(rows: usize, row: usize, column: usize) -> usize {
     ((column / PANEL) * rows + row) * PANEL + column % PANEL
 }
 
+/// Bits of a row's last word that belong to no column.
+const fn tail_of(columns: usize) -> u32 {
+    match columns % PANEL {
+        0 => 0,
+        used => u32::MAX << used,
+    }
+}
+
 /// A matrix of signs in panels `[rows/32][words][32]`: sign (r, c) is bit `c % 32` of word `((r/32) * words + c/32) * 32 + r % 32`,
 /// 1 for +1 and 0 for -1. Tail bits and tail rows are 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,20 +58,41 @@ impl BitMatrix {
 
     /// From words that already lie in panels; `None` when their number is wrong or a tail bit is set.
     pub fn from_panels(rows: usize, columns: usize, words: Vec<u32>) -> Option<Self> {
-        let matrix = Self { rows, columns, words };
-        let clean =
-            Self::from_fn(rows, columns, |r, c| matrix.words.len() > matrix.index(r, c).0 && matrix.is_positive(r, c));
-        (clean == matrix).then_some(matrix)
+        let per_row = words_of(columns);
+        if rows.div_ceil(PANEL).checked_mul(per_row)?.checked_mul(PANEL)? != words.len() {
+            return None;
+        }
+        let last_column = |at: usize| at / PANEL % per_row == per_row - 1;
+        let is_row = |at: usize| at / (per_row * PANEL) * PANEL + at % PANEL < rows;
+        let tail = |at: usize| {
+            if !is_row(at) {
+                u32::MAX
+            } else if last_column(at) {
+                tail_of(columns)
+            } else {
+                0
+            }
+        };
+        let clean = words.iter().enumerate().all(|(at, word)| word & tail(at) == 0);
+        clean.then_some(Self { rows, columns, words })
     }
 
     /// From the plain rows of a file, `[rows][words]`; `None` when their number is wrong or a tail bit is set.
     pub fn from_rows(rows: usize, columns: usize, plain: &[u32]) -> Option<Self> {
         let per_row = words_of(columns);
-        if plain.len() != rows * per_row {
+        if rows.checked_mul(per_row)? != plain.len() {
             return None;
         }
-        let matrix = Self::from_fn(rows, columns, |r, c| plain[r * per_row + c / PANEL] >> (c % PANEL) & 1 == 1);
-        (matrix.to_rows() == plain).then_some(matrix)
+        let mut words = vec![0; rows.div_ceil(PANEL) * per_row * PANEL];
+        // No columns, no words: then there are no rows to visit.
+        for (r, row) in plain.chunks_exact(per_row.max(1)).enumerate() {
+            if row[per_row - 1] & tail_of(columns) != 0 {
+                return None;
+            }
+            let panel = &mut words[r / PANEL * per_row * PANEL..];
+            row.iter().enumerate().for_each(|(w, word)| panel[w * PANEL + r % PANEL] = *word);
+        }
+        Some(Self { rows, columns, words })
     }
 
     /// Plain rows `[rows][words]`, as files hold them.
@@ -118,5 +147,29 @@ mod tests {
         assert!(BitMatrix::from_rows(1, 3, &[0b1000]).is_none());
         assert!(BitMatrix::from_rows(1, 3, &[0b111]).is_some());
         assert!(BitMatrix::from_panels(1, 3, vec![0; 31]).is_none());
+        // Every bit of every word: those of the 33 x 40 signs, and no other.
+        let (rows, columns) = (33, 40);
+        for bit in 0..2 * 2 * PANEL * 32 {
+            let (at, place) = (bit / 32, bit % 32);
+            let (row, column) = (at / (2 * PANEL) * PANEL + at % PANEL, at / PANEL % 2 * 32 + place);
+            let mut words = vec![0; 2 * 2 * PANEL];
+            words[at] = 1 << place;
+            let is_inside = row < rows && column < columns;
+            assert_eq!(BitMatrix::from_panels(rows, columns, words).is_some(), is_inside, "row {row}, column {column}");
+        }
+    }
+
+    /// Products of such extents wrap to what a file may hold.
+    #[test]
+    fn extents_that_wrap_are_refused() {
+        let columns = 1 << (usize::BITS - 1);
+        assert!(BitMatrix::from_rows(64, columns, &[]).is_none());
+        assert!(BitMatrix::from_rows(1 << (usize::BITS - 2), 97, &[]).is_none());
+        assert!(BitMatrix::from_panels(64, columns, vec![]).is_none());
+        assert!(BitMatrix::from_panels(usize::MAX, columns, vec![0; 32]).is_none());
+        // Without rows or columns there is nothing to read.
+        assert!(BitMatrix::from_rows(0, columns, &[]).is_some_and(|matrix| matrix.panels().is_empty()));
+        assert!(BitMatrix::from_rows(5, 0, &[]).is_some_and(|matrix| matrix.panels().is_empty()));
+        assert!(BitMatrix::from_panels(5, 0, vec![]).is_some());
     }
 }

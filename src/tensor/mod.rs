@@ -2,12 +2,14 @@
 
 mod bits;
 mod half;
+mod numbers;
 mod random;
 mod shape;
 
 pub use bits::{BitMatrix, PANEL, number_at, words_of};
 pub use half::{HALF_MOST, half_rounded, half_value};
+pub use numbers::{pack_numbers, unpack_numbers};
 #[cfg(feature = "train")]
 pub(crate) use random::hash;
-pub use random::{Draws, Stream, shuffled, stream_word};
+pub use random::{Draws, Stream, seed_word, shuffled, stream_word};
 pub use shape::{DType, Layout, TensorType};

@@ -82,6 +82,12 @@ impl Draws {
     }
 }
 
+/// The word that stands for a run's seed in the values of a step ([`Draws`] takes it): its lower half, plus a bijection of its upper half
+/// that maps 0 to 0. So seeds below 2^32 stand for themselves, and seeds that differ in their upper half alone never share a word.
+pub const fn seed_word(seed: u64) -> u32 {
+    (seed as u32).wrapping_add(mix32((seed >> 32) as u32))
+}
+
 /// The word that stands for a stream in a kernel's parameters, from its name ("dense1.weight.h"): FNV-1a of 32 bits.
 pub fn stream_word(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
@@ -140,6 +146,17 @@ mod tests {
         let halves = (0..COUNT).map(|i| draws.word(i)).map(|w| f64::from(w & 0xffff) * f64::from(w >> 16));
         let mean = halves.sum::<f64>() / f64::from(COUNT) / 2_f64.powi(32);
         assert!((mean - 0.25).abs() < 0.005, "halves of a number are independent: mean of their product {mean}");
+    }
+
+    #[test]
+    fn both_halves_of_a_seed_count() {
+        for seed in [0, 1, 77, u64::from(u32::MAX)] {
+            assert_eq!(u64::from(seed_word(seed)), seed);
+            for bit in 32..64 {
+                assert_ne!(seed_word(seed | 1 << bit), seed_word(seed), "bit {bit}");
+            }
+        }
+        assert_ne!(seed_word(1 << 32), seed_word(1 << 33));
     }
 
     #[test]

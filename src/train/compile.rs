@@ -4,10 +4,11 @@ use super::diagnostics::{Diagnostics, follow};
 use super::rules::Rules;
 use super::teacher::{Source, Teacher};
 use crate::error::{Error, Result};
-use crate::graph::{Fusion, Graph, Init, Plan, Role, Value, backward, fuse, plan};
+use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fuse, plan};
 use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::UpdateTarget;
+use crate::runtime::StepLimits;
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct Options {
     pub batch: usize,
     /// Of weights and of random numbers.
     pub seed: u64,
+    /// Steps of the whole run, which schedules span; at 0, not known, they stay where they begin.
+    pub total_steps: u64,
     /// Whether fusions apply; what comes out is the same.
     pub fuse: bool,
     /// A teacher beside the labels; the loss is cross-entropy then.
@@ -41,9 +44,18 @@ pub struct Options {
 }
 
 impl Options {
-    /// Batches of 100, seed 1, fused, no teacher, nothing beside training and evaluation.
+    /// Batches of 100, seed 1, a run of unknown length, fused, no teacher, nothing beside training and evaluation.
     pub fn new(loss: Loss) -> Self {
-        Self { loss, batch: 100, seed: 1, fuse: true, teacher: None, keep_gradients: false, diagnostics: false }
+        Self {
+            loss,
+            batch: 100,
+            seed: 1,
+            total_steps: 0,
+            fuse: true,
+            teacher: None,
+            keep_gradients: false,
+            diagnostics: false,
+        }
     }
 
     /// Those before gradients are added, and those after.
@@ -83,12 +95,13 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
     }
+    let limits = StepLimits { rows: batch as u32, losses: RING as u32 };
     let mut eval = Graph::new();
     let (logits, _) = loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
     eval.keep(logits, LOGITS);
     let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
     let Some(rules) = rules else {
-        let plan = plan(&[("eval", &eval)]);
+        let plan = plan(&[("eval", &eval)], limits);
         return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, states: 0, diagnostics: None });
     };
     let (train, binary, trained) = training(model, rules, options, None)?;
@@ -97,7 +110,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
     let mut graphs = vec![("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|(graph, ..)| ("diagnose", graph)));
-    Ok(Compiled { plan: plan(&graphs), binary, fused, states: states_of(&train, rules), diagnostics })
+    Ok(Compiled { plan: plan(&graphs, limits), binary, fused, states: states_of(&train, rules), diagnostics })
 }
 
 /// Bytes that the rules of binary weights keep beside them.
@@ -131,7 +144,8 @@ fn training(
         .filter(|(_, role)| *role == Role::Binary)
         .map(|(value, _)| (train.info(*value).name.clone(), train.ty(*value).elements() as u64))
         .collect();
-    let flips = train.state("metrics.flips", TensorType::plain(DType::U32, &[binary.len().max(1)]), Init::Words(0));
+    let counters = TensorType::plain(DType::U32, &[binary.len().max(1)]);
+    let flips = train.state("metrics.flips", counters, Purpose::Counter, Init::Words(0));
     let mut layer = 0;
     for (parameter, role) in trained {
         let name = train.info(parameter).name.clone();
@@ -180,10 +194,12 @@ fn loss_of(
     graph.set_scope("loss");
     let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
     let prefix = if mode == Mode::Train { "metrics" } else { "eval" };
-    let word = |count| TensorType::plain(DType::U32, &[count]);
-    let correct = graph.state(&format!("{prefix}.correct"), word(model.outputs()), Init::Words(0));
-    let ring = graph.state(&format!("{prefix}.loss"), TensorType::plain(DType::F32, &[RING]), Init::Fill(0.0));
-    let failed = graph.state(&format!("{prefix}.failed"), word(1), Init::Words(u32::MAX));
+    let mut counter = |name: &str, dtype, count, init| {
+        graph.state(&format!("{prefix}.{name}"), TensorType::plain(dtype, &[count]), Purpose::Counter, init)
+    };
+    let correct = counter("correct", DType::U32, model.outputs(), Init::Words(0));
+    let ring = counter("loss", DType::F32, RING, Init::Fill(0.0));
+    let failed = counter("failed", DType::U32, 1, Init::Words(u32::MAX));
     let rows = match (loss, taught.zip(teacher)) {
         (Loss::CrossEntropy(smoothing), Some((taught, &Teacher { weight, temperature, .. }))) => {
             let op = Distillation { smoothing, weight, temperature };
@@ -212,7 +228,8 @@ fn teacher_logits(graph: &mut Graph, teacher: &Teacher, logits: Value, batch: us
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::{MODELS, ModelSpec};
+    use crate::nn::{MODELS, ModelSpec, Weights};
+    use crate::optim::{Adam, CEMA, Schedule, StateType};
     use std::collections::HashSet;
 
     /// Words of what forward makes and backward reads, the loss's own left out, in a step with fusions.
@@ -227,6 +244,43 @@ mod tests {
             behind.iter().filter(|node| node.scope != "loss").flat_map(|node| node.inputs.clone()).collect();
         let made = before.iter().flat_map(|node| &node.outputs);
         made.filter(|value| read.contains(value)).map(|&value| graph.ty(value).words()).sum()
+    }
+
+    /// Whoever asks for states by what they are for gets all of them, and no others.
+    #[test]
+    fn every_state_has_its_purpose() {
+        let model =
+            || ModelSpec { hidden: Some(vec![40]), ..ModelSpec::new("mlp", [8, 8, 1], 10) }.build().expect("it fits");
+        let source = Source::Network { model: model(), weights: Weights::default() };
+        let teacher = Some(Teacher { source, weight: 0.5, temperature: 2.0 });
+        let base = Options::new(Loss::CrossEntropy(0.0));
+        let options = Options { batch: 32, teacher, keep_gradients: true, diagnostics: true, ..base };
+        let cema = CEMA.with::<f32>([]).and_then(|cema| cema.with_state(StateType::I16)).expect("defaults");
+        let rules = Rules::new(cema, Adam::new(1e-3, Schedule::constant()).expect("in range"));
+        let plan = compile(&model(), Some(&rules), &options).expect("it fits").plan;
+        let mut found = BTreeMap::<&str, usize>::new();
+        for (name, (_, info)) in &plan.named {
+            let ending = name.rsplit('.').next().unwrap_or_default();
+            let expected = match ending {
+                _ if name.starts_with("teacher.") => Some(Purpose::Teacher),
+                _ if name.starts_with("diagnostics.") => Some(Purpose::Diagnostic),
+                _ if name.starts_with("metrics.") || name.starts_with("eval.") && ending != "logits" => {
+                    Some(Purpose::Counter)
+                }
+                "grad" | "logits" => Some(Purpose::Kept),
+                "running_mean" | "running_variance" => Some(Purpose::Statistic),
+                "m" | "h" | "v" | "exponents" | "peaks" => Some(Purpose::Optimizer),
+                _ => None,
+            };
+            assert_eq!(info.purpose(), expected, "{name}");
+            *found.entry(ending).or_default() += 1;
+        }
+        for ending in ["grad", "logits", "running_mean", "m", "h", "v", "peaks", "flips", "counts", "weight", "scale"] {
+            assert!(found.contains_key(ending), "{ending} in {found:?}");
+        }
+        let saved: Vec<&String> =
+            plan.named.iter().filter(|(_, (_, info))| info.is_saved()).map(|(name, _)| name).collect();
+        assert_eq!(saved.len(), 2 * 5, "weights, scales, biases and statistics of two layers: {saved:?}");
     }
 
     #[test]

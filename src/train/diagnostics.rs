@@ -2,7 +2,7 @@
 
 use super::metrics::Counters;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Node, Op, Plan, Value};
+use crate::graph::{Graph, Init, Node, Op, Plan, Purpose, Value};
 use crate::nn::parent_path;
 use crate::ops::{
     ConstantChannels, Magnitudes, NarrowMagnitudes, SampleFlips, SectionMagnitudes, Sign, SignBackward, Surrogate,
@@ -81,8 +81,8 @@ impl Probe {
         behind: Option<usize>,
     ) -> Result<Self> {
         let ty = graph.ty(inputs[0]).clone();
-        let counts = graph.state(&format!("{name}.counts"), Magnitudes::counts(), Init::Words(0));
-        let squares = graph.state(&format!("{name}.squares"), Magnitudes::squares(&ty), Init::Fill(0.0));
+        let counts = state(graph, &format!("{name}.counts"), Magnitudes::counts());
+        let squares = state(graph, &format!("{name}.squares"), Magnitudes::squares(&ty));
         push(graph, behind, op, inputs, &[counts, squares])?;
         let counters = Counters::new(Magnitudes::counts().elements());
         let padding = ty.words() * ty.elements_a_word() - ty.elements();
@@ -100,6 +100,11 @@ impl Probe {
         let sum: f64 = squares.iter().map(|&word| f64::from(f32::from_bits(word))).sum();
         (sum / self.elements as f64).sqrt()
     }
+}
+
+/// What measurements are kept in, from 0.
+fn state(graph: &mut Graph, name: &str, ty: TensorType) -> Value {
+    graph.state(name, ty, Purpose::Diagnostic, Init::Words(0))
 }
 
 fn push(
@@ -145,9 +150,8 @@ pub(super) struct Diagnostics {
 /// Adds the node that follows a sample of the weights from step to step; before their update, in every step.
 pub(super) fn follow(graph: &mut Graph, weight: Value, report: bool) -> Result<()> {
     let info = graph.info(weight).clone();
-    let state =
-        |(name, ty): (&str, TensorType)| graph.state(&format!("diagnostics.{}.{name}", info.name), ty, Init::Words(0));
-    let states = SampleFlips::states(&info.ty).map(state);
+    let states =
+        SampleFlips::states(&info.ty).map(|(name, ty)| state(graph, &format!("diagnostics.{}.{name}", info.name), ty));
     push(graph, None, SampleFlips { window: OSCILLATION_WINDOW, report }, &[weight], &states)
 }
 
@@ -224,7 +228,7 @@ impl Diagnostics {
         all.sort_by_key(|(forward, ..)| std::cmp::Reverse(*forward));
         for (forward, _, layer) in &all {
             let ty = TensorType::plain(DType::U32, &[1]);
-            let constant = graph.state(&format!("diagnostics.{layer}.constant"), ty, Init::Words(0));
+            let constant = state(graph, &format!("diagnostics.{layer}.constant"), ty);
             let signs = graph.nodes()[*forward].outputs[0];
             push(graph, Some(*forward), ConstantChannels, &[signs], &[constant])?;
         }

@@ -11,11 +11,11 @@ use super::rules::Rules;
 use super::teacher::{Source, Teacher, to_panels};
 use crate::data::Batch;
 use crate::error::{Error, Result};
-use crate::graph::{Init, Plan, ValueInfo, ValueKind};
-use crate::nn::{Model, Tensor, Weights, parent_path};
-use crate::runtime::{BufferId, Download, Engine, StepParams};
-use crate::tensor::DType;
-use std::collections::{BTreeMap, BTreeSet};
+use crate::graph::{Plan, Purpose, State, ValueInfo, ValueKind};
+use crate::nn::{Model, Tensor, Weights};
+use crate::runtime::{BufferId, DeviceInfo, Download, Engine, Profile, Program, Stats, StepParams};
+use crate::tensor::{DType, seed_word};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A model on a device.
@@ -25,6 +25,9 @@ pub struct Session {
     rules: Option<Rules>,
     seed: u64,
     batch: usize,
+    /// Steps taken, and those of the whole run.
+    step: u64,
+    total_steps: u64,
     /// Binary parameters by name and size, in the order of the flip counters.
     binary: Vec<(String, u64)>,
     train_counters: Counters,
@@ -55,7 +58,7 @@ impl Session {
     /// The same with every option.
     pub async fn with(model: &Model, rules: Option<Rules>, options: Options, engine: Box<dyn Engine>) -> Result<Self> {
         let compiled = compile(model, rules.as_ref(), &options)?;
-        let mut session = Self::load(model, compiled, rules, options.batch, options.seed, engine).await?;
+        let mut session = Self::load(model, compiled, rules, &options, engine).await?;
         match options.teacher.map(|teacher| teacher.source) {
             None => {}
             Some(Source::Network { weights, .. }) => {
@@ -87,18 +90,14 @@ impl Session {
         model: &Model,
         Compiled { plan, binary, fused, diagnostics, .. }: Compiled,
         rules: Option<Rules>,
-        batch: usize,
-        seed: u64,
+        &Options { batch, seed, total_steps, .. }: &Options,
         mut engine: Box<dyn Engine>,
     ) -> Result<Self> {
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {
-            let init = match info.kind {
-                ValueKind::Parameter(parameter) => parameter.init,
-                ValueKind::State(init) => init,
-                ValueKind::Input | ValueKind::Temporary => continue,
-            };
-            engine.upload(*id, &Tensor::initial(info, init, seed))?;
+            if let Some(words) = plan.initial_words(info, seed, None) {
+                engine.upload(*id, &words)?;
+            }
         }
         let (classes, layers) = (model.outputs(), binary.len());
         let (train_counters, eval_counters) = (Counters::new(classes + layers.max(1)), Counters::new(classes));
@@ -108,6 +107,8 @@ impl Session {
             rules,
             seed,
             batch,
+            step: 0,
+            total_steps,
             binary,
             train_counters,
             eval_counters,
@@ -125,6 +126,11 @@ impl Session {
         Ok(Memory { peak: plan.program.bytes(), states })
     }
 
+    /// The program of training and evaluation, without a device.
+    pub fn program_of(model: &Model, rules: &Rules, options: &Options) -> Result<Program> {
+        Ok(compile(model, Some(rules), options)?.plan.program)
+    }
+
     /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.
     pub fn fusions(&self) -> &BTreeMap<&'static str, usize> {
         &self.fused
@@ -136,8 +142,23 @@ impl Session {
     }
 
     /// The device.
-    pub fn engine(&mut self) -> &mut dyn Engine {
-        self.engine.as_mut()
+    pub fn device(&self) -> &DeviceInfo {
+        self.engine.device()
+    }
+
+    /// What the engine has made so far: allocations, pipelines, submissions.
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Measures every dispatch of steps from now on (slower), or stops.
+    pub fn set_profiling(&mut self, on: bool) {
+        self.engine.set_profiling(on);
+    }
+
+    /// What was measured since profiling began.
+    pub async fn profile(&mut self) -> Result<Profile> {
+        self.engine.profile().await
     }
 
     /// The plan: tensors by name, recordings.
@@ -177,20 +198,31 @@ impl Session {
         }
     }
 
-    /// One training step, number `step` (from 0) of `total`.
+    /// Training steps taken so far: the number, from 0, of the next one. Schedules, random numbers and the units of narrow states go by it;
+    /// loading weights leaves it as it is.
+    pub fn step(&self) -> u64 {
+        self.step
+    }
+
+    /// Steps of the whole run, which schedules span from here on.
+    pub fn set_total_steps(&mut self, total: u64) {
+        self.total_steps = total;
+    }
+
+    /// The next training step.
     ///
     /// # Panics
     /// Without rules, and where [`Session::is_read_back_due`] and nothing was read back.
-    pub async fn train(&mut self, batch: &Batch, step: u64, total: u64) -> Result<()> {
-        self.step("train", batch, step, total).await
+    pub async fn train(&mut self, batch: &Batch) -> Result<()> {
+        self.take_step("train", batch).await
     }
 
     /// The same step, and a look at every layer on the way. Later steps may run before the answer is taken with [`Session::layers`].
     ///
     /// # Panics
     /// Where the session was not made with diagnostics, and as [`Session::train`].
-    pub async fn diagnose(&mut self, batch: &Batch, step: u64, total: u64) -> Result<Measurement> {
-        self.step("diagnose", batch, step, total).await?;
+    pub async fn diagnose(&mut self, batch: &Batch) -> Result<Measurement> {
+        self.take_step("diagnose", batch).await?;
         let ids = self.diagnostics.as_ref().expect("a session made with diagnostics").tensors(&self.plan);
         Ok(Measurement { steps: std::mem::take(&mut self.unmeasured), download: self.engine.download(&ids)? })
     }
@@ -201,18 +233,18 @@ impl Session {
         Ok(self.diagnostics.as_mut().expect("it was measured").read(&words, measurement.steps))
     }
 
-    async fn step(&mut self, recording: &str, batch: &Batch, step: u64, total: u64) -> Result<()> {
+    async fn take_step(&mut self, recording: &str, batch: &Batch) -> Result<()> {
         self.check(batch)?;
         let rules = self.rules.as_ref().expect("a session made with rules");
         assert!((self.pending.0 as usize) < RING, "the ring of losses is full: read back first");
         let mut values = StepParams {
-            step: step as u32,
-            seed: self.seed as u32,
+            step: self.step as u32,
+            seed: seed_word(self.seed),
             valid_rows: batch.valid,
             loss_slot: self.pending.0 as u32,
             ..StepParams::default()
         };
-        rules.hyperparameters(&mut values, step, total);
+        rules.hyperparameters(&mut values, self.step, self.total_steps);
         let recording = self.plan.recording(recording).expect("compiled with rules");
         let [pixels, labels] = self.inputs(batch);
         if let Some((logits, panels)) = &mut self.taught {
@@ -223,6 +255,7 @@ impl Session {
         } else {
             self.engine.play(recording, &[pixels, labels], &values).await?;
         }
+        self.step += 1;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
         self.unmeasured += 1;
@@ -240,8 +273,8 @@ impl Session {
     pub async fn interval(&mut self, read_back: ReadBack) -> Result<std::result::Result<Interval, u32>> {
         let words = read_back.download.await?;
         let [losses, failed, correct, flips] = &words[..] else { unreachable!("four tensors were asked for") };
-        if failed[0] != u32::MAX {
-            return Ok(Err(failed[0]));
+        if let Some(step) = first_failed(failed) {
+            return Ok(Err(step));
         }
         if let Some(diagnostics) = &mut self.diagnostics {
             diagnostics.see_flips(flips);
@@ -266,11 +299,11 @@ impl Session {
 
     /// The model's parameters as they are now.
     pub async fn weights(&mut self) -> Result<Weights> {
-        let held: Vec<_> = self.plan.named.values().filter(|(_, info)| Weights::holds(info)).cloned().collect();
-        let ids: Vec<BufferId> = held.iter().map(|(id, _)| *id).collect();
+        let saved: Vec<_> = self.plan.named.values().filter(|(_, info)| info.is_saved()).cloned().collect();
+        let ids: Vec<BufferId> = saved.iter().map(|(id, _)| *id).collect();
         let words = self.engine.download(&ids)?.await?;
         let mut weights = Weights::default();
-        for ((_, info), words) in held.iter().zip(words) {
+        for ((_, info), words) in saved.iter().zip(words) {
             let tensor = Tensor::from_words(&info.ty, &words);
             weights
                 .tensors
@@ -279,12 +312,18 @@ impl Session {
         Ok(weights)
     }
 
-    /// An optimizer's state of f32 that has a number that is not finite, if there is one: its weights stand still, and losses do not tell.
-    /// (Narrow states hold no such number.)
-    pub async fn not_finite(&mut self) -> Result<Option<String>> {
-        let is_float = |info: &ValueInfo| matches!(info.kind, ValueKind::State(_)) && info.ty.dtype == DType::F32;
-        let states: Vec<_> = self.plan.named.values().filter(|(_, info)| is_float(info)).cloned().collect();
-        for (id, info) in states {
+    /// The first training step, from 0, that met a number which is NaN or infinite; `None` where all were finite. One word is read back.
+    pub async fn non_finite_step(&mut self) -> Result<Option<u32>> {
+        let failed = self.engine.download(&[self.plan.id("metrics.failed")])?.await?;
+        Ok(first_failed(&failed[0]))
+    }
+
+    /// The name of an optimizer's f32 state with a number that is NaN or infinite: its weights stand still, and losses do not tell. (Narrow
+    /// states hold no such number.) It reads back every state, only because update kernels do not yet raise the flag that
+    /// [`Session::non_finite_step`] reads: once they do, this function and its one call go.
+    pub(super) async fn check_states_finite(&mut self) -> Result<Option<String>> {
+        let states = self.plan.states(Purpose::Optimizer).filter(|(_, info)| info.ty.dtype == DType::F32);
+        for (id, info) in states.cloned().collect::<Vec<_>>() {
             let words = self.engine.download(&[id])?.await?;
             if words[0].iter().any(|word| !f32::from_bits(*word).is_finite()) {
                 return Ok(Some(info.name));
@@ -293,9 +332,10 @@ impl Session {
         Ok(None)
     }
 
-    /// Overwrites every parameter of the model; optimizer states that start along a parameter's signs start anew.
+    /// Overwrites every parameter and statistic of the model; optimizer states that start along a parameter's signs, and their units, start
+    /// anew.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
-        for (id, info) in self.plan.named.values().filter(|(_, info)| Weights::holds(info)) {
+        for (id, info) in self.plan.named.values().filter(|(_, info)| info.is_saved()) {
             let found = weights.tensors.get(&info.name);
             let words = found.and_then(|tensor| tensor.to_words(&info.ty));
             let got = || found.map_or("none".to_string(), Tensor::describe);
@@ -303,19 +343,13 @@ impl Session {
                 words.ok_or_else(|| Error::shape(format!("weights `{}`", info.name), info.ty.to_string(), got()))?;
             self.engine.upload(*id, &words)?;
         }
-        let mut anew = BTreeSet::new();
-        for (id, info) in self.plan.named.values() {
-            let ValueKind::State(init) = info.kind else { continue };
-            let Some(Tensor::Bits(signs)) = weights.tensors.get(parent_path(&info.name)) else { continue };
-            if let Some(words) = Tensor::along(info, init, self.seed, signs) {
+        for (id, info) in self.plan.states(Purpose::Optimizer) {
+            let ValueKind::State(State { parameter: Some(parameter), restarts: true, .. }) = &info.kind else {
+                continue;
+            };
+            let Some(Tensor::Bits(signs)) = weights.tensors.get(parameter) else { continue };
+            if let Some(words) = self.plan.initial_words(info, self.seed, Some(signs)) {
                 self.engine.upload(*id, &words)?;
-                anew.insert(parent_path(&info.name));
-            }
-        }
-        // Units of narrow states, too.
-        for (id, info) in self.plan.named.values().filter(|(_, info)| anew.contains(parent_path(&info.name))) {
-            if let ValueKind::State(init @ (Init::Words(_) | Init::Halves(_))) = info.kind {
-                self.engine.upload(*id, &Tensor::initial(info, init, self.seed))?;
             }
         }
         Ok(())
@@ -340,6 +374,11 @@ impl Session {
         let found = self.plan.named.get(name).filter(|(_, info)| info.kind != ValueKind::Input);
         found.cloned().ok_or_else(|| Error::shape(format!("tensor `{name}`"), "the name of a persistent tensor", name))
     }
+}
+
+/// The step in a flag that holds the first one that failed.
+fn first_failed(flag: &[u32]) -> Option<u32> {
+    (flag[0] != u32::MAX).then_some(flag[0])
 }
 
 /// Bytes that training takes.

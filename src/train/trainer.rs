@@ -92,9 +92,9 @@ impl Trainer {
         }
         let device = engine.device().clone();
         let teacher = Teacher::of(&config, &data)?;
-        let options = Options { teacher, ..config.options()? };
-        let steps = Loader::training(&data, config.batch_size).batches() as u64;
-        rules.check_steps(steps * u64::from(config.epochs))?;
+        let total_steps = Loader::training(&data, config.batch_size)?.batches() as u64 * u64::from(config.epochs);
+        rules.check_steps(total_steps)?;
+        let options = Options { teacher, total_steps, ..config.options()? };
         let weights = config.init_from.as_deref().map(Run::load).transpose()?;
         let mut session = Session::with(&model, Some(rules), options, engine).await?;
         if let Some((_, weights)) = weights {
@@ -161,7 +161,7 @@ impl Trainer {
             return Err(Error::setting("fit", "a trainer that has not trained yet", "one that has"));
         }
         let start = Instant::now();
-        let loader = self.loader();
+        let loader = self.loader()?;
         let begin = Event::Start {
             device: self.device.to_string(),
             why: self.why.clone(),
@@ -232,12 +232,12 @@ impl Trainer {
     }
 
     async fn judge(&mut self, part: &Arc<dyn Dataset>) -> Result<Evaluation> {
-        let loader = Loader::for_evaluation(&self.data, part, self.config.batch_size).with_thread_pool(&self.threads);
+        let loader = Loader::for_evaluation(&self.data, part, self.config.batch_size)?.with_thread_pool(&self.threads);
         self.session.evaluate(loader.epoch(None)).await
     }
 
-    fn loader(&self) -> Loader {
-        Loader::training(&self.data, self.config.batch_size).with_thread_pool(&self.threads)
+    fn loader(&self) -> Result<Loader> {
+        Ok(Loader::training(&self.data, self.config.batch_size)?.with_thread_pool(&self.threads))
     }
 
     /// One epoch and its seconds; `None` when it was stopped.
@@ -248,7 +248,6 @@ impl Trainer {
         on_event: &mut impl FnMut(&Event),
     ) -> Result<Option<(Interval, f64)>> {
         let (start, steps) = (Instant::now(), loader.batches());
-        let total = steps as u64 * u64::from(self.config.epochs);
         let order = Stream::new(self.config.seed, &format!("order.{epoch}"));
         let mut sums = Interval::default();
         let mut waiting: Option<ReadBack> = None;
@@ -257,16 +256,16 @@ impl Trainer {
         let mut step = 0;
         while !self.stop.is_stopped() {
             let Some(batch) = batches.next().transpose()? else { break };
-            let number = u64::from(epoch - 1) * steps as u64 + step as u64;
+            let number = self.session.step();
             let is_measured = self.config.diagnostics > 0 && (number + 1).is_multiple_of(self.config.diagnostics);
             // Two steps may be in flight: after so many the answer is there, and nothing waits for it.
             if let Some(earlier) = measured.take_if(|(at, _)| is_measured || number > *at + 1) {
                 self.tell_layers(earlier, epoch, on_event).await?;
             }
             if is_measured {
-                measured = Some((number, self.session.diagnose(&batch, number, total).await?));
+                measured = Some((number, self.session.diagnose(&batch).await?));
             } else {
-                self.session.train(&batch, number, total).await?;
+                self.session.train(&batch).await?;
             }
             batches.give_back(batch);
             step += 1;
@@ -305,12 +304,14 @@ impl Trainer {
                 sums.add(&interval);
                 Ok(())
             }
-            Err(step) => {
-                // What was measured on the way tells why.
-                self.run.as_ref().map_or(Ok(()), Run::flush)?;
-                Err(Error::Diverged { step, epoch })
-            }
+            Err(step) => Err(self.diverged(step, epoch)?),
         }
+    }
+
+    fn diverged(&self, step: u32, epoch: u32) -> Result<Error> {
+        // What was measured on the way tells why.
+        self.run.as_ref().map_or(Ok(()), Run::flush)?;
+        Ok(Error::Diverged { step, epoch })
     }
 
     fn epoch_event(
@@ -352,10 +353,13 @@ impl Trainer {
 
     /// Writes the run; refuses weights that no network can have, or states that no longer move them, and keeps those of the epoch before.
     async fn save(&mut self, epoch: u32) -> Result<()> {
+        if let Some(step) = self.session.non_finite_step().await? {
+            return Err(self.diverged(step, epoch)?);
+        }
         let weights = self.session.weights().await?;
         let found = match weights.not_finite() {
             Some(tensor) => Some(tensor.to_string()),
-            None => self.session.not_finite().await?,
+            None => self.session.check_states_finite().await?,
         };
         if let Some(tensor) = found {
             return Err(Error::NotFinite { tensor, epoch });

@@ -1,10 +1,10 @@
 //! A rule's update of one weight matrix, alone on an engine.
 #![allow(dead_code, reason = "each test file uses its part")]
 
-use plusminus::graph::{Graph, Init, Plan, Role, ValueInfo, ValueKind, plan};
+use plusminus::graph::{Graph, Init, Plan, Purpose, Role, ValueInfo, plan};
 use plusminus::nn::Tensor;
 use plusminus::optim::{BinaryOptimizer, Optimizer, UpdateTarget};
-use plusminus::runtime::{Engine, StepParams};
+use plusminus::runtime::{Engine, StepLimits, StepParams};
 use plusminus::tensor::{BitMatrix, DType, Layout, PANEL, TensorType, words_of};
 use pollster::block_on;
 use std::sync::Arc;
@@ -28,22 +28,19 @@ impl Update {
         let ty = TensorType::new(DType::F32, Layout::Rows, &[rows, columns]);
         let parameter = graph.parameter("w", TensorType::bits(rows, columns), Role::Binary, Init::Signs);
         let gradient = graph.input("g", ty.clone());
-        let flips = graph.state("flips", TensorType::plain(DType::U32, &[2]), Init::Words(0));
+        let flips = graph.state("flips", TensorType::plain(DType::U32, &[2]), Purpose::Counter, Init::Words(0));
         rule.update(
             &mut graph,
             UpdateTarget { parameter, gradient, hyper_offset: HYPER_OFFSET as u32, flips: Some((flips, 1)) },
         )
         .unwrap();
-        let mut plan = plan(&[("update", &graph)]);
+        let mut plan = plan(&[("update", &graph)], StepLimits::default());
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
         for (id, info) in plan.named.values() {
-            let init = match info.kind {
-                ValueKind::Parameter(parameter) => parameter.init,
-                ValueKind::State(init) => init,
-                ValueKind::Input | ValueKind::Temporary => continue,
-            };
-            engine.upload(*id, &Tensor::initial(info, init, 5)).unwrap();
+            if let Some(words) = plan.initial_words(info, 5, None) {
+                engine.upload(*id, &words).unwrap();
+            }
         }
         Self { plan, engine, rule, ty }
     }

@@ -129,6 +129,7 @@ fn record_conv(recording: &mut Recording, bound: &Bound<'_>, op: ConvBits, parti
     };
     let (grid, tasks) = (matrix(op.0.channels, rows), rows.div_ceil(TILE));
     recording.dispatch(&CONV_BITS_STATISTICS, g, buffers, grid, tasks);
+    recording.set_multiply_adds(g.multiply_adds());
 }
 
 fn record_matmul(recording: &mut Recording, bound: &Bound<'_>, partial: BufferId) {
@@ -138,6 +139,7 @@ fn record_matmul(recording: &mut Recording, bound: &Bound<'_>, partial: BufferId
     let partial = partial.per_task(a_type.rows().div_ceil(PANEL) * 2 * PANEL);
     let buffers = xnor_matmul_statistics::Buffers { a, w, y, partial };
     recording.dispatch(&XNOR_MATMUL_STATISTICS, params, buffers, grid, panels);
+    recording.set_multiply_adds([a_type.rows(), w_type.rows(), a_type.columns()]);
 }
 
 fn record_pool(recording: &mut Recording, bound: &Bound<'_>, op: MaxPool, partial: BufferId) {

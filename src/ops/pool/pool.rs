@@ -305,7 +305,7 @@ fn mean_backward_twin(mut args: mean_pool_backward::Args<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Graph, Init, Role, backward};
+    use crate::graph::{Graph, Init, Purpose, Role, backward};
     use crate::ops::{Flatten, Sign, SquaredHinge, Surrogate, UnpackSigns, join};
 
     #[test]
@@ -331,7 +331,7 @@ mod tests {
         let numbers = graph.add(UnpackSigns(Layout::Panels), &[bits], &[]).expect("signs");
         let rows = graph.add(Flatten, &[numbers], &[]).expect("images");
         let labels = graph.input("labels", TensorType::plain(DType::U32, &[2]));
-        let correct = graph.state("correct", TensorType::plain(DType::U32, &[12]), Init::Words(0));
+        let correct = graph.state("correct", TensorType::plain(DType::U32, &[12]), Purpose::Counter, Init::Words(0));
         let loss = graph.add(SquaredHinge, &[rows, labels], &[correct]).expect("logits and labels");
         let error = backward(&mut graph, loss, &join).expect_err("a gradient of an OR").to_string();
         assert!(error.contains("max_pool") && error.contains("numbers, to train through"), "{error}");

@@ -56,6 +56,7 @@ impl Op for ConvBits {
         let y = bound.output(0).per_task_in_each_panel(panels, TILE * PANEL);
         let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
         recording.dispatch(&CONV_BITS, g, buffers, matrix(self.0.channels, rows), rows.div_ceil(TILE));
+        recording.set_multiply_adds(g.multiply_adds());
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {

@@ -45,6 +45,7 @@ impl Op for ConvBitsInput {
         let (g, dx, grid, tasks) = self.extents(bound.output(0));
         let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), dx };
         recording.dispatch(&CONV_BITS_INPUT, bytemuck::cast(g), buffers, grid, tasks);
+        recording.set_multiply_adds(g.multiply_adds());
     }
 }
 

@@ -41,6 +41,7 @@ impl Op for ConvBitsWeight {
         let grid = tiles(g.depth(), channels, taps);
         let tasks = channels.div_ceil(share.rows) * (taps / share.taps);
         recording.dispatch(&CONV_BITS_WEIGHT, bytemuck::cast(g), buffers, grid, tasks);
+        recording.set_multiply_adds(g.multiply_adds());
     }
 }
 

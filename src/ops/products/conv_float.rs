@@ -61,6 +61,7 @@ impl Op for ConvFloat {
         let buffers =
             conv_float::Buffers { x, w, y: bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL) };
         recording.dispatch(&CONV_FLOAT, bytemuck::cast(g), buffers, matrix(channels, rows), rows.div_ceil(TILE));
+        recording.set_multiply_adds(g.multiply_adds());
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -93,6 +94,7 @@ impl Op for ConvFloatInput {
         let buffers = conv_float_input::Buffers { w: bound.input(1), dy: bound.input(0), dx };
         let grid = matrix(channels, rows);
         recording.dispatch(&CONV_FLOAT_INPUT, bytemuck::cast(g), buffers, grid, rows.div_ceil(TILE));
+        recording.set_multiply_adds(g.multiply_adds());
     }
 }
 
@@ -117,6 +119,7 @@ impl Op for ConvFloatWeight {
             conv_float_weight::Buffers { x, dy: bound.input(0), dw: bound.output(0).per_task(channels * pitch) };
         let grid = tiles(pitch, channels, taps);
         recording.dispatch(&CONV_FLOAT_WEIGHT, bytemuck::cast(g), buffers, grid, taps);
+        recording.set_multiply_adds(g.multiply_adds());
     }
 }
 

@@ -53,6 +53,7 @@ impl FloatBits {
     pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
         let (params, y, grid, tasks) = extents(y, [rows, columns, depth]);
         recording.dispatch(&FLOAT_BITS, params, float_bits::Buffers { x, bits, y }, grid, tasks);
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 }
 
@@ -99,6 +100,7 @@ impl FloatBitsTransposed {
         let grid = Grid::Tiles([pitch as u32, rows as u32, 1]);
         let buffers = float_bits_transposed::Buffers { x, bits, y: y.per_task(PANEL * pitch) };
         recording.dispatch(&FLOAT_BITS_TRANSPOSED, params(rows, columns, depth), buffers, grid, rows.div_ceil(PANEL));
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 }
 

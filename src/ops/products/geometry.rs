@@ -146,6 +146,11 @@ impl Geometry {
         (self.out_channels / self.groups) as usize
     }
 
+    /// Extents whose product is the number of multiply-adds, forward and in both gradients.
+    pub fn multiply_adds(&self) -> [usize; 4] {
+        [self.out_rows(), self.out_channels as usize, self.taps(), self.depth()]
+    }
+
     /// Whether every group is whole words of input bits and whole panels of output: what the kernels of bits want.
     pub fn is_aligned(&self) -> bool {
         self.groups == 1 || (self.depth().is_multiple_of(PANEL) && self.outputs().is_multiple_of(PANEL))

@@ -99,6 +99,7 @@ impl Op for Masked {
                 let (g, dx, grid, tasks) = op.extents(bound.output(0));
                 let buffers = conv_bits_input_masked::Buffers { dy: first, weight: second, dx, kept };
                 recording.dispatch(&CONV_BITS_INPUT_MASKED, bytemuck::cast(g), buffers, grid, tasks);
+                recording.set_multiply_adds(g.multiply_adds());
             }
             Product::Dense => {
                 let (rows, columns) = (bound.inputs[0].1.rows(), bound.inputs[1].1.columns());
@@ -106,6 +107,7 @@ impl Op for Masked {
                 let (params, y, grid, tasks) = float_bits::extents(bound.output(0), extents);
                 let buffers = float_bits_masked::Buffers { x: first, bits: second, y, kept };
                 recording.dispatch(&FLOAT_BITS_MASKED, params, buffers, grid, tasks);
+                recording.set_multiply_adds(extents);
             }
         }
     }
@@ -129,6 +131,7 @@ impl Op for Joined {
         let (g, dx, grid, tasks) = self.0.extents(bound.output(0));
         let buffers = conv_bits_input_joined::Buffers { dy, weight, dx, kept, other };
         recording.dispatch(&CONV_BITS_INPUT_JOINED, bytemuck::cast(g), buffers, grid, tasks);
+        recording.set_multiply_adds(g.multiply_adds());
     }
 }
 

@@ -59,6 +59,7 @@ impl Op for Matmul {
         let grid = Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, 1]);
         let params = params(rows, columns, depth, words_of(depth) * PANEL);
         recording.dispatch(&MATMUL, params, buffers, grid, words_of(columns));
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -94,6 +95,7 @@ impl Op for MatmulInput {
         let buffers = matmul_input::Buffers { x, w, y: bound.output(0).per_task(rows * PANEL) };
         let grid = Grid::Tiles([pitch as u32, rows as u32, 1]);
         recording.dispatch(&MATMUL_INPUT, params(rows, columns, depth, pitch), buffers, grid, words_of(columns));
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 }
 
@@ -121,6 +123,7 @@ impl Op for MatmulTransposed {
         let buffers = matmul_transposed::Buffers { x, w, y: bound.output(0).per_task(PANEL * pitch) };
         let grid = Grid::Tiles([pitch as u32, rows as u32, 1]);
         recording.dispatch(&MATMUL_TRANSPOSED, params(rows, columns, depth, pitch), buffers, grid, words_of(rows));
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 }
 

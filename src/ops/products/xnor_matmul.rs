@@ -25,6 +25,7 @@ impl XnorMatmul {
         let (params, grid, panels) = extents([rows, columns, depth]);
         let buffers = xnor_matmul::Buffers { a, w, y: y.per_task(rows * PANEL) };
         recording.dispatch(&XNOR_MATMUL, params, buffers, grid, panels);
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 }
 

@@ -66,12 +66,12 @@ impl Optimizer for Adam {
         FLOAT_RATE.check_steps(&Hyperparameter::new(self.rate, self.schedule.clone()), total)
     }
 
-    fn update(&self, graph: &mut Graph, slot: UpdateTarget) -> Result<()> {
-        let info = graph.info(slot.parameter).clone();
-        let m = graph.state(&format!("{}.m", info.name), info.ty.clone(), Init::Fill(0.0));
-        let v = graph.state(&format!("{}.v", info.name), info.ty.clone(), Init::Fill(0.0));
-        let op = AdamUpdate { hyper_offset: slot.hyper_offset, epsilon: self.epsilon, decay: self.decay };
-        graph.push(Arc::new(op), &[slot.gradient], &[m, v, slot.parameter])?;
+    fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
+        let (parameter, ty) = (target.parameter, graph.ty(target.parameter).clone());
+        let m = graph.optimizer_state(parameter, "m", ty.clone(), Init::Fill(0.0), false);
+        let v = graph.optimizer_state(parameter, "v", ty, Init::Fill(0.0), false);
+        let op = AdamUpdate { hyper_offset: target.hyper_offset, epsilon: self.epsilon, decay: self.decay };
+        graph.push(Arc::new(op), &[target.gradient], &[m, v, parameter])?;
         Ok(())
     }
 

@@ -56,10 +56,10 @@ impl Optimizer for Sgd {
         FLOAT_RATE.check_steps(&Hyperparameter::new(self.rate, self.schedule.clone()), total)
     }
 
-    fn update(&self, graph: &mut Graph, slot: UpdateTarget) -> Result<()> {
-        let info = graph.info(slot.parameter).clone();
-        let v = graph.state(&format!("{}.v", info.name), info.ty.clone(), Init::Fill(0.0));
-        graph.push(Arc::new(SgdUpdate { hyper_offset: slot.hyper_offset }), &[slot.gradient], &[v, slot.parameter])?;
+    fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
+        let (parameter, ty) = (target.parameter, graph.ty(target.parameter).clone());
+        let v = graph.optimizer_state(parameter, "v", ty, Init::Fill(0.0), false);
+        graph.push(Arc::new(SgdUpdate { hyper_offset: target.hyper_offset }), &[target.gradient], &[v, parameter])?;
         Ok(())
     }
 

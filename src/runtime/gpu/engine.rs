@@ -1,11 +1,12 @@
 //! The engine itself: loads programs, plays recordings.
 
-use super::super::engine::{DeviceInfo, Download, Engine, Stats};
+use super::super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
 use super::super::interface::StepParams;
 use super::super::kernel::{Binding, BufferArg, BufferId};
 use super::super::profiler::Profile;
-use super::super::recording::{Dispatch, Program};
+use super::super::recording::{Dispatch, Part, Program};
 use super::context::Context;
+use super::pace::{Pace, estimate};
 use super::pipelines::{Pipelines, groups};
 use super::timing::Timing;
 use super::transfer::{ReadBacks, UploadRing};
@@ -13,10 +14,7 @@ use crate::error::Result;
 use futures::{FutureExt, future::LocalBoxFuture};
 use std::num::NonZeroU64;
 use std::sync::Arc;
-use web_time::Duration;
 
-/// A submit shall not take longer, or the system believes that the device hangs.
-const LONGEST_SUBMIT: Duration = Duration::from_millis(100);
 /// Uniform slices start at multiples of this, everywhere.
 const UNIFORM: u64 = 256;
 
@@ -29,10 +27,16 @@ pub struct GpuEngine {
     program: Arc<Program>,
     slots: Vec<wgpu::Buffer>,
     step: Option<wgpu::Buffer>,
-    recordings: Vec<Vec<Prepared>>,
+    recordings: Vec<Ready>,
+    /// What was measured, while profiling; and the queries of the program that is loaded.
+    profile: Option<Profile>,
     timing: Option<Timing>,
-    /// Submits that a step is split into.
-    submits: usize,
+}
+
+/// A recording with everything made.
+struct Ready {
+    dispatches: Vec<Prepared>,
+    pace: Pace,
 }
 
 /// A dispatch with everything made.
@@ -70,8 +74,8 @@ impl GpuEngine {
             slots: Vec::new(),
             step: None,
             recordings: Vec::new(),
+            profile: None,
             timing: None,
-            submits: 1,
         })
     }
 
@@ -87,10 +91,25 @@ impl GpuEngine {
 
     async fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check();
+        // The program before goes first, since the device may not hold both. Where the next one fails there is none.
+        self.unload();
+        let loaded = self.prepare_program(program).await;
+        if loaded.is_err() {
+            self.unload();
+        }
+        loaded
+    }
+
+    fn unload(&mut self) {
+        self.program = Arc::default();
         self.recordings.clear();
         self.slots.clear();
+        self.step = None;
         self.uploads = UploadRing::default();
-        self.submits = 1;
+        self.timing = None;
+    }
+
+    async fn prepare_program(&mut self, program: Arc<Program>) -> Result<()> {
         self.program = program.clone();
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         for (slot, &words) in program.slots.iter().enumerate() {
@@ -103,19 +122,23 @@ impl GpuEngine {
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let step = self.cx.buffer("step", size_of::<StepParams>() as u64, uniform).await?;
         for recording in &program.recordings {
-            let params = self.params(&recording.dispatches).await?;
+            let dispatches: Vec<&Dispatch> = recording.dispatches().collect();
+            let params = self.params(&dispatches).await?;
             let mut prepared = Vec::new();
-            for (i, dispatch) in recording.dispatches.iter().enumerate() {
+            for (i, dispatch) in dispatches.into_iter().enumerate() {
                 prepared.push(self.prepare(dispatch, &params, i as u64 * UNIFORM, &step).await?);
             }
-            self.recordings.push(prepared);
+            let of = |dispatch: &Dispatch| estimate(program.bytes_of(dispatch), dispatch.multiply_adds);
+            let parts: Vec<Vec<f64>> = recording.parts().map(|part| part.dispatches().map(of).collect()).collect();
+            self.recordings.push(Ready { dispatches: prepared, pace: Pace::new(&parts) });
         }
         self.step = Some(step);
+        self.make_timing();
         Ok(())
     }
 
     /// One uniform buffer with every dispatch's parameters; they never change.
-    async fn params(&mut self, dispatches: &[Dispatch]) -> Result<wgpu::Buffer> {
+    async fn params(&mut self, dispatches: &[&Dispatch]) -> Result<wgpu::Buffer> {
         let mut bytes = vec![0_u8; dispatches.len().max(1) * UNIFORM as usize];
         for (slice, dispatch) in bytes.chunks_exact_mut(UNIFORM as usize).zip(dispatches) {
             let words: &[u8] = bytemuck::cast_slice(&dispatch.params);
@@ -165,52 +188,107 @@ impl GpuEngine {
         Ok(Prepared { label, scope, pipeline: pipeline.pipeline, tensors, uniforms, groups })
     }
 
+    /// Queries for the longest recording, while profiling.
+    fn make_timing(&mut self) {
+        let longest = self.recordings.iter().map(|recording| recording.dispatches.len()).max().unwrap_or(0);
+        self.timing = if self.profile.is_some() { Timing::new(&mut self.cx, longest) } else { None };
+    }
+
     async fn play_recording(
         &mut self,
         recording: usize,
         inputs: &[(BufferId, &[u32])],
         step: &StepParams,
-    ) -> Result<()> {
+        mut host: Option<&mut (dyn Host + '_)>,
+    ) -> Result<Download> {
         self.cx.check_device("playing a step")?;
-        let mut encoder = self.cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-        let to = self.step.as_ref().expect("a program is loaded");
-        let mut pieces: Vec<(&[u8], &wgpu::Buffer)> = vec![(bytemuck::bytes_of(step), to)];
-        for (id, words) in inputs {
-            let info = self.program.buffer(*id);
-            assert_eq!(words.len(), info.words, "upload of `{}`", info.name);
-            pieces.push((bytemuck::cast_slice(words), &self.slots[info.slot]));
+        let program = self.program.clone();
+        program.check_play(recording, inputs, step)?;
+        let to = self.step.clone().expect("a program is loaded");
+        let mut pieces: Vec<(&[u8], wgpu::Buffer)> = vec![(bytemuck::bytes_of(step), to)];
+        pieces.extend(inputs.iter().map(|(id, words)| (bytemuck::cast_slice(words), self.buffer_of(*id))));
+        let mut parts = program.recordings[recording].parts().enumerate().peekable();
+        let mut given: Vec<Vec<u32>>;
+        while let Some((i, part)) = parts.next() {
+            self.play_part((recording, i), &pieces).await?;
+            let (Some(cut), Some(&(_, next))) = (part.cut, parts.peek()) else {
+                self.take_times(recording).await?;
+                return self.downloads(part);
+            };
+            let words = self.downloads(part)?.await?;
+            given = at_cut(&program, (cut, next), words, host.as_deref_mut()).await?;
+            let uploads = next.uploads().zip(&given);
+            pieces = uploads.map(|(id, words)| (bytemuck::cast_slice(words), self.buffer_of(id))).collect();
         }
-        let (piece, earlier) = self.uploads.write(&mut self.cx, &mut encoder, &pieces).await?;
-        let dispatches = &self.recordings[recording];
-        if earlier.is_some_and(|time| time > LONGEST_SUBMIT * self.submits as u32) {
-            self.submits = (2 * self.submits).min(dispatches.len().max(1));
-            log::info!("{}: steps are split into {} submits now", self.cx.info.name, self.submits);
+        unreachable!("the last part has no cut")
+    }
+
+    /// Uploads and dispatches of part `part` of a recording, in as many submits as its pace asks for.
+    async fn play_part(&mut self, (recording, part): (usize, usize), pieces: &[(&[u8], wgpu::Buffer)]) -> Result<()> {
+        let mut encoder = self.encoder();
+        let mut turn = None;
+        if !pieces.is_empty() {
+            let (at, measured) = self.uploads.write(&mut self.cx, &mut encoder, pieces).await?;
+            if let Some(measured) = measured {
+                let pace = &mut self.recordings[measured.recording].pace;
+                if let Some(count) = pace.measured(measured.estimated, measured.seconds, measured.waited) {
+                    let name = &self.program.recordings[measured.recording].name;
+                    log::info!("{}: `{name}` is split into {count} submits now", self.cx.info.name);
+                }
+            }
+            turn = Some(at);
         }
-        match &self.timing {
-            None => {
-                for (i, part) in dispatches.chunks(dispatches.len().div_ceil(self.submits).max(1)).enumerate() {
-                    if i > 0 {
-                        let fresh = self.cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
-                        self.cx.submit(std::mem::replace(&mut encoder, fresh));
-                    }
+        let Ready { dispatches, pace } = &self.recordings[recording];
+        for (i, range) in pace.submits(part).iter().enumerate() {
+            if i > 0 {
+                let fresh = self.cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+                self.cx.submit(std::mem::replace(&mut encoder, fresh));
+            }
+            match &self.timing {
+                None => {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
-                    part.iter().for_each(|dispatch| dispatch.encode(&mut pass));
+                    dispatches[range.clone()].iter().for_each(|dispatch| dispatch.encode(&mut pass));
                 }
-            }
-            // While profiling, a pass a dispatch with timestamps at its boundaries: some devices have no others.
-            Some(timing) => {
-                for (i, dispatch) in dispatches.iter().enumerate() {
-                    dispatch.encode(&mut timing.pass(&mut encoder, i, dispatch.label));
-                }
-                timing.resolve(&mut encoder, dispatches.len());
+                // While profiling, a pass a dispatch with timestamps at its boundaries: some devices have no others.
+                Some(timing) => range.clone().for_each(|i| {
+                    dispatches[i].encode(&mut timing.pass(&mut encoder, i, dispatches[i].label));
+                }),
             }
         }
+        let estimated = pace.estimate_of(part);
         let submission = self.cx.submit(encoder);
-        self.uploads.submitted(&self.cx, piece, submission);
-        if let Some(timing) = &mut self.timing {
-            let stamps = self.read_backs.copy_out(&mut self.cx, &[timing.piece(dispatches.len())])?.await?;
-            timing.add(dispatches, &stamps[0]);
+        if let Some(turn) = turn {
+            self.uploads.submitted(&self.cx, turn, (recording, estimated), submission);
         }
+        Ok(())
+    }
+
+    fn encoder(&self) -> wgpu::CommandEncoder {
+        self.cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default())
+    }
+
+    fn buffer_of(&self, id: BufferId) -> wgpu::Buffer {
+        self.slots[self.program.buffer(id).slot].clone()
+    }
+
+    /// What a part downloads, on its way.
+    fn downloads(&mut self, part: Part<'_>) -> Result<Download> {
+        let ids: Vec<BufferId> = part.downloads().collect();
+        if ids.is_empty() { Ok(async { Ok(Vec::new()) }.boxed_local()) } else { self.download(&ids) }
+    }
+
+    /// Adds the times of a play to the profile.
+    async fn take_times(&mut self, recording: usize) -> Result<()> {
+        let (Some(timing), Some(profile)) = (&self.timing, &mut self.profile) else { return Ok(()) };
+        let dispatches = &self.recordings[recording].dispatches;
+        if dispatches.is_empty() {
+            return Ok(());
+        }
+        let mut encoder = self.cx.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+        timing.resolve(&mut encoder, dispatches.len());
+        self.cx.submit(encoder);
+        let stamps = self.read_backs.copy_out(&mut self.cx, &[timing.piece(dispatches.len())])?.await?;
+        timing.add(profile, dispatches, &stamps[0]);
         Ok(())
     }
 }
@@ -231,13 +309,14 @@ impl Engine for GpuEngine {
         self.cx.check_device("uploading")
     }
 
-    fn play<'a>(
+    fn play_with<'a>(
         &'a mut self,
         recording: usize,
         inputs: &'a [(BufferId, &'a [u32])],
         step: &'a StepParams,
-    ) -> LocalBoxFuture<'a, Result<()>> {
-        self.play_recording(recording, inputs, step).boxed_local()
+        host: Option<&'a mut dyn Host>,
+    ) -> LocalBoxFuture<'a, Result<Download>> {
+        self.play_recording(recording, inputs, step, host.map(|host| host as _)).boxed_local()
     }
 
     fn download(&mut self, buffers: &[BufferId]) -> Result<Download> {
@@ -255,13 +334,14 @@ impl Engine for GpuEngine {
     }
 
     fn set_profiling(&mut self, on: bool) {
-        let longest = self.recordings.iter().map(Vec::len).max().unwrap_or(0);
-        self.timing = if on { Timing::new(&mut self.cx, longest) } else { None };
+        let clock =
+            if Timing::is_possible(&self.cx) { "device timestamps" } else { "none: this device has no timestamps" };
+        self.profile = on.then(|| Profile::new(clock));
+        self.make_timing();
     }
 
     fn profile(&mut self) -> LocalBoxFuture<'_, Result<Profile>> {
-        let none = || Profile::new("none: this device has no timestamps");
-        let profile = self.timing.as_ref().map_or_else(none, |timing| timing.profile.clone());
+        let profile = self.profile.clone().unwrap_or_default();
         async { Ok(profile) }.boxed_local()
     }
 }

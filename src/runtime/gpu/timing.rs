@@ -4,30 +4,40 @@ use super::super::profiler::Profile;
 use super::context::Context;
 use super::engine::Prepared;
 
-/// Queries for the longest recording, and what they told so far.
+/// Dispatches of a set of queries, two each: no device has to take sets of more than 4,096.
+const SET: usize = 2048;
+
+/// Queries for the longest recording, in as many sets as it takes.
 pub struct Timing {
-    queries: wgpu::QuerySet,
+    sets: Vec<wgpu::QuerySet>,
     resolved: wgpu::Buffer,
     /// Seconds of a tick.
     period: f64,
-    pub profile: Profile,
 }
 
 impl Timing {
     /// For recordings of so many dispatches; `None` where the device has no timestamps.
     pub fn new(cx: &mut Context, dispatches: usize) -> Option<Self> {
-        if dispatches == 0 || !cx.device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        if dispatches == 0 || !Self::is_possible(cx) {
             return None;
         }
-        let (label, count) = (Some("profile"), 2 * dispatches as u32);
-        let queries =
-            cx.device.create_query_set(&wgpu::QuerySetDescriptor { label, ty: wgpu::QueryType::Timestamp, count });
+        let (label, ty) = (Some("profile"), wgpu::QueryType::Timestamp);
+        let sets = (0..dispatches).step_by(SET).map(|first| {
+            let count = 2 * SET.min(dispatches - first) as u32;
+            cx.device.create_query_set(&wgpu::QuerySetDescriptor { label, ty, count })
+        });
+        let sets: Vec<_> = sets.collect();
         let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let descriptor = wgpu::BufferDescriptor { label, size: 8 * u64::from(count), usage, mapped_at_creation: false };
+        let size = 16 * dispatches as u64;
+        let descriptor = wgpu::BufferDescriptor { label, size, usage, mapped_at_creation: false };
         let resolved = cx.device.create_buffer(&descriptor);
-        cx.stats.allocations += 2;
-        let period = f64::from(cx.queue.get_timestamp_period()) * 1e-9;
-        Some(Self { queries, resolved, period, profile: Profile::new("device timestamps") })
+        cx.stats.allocations += 1 + sets.len() as u64;
+        Some(Self { sets, resolved, period: f64::from(cx.queue.get_timestamp_period()) * 1e-9 })
+    }
+
+    /// Whether the device has timestamps.
+    pub fn is_possible(cx: &Context) -> bool {
+        cx.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
     /// A pass for dispatch number `i`, between two timestamps.
@@ -37,10 +47,11 @@ impl Timing {
         i: usize,
         label: &'static str,
     ) -> wgpu::ComputePass<'a> {
+        let first = 2 * (i % SET) as u32;
         let timestamp_writes = wgpu::ComputePassTimestampWrites {
-            query_set: &self.queries,
-            beginning_of_pass_write_index: Some(2 * i as u32),
-            end_of_pass_write_index: Some(2 * i as u32 + 1),
+            query_set: &self.sets[i / SET],
+            beginning_of_pass_write_index: Some(first),
+            end_of_pass_write_index: Some(first + 1),
         };
         encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
             label: Some(label),
@@ -48,9 +59,12 @@ impl Timing {
         })
     }
 
-    /// Writes the timestamps of so many dispatches where they can be read.
+    /// Writes the timestamps of so many dispatches, of whichever submits, where they can be read.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder, dispatches: usize) {
-        encoder.resolve_query_set(&self.queries, 0..2 * dispatches as u32, &self.resolved, 0);
+        for (set, first) in self.sets.iter().zip((0..dispatches).step_by(SET)) {
+            let count = 2 * SET.min(dispatches - first) as u32;
+            encoder.resolve_query_set(set, 0..count, &self.resolved, 16 * first as u64);
+        }
     }
 
     /// Buffer and bytes with them.
@@ -59,11 +73,11 @@ impl Timing {
     }
 
     /// Adds the times of one play.
-    pub fn add(&mut self, dispatches: &[Prepared], words: &[u32]) {
+    pub fn add(&self, profile: &mut Profile, dispatches: &[Prepared], words: &[u32]) {
         let stamp = |words: &[u32]| u64::from(words[0]) | u64::from(words[1]) << 32;
         for (dispatch, pair) in dispatches.iter().zip(words.chunks_exact(4)) {
             let ticks = stamp(&pair[2..]).saturating_sub(stamp(&pair[..2]));
-            self.profile.add(dispatch.label, &dispatch.scope, ticks as f64 * self.period);
+            profile.add(dispatch.label, &dispatch.scope, ticks as f64 * self.period);
         }
     }
 }

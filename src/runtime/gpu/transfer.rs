@@ -5,7 +5,7 @@ use super::context::{Context, lost, poll_once, wait};
 use crate::error::Result;
 use futures::{FutureExt, channel::oneshot};
 use std::sync::{Arc, Mutex, PoisonError};
-use web_time::{Duration, Instant};
+use web_time::Instant;
 
 /// Steps in flight: uploads for the next one are written while one runs.
 const IN_FLIGHT: usize = 2;
@@ -26,17 +26,31 @@ struct Staging {
     done: Option<oneshot::Receiver<()>>,
     submission: Option<wgpu::SubmissionIndex>,
     submitted: Instant,
+    /// Recording that it was uploaded for, and the estimated seconds of what was submitted with it.
+    played: (usize, f64),
+}
+
+/// How long something took that was played before.
+pub struct Measured {
+    /// Number of the recording.
+    pub recording: usize,
+    /// Seconds that it was estimated to take.
+    pub estimated: f64,
+    /// Seconds that it took; at most, where nobody waited for its end.
+    pub seconds: f64,
+    /// Whether its end was waited for.
+    pub waited: bool,
 }
 
 impl UploadRing {
-    /// Writes bytes to the next buffer, and encodes their copies to where they belong. Gives the buffer's number in the ring and, if its
-    /// step before was waited for, about how long that step took.
+    /// Writes bytes to the next buffer, and encodes their copies to where they belong. Gives the buffer's number in the ring, and how long
+    /// took what was played with it before.
     pub async fn write(
         &mut self,
         cx: &mut Context,
         encoder: &mut wgpu::CommandEncoder,
-        pieces: &[(&[u8], &wgpu::Buffer)],
-    ) -> Result<(usize, Option<Duration>)> {
+        pieces: &[(&[u8], wgpu::Buffer)],
+    ) -> Result<(usize, Option<Measured>)> {
         let bytes: usize = pieces.iter().map(|(bytes, _)| bytes.len()).sum();
         let (at, earlier) = self.take(cx, bytes as u64).await?;
         let staging = &self.pieces[at].buffer;
@@ -54,8 +68,9 @@ impl UploadRing {
         Ok((at, earlier))
     }
 
-    /// The whole step was submitted, last as `submission`: the buffer is mapped and used again when it is done.
-    pub fn submitted(&mut self, cx: &Context, at: usize, submission: wgpu::SubmissionIndex) {
+    /// All that was `played` (recording, estimated seconds) with the buffer was submitted, last as `submission`: it is mapped and used
+    /// again when that is done.
+    pub fn submitted(&mut self, cx: &Context, at: usize, played: (usize, f64), submission: wgpu::SubmissionIndex) {
         let (send, receive) = oneshot::channel();
         // Whoever waited may be gone; the buffer goes with it.
         self.pieces[at].buffer.map_async(wgpu::MapMode::Write, .., move |result| drop(send.send(result)));
@@ -63,18 +78,19 @@ impl UploadRing {
         cx.queue.on_submitted_work_done(move || all.send(()).unwrap_or_default());
         let piece = &mut self.pieces[at];
         (piece.mapped, piece.done) = (Some(receive), Some(done));
-        (piece.submission, piece.submitted) = (Some(submission), Instant::now());
+        (piece.submission, piece.submitted, piece.played) = (Some(submission), Instant::now(), played);
     }
 
     /// The next buffer, mapped and large enough.
-    async fn take(&mut self, cx: &mut Context, bytes: u64) -> Result<(usize, Option<Duration>)> {
+    async fn take(&mut self, cx: &mut Context, bytes: u64) -> Result<(usize, Option<Measured>)> {
         const DOING: &str = "playing a step";
         let at = self.next;
         self.next = (at + 1) % IN_FLIGHT;
         if self.pieces.get(at).is_none_or(|s| s.buffer.size() < bytes) {
             let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
             let buffer = cx.buffer("staging", bytes, usage).await?;
-            let fresh = Staging { buffer, mapped: None, done: None, submission: None, submitted: Instant::now() };
+            let (mapped, done, submission) = (None, None, None);
+            let fresh = Staging { buffer, mapped, done, submission, submitted: Instant::now(), played: (0, 0.0) };
             if at < self.pieces.len() {
                 self.pieces[at] = fresh
             } else {
@@ -87,12 +103,16 @@ impl UploadRing {
         if let (Some(mapped), Some(mut done)) = (piece.mapped.take(), piece.done.take()) {
             let failed = |message: String| lost(&cx.info.name, DOING, message);
             poll_once(&cx.device);
-            if done.try_recv().map_err(|e| failed(e.to_string()))?.is_none() {
+            let waited = done.try_recv().map_err(|e| failed(e.to_string()))?.is_none();
+            if waited {
                 wait(&cx.device, &cx.info.name, piece.submission.clone(), DOING)?;
                 done.await.map_err(|e| failed(e.to_string()))?;
-                // Two steps are in flight: each took about half of the time from its submission to its end.
-                earlier = Some(piece.submitted.elapsed() / IN_FLIGHT as u32);
             }
+            // Two steps are in flight: each took about half of the time from its submission to its end.
+            let elapsed = piece.submitted.elapsed().as_secs_f64();
+            let seconds = if waited { elapsed / IN_FLIGHT as f64 } else { elapsed };
+            let (recording, estimated) = piece.played;
+            earlier = Some(Measured { recording, estimated, seconds, waited });
             mapped.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
         }
         Ok((at, earlier))

@@ -5,7 +5,7 @@ use super::Session;
 use crate::data::Batches;
 use crate::error::Result;
 use crate::runtime::StepParams;
-use crate::tensor::number_at;
+use crate::tensor::{number_at, seed_word};
 
 /// Result of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,7 +47,7 @@ impl Session {
             let Some(batch) = batch else { break };
             self.check(&batch)?;
             let values = StepParams {
-                seed: self.seed as u32,
+                seed: seed_word(self.seed),
                 valid_rows: batch.valid,
                 loss_slot: slots,
                 ..StepParams::default()
@@ -70,7 +70,7 @@ impl Session {
         let mut all = Vec::new();
         while let Some(batch) = batches.next().transpose()? {
             self.check(&batch)?;
-            let values = StepParams { seed: self.seed as u32, valid_rows: batch.valid, ..StepParams::default() };
+            let values = StepParams { seed: seed_word(self.seed), valid_rows: batch.valid, ..StepParams::default() };
             let inputs = self.inputs(&batch);
             self.engine.play(recording, &inputs, &values).await?;
             let words = self.engine.download(&[self.plan.id(LOGITS)])?.await?;

@@ -1,0 +1,81 @@
+//! First content of persistent values. What depends on more than a value's own name and type comes from whoever owns it.
+
+use crate::tensor::{BitMatrix, Stream, TensorType, pack_numbers};
+use std::fmt;
+use std::sync::Arc;
+
+/// First content of a persistent tensor.
+#[derive(Clone, Debug)]
+pub enum Init {
+    /// Random signs, by the stream of the tensor's name.
+    Signs,
+    /// Uniform floats in +-bound, by the stream of the tensor's name.
+    Uniform(f32),
+    /// The same float everywhere.
+    Fill(f32),
+    /// The same word everywhere.
+    Words(u32),
+    /// These words.
+    List(Arc<[u32]>),
+    /// What its owner makes of the signs of the parameter that the state belongs to.
+    FromSigns(Arc<dyn FromSigns>),
+}
+
+/// Makes the first content of a state from the signs of its parameter, as they are drawn or loaded.
+pub trait FromSigns: fmt::Debug + Send + Sync {
+    /// Words of the tensor.
+    fn words(&self, state: &StateContext<'_>) -> Vec<u32>;
+}
+
+/// What the owner of a state sees when it starts.
+#[derive(Clone, Copy, Debug)]
+pub struct StateContext<'a> {
+    /// Name of the state: that of the parameter, a dot, its own.
+    pub name: &'a str,
+    /// Type of the state.
+    pub ty: &'a TensorType,
+    /// Seed of the run.
+    pub seed: u64,
+    /// Signs of the parameter.
+    pub signs: &'a BitMatrix,
+}
+
+/// Two owners' makings are the same where they are one object.
+impl PartialEq for Init {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Signs, Self::Signs) => true,
+            (Self::Uniform(a), Self::Uniform(b)) | (Self::Fill(a), Self::Fill(b)) => a == b,
+            (Self::Words(a), Self::Words(b)) => a == b,
+            (Self::List(a), Self::List(b)) => a == b,
+            (Self::FromSigns(a), Self::FromSigns(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+impl Init {
+    /// The words of a tensor of this name and type; `signs` are those of the parameter that it belongs to.
+    ///
+    /// # Panics
+    /// Where it needs signs and there are none, and where it does not fit the type.
+    pub fn words(&self, name: &str, ty: &TensorType, seed: u64, signs: Option<&BitMatrix>) -> Vec<u32> {
+        let words = match self {
+            Self::Signs => BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, name)).panels().to_vec(),
+            Self::Uniform(bound) => {
+                let stream = Stream::new(seed, name);
+                let data: Vec<f32> = (0..ty.elements() as u64).map(|i| bound * (2.0 * stream.unit(i) - 1.0)).collect();
+                pack_numbers(ty, &data).unwrap_or_else(|| panic!("`{name}`: floats for {ty}"))
+            }
+            Self::Fill(value) => vec![value.to_bits(); ty.words()],
+            Self::Words(word) => vec![*word; ty.words()],
+            Self::List(words) => words.to_vec(),
+            Self::FromSigns(owner) => {
+                let signs = signs.unwrap_or_else(|| panic!("`{name}` belongs to no binary parameter"));
+                owner.words(&StateContext { name, ty, seed, signs })
+            }
+        };
+        assert_eq!(words.len(), ty.words(), "`{name}`: words of its start");
+        words
+    }
+}

@@ -1,0 +1,274 @@
+//! The contract of both engines: what a play may ask for, what is left after a program that cannot be loaded, cuts and the host between
+//! them, submits, profiles.
+#![cfg(feature = "train")]
+#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+
+mod support;
+
+use futures::{FutureExt, future::LocalBoxFuture};
+use plusminus::runtime::{
+    Access, BufferId, BufferInfo, CustomKernel, Engine, Grid, Host, Kernel, Program, Recording, StepLimits, StepParams,
+};
+use pollster::block_on;
+use std::sync::{Arc, LazyLock};
+
+const COUNT: usize = 64;
+
+const SOURCE: &str = "
+@group(0) @binding(0) var<storage, read> x: array<u32>;
+@group(0) @binding(1) var<storage, read_write> y: array<u32>; // as x
+@compute @workgroup_size(64)
+fn add_step(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < arrayLength(&y)) {
+        y[id.x] = x[id.x] + step.step;
+    }
+}";
+
+/// y = x + the step's number.
+static ADD_STEP: LazyLock<&Kernel> = LazyLock::new(|| {
+    let custom = CustomKernel {
+        label: "test::add_step",
+        source: SOURCE,
+        imports: &["step"],
+        entry: "add_step",
+        bindings: &[("x", Access::Read), ("y", Access::Write)],
+        cover: [64, 1, 1],
+    };
+    Kernel::new(&custom, |task| {
+        let (step, x, y) = (task.step().step, task.read::<u32>(0), task.write::<u32>(1));
+        y.iter_mut().zip(x).for_each(|(y, x)| *y = x.wrapping_add(step));
+    })
+    .unwrap()
+});
+
+fn tensor(slot: usize, words: usize) -> BufferInfo {
+    BufferInfo { name: format!("tensor {slot}"), ty: None, words, slot }
+}
+
+/// Tensor `y` = tensor `x` + the step's number.
+fn add_step(recording: &mut Recording, x: u32, y: u32) {
+    let buffers = vec![BufferId(x).into(), BufferId(y).per_task(COUNT)];
+    recording.dispatch_raw(&ADD_STEP, Vec::new(), buffers, Grid::Linear(COUNT as u64), 1);
+}
+
+/// Recordings over four tensors.
+fn program_of(recordings: Vec<Recording>) -> Program {
+    Program {
+        buffers: (0..4).map(|slot| tensor(slot, COUNT)).collect(),
+        slots: vec![COUNT; 4],
+        recordings,
+        limits: StepLimits { rows: 7, losses: 4 },
+        poison: Some(u32::MAX),
+    }
+}
+
+/// Tensor 0 is uploaded, tensor 1 = tensor 0 + the step's number.
+fn program() -> Program {
+    let mut recording = Recording::new("test");
+    recording.upload(BufferId(0));
+    add_step(&mut recording, 0, 1);
+    program_of(vec![recording])
+}
+
+fn words(engine: &mut dyn Engine, id: u32) -> Vec<u32> {
+    block_on(engine.download(&[BufferId(id)]).unwrap()).unwrap().remove(0)
+}
+
+#[test]
+fn a_play_beyond_the_program_s_limits_is_refused() {
+    for (name, mut engine) in support::engines() {
+        block_on(engine.load(Arc::new(program()))).unwrap();
+        let good = StepParams { step: 5, valid_rows: 7, loss_slot: 3, ..StepParams::default() };
+        let x = [2; COUNT];
+        let input = &[(BufferId(0), &x[..])][..];
+        for (recording, inputs, step, expected) in [
+            (0, input, StepParams { valid_rows: 8, ..good }, "play `test`: expected at most 7 valid rows, got 8"),
+            (0, input, StepParams { loss_slot: 4, ..good }, "play `test`: expected a loss slot below 4, got 4"),
+            (1, &[][..], good, "play: expected one of 1 recordings, got 1"),
+            (0, &[(BufferId(0), &x[1..])][..], good, "expected 64 words of `tensor 0`, got 63"),
+            (0, &[][..], good, "expected words of `tensor 0`, got none"),
+            (0, &[input[0], (BufferId(1), &x[..])][..], good, "expected inputs that it uploads, got BufferId(1)"),
+            (0, &[input[0], (BufferId(9), &x[..])][..], good, "expected inputs that it uploads, got BufferId(9)"),
+        ] {
+            let error = block_on(engine.play(recording, inputs, &step)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{name}: expected `{expected}` in: {error}");
+        }
+        block_on(engine.play(0, &[(BufferId(0), &x)], &good)).unwrap();
+        assert_eq!(words(engine.as_mut(), 1), [7; COUNT], "{name}");
+    }
+}
+
+/// After a program that no device can hold there is none, neither the next nor the one before.
+#[test]
+fn an_engine_whose_load_failed_has_no_program() {
+    for (name, mut engine) in support::engines() {
+        block_on(engine.load(Arc::new(program()))).unwrap();
+        let mut large = program();
+        // More than there is memory, and than any limit on a binding.
+        (large.buffers[1].words, large.slots[1]) = (1 << 50, 1 << 50);
+        large.recordings.clear();
+        let error = block_on(engine.load(Arc::new(large))).unwrap_err().to_string();
+        assert!(error.contains("bytes"), "{name}: {error}");
+        let step = StepParams { valid_rows: 1, ..StepParams::default() };
+        let error = block_on(engine.play(0, &[], &step)).unwrap_err().to_string();
+        assert!(error.contains("one of 0 recordings"), "{name}: {error}");
+        // It takes another one.
+        block_on(engine.load(Arc::new(program()))).unwrap();
+        block_on(engine.play(0, &[(BufferId(0), &[1; COUNT])], &step)).unwrap();
+        assert_eq!(words(engine.as_mut(), 1), [1; COUNT], "{name}");
+    }
+}
+
+/// Sums what it gets in the place of other ranks.
+#[derive(Default)]
+struct Ranks {
+    seen: Vec<(String, Vec<Vec<u32>>)>,
+    gives: usize,
+}
+
+impl Host for Ranks {
+    fn at_cut<'a>(
+        &'a mut self,
+        cut: &'a str,
+        downloads: Vec<Vec<u32>>,
+    ) -> LocalBoxFuture<'a, plusminus::Result<Vec<Vec<u32>>>> {
+        self.seen.push((cut.to_string(), downloads));
+        let sums = |(_, words): &(String, Vec<Vec<u32>>)| words[0].iter().map(|word| 10 * word).collect();
+        let given = self.seen.iter().rev().take(self.gives).map(sums).collect();
+        async { Ok(given) }.boxed_local()
+    }
+}
+
+/// A cut ends a submit, the host sees what was downloaded, and what it gives is uploaded before what follows.
+#[test]
+fn the_host_acts_where_a_recording_is_cut() {
+    let mut recording = Recording::new("cut");
+    recording.upload(BufferId(0));
+    add_step(&mut recording, 0, 1);
+    recording.download(BufferId(1));
+    recording.cut("reduce");
+    recording.upload(BufferId(2));
+    add_step(&mut recording, 2, 3);
+    add_step(&mut recording, 1, 0);
+    recording.download(BufferId(3));
+    recording.download(BufferId(0));
+    for (name, mut engine) in support::engines() {
+        block_on(engine.load(Arc::new(program_of(vec![recording.clone()])))).unwrap();
+        let step = StepParams { step: 1, valid_rows: 1, ..StepParams::default() };
+        let mut host = Ranks { gives: 1, ..Ranks::default() };
+        let before = engine.stats();
+        for x in [2, 5] {
+            let input = [x; COUNT];
+            let inputs = [(BufferId(0), &input[..])];
+            let played = engine.play_with(0, &inputs, &step, Some(&mut host));
+            let words = block_on(async { played.await?.await }).unwrap();
+            assert_eq!(words, [[10 * (x + 1) + 1; COUNT], [x + 2; COUNT]], "{name}");
+            assert_eq!(host.seen.pop(), Some(("reduce".to_string(), vec![vec![x + 1; COUNT]])), "{name}");
+        }
+        assert!(engine.stats().submissions >= before.submissions + 4, "{name}: two parts a play");
+        // Nobody, or one who gives too little, cannot feed the part behind the cut.
+        host.gives = 0;
+        for host in &mut [Some(host), None] {
+            let host = host.as_mut().map(|host| host as &mut dyn Host);
+            let error = block_on(engine.play_with(0, &[(BufferId(0), &[1; COUNT])], &step, host)).err().unwrap();
+            let expected = "uploads behind the cut `reduce`: expected [64] words, got []";
+            assert!(error.to_string().contains(expected), "{name}: {error}");
+        }
+    }
+}
+
+/// A line a command: what people read says what programs read.
+#[test]
+fn a_recording_says_what_it_does() {
+    let mut recording = Recording::new("test");
+    recording.upload(BufferId(0));
+    recording.set_scope("layer1");
+    add_step(&mut recording, 0, 1);
+    recording.set_multiply_adds([1000, 100]);
+    recording.download(BufferId(1));
+    recording.cut("reduce");
+    let lines = program_of(vec![recording]).describe(0);
+    let text: Vec<String> =
+        lines.iter().map(|line| line.to_string().split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    let expected = [
+        "upload 256 B tensor 0 64 words",
+        "dispatch layer1 test::add_step 512 B, 100.0 k multiply-adds tensor 0 64 words -> tensor 1 64 words",
+        "download 256 B tensor 1 64 words",
+        "cut reduce",
+    ];
+    assert_eq!(text, expected);
+    let object = serde_json::to_value(&lines[1]).unwrap();
+    assert_eq!((&object["bytes"], &object["tensors"][1]["access"]), (&512.into(), &"write".into()));
+}
+
+#[test]
+#[should_panic(expected = "uploads first")]
+fn uploads_behind_dispatches_of_a_part_are_refused() {
+    let mut recording = Recording::new("wrong");
+    add_step(&mut recording, 0, 1);
+    recording.upload(BufferId(2));
+    program_of(vec![recording]).check();
+}
+
+/// A recording whose estimate is long is split from its first play on, whatever was played before, and merges as it turns out to be fast.
+#[cfg(feature = "gpu")]
+#[test]
+fn long_recordings_are_split_from_the_first_play_on() {
+    let Some(mut engine) = support::gpu() else { return };
+    let (mut long, mut short) = (Recording::new("long"), Recording::new("short"));
+    for _ in 0..12 {
+        add_step(&mut long, 0, 1);
+        long.set_multiply_adds([1 << 30]);
+    }
+    add_step(&mut short, 0, 1);
+    block_on(engine.load(Arc::new(program_of(vec![long, short])))).unwrap();
+    let step = StepParams { valid_rows: 1, ..StepParams::default() };
+    let mut submits = |recording: usize| {
+        let before = engine.stats().submissions;
+        block_on(engine.play(recording, &[], &step)).unwrap();
+        engine.stats().submissions - before
+    };
+    (0..5).for_each(|_| assert_eq!(submits(1), 1));
+    let first = submits(0);
+    (0..5).for_each(|_| assert_eq!(submits(1), 1));
+    let later: Vec<u64> = (0..20).map(|_| submits(0)).collect();
+    assert_eq!(first, 12, "each dispatch is estimated to take half a second");
+    assert_eq!(later.last(), Some(&1), "{later:?}");
+    assert!(later.is_sorted_by(|before, after| before >= after), "{later:?}");
+}
+
+/// Any number of dispatches, whether profiling is asked for before a program is loaded or later; split as without it.
+#[test]
+fn every_dispatch_is_profiled() {
+    const DISPATCHES: usize = 2048 + 300;
+    let mut many = Recording::new("many");
+    for i in 0..DISPATCHES {
+        many.set_scope(if i % 2 == 0 { "even" } else { "odd" });
+        add_step(&mut many, 0, 1);
+        many.set_multiply_adds([if i % 500 == 0 { 1 << 30 } else { 0 }]);
+    }
+    for (name, mut engine) in support::engines() {
+        for is_loaded in [false, true] {
+            if !is_loaded {
+                engine.set_profiling(true);
+            }
+            block_on(engine.load(Arc::new(program_of(vec![many.clone()])))).unwrap();
+            if is_loaded {
+                engine.set_profiling(true);
+            }
+            let before = engine.stats().submissions;
+            for _ in 0..2 {
+                let step = StepParams { valid_rows: 1, ..StepParams::default() };
+                block_on(engine.play(0, &[], &step)).unwrap();
+            }
+            let profile = block_on(engine.profile()).unwrap();
+            let calls: Vec<(String, u64)> = profile.sorted().into_iter().map(|row| (row.scope, row.calls)).collect();
+            assert_eq!(calls.iter().map(|(_, calls)| calls).sum::<u64>(), 2 * DISPATCHES as u64, "{name}: {calls:?}");
+            assert_eq!(calls.len(), 2, "{name}: {calls:?}");
+            assert!(profile.sorted().iter().all(|row| row.seconds > 0.0), "{name}: {}", profile.clock);
+            let is_split = engine.stats().submissions - before > 8;
+            assert_eq!(is_split, name != "cpu", "{name}: submits");
+            engine.set_profiling(false);
+        }
+    }
+}

@@ -39,7 +39,7 @@ fn zero_gradients_flip_nothing_from_a_fresh_state() {
             let mut update = Update::new(defaults(rule), SHAPE, engine);
             let (before, zeros) = (update.signs(), update.padded(|_| 0.0));
             (0..20).for_each(|step| update.step(&zeros, step, 20));
-            assert_eq!(update.words("flips"), [0, 0], "{name}: {}: flips of no gradient", rule.name);
+            assert_eq!(update.words("counters")[..2], [0, 0], "{name}: {}: flips of no gradient", rule.name);
             assert_eq!(update.signs(), before, "{name}: {}: weights after no gradient", rule.name);
         }
     }
@@ -83,7 +83,7 @@ fn engines_agree() {
                 compared += (SHAPE[0] * SHAPE[1]) as u32;
             }
         }
-        let flips: Vec<u32> = runs.iter_mut().map(|(_, update)| update.words("flips")[1]).collect();
+        let flips: Vec<u32> = runs.iter_mut().map(|(_, update)| update.words("counters")[1]).collect();
         println!("{}: {differ} of {compared} signs differ between engines, flips {flips:?}", rule.name);
         assert!(flips[0] > 200, "{}: expected weights that flip, got {flips:?}", rule.name);
         // Adapters may fuse multiplications and additions: a state next to a decision may fall on the other side.
@@ -107,6 +107,7 @@ fn diode_from_outside() -> &'static BinaryRule {
             ),
         ],
         states: &[("m", StateInit::Zero), ("vote-sum", StateInit::Scaled)],
+        storage: &[StateType::F32],
         source: "
 fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 {
     (*s).m += hyperparameters.gamma_of_mine * (g - (*s).m);
@@ -138,13 +139,13 @@ fn a_filter_from_outside_is_as_one_of_ours() {
             ours.step(&words, step, 100);
             theirs.step(&words, step, 100);
         }
-        let flips = ours.words("flips");
+        let flips = ours.words("counters");
         assert!(flips[1] > 200, "{name}: expected weights that flip, got {flips:?}");
         // A compiler may round the two texts differently.
         let differ =
             ours.signs().panels().iter().zip(theirs.signs().panels()).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
         assert!(differ <= if name == "cpu" { 0 } else { 2 }, "{name}: {differ} signs differ");
-        assert!(theirs.words("flips")[1].abs_diff(flips[1]) <= differ, "{name}: flips");
+        assert!(theirs.words("counters")[1].abs_diff(flips[1]) <= differ, "{name}: flips");
     }
 }
 
@@ -155,6 +156,7 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
         doc: "",
         hyperparameters: &[HyperparameterSpec::new("alpha", "rate", Range::Rate, 0.1)],
         states: &[("h", StateInit::Zero)],
+        storage: &[StateType::F32],
         source: "fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 { (*s).h += hyperparameters.alpha * g; return (*s).h; }",
     };
     let refused = |filter: ElementwiseFilter, words: &str| {
@@ -185,7 +187,7 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
     let message = ElementwiseFilter { states: Box::leak(Box::new(many)), ..GOOD }
         .rule(|_, s: [f32; 6], [_]| (s, 0.0))
         .unwrap_err();
-    assert!(message.to_string().contains("expected 1 to 5 states"), "{message}");
+    assert!(message.to_string().contains("expected 1 to 4 states"), "{message}");
     #[cfg(feature = "gpu")]
     {
         refused(ElementwiseFilter { source: "fn update() {}", ..GOOD }, "update");
@@ -206,9 +208,8 @@ fn memory_is_as_declared() {
         assert_eq!(declared, bytes as u64, "{name}: bytes of {tensors:?}");
         let states = rule.rule().states.len();
         let beside = match rule.state() {
-            StateType::F32 => 0,
-            StateType::F16 => 1,
-            StateType::I16 | StateType::I8 => 2,
+            StateType::F32 | StateType::F16 => 0,
+            StateType::I16 | StateType::I8 => 1,
         };
         assert_eq!(tensors.len(), states + beside, "{name}: {tensors:?}");
         let each = declared as f64 / (SHAPE[0] * SHAPE[1]) as f64;
@@ -276,16 +277,21 @@ fn starts_are_along_the_weights() {
         let scaled = rule.with([("state-init-scale", 0.25)]).unwrap();
         let mut update = Update::new(scaled, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let signs = update.signs();
-        let state = rule.states.iter().rfind(|(_, start)| *start == plusminus::optim::StateInit::Scaled).unwrap().0;
+        let state = rule.states.iter().rfind(|state| state.init == plusminus::optim::StateInit::Scaled).unwrap().name;
         let floats = update.floats(&format!("w.{state}"));
         let along =
             |(i, v): (usize, &f32)| *v == if signs.is_positive(i / SHAPE[1], i % SHAPE[1]) { -0.25 } else { 0.25 };
         assert!(floats.iter().enumerate().all(along), "{}: {state} = -scale w", rule.name);
         let words = gradients(&update, 0, 1e-3);
         update.step(&words, 0, 10);
-        assert_eq!(update.words("flips")[1], 0, "{}: with a large scale the first gradient flips nothing", rule.name);
+        assert_eq!(
+            update.words("counters")[1],
+            0,
+            "{}: with a large scale the first gradient flips nothing",
+            rule.name
+        );
     }
-    for rule in BINARY_RULES.into_iter().filter(|rule| rule.states[0].0 == "x") {
+    for rule in BINARY_RULES.into_iter().filter(|rule| rule.states[0].name == "x") {
         let mut update = Update::new(defaults(rule), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let (signs, floats) = (update.signs(), update.floats("w.x"));
         let same = |(i, v): (usize, &f32)| *v == 0.0 || signs.is_positive(i / SHAPE[1], i % SHAPE[1]) == (*v > 0.0);
@@ -328,7 +334,7 @@ fn units_start_anew_with_loaded_weights() {
     let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
     let mut session = block_on(Session::new(&model, loss, rules, 32, 7, engine)).unwrap();
     let weights = block_on(session.weights()).unwrap();
-    let kept = || ["m", "h", "exponents", "peaks"].map(|name| format!("dense1.weight.{name}"));
+    let kept = || ["m", "h", "row_state"].map(|name| format!("dense1.weight.{name}"));
     let look = |session: &mut Session| kept().map(|name| block_on(session.tensor(&name)).unwrap());
     let first = look(&mut session);
     let stream = Stream::new(1, "batch");
@@ -354,7 +360,7 @@ fn every_rule_and_type() -> impl Iterator<Item = BinaryOptimizer> {
 /// Every rule whose states may be narrow, with each type of them.
 fn narrow() -> impl Iterator<Item = BinaryOptimizer> {
     let types = || StateType::ALL.into_iter().filter(|state| *state != StateType::F32);
-    let rules = BINARY_RULES.into_iter().filter(|rule| rule.narrow.is_some());
+    let rules = BINARY_RULES.into_iter().filter(|rule| rule.kernel(StateType::I8, 1).is_some());
     rules.flat_map(move |rule| types().map(|state| defaults(rule).with_state(state).unwrap()))
 }
 
@@ -368,7 +374,11 @@ fn narrow_states_follow_the_wide_ones() {
         // Nothing comes of nothing.
         let (zeros, before) = (wide.padded(|_| 0.0), runs[0].signs());
         (0..5).for_each(|step| runs[0].step(&zeros, step, 300));
-        assert_eq!((runs[0].signs(), runs[0].words("flips")), (before, vec![0, 0]), "{name}: flips of no gradient");
+        assert_eq!(
+            (runs[0].signs(), runs[0].words("counters")[..2].to_vec()),
+            (before, vec![0, 0]),
+            "{name}: flips of no gradient"
+        );
         for step in 0..300 {
             let words = gradients(&wide, step, 1e-3);
             wide.step(&words, step, 300);
@@ -380,7 +390,7 @@ fn narrow_states_follow_the_wide_ones() {
             f64::from(pairs.map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()) / (SHAPE[0] * SHAPE[1]) as f64
         };
         let (from_wide, between) = (differ(0, signs.len() - 1), differ(0, signs.len() - 2));
-        let ends = runs[0].words("w.peaks").pop().unwrap();
+        let ends = runs[0].words("counters")[3];
         println!(
             "{name}: {:.2} % of the signs differ from f32's, {between} between engines; {ends} at ends",
             100.0 * from_wide
@@ -440,7 +450,7 @@ fn narrow_states_learn_the_digits_and_keep_weights() {
         assert_eq!(update.signs(), before, "{} {}: a large scale", rule.name(), rule.state());
     }
     let error = plusminus::optim::BOP.with::<f32>([]).unwrap().with_state(StateType::I16).unwrap_err().to_string();
-    assert!(error.contains("state") && error.contains("cema") && error.contains("i16 for bop"), "{error}");
+    assert_eq!(error, "state-dtype: expected f32 for bop, got i16");
 }
 
 fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engine>) -> (f64, f64) {

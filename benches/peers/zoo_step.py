@@ -5,6 +5,7 @@ width, 3] in bytes as floats and `labels`. Writes `FOLDER/torch.safetensors`: `l
 
 `--golden FILE` draws weights and pixels itself and writes both with the answer, as tests/golden/README.md says: of the first seed with
 which no value before a sign comes within `--margin` of a decision, so that rounding turns no sign.
+`--size` is the side of its images; mlp sees those, too, with as many units as `--hidden` says.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import zoo
 from golden import Record, write_safetensors
 from zoo import binary_weights, load, network, ours
 
-BATCH, CLASSES, SIDE = 4, 10, 32
+CLASSES = 10
 SOME = 32  # entries of a gradient that are kept
 
 
@@ -35,7 +36,7 @@ def step(net: torch.nn.Module, pixels: np.ndarray, labels: np.ndarray) -> Record
 
 @torch.no_grad()
 def draw(net: torch.nn.Module, rng: np.random.Generator) -> Record:
-    """Sets all that is trained; gives it in this project's order, binary weights as 0 and 1."""
+    """Sets all that is trained; gives it in this project's order, binary weights as bits, eight to a byte, the lowest first."""
     binary, record = {id(weight) for weight in binary_weights(net)}, {}
     for name, p in net.named_parameters():
         if id(p) in binary:
@@ -46,7 +47,8 @@ def draw(net: torch.nn.Module, rng: np.random.Generator) -> Record:
             bound = np.prod(p.shape[1:]) ** -0.5 if p.dim() > 1 else 0.25
             value = rng.uniform(-bound, bound, p.shape)
         p.copy_(torch.from_numpy(value))
-        record[name] = (ours(name, p) > 0).astype(np.uint8) if id(p) in binary else ours(name, p).copy()
+        signs = lambda: np.packbits(ours(name, p).reshape(-1) > 0, bitorder="little")
+        record[name] = signs() if id(p) in binary else ours(name, p).copy()
     return record
 
 
@@ -61,12 +63,13 @@ def condensed(name: str, value: np.ndarray) -> Record:
 
 
 def golden(args: argparse.Namespace):
+    rows, size, hidden = args.rows, args.size, tuple(map(int, args.hidden.split(",")))
     for seed in range(args.seeds):
         rng = np.random.default_rng(seed)
-        net = network(args.model, args.width, CLASSES, size=SIDE)
+        net = network(args.model, args.width, CLASSES, hidden, inputs=size * size * 3, size=size)
         record = draw(net, rng)
-        pixels = rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), dtype=np.uint8)
-        labels = rng.permutation(CLASSES)[:BATCH].astype(np.int32)
+        pixels = rng.integers(0, 256, (rows, size, size, 3), dtype=np.uint8)
+        labels = rng.permutation(CLASSES)[:rows].astype(np.int32)
         answer = step(net, pixels.astype(np.float32), labels)
         if answer["margin"][0] >= args.margin:
             break
@@ -75,7 +78,9 @@ def golden(args: argparse.Namespace):
     record |= {"pixels": pixels, "labels": labels}
     for name, value in answer.items():
         record |= condensed(name, value)
-    facts = {"model": args.model, "width": args.width, "seed": seed, "torch": torch.__version__}
+    facts = {"model": args.model, "width": args.width, "size": size, "seed": seed, "torch": torch.__version__}
+    if args.model == "mlp":
+        facts["hidden"] = args.hidden
     write_safetensors(args.golden, record, {name: str(value) for name, value in facts.items()})
     print(f"seed {seed}, {args.golden.stat().st_size} bytes, nearest to a decision {answer['margin'][0]:.1e}, loss {answer['loss'][0]:.3f}")
 
@@ -87,6 +92,8 @@ def main():
     parser.add_argument("--width", type=float, required=True)
     parser.add_argument("--hidden", default="320,264")
     parser.add_argument("--golden", type=Path, metavar="FILE", help="the .safetensors file to write")
+    parser.add_argument("--size", type=int, default=32, help="side of the images of the golden file")
+    parser.add_argument("--rows", type=int, default=4, help="images of its batch")
     parser.add_argument("--margin", type=float, default=1e-5, help="of the golden file")
     parser.add_argument("--seeds", type=int, default=1000, help="how many seeds to try for it")
     parser.add_argument("--threads", type=int)

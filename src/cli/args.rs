@@ -213,12 +213,12 @@ pub struct SummaryArgs {
     /// The network.
     #[command(flatten)]
     pub model: ModelArgs,
-    /// The rule whose states are counted.
-    #[command(flatten)]
-    pub states: SettingFlags<OfStates>,
     /// Also print every command of a training step and of an evaluation
     #[arg(long)]
     pub program: bool,
+    /// The rule whose states are counted.
+    #[command(flatten)]
+    pub states: SettingFlags<OfStates>,
 }
 
 /// Arguments of `translate`.

@@ -128,7 +128,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     let config = Settings::default().resolve()?;
     let seed = common.values().seed;
     let engine = open(common).await?;
-    // The steps that check, those that are measured, and those that are profiled.
+    // Those that check, that are measured, and that are profiled.
     let total_steps = 30 + steps as u64 + 20;
     let base = Options::new(config.loss()?);
     let options = Options { batch: batch_size, seed, total_steps, fuse: !values.no_fuse, ..base };

@@ -3,7 +3,9 @@
 use super::bench_convolutions::{conv_bits, conv_gradient};
 use crate::nn::Tensor;
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
-use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Decision, Hyperparameters, Optimizer, StateInit, StateType};
+use crate::optim::{
+    BINARY_RULES, BinaryRule, CEMA, Decision, Hyperparameters, Optimizer, State, StateInit, StateType, first_counters,
+};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
@@ -149,9 +151,9 @@ fn cascade(size: usize) -> Case {
     let weights = size * size;
     let (g, m, h) = (floats(weights, "g"), floats(weights, "m"), floats(weights, "h"));
     let (alpha, gamma) = (0.25_f32, 0.5_f32);
-    let operands = vec![g.clone(), vec![0; size * words_of(size)], vec![0], m.clone(), h.clone()];
+    let operands = vec![g.clone(), vec![0; size * words_of(size)], first_counters(1), m.clone(), h.clone()];
     let node = CEMA.with::<f32>([]).expect("defaults are in range").node("w", 0, 0);
-    let record = move |recording: &mut Recording| node.dispatch(recording, &IDS, [size; 2]);
+    let record = move |recording: &mut Recording| node.dispatch(recording, &IDS, [size; 2], 1);
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
             let [g, m, h] = [&g, &m, &h].map(|v| f32::from_bits(v[r * size + c]));
@@ -191,17 +193,17 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
     let words = |data: &[f32]| {
         Tensor::Floats { shape: vec![size, size], data: data.to_vec() }.to_words(&ty).expect("made for this type")
     };
-    let mut operands = vec![g.iter().map(|g| g.to_bits()).collect(), vec![0; size * words_of(size)], vec![0]];
-    operands.extend([&m, &h].map(|data| words(data)));
+    let mut operands = vec![g.iter().map(|g| g.to_bits()).collect(), vec![0; size * words_of(size)], first_counters(1)];
     if !is_float {
-        operands.push(vec![exponent; 4 * size]);
+        operands.push([vec![exponent; 4 * size], vec![0; 6 * size]].concat());
     }
-    operands.push(vec![0; if is_float { 1 } else { 6 * size + 1 }]);
+    operands.extend([&m, &h].map(|data| words(data)));
+    let second = operands.len() - 1;
     let (node, tensors) = (made.node("w", 0, 0), (0..operands.len() as u32).map(BufferId).collect::<Vec<_>>());
-    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
+    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2], 1);
     let hyperparameters = made.hyperparameters(0, 1);
     let check = move |words: &[Vec<u32>]| {
-        let Some(Tensor::Floats { data, .. }) = Tensor::from_words(&ty, &words[4]) else {
+        let Some(Tensor::Floats { data, .. }) = Tensor::from_words(&ty, &words[second]) else {
             unreachable!("states in rows")
         };
         let [alpha, gamma, ..] = hyperparameters[0];
@@ -241,14 +243,14 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let (node, hyperparameters) = (made.node("w", 0, 0), made.hyperparameters(0, 1));
     let planes = node.planes;
     let is_square = |name: &str| name == "v";
-    let state = |(name, _): &(&'static str, StateInit)| {
-        let clear = if is_square(name) { 1 << 31 } else { 0 };
-        floats(planes * weights, name).into_iter().map(|word| word & !clear).collect()
+    let state = |state: &State| {
+        let clear = if is_square(state.name) { 1 << 31 } else { 0 };
+        floats(planes * weights, state.name).into_iter().map(|word| word & !clear).collect()
     };
-    let first = [floats(weights, "g"), vec![0; size * words_of(size)], vec![0]];
+    let first = [floats(weights, "g"), vec![0; size * words_of(size)], first_counters(1)];
     let operands: Vec<Vec<u32>> = first.into_iter().chain(rule.states.iter().map(state)).collect();
     let tensors: Vec<BufferId> = (0..operands.len() as u32).map(BufferId).collect();
-    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
+    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2], 1);
     let decision = made.decision().expect("every rule has states");
     // The output of a filter of one section, y = b0 g + p.
     let (g, s) = (operands[0].clone(), operands[3].clone());
@@ -261,7 +263,7 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
             let (decides, is_latent) = match decision {
                 Decision::State { place, .. } => {
                     let state = f32::from_bits(words[3 + place][r * size + c]);
-                    (f64::from(state), rule.states[place].1 == StateInit::Latent)
+                    (f64::from(state), rule.states[place].init == StateInit::Latent)
                 }
                 Decision::Output { .. } => (output(r, c), false),
             };

@@ -6,7 +6,7 @@ use super::picture::{Axis, Curve, Panel, draw, in_terminal};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Purpose, Role, plan};
 use crate::nn::Tensor;
-use crate::optim::{BinaryOptimizer, Decision, Optimizer, StateInit, StateType, UpdateTarget};
+use crate::optim::{BinaryOptimizer, Decision, Optimizer, StateInit, StateType, UpdateTarget, first_counters};
 use crate::runtime::{CpuEngine, Engine, StepLimits, StepParams};
 use crate::tensor::{DType, Layout, TensorType};
 use crate::train::Settings;
@@ -108,8 +108,10 @@ impl<'a> Bench<'a> {
         let mut graph = Graph::new();
         let parameter = graph.parameter("w", TensorType::bits(1, weights), Role::Binary, Init::Signs);
         let gradient = graph.input("g", TensorType::new(DType::F32, Layout::Rows, &[1, weights]));
-        let flips = graph.state("flips", TensorType::plain(DType::U32, &[1]), Purpose::Counter, Init::Words(0));
-        rule.update(&mut graph, UpdateTarget { parameter, gradient, hyper_offset: 0, flips: Some((flips, 0)) })?;
+        let first = Init::List(first_counters(1).into());
+        let counters = graph.state("counters", TensorType::plain(DType::U32, &[4]), Purpose::Counter, first);
+        let target = UpdateTarget { parameter, gradient, hyper_offset: 0, counters: Some((counters, 0)) };
+        rule.update(&mut graph, target)?;
         let plan = plan(&[("update", &graph)], StepLimits::default());
         let mut engine = CpuEngine::new(Some(1))?;
         engine.load(Arc::new(plan.program.clone())).await?;
@@ -124,7 +126,9 @@ impl<'a> Bench<'a> {
             }
         }
         let (decides, sign) = match rule.decision() {
-            Some(Decision::State { name, place }) if rule.rule().states[place].1 == StateInit::Latent => (name, -1.0),
+            Some(Decision::State { name, place }) if rule.rule().states[place].init == StateInit::Latent => {
+                (name, -1.0)
+            }
             Some(Decision::State { name, .. } | Decision::Output { sections: name }) => (name, 1.0),
             None => unreachable!("every binary rule has states"),
         };

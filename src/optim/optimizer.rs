@@ -17,8 +17,8 @@ pub struct UpdateTarget {
     pub gradient: Value,
     /// The first of the four vec4 of the step's hyperparameters that belong to the rule.
     pub hyper_offset: u32,
-    /// Counters of flips by layer, and which one is this parameter's; binary rules only.
-    pub flips: Option<(Value, u32)>,
+    /// Counters of updates ([`first_counters`](super::first_counters)), and which layer of them is this parameter's; binary rules only.
+    pub counters: Option<(Value, u32)>,
 }
 
 /// What the weights are the signs of, for diagnostics.
@@ -29,7 +29,7 @@ pub enum Decision {
         /// The name that follows the parameter's.
         name: &'static str,
         /// Its place among the rule's states, for the units of narrow ones: halves count in 2^-16, integers in powers of two that the tensor
-        /// `exponents` of the parameter has (`[states][rows][2]`, by step mod 2, 127 for 1).
+        /// `row_state` of the parameter begins with (`[states][rows][2]`, by step mod 2, 127 for 1).
         place: usize,
     },
     /// What sections of second order put out, which no tensor keeps.

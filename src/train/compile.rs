@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fuse, plan};
 use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
-use crate::optim::UpdateTarget;
+use crate::optim::{UpdateTarget, first_counters};
 use crate::runtime::StepLimits;
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
@@ -144,8 +144,9 @@ fn training(
         .filter(|(_, role)| *role == Role::Binary)
         .map(|(value, _)| (train.info(*value).name.clone(), train.ty(*value).elements() as u64))
         .collect();
-    let counters = TensorType::plain(DType::U32, &[binary.len().max(1)]);
-    let flips = train.state("metrics.flips", counters, Purpose::Counter, Init::Words(0));
+    let first = first_counters(binary.len().max(1));
+    let ty = TensorType::plain(DType::U32, &[first.len()]);
+    let counters = train.state("metrics.counters", ty, Purpose::Counter, Init::List(first.into()));
     let mut layer = 0;
     for (parameter, role) in trained {
         let name = train.info(parameter).name.clone();
@@ -158,7 +159,7 @@ fn training(
         }
         let (rule, hyper_offset) = rules.of(parent_path(&name), role);
         if role == Role::Float {
-            rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, flips: None })?;
+            rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, counters: None })?;
             continue;
         }
         if options.diagnostics {
@@ -167,7 +168,8 @@ fn training(
         if let Some(measured) = &mut measured {
             measured.gradient(&mut train, parameter, gradient)?;
         }
-        rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, flips: Some((flips, layer)) })?;
+        let target = UpdateTarget { parameter, gradient, hyper_offset, counters: Some((counters, layer)) };
+        rule.update(&mut train, target)?;
         if let Some(measured) = &mut measured {
             measured.state(&mut train, rule.decision(), gradient, hyper_offset)?;
         }
@@ -269,13 +271,13 @@ mod tests {
                 }
                 "grad" | "logits" => Some(Purpose::Kept),
                 "running_mean" | "running_variance" => Some(Purpose::Statistic),
-                "m" | "h" | "v" | "exponents" | "peaks" => Some(Purpose::Optimizer),
+                "m" | "h" | "v" | "row_state" => Some(Purpose::Optimizer),
                 _ => None,
             };
             assert_eq!(info.purpose(), expected, "{name}");
             *found.entry(ending).or_default() += 1;
         }
-        for ending in ["grad", "logits", "running_mean", "m", "h", "v", "peaks", "flips", "counts", "weight", "scale"] {
+        for ending in ["grad", "logits", "running_mean", "m", "h", "v", "counters", "counts", "weight", "scale"] {
             assert!(found.contains_key(ending), "{ending} in {found:?}");
         }
         let saved: Vec<&String> =

@@ -264,7 +264,8 @@ impl Session {
 
     /// Asks for what happened since the last time. Later steps may run before the answer is taken with [`Session::interval`].
     pub fn read_back(&mut self) -> Result<ReadBack> {
-        let ids = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.flips"].map(|name| self.plan.id(name));
+        let ids =
+            ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.counters"].map(|name| self.plan.id(name));
         let (steps, samples) = std::mem::take(&mut self.pending);
         Ok(ReadBack { steps, samples, download: self.engine.download(&ids)? })
     }
@@ -272,7 +273,8 @@ impl Session {
     /// The answer; `Err` with the first step whose loss was not finite.
     pub async fn interval(&mut self, read_back: ReadBack) -> Result<std::result::Result<Interval, u32>> {
         let words = read_back.download.await?;
-        let [losses, failed, correct, flips] = &words[..] else { unreachable!("four tensors were asked for") };
+        let [losses, failed, correct, counters] = &words[..] else { unreachable!("four tensors were asked for") };
+        let flips = &counters[..self.binary.len().max(1)];
         if let Some(step) = first_failed(failed) {
             return Ok(Err(step));
         }

@@ -5,14 +5,14 @@ use crate::graph::{Bound, Graph, Init, Op, Role};
 use crate::optim::hyperparameter::{FLOAT_RATE, Hyperparameter};
 use crate::optim::optimizer::{Hyperparameters, Optimizer, UpdateTarget};
 use crate::optim::schedule::Schedule;
-use crate::runtime::interface::optim::adam::{Params, adam};
+use crate::runtime::interface::ops::adam::{Params, adam};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::TensorType;
 use std::sync::Arc;
 
 kernel!(
     /// Adam with its corrections worked into the hyperparameters.
-    ADAM = optim::adam::{ adam }, twin = twin
+    ADAM = ops::adam::{ adam }, twin = twin
 );
 
 /// Words of a task.
@@ -103,7 +103,7 @@ impl Op for AdamUpdate {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let words = bound.inputs[0].1.words();
         let [m, v, p] = [0, 1, 2].map(|i| bound.update(i).per_task(CHUNK));
-        let params = Params { hyper_offset: self.hyper_offset, epsilon: self.epsilon, decay: self.decay, pad: 0 };
+        let params = Params { hyper_offset: self.hyper_offset, epsilon: self.epsilon, decay: self.decay };
         let buffers = adam::Buffers { g: bound.input(0), m, v, p };
         recording.dispatch(&ADAM, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
     }

@@ -1,19 +1,9 @@
 //! The filters whose sign is the weight: one moving average of the gradient, or two in a row.
 
-use crate::optim::binary::{BinaryRule, STATE_INIT_SCALE, StateInit, in_order, sweep_panel};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
-use crate::optim::narrow;
-use crate::runtime::interface::optim::cascade::{cascade, ema};
-use crate::runtime::kernel::kernel;
-
-kernel!(
-    /// m += gamma (g - m), h += alpha (m - h), weight = -sign(h).
-    CASCADE = optim::cascade::{ cascade | cascade_shared }, twin = cascade_twin
-);
-kernel!(
-    /// h += alpha (g - h), weight = -sign(h).
-    AVERAGE = optim::cascade::{ ema }, twin = ema_twin
-);
+use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_order};
+use crate::optim::update::rule_kernels;
+use crate::runtime::interface::rules;
 
 const ALPHA: HyperparameterSpec =
     HyperparameterSpec::new("alpha", "rate of the filter whose sign is the weight", Range::Rate, 1e-3).falling();
@@ -33,13 +23,13 @@ pub static CEMA: BinaryRule = BinaryRule {
         HyperparameterSpec::new("gamma", "rate of the average before it; 1: none", Range::Rate, 0.1),
         STATE_INIT_SCALE,
     ],
-    states: &[("m", StateInit::Scaled), ("h", StateInit::Scaled)],
+    states: &[State::new("m", StateInit::Scaled).at_rate("gamma"), State::new("h", StateInit::Scaled).at_rate("alpha")],
+    decides: rules::cema::DECIDES,
     scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],
-    kernel: &CASCADE,
-    narrow: Some(narrow::CASCADE),
+    kernels: rule_kernels!(cema: all, cema),
     pack: in_order,
 };
 
@@ -48,29 +38,23 @@ pub static EMA: BinaryRule = BinaryRule {
     name: "ema",
     doc: "one moving average of the gradient",
     hyperparameters: &[ALPHA, STATE_INIT_SCALE],
-    states: &[("h", StateInit::Scaled)],
+    states: &[State::new("h", StateInit::Scaled).at_rate("alpha")],
+    decides: rules::ema::DECIDES,
     scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],
-    kernel: &AVERAGE,
-    narrow: Some(narrow::AVERAGE),
+    kernels: rule_kernels!(ema: all, ema),
     pack: in_order,
 };
 
-fn cascade_twin(args: cascade::Args<'_>) {
-    let [alpha, gamma, ..] = args.step.hyperparameters[args.params.hyper_offset as usize];
-    sweep_panel!(args, [m, h], |g, [m, h]| {
-        let m = m + gamma * (g - m);
-        let h = h + alpha * (m - h);
-        ([m, h], h)
-    });
+fn cema(g: f32, [m, h]: [f32; 2], [alpha, gamma]: [f32; 2]) -> ([f32; 2], f32) {
+    let m = m + gamma * (g - m);
+    let h = h + alpha * (m - h);
+    ([m, h], h)
 }
 
-fn ema_twin(args: ema::Args<'_>) {
-    let alpha = args.step.hyperparameters[args.params.hyper_offset as usize][0];
-    sweep_panel!(args, [h], |g, [h]| {
-        let h = h + alpha * (g - h);
-        ([h], h)
-    });
+fn ema(g: f32, [h]: [f32; 1], [alpha]: [f32; 1]) -> ([f32; 1], f32) {
+    let h = h + alpha * (g - h);
+    ([h], h)
 }

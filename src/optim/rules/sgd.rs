@@ -5,14 +5,14 @@ use crate::graph::{Bound, Graph, Init, Op, Role};
 use crate::optim::hyperparameter::{FLOAT_RATE, Hyperparameter};
 use crate::optim::optimizer::{Hyperparameters, Optimizer, UpdateTarget};
 use crate::optim::schedule::Schedule;
-use crate::runtime::interface::optim::sgd::{Params, sgd};
+use crate::runtime::interface::ops::sgd::{Params, sgd};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::TensorType;
 use std::sync::Arc;
 
 kernel!(
     /// v = mu v + (g + decay p), p -= rate v.
-    SGD = optim::sgd::{ sgd }, twin = twin
+    SGD = ops::sgd::{ sgd }, twin = twin
 );
 
 /// Words of a task.
@@ -87,7 +87,7 @@ impl Op for SgdUpdate {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let words = bound.inputs[0].1.words();
         let [v, p] = [0, 1].map(|i| bound.update(i).per_task(CHUNK));
-        let params = Params { hyper_offset: self.hyper_offset, pad0: 0, pad1: 0, pad2: 0 };
+        let params = Params { hyper_offset: self.hyper_offset };
         let buffers = sgd::Buffers { g: bound.input(0), v, p };
         recording.dispatch(&SGD, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
     }

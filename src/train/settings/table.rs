@@ -181,7 +181,7 @@ settings! {
             /// Storage format of states
             state_dtype: StateType;
                 value("DTYPE").of(Owner::Optimizer).one_of(StateType::ALL).by_default("f32")
-                    .note(format!("other than f32 only for {}", rules(|rule| rule.narrow.is_some())));
+                    .note(format!("other than f32 only for {}", rules(|rule| rule.kernels.len() > 1 && rule.kernels[0].planes == 1)));
 
             /// Initialise filter states to -SCALE x weight
             state_init_scale: Hyperparameter; hyperparameter("state-init-scale").without_schedule("SCALE");

@@ -149,11 +149,13 @@ impl Error {
         Self::Setting { what: what.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// A [`Error::Setting`] with what it is about written before it: `alpha: expected ...`. Other errors stay as they are.
+    /// A [`Error::Setting`] with what it is about written before it, unless it says so already: `alpha: expected ...`. Other errors stay as
+    /// they are.
     pub fn within(self, place: &str) -> Self {
         match self {
             Self::Setting { what, expected, got } => {
-                let what = if what.is_empty() { place.to_string() } else { format!("{place}: {what}") };
+                let what =
+                    if what.is_empty() || what == place { place.to_string() } else { format!("{place}: {what}") };
                 Self::Setting { what, expected, got }
             }
             other => other,

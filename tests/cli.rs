@@ -186,7 +186,7 @@ fn summary_bench_and_devices_speak_json() {
     ];
     let step = lines(&run(&step));
     assert!(step[0]["ms_median"].as_f64().unwrap() > 0.0 && step[0]["batch"] == 10);
-    assert!(step.iter().any(|row| row["profile"] == "ops::xnor_matmul::xnor_matmul_statistics"), "{step:?}");
+    assert!(step.iter().any(|row| row["profile"] == "producers::xnor_matmul::xnor_matmul_statistics"), "{step:?}");
     assert_eq!(lines(&run(&["devices", "--json"])).last().unwrap()["name"], "cpu");
 }
 
@@ -408,7 +408,7 @@ fn published_values_state_formats_and_schedules() {
     let summary = lines(&run(&["summary", "--json", "--hidden", "64", "--optimizer", "cema", "--state-dtype", "i16"]))
         .pop()
         .unwrap();
-    // Two states of [64, 784] and [10, 64] in rows of 800 and 64, and each state's two exponents and three peaks per row.
+    // Two states of [64, 784] and [10, 64] in rows of 800 and 64, and two exponents and three maxima per row of each state.
     let states = 2 * 2 * (64 * 800 + 10 * 64) + 2 * (64 + 10) * (2 + 3) * 4;
     let expected = f64::from(states) / f64::from(64 * 784 + 10 * 64);
     assert_eq!(
@@ -529,7 +529,7 @@ fn flags_that_are_wrong() {
         (vec!["train", "--layer-optimizer", "dense1=ema,state-dtype=i4"], vec!["`dense1`: state-dtype", "i16", "i4"]),
         (
             vec!["train", "--layer-optimizer", "dense1=bop,state-dtype=i16"],
-            vec!["`dense1`: state-dtype", "i16 for bop"],
+            vec!["`dense1`: state-dtype", "f32 for bop, got i16"],
         ),
         (
             vec!["train", "--layer-optimizer", "dense1=bop,state-init-scale=1,linear"],
@@ -568,10 +568,7 @@ fn flags_that_are_wrong() {
         (vec!["train", "--optimizer", "iir", "--design", "elliptic"], vec!["design", "butterworth", "elliptic"]),
         (vec!["train", "--optimizer", "iir", "--cutoff", "2"], vec!["cutoff", "above 2"]),
         (vec!["train", "--order", "3"], vec!["filter", "iir", "cema"]),
-        (
-            vec!["train", "--optimizer", "bop", "--state-dtype", "i16"],
-            vec!["state-dtype", "cema and ema", "i16 for bop"],
-        ),
+        (vec!["train", "--optimizer", "bop", "--state-dtype", "i16"], vec!["state-dtype", "f32 for bop, got i16"]),
         (vec!["train", "--state-dtype", "bf16"], vec!["state-dtype", "f32, f16, i16, i8", "bf16"]),
         (vec!["train", "--hyperparameters", "paper"], vec!["hyperparameters", "defaults", "paper for cema"]),
         (vec!["translate", "--lr", "0.1", "--schedule", "nope"], vec!["schedule", "linear", "nope"]),
@@ -615,7 +612,7 @@ fn help_groups_settings_under_headings() {
         "reactnet-a [default: mlp]",
         "identity, clip, polynomial, swish, tanh",
         "latent-sgd, latent-adam",
-        "in (0, 1] (bop, bop2, cema, diode, ema)",
+        "in [0, 1) (signum, latent-sgd) [default: 0.9]",
         "[default: bop 1e-8, bop2 1e-6]",
         "adam, sgd [default: adam]",
         "f32, f16, i16, i8",

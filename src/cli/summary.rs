@@ -60,7 +60,7 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Every command of every recording, a line each.
+/// Prints every command of every recording, one per line.
 fn show_program(program: &Program, as_json: bool) {
     for (i, recording) in program.recordings.iter().enumerate() {
         let commands = program.describe(i);

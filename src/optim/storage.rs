@@ -119,7 +119,7 @@ impl FromStr for StateType {
 
     fn from_str(text: &str) -> Result<Self> {
         let found = Self::ALL.into_iter().find(|state| state.to_string() == text);
-        found.ok_or_else(|| Error::setting("state-dtype", "f32, f16, i16, i8", text))
+        found.ok_or_else(|| Error::setting("state-dtype", Self::ALL.map(|state| state.to_string()).join(", "), text))
     }
 }
 

@@ -348,7 +348,7 @@ mod tests {
         let error =
             "conv*=bop,state-dtype=i16".parse::<LayerRule>().and_then(|r| r.resolved(None)).expect_err("no such type");
         assert!(
-            error.to_string().contains("`conv*`: state-dtype") && error.to_string().contains("i16 for bop"),
+            error.to_string().contains("`conv*`: state-dtype") && error.to_string().contains("f32 for bop, got i16"),
             "{error}"
         );
         let error = "conv*=bop,gamma=1"

@@ -9,7 +9,9 @@ use crate::data::{AUGMENTATIONS, DATASETS, DataSpec};
 use crate::error::Result;
 use crate::nn::{MODELS, ZooModel};
 use crate::ops::SURROGATES;
-use crate::optim::{BINARY_RULES, DESIGNS, FLOAT_RULES, Hyperparameter, MAX_BIQUADS, Poles, Schedule, StateType};
+use crate::optim::{
+    BINARY_RULES, BinaryRule, DESIGNS, FLOAT_RULES, Hyperparameter, MAX_BIQUADS, Poles, Schedule, StateType,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::path::PathBuf;
@@ -185,7 +187,7 @@ settings! {
             /// Storage format of states
             state_dtype: StateType;
                 value("DTYPE").of(Owner::Optimizer).one_of(StateType::ALL).by_default("f32")
-                    .note(format!("other than f32 only for {}", rules(|rule| rule.kernels.len() > 1 && rule.kernels[0].planes == 1)));
+                    .note(format!("other than f32 only for {}", rules(has_narrow_states)));
 
             /// Initialise filter states to -SCALE x weight
             state_init_scale: Hyperparameter; hyperparameter("state-init-scale").without_schedule("SCALE");
@@ -260,8 +262,12 @@ fn row(
 }
 
 /// Names of some rules for binary weights.
-fn rules(is_one: impl Fn(&crate::optim::BinaryRule) -> bool) -> String {
+fn rules(is_one: impl Fn(&'static BinaryRule) -> bool) -> String {
     BINARY_RULES.into_iter().filter(|rule| is_one(rule)).map(|rule| rule.name).collect::<Vec<_>>().join(", ")
+}
+
+fn has_narrow_states(rule: &'static BinaryRule) -> bool {
+    rule.with::<f32>([]).and_then(|made| made.with_state(StateType::I16)).is_ok()
 }
 
 /// What defaults depend on.

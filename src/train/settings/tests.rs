@@ -343,10 +343,13 @@ fn texts_of_values_are_checked() {
         ("alpha", "1e-3,nope", "alpha: schedule: expected constant"),
         ("alpha", "fast", "alpha: expected NUMBER or NUMBER,SCHEDULE, got fast"),
         ("layer-optimizer", "dense1", "layer-optimizer: expected LAYERS=RULE"),
+        ("poles", "p", "poles: expected numbers"),
         ("state-dtype", "i4", "state-dtype: expected f32, f16, i16, i8, got i4"),
     ] {
         let error = Settings::parse(name, text).expect_err(text);
-        assert!(error.is_usage() && error.to_string().contains(words), "expected `{words}` in: {error}");
+        let line = error.to_string();
+        assert!(error.is_usage() && line.contains(words), "expected `{words}` in: {line}");
+        assert!(line.matches(name).count() <= 1 + words.matches(name).count(), "said twice: {line}");
     }
     let list = |text: &str| Settings::parse("augment", text).expect(text).augment.expect("it is set");
     assert_eq!(list("pad-crop,flip"), list("[\"pad-crop\", \"flip\"]"));

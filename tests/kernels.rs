@@ -1574,7 +1574,7 @@ fn flip_control_cases() -> Vec<Case> {
     };
     let moved = |layer: usize| {
         let (target, r) = (target as f32, smoothed(layer));
-        let moved = (factor(layer) * (1.0 + 0.05 * ((target - r) / target.max(r)))).max(1e-6);
+        let moved = (factor(layer) * (1.0 + (0.05 * (target - r) / target).clamp(-0.2, 0.2))).max(1e-6);
         if rate(layer) > 0.0 { moved.min(1.0 / rate(layer)) } else { moved }
     };
     let table = TensorType::plain(DType::U32, &[layers, 5]);

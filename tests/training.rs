@@ -286,10 +286,10 @@ fn the_first_loss_that_is_no_number_is_named() {
         }
         // What the last step does is in no loss.
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-        let one = Settings { hidden: Some(vec![40]), epochs: Some(1), batch_size: Some(719), ..Settings::default() };
+        let one = Settings { hidden: Some(vec![40]), epochs: Some(1), batch_size: Some(1437), ..Settings::default() };
         let mut last = trainer(config(Settings { float_weight_decay: Some(1e38), ..one }), digits(), other);
         let error = block_on(last.fit(|_| ())).unwrap_err();
-        assert!(matches!(error, Error::Diverged { step: 1, epoch: 1 }), "{name}: {error:?}");
+        assert!(matches!(error, Error::Diverged { step: 0, epoch: 1 }), "{name}: {error:?}");
         let config = config(Settings { hidden: Some(vec![40]), epochs: Some(3), ..Settings::default() });
         let mut trainer = trainer(config, digits(), engine);
         let mut weights = block_on(trainer.weights()).unwrap();
@@ -331,7 +331,7 @@ fn a_huge_rate_diverges() {
             }
         }
         let first = first.unwrap_or_else(|| panic!("{name}: expected a loss that is no number"));
-        assert!(first > 0, "{name}: the first loss comes before the first update");
+        assert_eq!(first, 0, "{name}: the first update makes parameters that no float holds");
         match block_on(trainer(config, digits(), engine).fit(|_| {})) {
             Err(Error::Diverged { step, epoch: 1 }) => assert_eq!(step, first, "{name}: step"),
             other => panic!("{name}: expected Diverged at step {first}, got {other:?}"),
@@ -480,7 +480,7 @@ fn a_batch_that_the_plan_was_not_made_for_is_refused() {
     }
 }
 
-/// The controller brings every layer to the target, from rates a hundred times apart, which alone give other ratios.
+/// The controller brings every layer to the target, from rates a hundred times apart, which give other ratios without it.
 #[test]
 fn flip_ratios_follow_their_target() {
     for (name, _) in support::engines() {
@@ -508,7 +508,7 @@ fn flip_ratios_follow_their_target() {
             let got = ratios(alpha, Some(2e-3));
             assert!(got.iter().all(|ratio| (1.4e-3..2.8e-3).contains(ratio)), "{name}, alpha {alpha}: {got:?}");
         }
-        let [slow, fast] = ["1e-4", "1e-2"].map(|alpha| ratios(alpha, None));
-        assert!(slow.iter().zip(&fast).all(|(slow, fast)| 2.0 * slow < *fast), "{name}, alone: {slow:?}, {fast:?}");
+        let alone = ["1e-4", "1e-2"].map(|alpha| ratios(alpha, None)).concat();
+        assert!(alone.iter().all(|ratio| *ratio > 5e-3), "{name}, without control: {alone:?}");
     }
 }

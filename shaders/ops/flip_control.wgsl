@@ -1,6 +1,7 @@
 // flip_control: after the updates of a step, each layer's factor of its rule's rate moves so that the share of weights that flip follows a target:
-//   r += 0.1 * (flips of this step / weights - r),  factor *= 1 + 0.05 * (target - r) / max(target, r),  1e-6 <= factor, factor * rate <= limit.
-// A factor moves by at most 5 % in a step, whatever was measured.
+//   r += 0.1 * (flips of this step / weights - r),  factor *= 1 + 0.05 * (target - r) / target,  1e-6 <= factor, factor * rate <= limit.
+// A factor moves by at most a fifth in a step, whatever was measured. (A quotient that is larger for small r than for large r would settle above the
+// target wherever flips come in bursts.)
 // import: index, step
 
 struct Params {
@@ -18,6 +19,7 @@ var<uniform> params: Params;
 const THREADS: u32 = 64u;
 const SMOOTHING: f32 = 0.1;
 const GAIN: f32 = 0.05;
+const LARGEST_MOVE: f32 = 0.2;
 const SMALLEST: f32 = 1e-6;
 
 @compute @workgroup_size(THREADS)
@@ -34,12 +36,11 @@ fn flip_control(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups
     control[at + 3u] = flips;
     control[at + 4u] = bitcast<u32>(smoothed);
     let wanted = step.hyperparameters[params.hyper_offset].x;
-    let larger = max(wanted, smoothed);
-    let error = select(0.0, (wanted - smoothed) / larger, larger > 0.0);
+    let error = select(select(0.0, -1e3, smoothed > 0.0), (wanted - smoothed) / wanted, wanted > 0.0);
     let factor_at = 2u * params.layers + layer;
-    let moved = bitcast<f32>(atomicLoad(&counters[factor_at])) * (1.0 + GAIN * error);
+    let moved = bitcast<f32>(atomicLoad(&counters[factor_at])) * (1.0 + clamp(GAIN * error, -LARGEST_MOVE, LARGEST_MOVE));
     // Index clamped: it comes from memory.
     let rate = step.hyperparameters[min(control[at + 2u], 31u)].x;
-    let most = select(moved, bitcast<f32>(control[at + 1u]) / rate, rate > 0.0);
+    let most = select(3.4e38, bitcast<f32>(control[at + 1u]) / rate, rate > 0.0);
     atomicStore(&counters[factor_at], bitcast<u32>(min(max(moved, SMALLEST), most)));
 }

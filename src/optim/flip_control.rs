@@ -4,14 +4,14 @@ use super::hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
 use super::optimizer::Hyperparameters;
 use crate::error::Result;
 use crate::graph::{Bound, Graph, Init, Op, Purpose, Value};
-use crate::runtime::interface::ops::flip_control::{GAIN, Params, SMALLEST, SMOOTHING, flip_control};
+use crate::runtime::interface::ops::flip_control::{GAIN, LARGEST_MOVE, Params, SMALLEST, SMOOTHING, flip_control};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, TensorType};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 kernel!(
-    /// r += 0.1 (flips / weights - r), factor *= 1 + 0.05 (target - r) / max(target, r), within limits.
+    /// r += 0.1 (flips / weights - r), factor *= 1 + 0.05 (target - r) / target, within limits.
     FLIP_CONTROL = ops::flip_control::{ flip_control }, twin = twin
 );
 
@@ -23,8 +23,8 @@ const TARGET: HyperparameterSpec =
 const ENTRY: usize = 5;
 
 /// Steers the share of weights that flip in a step. After the updates of a step it takes each layer's flips, a moving average r of flips / weights at
-/// rate 0.1, and multiplies the factor of the layer's rate (alpha, or the learning rate of latent weights) by 1 + 0.05 (target - r) / max(target, r):
-/// by at most 5 % in a step. The factor stays at or above 1e-6, and the rate within the range of its hyperparameter.
+/// rate 0.1, and multiplies the factor of the layer's rate (alpha, or the learning rate of latent weights) by 1 + 0.05 (target - r) / target:
+/// by at most a fifth in a step. The factor stays at or above 1e-6, and the rate within the range of its hyperparameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlipControl {
     target: Hyperparameter,
@@ -107,12 +107,20 @@ fn twin(args: flip_control::Args<'_>) {
         let old = f32::from_bits(*average);
         let smoothed = old + SMOOTHING * (ratio - old);
         (*before, *average) = (flips, smoothed.to_bits());
-        let larger = wanted.max(smoothed);
-        let error = if larger > 0.0 { (wanted - smoothed) / larger } else { 0.0 };
+        let error = match wanted > 0.0 {
+            true => (wanted - smoothed) / wanted,
+            false => {
+                if smoothed > 0.0 {
+                    -1e3
+                } else {
+                    0.0
+                }
+            }
+        };
         let factor = &args.counters[2 * layers + layer];
-        let moved = f32::from_bits(factor.load(Relaxed)) * (1.0 + GAIN * error);
+        let moved = f32::from_bits(factor.load(Relaxed)) * (1.0 + (GAIN * error).clamp(-LARGEST_MOVE, LARGEST_MOVE));
         let rate = step.hyperparameters[*rate as usize][0];
-        let most = if rate > 0.0 { f32::from_bits(*limit) / rate } else { moved };
+        let most = if rate > 0.0 { f32::from_bits(*limit) / rate } else { f32::MAX };
         factor.store(moved.max(SMALLEST).min(most).to_bits(), Relaxed);
     }
 }

@@ -229,7 +229,7 @@ fn again(config: &TrainConfig) -> TrainConfig {
 }
 
 /// A value of every setting as a flag has it, and what must stand beside it, as a file has it.
-const VALUES: [(&str, &str, &str); 66] = [
+const VALUES: [(&str, &str, &str); 67] = [
     ("dataset", "cifar100", "data-dir = \"d\""),
     ("data-dir", "d", "dataset = \"mnist\""),
     ("limit", "77", ""),
@@ -263,6 +263,7 @@ const VALUES: [(&str, &str, &str); 66] = [
     ("threads", "3", ""),
     ("optimizer", "bop", ""),
     ("state-init", "zero", "init-from = \"runs/1\""),
+    ("target-flip-ratio", "0.125,linear", ""),
     ("float-optimizer", "sgd", ""),
     ("float-rate", "0.5", ""),
     ("float-schedule", "cosine", ""),

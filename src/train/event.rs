@@ -44,8 +44,11 @@ pub enum Event {
         epochs: u32,
         /// Steps of an epoch.
         steps: usize,
-        /// Bytes of tensor memory: all there will be.
+        /// Bytes of tensor memory, allocated before the first step.
         bytes_peak: u64,
+        /// Bytes beside it: scratch of threads, staging of uploads and read-backs, batches; 0 in runs from before this was kept.
+        #[serde(default)]
+        bytes_buffers: u64,
         /// The seed.
         seed: u64,
     },

@@ -18,6 +18,9 @@ use crate::tensor::{DType, seed_word};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// What is read back of an interval.
+const READ_BACK: [&str; 4] = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.flips"];
+
 /// A model on a device.
 pub struct Session {
     engine: Box<dyn Engine>,
@@ -59,6 +62,9 @@ impl Session {
     pub async fn with(model: &Model, rules: Option<Rules>, options: Options, engine: Box<dyn Engine>) -> Result<Self> {
         let compiled = compile(model, rules.as_ref(), &options)?;
         let mut session = Self::load(model, compiled, rules, &options, engine).await?;
+        if session.rules.is_some() {
+            session.reserve_read_backs().await?;
+        }
         match options.teacher.map(|teacher| teacher.source) {
             None => {}
             Some(Source::Network { weights, .. }) => {
@@ -139,6 +145,11 @@ impl Session {
     /// Bytes of tensor memory, known before the first step.
     pub fn bytes_peak(&self) -> u64 {
         self.plan.program.bytes()
+    }
+
+    /// Bytes beside tensor memory: scratch of threads, parameters, staging of uploads and read-backs.
+    pub fn buffer_bytes(&self) -> u64 {
+        self.engine.buffer_bytes()
     }
 
     /// The device.
@@ -262,9 +273,19 @@ impl Session {
         Ok(())
     }
 
+    /// Takes the memory of the two read-backs that may be under way at once.
+    async fn reserve_read_backs(&mut self) -> Result<()> {
+        let ids = READ_BACK.map(|name| self.plan.id(name));
+        let downloads = [self.engine.download(&ids)?, self.engine.download(&ids)?];
+        for download in downloads {
+            download.await?;
+        }
+        Ok(())
+    }
+
     /// Asks for what happened since the last time. Later steps may run before the answer is taken with [`Session::interval`].
     pub fn read_back(&mut self) -> Result<ReadBack> {
-        let ids = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.flips"].map(|name| self.plan.id(name));
+        let ids = READ_BACK.map(|name| self.plan.id(name));
         let (steps, samples) = std::mem::take(&mut self.pending);
         Ok(ReadBack { steps, samples, download: self.engine.download(&ids)? })
     }

@@ -130,6 +130,7 @@ fn record_conv(recording: &mut Recording, bound: &Bound<'_>, op: ConvBits, parti
     let (grid, tasks) = (matrix(op.0.channels, rows), rows.div_ceil(TILE));
     recording.dispatch(&CONV_BITS_STATISTICS, g, buffers, grid, tasks);
     recording.set_multiply_adds(g.multiply_adds());
+    recording.set_scratch(conv_bits::scratch(&g, TILE));
 }
 
 fn record_matmul(recording: &mut Recording, bound: &Bound<'_>, partial: BufferId) {

@@ -57,6 +57,7 @@ impl Op for ConvBits {
         let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
         recording.dispatch(&CONV_BITS, g, buffers, matrix(self.0.channels, rows), rows.div_ceil(TILE));
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(&g, TILE));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -72,6 +73,11 @@ impl Op for ConvBits {
 /// A task has 96 output pixels, all channels.
 fn twin(mut args: conv_bits::Args<'_>) {
     tile(args.params, args.index, [args.a, args.w], args.sums, &mut args.y, |_, _| {});
+}
+
+/// Words that the product of so many rows packs: their patches, and where they have absent taps.
+pub(in crate::ops) fn scratch(g: &Geometry, rows: usize) -> usize {
+    rows.div_ceil(PANEL) * g.taps() * g.words as usize * PANEL + g.taps() * rows
 }
 
 /// The product of task `index`; `made` sees each panel of it.
@@ -90,7 +96,7 @@ pub(in crate::ops) fn tile(
     // Each word of a patch may end in a gap, which the product counts as equal signs.
     let gap = (panel_words - taps * depth) as i32;
     let patches = Patches::new(g, index * TILE, rows);
-    with_scratch(rows.div_ceil(PANEL) * panel_words + taps * rows, |scratch| {
+    with_scratch(scratch(g, rows), |scratch| {
         let (packed, absent) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
         let (mut filled, mut missing) = (None, 0);
         for panel in 0..y.parts() {

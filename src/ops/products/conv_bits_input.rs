@@ -46,6 +46,7 @@ impl Op for ConvBitsInput {
         let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), dx };
         recording.dispatch(&CONV_BITS_INPUT, bytemuck::cast(g), buffers, grid, tasks);
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(&g, TILE));
     }
 }
 
@@ -66,12 +67,17 @@ fn twin(mut args: conv_bits_input::Args<'_>) {
     tile(&bytemuck::cast(*args.params), args.index, args.dy, args.weight, &mut args.dx);
 }
 
+/// Words of the places that so many rows read.
+pub(in crate::ops) fn scratch(g: &Geometry, rows: usize) -> usize {
+    g.taps() * rows
+}
+
 /// The product of task `index`. The sum runs over (panel of outputs, tap, output).
 pub(in crate::ops) fn tile(g: &Geometry, index: usize, dy: &[f32], weight: &[u32], dx: &mut Pieces<'_, f32>) {
     let (taps, words) = (g.taps(), g.words as usize);
     let rows = dx.length() / PANEL;
     let panels = words_of(g.outputs());
-    with_scratch(taps * rows, |places| {
+    with_scratch(scratch(g, rows), |places| {
         Patches::new(g, index * TILE, rows).places(places);
         for group in 0..g.groups as usize {
             let task = bits::GatheredFloatBits {

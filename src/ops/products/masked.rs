@@ -100,6 +100,7 @@ impl Op for Masked {
                 let buffers = conv_bits_input_masked::Buffers { dy: first, weight: second, dx, kept };
                 recording.dispatch(&CONV_BITS_INPUT_MASKED, bytemuck::cast(g), buffers, grid, tasks);
                 recording.set_multiply_adds(g.multiply_adds());
+                recording.set_scratch(conv_bits_input::scratch(&g, TILE));
             }
             Product::Dense => {
                 let (rows, columns) = (bound.inputs[0].1.rows(), bound.inputs[1].1.columns());
@@ -132,6 +133,7 @@ impl Op for Joined {
         let buffers = conv_bits_input_joined::Buffers { dy, weight, dx, kept, other };
         recording.dispatch(&CONV_BITS_INPUT_JOINED, bytemuck::cast(g), buffers, grid, tasks);
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(conv_bits_input::scratch(&g, TILE));
     }
 }
 

@@ -3,6 +3,7 @@
 mod autodiff;
 mod build;
 mod fuse;
+mod hoist;
 mod initial;
 mod op;
 mod plan;
@@ -11,6 +12,7 @@ mod value;
 pub use autodiff::backward;
 pub use build::{Graph, Node};
 pub use fuse::{Fused, Fusion, fuse};
+pub use hoist::hoist;
 pub use initial::{FromSigns, Init, StateContext};
 pub use op::{Backward, Bound, Op};
 pub use plan::{Plan, plan};

@@ -18,6 +18,10 @@ use crate::tensor::{DType, seed_word};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// What a recording is played for.
+const TRAIN: usize = 0;
+const EVAL: usize = 1;
+
 /// What is read back of an interval.
 const READ_BACK: [&str; 4] = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.flips"];
 
@@ -40,6 +44,9 @@ pub struct Session {
     /// A teacher's logits of all training images, and those of a batch as they are uploaded.
     taught: Option<(Vec<f32>, Vec<u32>)>,
     fused: BTreeMap<&'static str, usize>,
+    /// Whether training, and whether evaluation waits for the recording `prepare` before its next play; and whether it ever does.
+    is_stale: [bool; 2],
+    is_prepared: [bool; 2],
     /// What is measured, where the session was made for it, and steps since the last measurement.
     diagnostics: Option<Diagnostics>,
     unmeasured: u64,
@@ -94,7 +101,7 @@ impl Session {
 
     async fn load(
         model: &Model,
-        Compiled { plan, binary, fused, diagnostics, .. }: Compiled,
+        Compiled { plan, binary, fused, is_prepared, diagnostics, .. }: Compiled,
         rules: Option<Rules>,
         &Options { batch, seed, total_steps, .. }: &Options,
         mut engine: Box<dyn Engine>,
@@ -121,6 +128,8 @@ impl Session {
             pending: (0, 0),
             taught: None,
             fused,
+            is_stale: is_prepared,
+            is_prepared,
             diagnostics,
             unmeasured: 0,
         })
@@ -244,6 +253,17 @@ impl Session {
         Ok(self.diagnostics.as_mut().expect("it was measured").read(&words, measurement.steps))
     }
 
+    /// Packs what training or evaluation reads of weights, where these have changed.
+    async fn prepare(&mut self, mode: usize) -> Result<()> {
+        if !self.is_stale[mode] {
+            return Ok(());
+        }
+        let prepare = self.plan.recording("prepare").expect("compiled where something is prepared");
+        self.engine.play(prepare, &[], &StepParams::default()).await?;
+        self.is_stale = [false; 2];
+        Ok(())
+    }
+
     async fn take_step(&mut self, recording: &str, batch: &Batch) -> Result<()> {
         self.check(batch)?;
         let rules = self.rules.as_ref().expect("a session made with rules");
@@ -257,6 +277,7 @@ impl Session {
         };
         rules.hyperparameters(&mut values, self.step, self.total_steps);
         let recording = self.plan.recording(recording).expect("compiled with rules");
+        self.prepare(TRAIN).await?;
         let [pixels, labels] = self.inputs(batch);
         if let Some((logits, panels)) = &mut self.taught {
             let classes = self.plan.named["eval.correct"].1.ty.elements();
@@ -266,6 +287,7 @@ impl Session {
         } else {
             self.engine.play(recording, &[pixels, labels], &values).await?;
         }
+        self.is_stale[EVAL] = self.is_prepared[EVAL];
         self.step += 1;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
@@ -356,6 +378,7 @@ impl Session {
     /// Overwrites every parameter and statistic of the model; optimizer states that start along a parameter's signs, and their units, start
     /// anew.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        self.is_stale = self.is_prepared;
         for (id, info) in self.plan.named.values().filter(|(_, info)| info.is_saved()) {
             let found = weights.tensors.get(&info.name);
             let words = found.and_then(|tensor| tensor.to_words(&info.ty));
@@ -386,6 +409,7 @@ impl Session {
 
     /// Overwrites any persistent tensor.
     pub fn set_tensor(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
+        self.is_stale = self.is_prepared;
         let (id, info) = self.persistent(name)?;
         let wrong = || Error::shape(format!("tensor `{name}`"), info.ty.to_string(), tensor.describe());
         self.engine.upload(id, &tensor.to_words(&info.ty).ok_or_else(wrong)?)

@@ -199,6 +199,19 @@ impl Graph {
         self.values().filter_map(role).collect()
     }
 
+    /// Whether two values hold the same: one of them may be computed again by the same operations.
+    pub fn is_same(&self, a: Value, b: Value) -> bool {
+        let maker = |value: Value| {
+            let at = |node: &Node| node.outputs.iter().position(|&output| output == value);
+            self.nodes.iter().find_map(|node| at(node).map(|i| (node, i)))
+        };
+        let alike = |(a, i): (&Node, usize), (b, j): (&Node, usize)| {
+            let same_op = i == j && a.inputs.len() == b.inputs.len() && format!("{:?}", a.op) == format!("{:?}", b.op);
+            same_op && a.inputs.iter().zip(&b.inputs).all(|(&a, &b)| self.is_same(a, b))
+        };
+        a == b || maker(a).zip(maker(b)).is_some_and(|(a, b)| alike(a, b))
+    }
+
     /// The nodes that read or update a value, by number.
     pub fn consumers(&self, value: Value) -> Vec<usize> {
         let reads = |node: &Node| node.inputs.contains(&value) || node.updates.contains(&value);

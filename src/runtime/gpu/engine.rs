@@ -8,6 +8,7 @@ use super::super::recording::{Dispatch, Part, Program, Recording};
 use super::context::Context;
 use super::pace::{Pace, estimate};
 use super::pipelines::{Pipelines, groups};
+use super::prepared::Prepared;
 use super::timing::Timing;
 use super::transfer::{ReadBacks, UploadRing};
 use crate::error::Result;
@@ -39,28 +40,6 @@ pub struct GpuEngine {
 struct Ready {
     dispatches: Vec<Prepared>,
     pace: Pace,
-}
-
-/// A dispatch with everything made.
-pub(super) struct Prepared {
-    pub label: &'static str,
-    pub scope: String,
-    pipeline: wgpu::ComputePipeline,
-    tensors: wgpu::BindGroup,
-    uniforms: Option<wgpu::BindGroup>,
-    groups: [u32; 3],
-}
-
-impl Prepared {
-    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.tensors, &[]);
-        if let Some(uniforms) = &self.uniforms {
-            pass.set_bind_group(1, uniforms, &[]);
-        }
-        let [x, y, z] = self.groups;
-        pass.dispatch_workgroups(x, y, z);
-    }
 }
 
 impl GpuEngine {

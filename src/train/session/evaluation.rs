@@ -1,7 +1,7 @@
 //! A session as it evaluates: accuracies, and outputs as they are.
 
 use super::super::compile::{LOGITS, RING};
-use super::{EVAL, Session};
+use super::base::{EVAL, Session};
 use crate::data::Batches;
 use crate::error::Result;
 use crate::runtime::StepParams;

@@ -8,11 +8,11 @@ mod support;
 use plusminus::data::{Batch, Loader, digits};
 use plusminus::nn::{Model, ModelSpec, PixelScale, Tensor, parent_path};
 use plusminus::optim::{Adam, BOP, BinaryOptimizer, CEMA, EMA, FilterSpec, IIR, Optimizer, Schedule, StateType};
-use plusminus::runtime::Engine;
+use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::{BitMatrix, Stream};
 use plusminus::train::{LayerDiagnostics, Loss, OSCILLATION_WINDOW, Options, Rules, Session};
 use pollster::block_on;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const BATCH: usize = 50;
 const STEPS: u64 = 28;
@@ -74,6 +74,37 @@ fn networks_of_the_zoo_are_the_same_with_them() {
             });
             assert!(masks.is_some(), "{name}: {}: no mask is fused, so there is nothing to see", spec.model);
             assert_eq!(looked, plain, "{name}: {} ({masks:?} masks)", spec.model);
+        }
+    }
+}
+
+/// Every layer that sees signs is measured once, whatever its surrogate keeps and however its neighbours are fused.
+#[test]
+fn every_layer_that_sees_signs_is_measured() {
+    for (name, side) in
+        [("reactnet-a", 64), ("birealnet18", 64), ("resnet20", 32), ("binarynet", 32), ("vgg-small", 32)]
+    {
+        let spec = ModelSpec { width: 0.0625, ..ModelSpec::new(name, [side, side, 3], 10) };
+        let model = spec.build().unwrap();
+        let rows = model.summary().rows.into_iter().filter(|row| row.precision.starts_with("sign"));
+        let expected: BTreeSet<String> = rows.map(|row| row.layer).collect();
+        let pixels = Stream::new(5, "pixels");
+        let batch = Batch {
+            pixels: (0..(4 * side * side * 3 / 4) as u64).map(|i| pixels.word(i)).collect(),
+            labels: vec![0, 1, 2, 3],
+            valid: 4,
+            ..Batch::default()
+        };
+        for fuse in [true, false] {
+            let options = Options { batch: 4, fuse, diagnostics: true, ..Options::new(Loss::CrossEntropy(0.0)) };
+            let engine = Box::new(CpuEngine::new(Some(2)).unwrap());
+            let mut session = block_on(Session::with(&model, Some(cema()), options, engine)).unwrap();
+            let measurement = block_on(session.diagnose(&batch)).unwrap();
+            let layers = block_on(session.layers(measurement)).unwrap();
+            let signs: Vec<_> = layers.iter().filter(|layer| layer.masked.is_some()).collect();
+            let found: BTreeSet<String> = signs.iter().map(|layer| layer.layer.clone()).collect();
+            assert_eq!((&found, signs.len()), (&expected, expected.len()), "{name}, fused {fuse}");
+            assert!(signs.iter().all(|layer| layer.dead_channels.is_some()), "{name}, fused {fuse}");
         }
     }
 }

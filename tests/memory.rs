@@ -1,17 +1,57 @@
-//! Memory: after planning, steps make nothing on the device and take no memory of the process. This test is alone in its file, since it
-//! measures the process.
+//! Memory: after planning, steps make nothing on the device and take no memory of the process; loading a model takes little more than the
+//! model. There is one test in this file, since it measures the process.
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+#![allow(unsafe_code, reason = "an allocator that counts")]
 
 mod support;
 
 use plusminus::data::{Batch, Loader, digits};
 use plusminus::nn::{ModelSpec, PixelScale};
 use plusminus::optim::{Adam, CEMA, Schedule};
-use plusminus::runtime::Engine;
+use plusminus::runtime::{BufferId, BufferInfo, Engine, Program};
 use plusminus::tensor::Stream;
 use plusminus::train::{Loss, Rules, Session};
 use pollster::block_on;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+/// The system's allocator, which counts what all threads ask for.
+struct Counting;
+
+static ASKED: AtomicU64 = AtomicU64::new(0);
+static LARGEST: AtomicU64 = AtomicU64::new(0);
+static HELD: AtomicI64 = AtomicI64::new(0);
+
+fn count(bytes: usize) {
+    ASKED.fetch_add(bytes as u64, Relaxed);
+    LARGEST.fetch_max(bytes as u64, Relaxed);
+    HELD.fetch_add(bytes as i64, Relaxed);
+}
+
+// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size());
+        // SAFETY: the caller keeps the contract of `alloc`.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size() as i64, Relaxed);
+        // SAFETY: the caller keeps the contract of `dealloc`.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What the process has asked for since this was last called: bytes, the largest piece, and by how much more it holds.
+fn asked() -> (u64, u64, i64) {
+    (ASKED.swap(0, Relaxed), LARGEST.swap(0, Relaxed), HELD.swap(0, Relaxed))
+}
 
 /// An MLP for digits.
 fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
@@ -53,23 +93,49 @@ fn batches(size: usize, count: usize) -> Vec<Batch> {
         .collect()
 }
 
-/// Bytes of this process that are in memory.
+/// Bytes of this process that are in memory (`VmRSS`), or the most that ever were (`VmHWM`).
 #[cfg(target_os = "linux")]
-fn resident() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap();
-    text.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4096
+fn resident(what: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+    line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap() * 1024
 }
 
 /// Other systems tell it otherwise; what the engine made is compared there, too.
 #[cfg(not(target_os = "linux"))]
-fn resident() -> u64 {
+fn resident(_what: &str) -> u64 {
     0
+}
+
+/// Loading takes the model, and little more: what is staged on the way is freed on the way.
+fn loading_takes_the_model_once(name: &str, mut engine: Box<dyn Engine>) {
+    const TENSORS: usize = 64;
+    const WORDS: usize = 1 << 20;
+    let tensor = |slot| BufferInfo { name: format!("tensor {slot}"), ty: None, words: WORDS, slot };
+    let program =
+        Program { buffers: (0..TENSORS).map(tensor).collect(), slots: vec![WORDS; TENSORS], ..Program::default() };
+    let (before, model) = (resident("VmRSS:"), program.bytes());
+    block_on(engine.load(Arc::new(program))).unwrap();
+    let words = vec![7; WORDS];
+    (0..TENSORS as u32).for_each(|id| engine.upload(BufferId(id), &words).unwrap());
+    let last = block_on(engine.download(&[BufferId(TENSORS as u32 - 1)]).unwrap()).unwrap();
+    assert!(last[0] == words, "{name}");
+    let peak = resident("VmHWM:");
+    println!("{name}: {} MiB of tensors, {} MiB at most", model >> 20, (peak - before) >> 20);
+    assert!(!cfg!(target_os = "linux") || peak >= model, "{name}: /proc/self/status tells the memory of this process");
+    assert!(peak <= before + model + (96 << 20), "{name}: {peak} bytes at most, {before} before, {model} of tensors");
 }
 
 /// Steps that warm up every pool and cache, then steps in which nothing may grow.
 #[test]
-fn steps_allocate_nothing() {
-    for (name, engine) in support::engines() {
+fn memory_is_taken_before_the_first_step() {
+    // While nothing else has been taken, which would hide a peak.
+    support::engines().into_iter().rev().for_each(|(name, engine)| loading_takes_the_model_once(&name, engine));
+    support::engines().into_iter().for_each(|(name, engine)| steps_allocate_nothing(&name, engine));
+}
+
+fn steps_allocate_nothing(name: &str, engine: Box<dyn Engine>) {
+    {
         let mut session = session(&[64, 40], 32, engine);
         let batches = batches(32, 40);
         let (warm, total) = (200, 2000);
@@ -86,9 +152,11 @@ fn steps_allocate_nothing() {
             losses + sum_of_losses(session)
         };
         let first = run(&mut session, warm) / warm as f64;
-        let (stats, memory) = (session.stats(), resident());
+        let (stats, memory, buffers) = (session.stats(), resident("VmRSS:"), session.buffer_bytes());
+        asked();
         let later = run(&mut session, total) / total as f64;
-        let (now, after) = (session.stats(), resident());
+        let (bytes, largest, held) = asked();
+        let (now, after) = (session.stats(), resident("VmRSS:"));
         let made = [
             ("allocations", stats.allocations, now.allocations),
             ("pipelines", stats.pipelines, now.pipelines),
@@ -104,6 +172,16 @@ fn steps_allocate_nothing() {
             later < first,
             "{name}: expected training: mean loss {first} of the first steps, {later} of the later ones"
         );
+        println!(
+            "{name}: {bytes} bytes asked for in {total} steps, {largest} at once, {held:+} held; {buffers} in buffers"
+        );
+        // Futures, and the sums that are read back: and of rayon its lists of jobs: nothing as large as a tensor, and nothing that stays.
+        if name == "cpu" {
+            assert!(largest <= 2048, "{name}: a piece of {largest} bytes in {total} steps");
+            assert!(bytes <= 2048 * total, "{name}: {bytes} bytes in {total} steps");
+        }
+        assert!(held <= 256 << 10, "{name}: {held} bytes more held after {total} steps");
+        assert_eq!(session.buffer_bytes(), buffers, "{name}: bytes of buffers");
         println!("{name}: {total} steps, memory {:+} KiB, {now:?}", (after as i64 - memory as i64) / 1024);
         assert!(!cfg!(target_os = "linux") || memory > 0, "{name}: /proc/self/statm tells the memory of this process");
         assert!(

@@ -357,7 +357,9 @@ fn the_upper_half_of_a_seed_counts() {
                 let session = Session::with(&model, Some(rules), options, engines.next().unwrap());
                 let mut session = block_on(session).unwrap();
                 let drawn = block_on(session.weights()).unwrap();
-                weights.map(|weights| session.set_weights(weights).unwrap());
+                if let Some(weights) = weights {
+                    session.set_weights(weights).unwrap();
+                }
                 block_on(session.train(batch)).unwrap();
                 let found = match looked {
                     "loss" => vec![interval(&mut session).unwrap().loss as f32],

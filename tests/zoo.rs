@@ -5,11 +5,11 @@
 mod support;
 
 use plusminus::data::{Batch, InMemory, Loader};
-use plusminus::nn::{MODELS, Model, ModelSpec, Tensor};
+use plusminus::nn::{MODELS, Model, ModelSpec, Tensor, Weights};
 use plusminus::optim::{BinaryRule, FloatRule};
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
-use plusminus::train::{Loss, Options, Rules, Session, Settings};
+use plusminus::train::{Loss, Options, Rules, Session, Settings, Source, Teacher};
 use std::sync::Arc;
 
 fn rules() -> Rules {
@@ -195,6 +195,105 @@ fn fusions_change_nothing_but_time_and_memory() {
 fn fusions_change_nothing_on_a_gpu() {
     if support::gpu().is_some() {
         fusions_change_nothing(|| Box::new(support::gpu().unwrap()));
+    }
+}
+
+/// What evaluation and a teacher read of weights alone is packed when the weights change, not for each batch; in a training step once forward
+/// and, where backward reads it, once more.
+#[test]
+fn weights_are_packed_when_they_change() {
+    let spec = small("binarynet", false);
+    let model = spec.build().unwrap();
+    let options = |teacher| Options { batch: 8, teacher, ..Options::new(Loss::CrossEntropy(0.0)) };
+    let teacher = || Teacher {
+        source: Source::Network { model: spec.build().unwrap(), weights: Weights::default() },
+        weight: 0.5,
+        temperature: 1.0,
+    };
+    let program = Session::program_of(&model, &rules(), &options(Some(teacher()))).unwrap();
+    let count = |recording: &str, kernel: &str| {
+        let recording = program.recordings.iter().find(|found| found.name == recording).unwrap();
+        recording.dispatches().filter(|dispatch| dispatch.kernel.label().ends_with(kernel)).count()
+    };
+    // Five convolutions of signs by signs and one of pixels by signs.
+    for (recording, packed, unpacked) in [("prepare", 10, 2), ("train", 10, 1), ("eval", 0, 0)] {
+        let found = (count(recording, "::conv_weights"), count(recording, "::unpack_signs_rows"));
+        assert_eq!(found, (packed, unpacked), "{recording}");
+    }
+    for (name, engine) in support::engines() {
+        let other = || support::engines().into_iter().find(|(other, _)| *other == name).unwrap().1;
+        let batch = batch_for(&model, 8);
+        let pixels = bytemuck::cast_slice(&batch.pixels)[..8 * model.features()].to_vec();
+        let images = Arc::new(InMemory { shape: spec.input, pixels, labels: batch.labels.clone() });
+        let judged = |session: &mut Session| {
+            pollster::block_on(session.evaluate(Loader::new(images.clone(), 8).unwrap().epoch(None))).unwrap()
+        };
+        let fresh = |engine| pollster::block_on(Session::with(&model, Some(rules()), options(None), engine)).unwrap();
+        let mut session = fresh(engine);
+        let first = judged(&mut session);
+        let mut before = first.clone();
+        for _ in 0..2 {
+            pollster::block_on(session.train(&batch)).unwrap();
+            let after = judged(&mut session);
+            assert_ne!(after, before, "{name}: a step changes weights");
+            let submissions = session.stats().submissions;
+            assert_eq!(judged(&mut session), after, "{name}: evaluated again");
+            let again = session.stats().submissions - submissions;
+            // The batch, and on a GPU what is read back: no play of `prepare`.
+            assert!(again <= if name == "cpu" { 1 } else { 3 }, "{name}: {again} submissions");
+            let mut other = fresh(other());
+            judged(&mut other);
+            other.set_weights(&pollster::block_on(session.weights()).unwrap()).unwrap();
+            assert_eq!(judged(&mut other), after, "{name}: loaded weights");
+            before = after;
+        }
+        // One tensor alone.
+        let mut drawn = fresh(other());
+        let weight = pollster::block_on(drawn.tensor("conv2.weight")).unwrap();
+        let trained = pollster::block_on(session.tensor("conv2.weight")).unwrap();
+        assert_ne!(weight, trained, "{name}");
+        assert_eq!(judged(&mut drawn), first, "{name}");
+        drawn.set_tensor("conv2.weight", &trained).unwrap();
+        assert_ne!(judged(&mut drawn), first, "{name}");
+        drawn.set_tensor("conv2.weight", &weight).unwrap();
+        assert_eq!(judged(&mut drawn), first, "{name}");
+    }
+}
+
+/// A frozen network beside the one that is trained: its logits are those of its own evaluation, before and after other weights of it are set.
+#[test]
+fn a_teacher_is_packed_before_it_teaches() {
+    let spec = small("binarynet", false);
+    let model = spec.build().unwrap();
+    let batch = batch_for(&model, 8);
+    let pixels = bytemuck::cast_slice(&batch.pixels)[..8 * model.features()].to_vec();
+    let images = Arc::new(InMemory { shape: spec.input, pixels, labels: batch.labels.clone() });
+    for (name, _) in support::engines() {
+        let engine = || support::engines().into_iter().find(|(other, _)| *other == name).unwrap().1;
+        let session = |source: Option<Source>| {
+            let teacher = source.map(|source| Teacher { source, weight: 1.0, temperature: 2.0 });
+            let options = Options { batch: 8, seed: 5, teacher, ..Options::new(Loss::CrossEntropy(0.0)) };
+            pollster::block_on(Session::with(&model, Some(rules()), options, engine())).unwrap()
+        };
+        let taught = |mut session: Session| {
+            let batch = Batch { samples: (0..8).collect(), ..batch.clone() };
+            pollster::block_on(session.train(&batch)).unwrap();
+            let read_back = session.read_back().unwrap();
+            pollster::block_on(session.interval(read_back)).unwrap().unwrap().loss
+        };
+        let losses = [1, 2].map(|seed| {
+            let options = Options { batch: 8, seed, ..Options::new(Loss::CrossEntropy(0.0)) };
+            let mut teacher = pollster::block_on(Session::with(&model, None, options, engine())).unwrap();
+            let weights = pollster::block_on(teacher.weights()).unwrap();
+            let logits = Loader::new(images.clone(), 8).unwrap().epoch(None);
+            let logits = pollster::block_on(teacher.logits(logits)).unwrap();
+            let source = Source::Network { model: spec.build().unwrap(), weights };
+            let (by_network, by_logits) =
+                (taught(session(Some(source))), taught(session(Some(Source::Logits(logits)))));
+            assert_eq!(by_network, by_logits, "{name}: teacher of seed {seed}");
+            by_network
+        });
+        assert_ne!(losses[0], losses[1], "{name}: two teachers");
     }
 }
 

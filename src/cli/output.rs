@@ -129,14 +129,25 @@ impl Reporter {
             return self.line(&serde_json::to_string(event).expect("plain values"));
         }
         match event {
-            Event::Start { device, why, dataset, train_images, validation_images, test_images, bytes_peak, .. } => {
+            Event::Start {
+                device,
+                why,
+                dataset,
+                train_images,
+                validation_images,
+                test_images,
+                bytes_peak,
+                bytes_buffers,
+                ..
+            } => {
                 self.line(&format!("device   {device}; {why}"));
                 let [train, validation, test] =
                     [train_images, validation_images, test_images].map(|count| thousands(*count as u64));
                 let validation =
                     if *validation_images > 0 { format!(", {validation} validation") } else { String::new() };
                 self.line(&format!("data     {dataset}: {train} training{validation}, {test} test images"));
-                self.line(&format!("memory   tensors {}, allocated up front", bytes(*bytes_peak)));
+                let [tensors, buffers] = [bytes_peak, bytes_buffers].map(|count| bytes(*count));
+                self.line(&format!("memory   tensors: {tensors}, allocated up front; buffers: {buffers}"));
             }
             Event::Epoch {
                 epoch,

@@ -94,6 +94,13 @@ impl Loader {
         self.dataset.len().div_ceil(self.batch)
     }
 
+    /// Bytes of the batches that exist at once while an epoch runs, and of the images that one is made from.
+    pub fn buffer_bytes(&self) -> u64 {
+        let words = (self.batch * self.view.bytes()).div_ceil(4) + 2 * self.batch;
+        let stored = if self.view.is_whole() { 0 } else { self.batch * self.dataset.shape().iter().product::<usize>() };
+        (4 * words * Batches::AT_ONCE + stored) as u64
+    }
+
     /// One pass over the data: in random order under the stream, which augmentation draws from, too; or in order and as it is.
     pub fn epoch(&self, order: Option<Stream>) -> Batches {
         let pass = Pass {
@@ -162,6 +169,9 @@ impl Batches {
     /// Batches that wait.
     const AHEAD: usize = 2;
 
+    /// Those, one that is filled, and one that is used.
+    const AT_ONCE: usize = Self::AHEAD + 2;
+
     fn start(loader: Loader, pass: Pass) -> Self {
         use std::sync::mpsc;
         let (send, full) = mpsc::sync_channel(Self::AHEAD);
@@ -214,6 +224,9 @@ pub struct Batches {
 
 #[cfg(target_arch = "wasm32")]
 impl Batches {
+    /// The one that is used.
+    const AT_ONCE: usize = 1;
+
     fn start(loader: Loader, pass: Pass) -> Self {
         Self { loader, pass, at: 0, stored: Vec::new(), spare: std::cell::Cell::new(None) }
     }
@@ -244,7 +257,8 @@ mod tests {
     #[test]
     fn batches_that_are_given_back_are_filled_again() {
         let data = InMemory { shape: [1, 1, 3], pixels: vec![0; 3000], labels: vec![0; 1000] };
-        let mut batches = Loader::new(Arc::new(data), 4).unwrap().epoch(None);
+        let loader = Loader::new(Arc::new(data), 4).unwrap();
+        let (mut batches, bytes) = (loader.epoch(None), loader.buffer_bytes());
         let mut buffers = std::collections::BTreeSet::new();
         while let Some(batch) = batches.next() {
             let batch = batch.unwrap();
@@ -252,7 +266,9 @@ mod tests {
             batches.give_back(batch);
         }
         // Two wait, one is filled, one is used.
-        assert!(buffers.len() <= 4, "{} buffers for 250 batches", buffers.len());
+        assert!(buffers.len() <= Batches::AT_ONCE, "{} buffers for 250 batches", buffers.len());
+        // 12 bytes of pixels, four labels, four numbers of samples.
+        assert_eq!(bytes, 4 * (12 + 16 + 16));
     }
 
     #[test]

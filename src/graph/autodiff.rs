@@ -48,7 +48,23 @@ pub fn backward(
     }
     let trained = tape.graph.trained();
     grads.retain(|value, _| trained.iter().any(|(t, _)| t == value));
+    prune(graph, forward, &grads);
     Ok(grads)
+}
+
+/// Removes nodes of the backward pass that nobody reads: what an operation asked for and had no use for.
+fn prune(graph: &mut Graph, forward: usize, grads: &HashMap<Value, Value>) {
+    let mut read: HashSet<Value> = grads.values().copied().collect();
+    let mut dead = Vec::new();
+    for (n, node) in graph.nodes().iter().enumerate().skip(forward).rev() {
+        if node.updates.is_empty() && !node.outputs.iter().any(|output| read.contains(output)) {
+            dead.push(n);
+        } else {
+            read.extend(&node.inputs);
+        }
+    }
+    dead.reverse();
+    graph.remove(&dead);
 }
 
 /// The graph that backward extends, and what it has computed again so far.

@@ -86,12 +86,22 @@ impl Graph {
     /// Makes a temporary value persistent under a name of its own, so that it can be looked at after the recording was played:
     /// gradients, logits. It costs memory that other values can no longer share.
     pub fn keep(&mut self, value: Value, name: &str) {
+        self.persist(value, name, Purpose::Kept);
+    }
+
+    /// Makes a temporary value persistent.
+    pub(super) fn persist(&mut self, value: Value, name: &str, purpose: Purpose) {
         assert!(self.find(name).is_none(), "`{name}` is taken");
         let info = &mut self.values[value.0 as usize];
         assert_eq!(info.kind, ValueKind::Temporary, "`{}` is kept anyway", info.name);
-        let (purpose, init) = (Purpose::Kept, Init::Words(0));
         info.name = name.to_string();
+        let init = Init::Words(0);
         info.kind = ValueKind::State(State { purpose, init, parameter: None, restarts: false });
+    }
+
+    /// The value of another graph under its name.
+    pub(super) fn adopt(&mut self, info: &ValueInfo) -> Value {
+        self.named(&info.name, info.ty.clone(), info.kind.clone())
     }
 
     /// Named values are unique: asking again gives the same one.
@@ -189,6 +199,19 @@ impl Graph {
         self.values().filter_map(role).collect()
     }
 
+    /// Whether two values hold the same: one of them may be computed again by the same operations.
+    pub fn is_same(&self, a: Value, b: Value) -> bool {
+        let maker = |value: Value| {
+            let at = |node: &Node| node.outputs.iter().position(|&output| output == value);
+            self.nodes.iter().find_map(|node| at(node).map(|i| (node, i)))
+        };
+        let alike = |(a, i): (&Node, usize), (b, j): (&Node, usize)| {
+            let same_op = i == j && a.inputs.len() == b.inputs.len() && format!("{:?}", a.op) == format!("{:?}", b.op);
+            same_op && a.inputs.iter().zip(&b.inputs).all(|(&a, &b)| self.is_same(a, b))
+        };
+        a == b || maker(a).zip(maker(b)).is_some_and(|(a, b)| alike(a, b))
+    }
+
     /// The nodes that read or update a value, by number.
     pub fn consumers(&self, value: Value) -> Vec<usize> {
         let reads = |node: &Node| node.inputs.contains(&value) || node.updates.contains(&value);
@@ -210,13 +233,18 @@ impl Graph {
         })
     }
 
+    /// Removes nodes, given in order.
+    pub(super) fn remove(&mut self, nodes: &[usize]) {
+        for i in nodes.iter().rev() {
+            self.nodes.remove(*i);
+        }
+    }
+
     /// Puts one node in the place of several, of the last of them.
     pub(super) fn replace(&mut self, nodes: &[usize], node: Node) {
         let (last, others) = nodes.split_last().expect("a fusion replaces nodes");
         self.nodes[*last] = node;
-        for i in others.iter().rev() {
-            self.nodes.remove(*i);
-        }
+        self.remove(others);
     }
 
     /// Nodes in order.

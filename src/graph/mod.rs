@@ -3,6 +3,7 @@
 mod autodiff;
 mod build;
 mod fuse;
+mod hoist;
 mod initial;
 mod op;
 mod plan;
@@ -11,7 +12,8 @@ mod value;
 pub use autodiff::backward;
 pub use build::{Graph, Node};
 pub use fuse::{Fused, Fusion, fuse};
+pub use hoist::hoist;
 pub use initial::{FromSigns, Init, StateContext};
-pub use op::{Backward, Bound, Op};
+pub use op::{Backward, Bound, Op, Port, Signs};
 pub use plan::{Plan, plan};
 pub use value::{Parameter, Purpose, Role, State, Value, ValueInfo, ValueKind};

@@ -23,10 +23,43 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         Err(Error::shape(self.name(), "an operation with a gradient", "one without"))
     }
 
+    /// What it has to do with signs of activations, for diagnostics; `None` for most operations.
+    fn signs(&self) -> Option<Signs> {
+        None
+    }
+
     /// Whether backward should compute the outputs again instead of keeping them: true for cheap operations with wide outputs.
     fn rematerialise(&self) -> bool {
         false
     }
+}
+
+/// An input or an output of a node, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// Which input.
+    Input(usize),
+    /// Which output.
+    Output(usize),
+}
+
+/// What an operation has to do with signs of activations that are trained through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signs {
+    /// Its first output are signs.
+    Forward {
+        /// What backward reads to know where a gradient passes: the mask of the surrogate, or what the signs are of.
+        kept: Port,
+    },
+    /// It takes a gradient of signs to one of what they are the signs of.
+    Backward {
+        /// Input with what forward kept.
+        kept: usize,
+        /// Input with the gradient of the signs.
+        gradient: usize,
+        /// Output with what the surrogate leaves of it; `None` where that is never stored, and `kept` is a mask.
+        masked: Option<usize>,
+    },
 }
 
 /// The tensors of a node while it is recorded.

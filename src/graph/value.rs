@@ -36,6 +36,8 @@ pub enum Purpose {
     Counter,
     /// Weights of a network that is not trained.
     Teacher,
+    /// What is computed from weights alone, when they change ([`hoist`](super::hoist)).
+    Prepared,
     /// A temporary value that is kept to be looked at.
     Kept,
     /// What diagnostics measure.

@@ -133,7 +133,7 @@ impl Model {
     pub fn summary(&self) -> Summary {
         let mut rows = self.layers.rows("", self.input);
         // Nothing where the layers do not fit, or one of them cannot be trained through.
-        let saved = saved_bits(self).unwrap_or_default();
+        let saved = saved_bits(&|graph, batch| self.build(graph, Mode::Train, batch)).unwrap_or_default();
         rows.iter_mut().for_each(|row| row.saved_bits = saved.get(&row.layer).copied().unwrap_or(0));
         let mut total = Cost::default();
         rows.iter().for_each(|row| total += row.cost);

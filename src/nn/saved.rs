@@ -1,7 +1,5 @@
 //! What backward keeps of the layers of a model, read off the graph of a training step.
 
-use super::layer::Mode;
-use super::model::Model;
 use crate::error::Result;
 use crate::graph::{Graph, Init, Purpose, Value, ValueKind, backward};
 use crate::ops::{SoftmaxCrossEntropy, join};
@@ -14,9 +12,11 @@ const SAMPLES: usize = 32;
 /// Bits of a sample that backward keeps, by the layer that it keeps them for, as they lie in tensors: of rows of fewer than 32 channels
 /// the gaps, too. What several layers need counts for the first of them; what is computed again for none. Whether a layer's input has to be
 /// kept depends on the layers before it, so no layer can say it.
-pub(super) fn saved_bits(model: &Model) -> Result<BTreeMap<String, u64>> {
+///
+/// `build` adds a model of batches of so many samples to a graph, and gives its logits.
+pub(super) fn saved_bits(build: &dyn Fn(&mut Graph, usize) -> Result<Value>) -> Result<BTreeMap<String, u64>> {
     // Two batches, since what has no rows of samples stays as large.
-    let (less, mut more) = (kept(model, SAMPLES)?, kept(model, 2 * SAMPLES)?);
+    let (less, mut more) = (kept(build, SAMPLES)?, kept(build, 2 * SAMPLES)?);
     for (layer, bits) in &mut more {
         *bits = bits.saturating_sub(less.get(layer).copied().unwrap_or(0)) / SAMPLES as u64;
     }
@@ -24,13 +24,13 @@ pub(super) fn saved_bits(model: &Model) -> Result<BTreeMap<String, u64>> {
 }
 
 /// Bits of all that forward makes and backward reads, by layer.
-fn kept(model: &Model, batch: usize) -> Result<BTreeMap<String, u64>> {
+fn kept(build: &dyn Fn(&mut Graph, usize) -> Result<Value>, batch: usize) -> Result<BTreeMap<String, u64>> {
     let mut graph = Graph::new();
-    let logits = model.build(&mut graph, Mode::Train, batch)?;
+    let logits = build(&mut graph, batch)?;
+    let classes = graph.ty(logits).columns();
     graph.set_scope("loss");
     let labels = graph.input("labels", TensorType::plain(DType::U32, &[batch]));
-    let correct =
-        graph.state("correct", TensorType::plain(DType::U32, &[model.outputs()]), Purpose::Counter, Init::Words(0));
+    let correct = graph.state("correct", TensorType::plain(DType::U32, &[classes]), Purpose::Counter, Init::Words(0));
     let loss = graph.add(SoftmaxCrossEntropy { smoothing: 0.0 }, &[logits, labels], &[correct])?;
     let forward = graph.nodes().len();
     backward(&mut graph, loss, &join)?;

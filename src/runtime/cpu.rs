@@ -5,7 +5,8 @@ use super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
 use super::interface::StepParams;
 use super::kernel::BufferId;
 use super::profiler::Profile;
-use super::recording::{Dispatch, Part, Program};
+use super::recording::{Dispatch, Part, Program, Recording};
+use super::scratch::{bytes_of, reserve_scratch};
 use super::task::{BoundBuffer, Task};
 use crate::bits;
 use crate::error::{Error, Result};
@@ -67,6 +68,9 @@ pub struct CpuEngine {
     bound: Vec<Vec<Vec<BoundBuffer>>>,
     stats: Stats,
     profile: Option<Profile>,
+    threads: usize,
+    /// Words of scratch that each thread has for the program.
+    scratch: usize,
 }
 
 impl CpuEngine {
@@ -98,6 +102,8 @@ impl CpuEngine {
             bound: Vec::new(),
             stats: Stats::default(),
             profile: None,
+            threads,
+            scratch: 0,
         })
     }
 
@@ -124,6 +130,15 @@ impl CpuEngine {
             self.stats.allocations += 1;
         }
         Ok(())
+    }
+
+    /// Sets scratch aside on every thread.
+    fn reserve(&mut self, words: usize) {
+        self.scratch = words;
+        #[cfg(not(target_arch = "wasm32"))]
+        self.pool.broadcast(|_| reserve_scratch(words));
+        #[cfg(target_arch = "wasm32")]
+        reserve_scratch(words);
     }
 
     fn bind(&self, dispatch: &Dispatch) -> Vec<BoundBuffer> {
@@ -209,7 +224,8 @@ impl Engine for CpuEngine {
             return async { Err(error) }.boxed_local();
         }
         self.program = program.clone();
-        let bind = |recording: &super::recording::Recording| recording.dispatches().map(|d| self.bind(d)).collect();
+        self.reserve(program.recordings.iter().flat_map(Recording::dispatches).map(|d| d.scratch).max().unwrap_or(0));
+        let bind = |recording: &Recording| recording.dispatches().map(|d| self.bind(d)).collect();
         self.bound = program.recordings.iter().map(bind).collect();
         async { Ok(()) }.boxed_local()
     }
@@ -257,6 +273,10 @@ impl Engine for CpuEngine {
 
     fn stats(&self) -> Stats {
         self.stats
+    }
+
+    fn buffer_bytes(&self) -> u64 {
+        self.threads as u64 * bytes_of(self.scratch)
     }
 
     fn set_profiling(&mut self, on: bool) {

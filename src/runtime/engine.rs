@@ -112,6 +112,9 @@ pub trait Engine {
     /// Counters.
     fn stats(&self) -> Stats;
 
+    /// Bytes that it holds beside the program's tensors: scratch of threads, parameters, staging of uploads and read-backs.
+    fn buffer_bytes(&self) -> u64;
+
     /// Measures every dispatch of plays from now on (slower), or stops.
     fn set_profiling(&mut self, on: bool);
 

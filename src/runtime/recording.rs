@@ -54,6 +54,8 @@ pub struct Dispatch {
     pub grid: Grid,
     /// Work for the processor.
     pub tasks: usize,
+    /// Words of its thread's memory that a task takes on the processor.
+    pub scratch: usize,
     /// Multiply-adds of a product, whatever their operands are; 0 for what only moves numbers.
     pub multiply_adds: u64,
     /// Layer that asked for it.
@@ -164,7 +166,7 @@ impl Recording {
         tasks: usize,
     ) {
         let scope = self.scope.clone();
-        let dispatch = Dispatch { kernel, buffers, params, grid, tasks, multiply_adds: 0, scope };
+        let dispatch = Dispatch { kernel, buffers, params, grid, tasks, scratch: 0, multiply_adds: 0, scope };
         self.commands.push(Command::Dispatch(dispatch));
     }
 
@@ -173,6 +175,14 @@ impl Recording {
     pub fn set_multiply_adds(&mut self, extents: impl IntoIterator<Item = usize>) {
         if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
             dispatch.multiply_adds = extents.into_iter().fold(1, |count, extent| count.saturating_mul(extent as u64));
+        }
+    }
+
+    /// Says how many words of scratch ([`with_scratch`](super::with_scratch)) a task of the last dispatch takes on the processor. Engines
+    /// set them aside when they load a program.
+    pub fn set_scratch(&mut self, words: usize) {
+        if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
+            dispatch.scratch = words;
         }
     }
 

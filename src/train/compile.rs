@@ -4,7 +4,7 @@ use super::diagnostics::{Diagnostics, follow};
 use super::rules::Rules;
 use super::teacher::{Source, Teacher};
 use crate::error::{Error, Result};
-use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fuse, plan};
+use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fuse, hoist, plan};
 use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::{ControlledLayer, FlipControl, UpdateTarget, first_counters};
@@ -84,6 +84,8 @@ pub(super) struct Compiled {
     pub plan: Plan,
     pub binary: Binary,
     pub fused: Fired,
+    /// Whether training, and whether evaluation reads what the recording `prepare` makes.
+    pub is_prepared: [bool; 2],
     /// Bytes that the rules of binary weights keep beside them.
     pub states: u64,
     pub diagnostics: Option<Diagnostics>,
@@ -100,17 +102,25 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let (logits, _) = loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
     eval.keep(logits, LOGITS);
     let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
+    // What depends on weights alone, of evaluation and of a teacher, is made when they change.
+    let mut prepare = Graph::new();
+    let of_eval = hoist(&mut eval, &mut prepare)?;
     let Some(rules) = rules else {
-        let plan = plan(&[("eval", &eval)], limits)?;
-        return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, states: 0, diagnostics: None });
+        let plan = plan(&[("prepare", &prepare), ("eval", &eval)], limits)?;
+        let is_prepared = [false, of_eval];
+        return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, is_prepared, states: 0, diagnostics: None });
     };
-    let (train, binary, trained) = training(model, rules, options, None)?;
+    let (mut train, binary, trained) = training(model, rules, options, None)?;
     let fused = evaluated.into_iter().chain(trained).collect();
     let mut diagnostics = options.diagnostics.then(Diagnostics::default);
     let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
-    let mut graphs = vec![("train", &train), ("eval", &eval)];
-    graphs.extend(measured.iter().map(|(graph, ..)| ("diagnose", graph)));
-    Ok(Compiled { plan: plan(&graphs, limits)?, binary, fused, states: states_of(&train, rules), diagnostics })
+    let of_train = hoist(&mut train, &mut prepare)?;
+    let mut measured = measured.map(|(graph, ..)| graph);
+    measured.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
+    let mut graphs = vec![("prepare", &prepare), ("train", &train), ("eval", &eval)];
+    graphs.extend(measured.iter().map(|graph| ("diagnose", graph)));
+    let (plan, is_prepared) = (plan(&graphs, limits)?, [of_train, of_eval]);
+    Ok(Compiled { plan, binary, fused, is_prepared, states: states_of(&train, rules), diagnostics })
 }
 
 /// Bytes that the rules of binary weights keep beside them.
@@ -271,6 +281,7 @@ mod tests {
             let expected = match ending {
                 _ if name.starts_with("teacher.") => Some(Purpose::Teacher),
                 _ if name.starts_with("diagnostics.") => Some(Purpose::Diagnostic),
+                _ if name.starts_with("prepared") => Some(Purpose::Prepared),
                 _ if name.starts_with("metrics.") || name.starts_with("eval.") && ending != "logits" => {
                     Some(Purpose::Counter)
                 }

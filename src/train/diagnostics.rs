@@ -2,7 +2,7 @@
 
 use super::metrics::Counters;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Init, Node, Op, Plan, Purpose, Value};
+use crate::graph::{Graph, Init, Op, Plan, Port, Purpose, Signs, Value};
 use crate::nn::parent_path;
 use crate::ops::{
     ConstantChannels, Magnitudes, NarrowMagnitudes, SampleFlips, SectionMagnitudes, Sign, SignBackward, Surrogate,
@@ -131,7 +131,7 @@ struct Weights {
 }
 
 /// The signs of a layer's input that are measured.
-struct Signs {
+struct LayerSigns {
     layer: String,
     channels: usize,
     /// Gradient of the signs, and of what they are the signs of.
@@ -143,7 +143,7 @@ struct Signs {
 #[derive(Default)]
 pub(super) struct Diagnostics {
     weights: Vec<Weights>,
-    signs: Vec<Signs>,
+    signs: Vec<LayerSigns>,
     flips: Option<Counters>,
 }
 
@@ -204,33 +204,29 @@ impl Diagnostics {
     /// Adds the nodes that measure signs of activations, right behind those that make them and their gradients. A layer's are those that
     /// it reads, whichever layer's scope they are made in.
     pub(super) fn signs(&mut self, graph: &mut Graph) -> Result<()> {
-        let mut all: Vec<(usize, usize, String)> =
-            graph.nodes().iter().enumerate().filter_map(|(i, node)| sign_of(graph, i, node)).collect();
+        let mut all: Vec<TrainedSigns> = (0..graph.nodes().len()).filter_map(|i| TrainedSigns::at(graph, i)).collect();
         // From the end of the backward pass, so that the places of what comes before stay what they are.
-        all.sort_by_key(|(_, back, _)| std::cmp::Reverse(*back));
-        for (forward, back, layer) in &all {
+        all.sort_by_key(|found| std::cmp::Reverse(found.back));
+        for TrainedSigns { signs, back, kept, gradient, masked, layer, .. } in &all {
             let name = |part: &str| format!("diagnostics.{layer}.{part}");
-            let (node, signs) = (graph.nodes()[*back].clone(), graph.nodes()[*forward].outputs[0]);
-            let dy = node.inputs[1];
-            let (dx, behind) = match node.op.name() {
-                "sign_backward" => (node.outputs[0], *back),
-                // Fused with batch norm's it never stores what passes the mask.
-                _ => {
+            let (dx, behind) = match masked {
+                Some(masked) => (*masked, *back),
+                // Fused with another operation's it never stores what passes the mask.
+                None => {
                     let clip = SignBackward(Sign { surrogate: Surrogate::named("clip")? });
-                    (graph.push_behind(*back, Arc::new(clip), &[node.inputs[5], dy], &[])?[0], back + 1)
+                    (graph.push_behind(*back, Arc::new(clip), &[*kept, *gradient], &[])?[0], back + 1)
                 }
             };
             let below = Probe::new(graph, name("below"), dx, Some(behind))?;
-            let above = Probe::new(graph, name("above"), dy, Some(*back))?;
-            let (channels, constant) = (graph.ty(signs).columns(), Counters::new(1));
-            self.signs.push(Signs { layer: layer.clone(), channels, gradients: [above, below], constant });
+            let above = Probe::new(graph, name("above"), *gradient, Some(*back))?;
+            let (channels, constant) = (graph.ty(*signs).columns(), Counters::new(1));
+            self.signs.push(LayerSigns { layer: layer.clone(), channels, gradients: [above, below], constant });
         }
-        all.sort_by_key(|(forward, ..)| std::cmp::Reverse(*forward));
-        for (forward, _, layer) in &all {
+        all.sort_by_key(|found| std::cmp::Reverse(found.forward));
+        for TrainedSigns { signs, forward, layer, .. } in &all {
             let ty = TensorType::plain(DType::U32, &[1]);
             let constant = state(graph, &format!("diagnostics.{layer}.constant"), ty);
-            let signs = graph.nodes()[*forward].outputs[0];
-            push(graph, Some(*forward), ConstantChannels, &[signs], &[constant])?;
+            push(graph, Some(*forward), ConstantChannels, &[*signs], &[constant])?;
         }
         if self.weights.is_empty() && self.signs.is_empty() {
             return Err(Error::setting("diagnostics", "a network with binary weights or activations", "one of floats"));
@@ -305,17 +301,40 @@ impl Diagnostics {
     }
 }
 
-/// Where node `i` makes signs that are trained through: `i`, the node of their gradient, and the layer that reads them.
-fn sign_of(graph: &Graph, i: usize, node: &Node) -> Option<(usize, usize, String)> {
-    let [signs, ref kept @ ..] = node.outputs[..] else { return None };
-    let is_back: fn(&Node, &Node, &[Value]) -> bool = match node.op.name() {
-        "sign" => |back, node, _| back.op.name() == "sign_backward" && back.scope == node.scope,
-        "norm_sign" => |back, _, kept| back.op.name() == "norm_sign_backward" && kept.contains(&back.inputs[5]),
-        _ => return None,
-    };
-    let back = graph.nodes().iter().position(|back| is_back(back, node, kept))?;
-    let reader = *graph.consumers(signs).first()?;
-    Some((i, back, graph.nodes()[reader].scope.clone()))
+/// Signs that are trained through.
+struct TrainedSigns {
+    signs: Value,
+    /// The node that makes them, and the one of their gradient.
+    forward: usize,
+    back: usize,
+    /// What backward reads of them, their gradient, and what the surrogate leaves of it where it is stored.
+    kept: Value,
+    gradient: Value,
+    masked: Option<Value>,
+    /// The layer that reads them, whichever layer's scope they are made in.
+    layer: String,
+}
+
+impl TrainedSigns {
+    /// Those that node `forward` makes.
+    fn at(graph: &Graph, forward: usize) -> Option<Self> {
+        let node = &graph.nodes()[forward];
+        let Signs::Forward { kept } = node.op.signs()? else { return None };
+        let kept = match kept {
+            Port::Input(i) => node.inputs[i],
+            Port::Output(i) => node.outputs[i],
+        };
+        let (signs, scope) = (node.outputs[0], &node.scope);
+        let layer = graph.nodes()[*graph.consumers(signs).first()?].scope.clone();
+        graph.nodes().iter().enumerate().find_map(|(back, node)| {
+            let Signs::Backward { kept: input, gradient, masked } = node.op.signs()? else { return None };
+            let (read, gradient, masked) = (node.inputs[input], node.inputs[gradient], masked.map(|i| node.outputs[i]));
+            let layer = layer.clone();
+            let found = Self { signs, forward, back, kept: read, gradient, masked, layer };
+            // Backward nodes are in the scope of their forward node, which tells apart signs of one value in two layers.
+            (node.scope == *scope && graph.is_same(read, kept)).then_some(found)
+        })
+    }
 }
 
 /// Shares of sizes relative to the power of two at or below `rms`.

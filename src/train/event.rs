@@ -46,6 +46,9 @@ pub enum Event {
         steps: usize,
         /// Tensor memory in bytes, allocated up front.
         bytes_peak: u64,
+        /// Bytes beside it: scratch of threads, staging of uploads and read-backs, batches; 0 in runs from before this was kept.
+        #[serde(default)]
+        bytes_buffers: u64,
         /// The seed.
         seed: u64,
     },

@@ -177,6 +177,7 @@ impl Trainer {
             epochs: self.config.epochs,
             steps: loader.batches(),
             bytes_peak: self.session.bytes_peak(),
+            bytes_buffers: self.session.buffer_bytes() + loader.buffer_bytes(),
             seed: self.config.seed,
         };
         self.tell(begin, &mut on_event)?;

@@ -2,7 +2,7 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Value};
+use crate::graph::{Backward, Bound, Op, Port, Signs, Value};
 use crate::runtime::interface::ops::sign as shader;
 use crate::runtime::interface::ops::sign::{Params, sign, sign_backward, sign_mask, sign_mask_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
@@ -152,6 +152,10 @@ impl Op for Sign {
         }
     }
 
+    fn signs(&self) -> Option<Signs> {
+        Some(Signs::Forward { kept: if self.surrogate.is_mask() { Port::Output(1) } else { Port::Input(0) } })
+    }
+
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let Some(dy) = cx.grad(0) else { return Ok(vec![None]) };
         let kept = if self.surrogate.is_mask() { cx.output(1) } else { cx.input(0)? };
@@ -166,6 +170,10 @@ pub struct SignBackward(pub Sign);
 impl Op for SignBackward {
     fn name(&self) -> &'static str {
         "sign_backward"
+    }
+
+    fn signs(&self) -> Option<Signs> {
+        Some(Signs::Backward { kept: 0, gradient: 1, masked: Some(0) })
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

@@ -2,7 +2,7 @@
 
 use crate::bits;
 use crate::error::Result;
-use crate::graph::{Backward, Bound, Fused, Fusion, Graph, Node, Op, Value};
+use crate::graph::{Backward, Bound, Fused, Fusion, Graph, Node, Op, Port, Signs, Value};
 use crate::ops::activation::sign::Sign;
 use crate::ops::norm::batch_norm::{
     BatchNorm, block_grid, check_input, gradient_types, params, record_gradients, rows_in, rstd,
@@ -54,6 +54,10 @@ impl Op for NormSign {
         "norm_sign"
     }
 
+    fn signs(&self) -> Option<Signs> {
+        Some(Signs::Forward { kept: Port::Output(1) })
+    }
+
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let x = check_input(self.name(), inputs)?;
         let bits = TensorType { dtype: DType::Bits, ..x.clone() };
@@ -85,6 +89,10 @@ pub struct NormSignBackward;
 impl Op for NormSignBackward {
     fn name(&self) -> &'static str {
         "norm_sign_backward"
+    }
+
+    fn signs(&self) -> Option<Signs> {
+        Some(Signs::Backward { kept: 5, gradient: 1, masked: None })
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

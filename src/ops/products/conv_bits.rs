@@ -64,6 +64,7 @@ impl Producer for ConvBits {
         let grid = matrix(self.0.channels, rows);
         recording.dispatch_with(kernel, params(&g), buffers, epilogues, grid, rows.div_ceil(TILE));
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(&g, TILE));
     }
 }
 
@@ -98,6 +99,11 @@ impl Op for ConvBits {
 }
 
 /// A task has 96 output pixels, all channels.
+/// Words that the product of so many rows packs: their patches, and where they have absent taps.
+fn scratch(g: &Geometry, rows: usize) -> usize {
+    rows.div_ceil(PANEL) * g.taps() * g.words as usize * PANEL + g.taps() * rows
+}
+
 fn twin(task: &mut Task<'_>) {
     let conv_bits::Args { index, a, w, sums, mut y, params, .. } = conv_bits::Args::take(task);
     let g = &geometry_of(params);
@@ -111,7 +117,7 @@ fn twin(task: &mut Task<'_>) {
     // Each word of a patch may end in a gap, which the product counts as equal signs.
     let gap = (panel_words - taps * depth) as i32;
     let patches = Patches::new(g, index * TILE, rows);
-    with_scratch(rows.div_ceil(PANEL) * panel_words + taps * rows, |scratch| {
+    with_scratch(scratch(g, rows), |scratch| {
         let (packed, absent) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
         let (mut filled, mut missing) = (None, 0);
         for panel in 0..y.panels() {

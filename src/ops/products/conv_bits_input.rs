@@ -9,7 +9,7 @@ use crate::ops::producer::{Epilogues, Producer};
 use crate::ops::products::patches::{Patches, TILE};
 use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
 use crate::runtime::{BufferArg, Kernel, Recording, Task, TaskPanels, kernel::kernel, with_scratch};
-use crate::tensor::{ConvShape, DType, Layout, PANEL, TensorType, words_of};
+use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, words_of};
 
 kernel!(
     /// dx(p, c) = sum over taps and outputs of dy(sink(p, t), o) * w(t, o, c).
@@ -55,6 +55,7 @@ impl Producer for ConvBitsInput {
         let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), y };
         recording.dispatch_with(kernel, params(&g), buffers, epilogues, matrix(channels, rows), rows.div_ceil(TILE));
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(&g, TILE));
     }
 }
 
@@ -84,6 +85,11 @@ impl bits::Panels for GroupOf<'_, '_> {
     }
 }
 
+/// Words of the places that so many rows read.
+fn scratch(g: &Geometry, rows: usize) -> usize {
+    g.taps() * rows
+}
+
 /// A task has 96 input pixels, all channels. The sum runs over (panel of outputs, tap, output).
 fn twin(task: &mut Task<'_>) {
     let conv_bits_input::Args { index, dy, weight, mut y, params, .. } = conv_bits_input::Args::take(task);
@@ -92,7 +98,7 @@ fn twin(task: &mut Task<'_>) {
     let (taps, words) = (g.taps(), g.words as usize);
     let rows = y.length() / PANEL;
     let panels = words_of(g.outputs());
-    with_scratch(taps * rows, |places| {
+    with_scratch(scratch(&g, rows), |places| {
         Patches::new(&g, index * TILE, rows).places(places);
         for group in 0..g.groups as usize {
             let product = bits::GatheredFloatBits {

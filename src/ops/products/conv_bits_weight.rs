@@ -42,6 +42,7 @@ impl Op for ConvBitsWeight {
         let tasks = channels.div_ceil(share.rows) * (taps / share.taps);
         recording.dispatch(&CONV_BITS_WEIGHT, params(&g), buffers, grid, tasks);
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(&g, share.taps));
     }
 }
 
@@ -74,6 +75,16 @@ impl TaskTile {
 /// Output pixels whose words are packed at once, at most.
 const STRETCH: usize = 512;
 
+/// Output pixels that are packed at once for so many taps: what they pack stays in the second-level cache.
+fn stretch(g: &Geometry, taps: usize) -> usize {
+    ((64 << 10) / (taps * g.words as usize * PANEL) * PANEL).clamp(4 * PANEL, STRETCH)
+}
+
+/// Words that they pack, and sums of what absent taps read.
+fn scratch(g: &Geometry, taps: usize) -> usize {
+    stretch(g, taps) * taps * g.words as usize + taps * PANEL
+}
+
 /// Columns of a task's product are (tap, channel).
 fn twin(mut args: conv_bits_weight::Args<'_>) {
     let g = geometry_of(args.params);
@@ -83,9 +94,8 @@ fn twin(mut args: conv_bits_weight::Args<'_>) {
     let (pitch, block) = (words * PANEL, taps * words * PANEL);
     let channels = args.dw.length() / pitch;
     let group = first / g.outputs();
-    // Packed words stay in the second-level cache.
-    let stretch = ((64 << 10) / block * PANEL).clamp(4 * PANEL, STRETCH);
-    with_scratch(stretch / PANEL * block + taps * PANEL, |scratch| {
+    let stretch = stretch(&g, taps);
+    with_scratch(scratch(&g, taps), |scratch| {
         let (packed, missing) = scratch.split_at_mut(stretch / PANEL * block);
         let (missing, _) = bytemuck::cast_slice_mut::<_, f32>(missing).as_chunks_mut::<PANEL>();
         missing.fill([0.0; PANEL]);

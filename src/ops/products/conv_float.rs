@@ -62,6 +62,7 @@ impl Op for ConvFloat {
             conv_float::Buffers { x, w, y: bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL) };
         recording.dispatch(&CONV_FLOAT, params(&g), buffers, matrix(channels, rows), rows.div_ceil(TILE));
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(TILE, g.taps() * g.depth()));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -95,6 +96,7 @@ impl Op for ConvFloatInput {
         let grid = matrix(channels, rows);
         recording.dispatch(&CONV_FLOAT_INPUT, params(&g), buffers, grid, rows.div_ceil(TILE));
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(TILE, g.taps() * g.outputs()));
     }
 }
 
@@ -120,6 +122,7 @@ impl Op for ConvFloatWeight {
         let grid = tiles(pitch, channels, taps);
         recording.dispatch(&CONV_FLOAT_WEIGHT, params(&g), buffers, grid, taps);
         recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(STRETCH * g.depth());
     }
 }
 
@@ -129,13 +132,18 @@ fn by_group(columns: Range<usize>, size: usize) -> impl Iterator<Item = (usize, 
     groups.map(move |group| (group, columns.start.max(group * size)..columns.end.min((group + 1) * size)))
 }
 
+/// Words of the patches of so many rows, and of the weights of a panel.
+fn scratch(rows: usize, terms: usize) -> usize {
+    (rows + PANEL) * terms
+}
+
 /// A task has 128 output pixels, all channels.
 fn twin(mut args: conv_float::Args<'_>) {
     let g = geometry_of(args.params);
     let (taps, depth, pitch) = (g.taps(), g.depth(), g.words as usize * PANEL);
     let (rows, channels, terms) = (args.y.length() / PANEL, g.out_channels as usize, taps * depth);
     let patches = Patches::new(&g, args.index * TILE, rows);
-    with_scratch((rows + PANEL) * terms, |scratch| {
+    with_scratch(scratch(rows, terms), |scratch| {
         let (input, weights) = bytemuck::cast_slice_mut::<_, f32>(scratch).split_at_mut(rows * terms);
         let mut filled = None;
         for panel in 0..args.y.panels() {
@@ -170,7 +178,7 @@ fn input_twin(mut args: conv_float_input::Args<'_>) {
     let (rows, channels, outputs) = (args.dx.length() / PANEL, g.in_channels as usize, g.outputs());
     let terms = taps * outputs;
     let patches = Patches::new(&g, args.index * TILE, rows);
-    with_scratch((rows + PANEL) * terms, |scratch| {
+    with_scratch(scratch(rows, terms), |scratch| {
         let (gradients, weights) = bytemuck::cast_slice_mut::<_, f32>(scratch).split_at_mut(rows * terms);
         let mut filled = None;
         for panel in 0..args.dx.panels() {

@@ -8,6 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(not(target_arch = "wasm32"))]
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
+/// Bytes of staging that may be on their way outside steps.
+const MOST_STAGED: u64 = 32 << 20;
+
 /// The adapters of this machine, in the order of their numbers.
 pub async fn adapters() -> Vec<DeviceInfo> {
     enumerate(&instance()).await.iter().map(|adapter| describe(&adapter.get_info())).collect()
@@ -52,6 +55,8 @@ pub struct Context {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub stats: Stats,
+    /// Bytes of staging for uploads outside steps that the device may not have read yet.
+    staged: u64,
     /// What the device said when nobody listened: errors outside scopes, and its loss.
     device_error: DeviceError,
 }
@@ -87,7 +92,7 @@ impl Context {
             }
         });
         log::info!("opened {info}");
-        Ok(Self { info, device, queue, stats: Stats::default(), device_error })
+        Ok(Self { info, device, queue, stats: Stats::default(), staged: 0, device_error })
     }
 
     /// An error of this device.
@@ -129,7 +134,8 @@ impl Context {
         }
     }
 
-    /// Copies bytes into a buffer, through a mapped buffer of their own; outside steps.
+    /// Copies bytes into a buffer, through a mapped buffer of their own; outside steps. Where much is on its way already it waits, so that
+    /// loading a model never takes as much again (a browser cannot wait here).
     pub fn copy_in(&mut self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("upload"),
@@ -144,7 +150,13 @@ impl Context {
         staging.unmap();
         let mut encoder = self.device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         encoder.copy_buffer_to_buffer(&staging, 0, buffer, 0, bytes.len() as u64);
-        self.submit(encoder);
+        let submission = self.submit(encoder);
+        drop(staging);
+        self.staged += bytes.len() as u64;
+        if self.staged > MOST_STAGED {
+            wait(&self.device, &self.info.name, Some(submission), "uploading")?;
+            self.staged = 0;
+        }
         Ok(())
     }
 

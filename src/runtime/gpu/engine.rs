@@ -4,10 +4,11 @@ use super::super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
 use super::super::interface::StepParams;
 use super::super::kernel::{Binding, BufferArg, BufferId};
 use super::super::profiler::Profile;
-use super::super::recording::{Dispatch, Part, Program};
+use super::super::recording::{Dispatch, Part, Program, Recording};
 use super::context::Context;
 use super::pace::{Pace, estimate};
 use super::pipelines::{Pipelines, groups};
+use super::prepared::Prepared;
 use super::timing::Timing;
 use super::transfer::{ReadBacks, UploadRing};
 use crate::error::Result;
@@ -27,6 +28,8 @@ pub struct GpuEngine {
     program: Arc<Program>,
     slots: Vec<wgpu::Buffer>,
     step: Option<wgpu::Buffer>,
+    /// Bytes of parameters, the step's values among them.
+    uniforms: u64,
     recordings: Vec<Ready>,
     /// What was measured, while profiling; and the queries of the program that is loaded.
     profile: Option<Profile>,
@@ -37,28 +40,6 @@ pub struct GpuEngine {
 struct Ready {
     dispatches: Vec<Prepared>,
     pace: Pace,
-}
-
-/// A dispatch with everything made.
-pub(super) struct Prepared {
-    pub label: &'static str,
-    pub scope: String,
-    pipeline: wgpu::ComputePipeline,
-    tensors: wgpu::BindGroup,
-    uniforms: Option<wgpu::BindGroup>,
-    groups: [u32; 3],
-}
-
-impl Prepared {
-    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
-        pass.set_pipeline(&self.pipeline);
-        pass.set_bind_group(0, &self.tensors, &[]);
-        if let Some(uniforms) = &self.uniforms {
-            pass.set_bind_group(1, uniforms, &[]);
-        }
-        let [x, y, z] = self.groups;
-        pass.dispatch_workgroups(x, y, z);
-    }
 }
 
 impl GpuEngine {
@@ -73,6 +54,7 @@ impl GpuEngine {
             program: Arc::default(),
             slots: Vec::new(),
             step: None,
+            uniforms: 0,
             recordings: Vec::new(),
             profile: None,
             timing: None,
@@ -105,6 +87,7 @@ impl GpuEngine {
         self.recordings.clear();
         self.slots.clear();
         self.step = None;
+        self.uniforms = 0;
         self.uploads = UploadRing::default();
         self.timing = None;
     }
@@ -121,9 +104,12 @@ impl GpuEngine {
         }
         let uniform = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let step = self.cx.buffer("step", size_of::<StepParams>() as u64, uniform).await?;
+        self.uniforms += step.size();
+        self.uploads = UploadRing::new(&mut self.cx, largest_upload(&program)).await?;
         for recording in &program.recordings {
             let dispatches: Vec<&Dispatch> = recording.dispatches().collect();
             let params = self.params(&dispatches).await?;
+            self.uniforms += params.size();
             let mut prepared = Vec::new();
             for (i, dispatch) in dispatches.into_iter().enumerate() {
                 prepared.push(self.prepare(dispatch, &params, i as u64 * UNIFORM, &step).await?);
@@ -293,6 +279,13 @@ impl GpuEngine {
     }
 }
 
+/// Bytes of the largest uploads before a part, with the step's values.
+fn largest_upload(program: &Program) -> u64 {
+    let words = |part: Part<'_>| part.uploads().map(|id| program.buffer(id).words).sum::<usize>();
+    let largest = program.recordings.iter().flat_map(Recording::parts).map(words).max().unwrap_or(0);
+    (size_of::<StepParams>() + 4 * largest) as u64
+}
+
 impl Engine for GpuEngine {
     fn device(&self) -> &DeviceInfo {
         &self.cx.info
@@ -306,7 +299,7 @@ impl Engine for GpuEngine {
         let info = self.program.buffer(buffer);
         assert_eq!(words.len(), info.words, "upload of `{}`", info.name);
         self.cx.copy_in(&self.slots[info.slot], bytemuck::cast_slice(words))?;
-        self.cx.check_device("uploading")
+        self.cx.check_device("uploading a tensor")
     }
 
     fn play_with<'a>(
@@ -331,6 +324,10 @@ impl Engine for GpuEngine {
 
     fn stats(&self) -> Stats {
         self.cx.stats
+    }
+
+    fn buffer_bytes(&self) -> u64 {
+        self.uniforms + self.uploads.bytes() + self.read_backs.bytes()
     }
 
     fn set_profiling(&mut self, on: bool) {

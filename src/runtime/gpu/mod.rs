@@ -9,6 +9,7 @@ mod context;
 mod engine;
 mod pace;
 mod pipelines;
+mod prepared;
 mod timing;
 mod transfer;
 

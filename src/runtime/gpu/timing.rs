@@ -2,7 +2,7 @@
 
 use super::super::profiler::Profile;
 use super::context::Context;
-use super::engine::Prepared;
+use super::prepared::Prepared;
 
 /// Dispatches of a set of queries, two each: no device has to take sets of more than 4,096.
 const SET: usize = 2048;

@@ -43,6 +43,23 @@ pub struct Measured {
 }
 
 impl UploadRing {
+    /// A ring for uploads of at most so many bytes.
+    pub async fn new(cx: &mut Context, bytes: u64) -> Result<Self> {
+        let mut pieces = Vec::new();
+        for _ in 0..IN_FLIGHT {
+            let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
+            let buffer = cx.buffer("staging", bytes, usage).await?;
+            let (mapped, done, submission) = (None, None, None);
+            pieces.push(Staging { buffer, mapped, done, submission, submitted: Instant::now(), played: (0, 0.0) });
+        }
+        Ok(Self { pieces, next: 0 })
+    }
+
+    /// Bytes of its buffers.
+    pub fn bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.buffer.size()).sum()
+    }
+
     /// Writes bytes to the next buffer, and encodes their copies to where they belong. Gives the buffer's number in the ring, and how long
     /// took what was played with it before.
     pub async fn write(
@@ -52,7 +69,7 @@ impl UploadRing {
         pieces: &[(&[u8], wgpu::Buffer)],
     ) -> Result<(usize, Option<Measured>)> {
         let bytes: usize = pieces.iter().map(|(bytes, _)| bytes.len()).sum();
-        let (at, earlier) = self.take(cx, bytes as u64).await?;
+        let (at, earlier) = self.take(cx).await?;
         let staging = &self.pieces[at].buffer;
         {
             let view = staging.get_mapped_range_mut(..bytes as u64);
@@ -81,23 +98,11 @@ impl UploadRing {
         (piece.submission, piece.submitted, piece.played) = (Some(submission), Instant::now(), played);
     }
 
-    /// The next buffer, mapped and large enough.
-    async fn take(&mut self, cx: &mut Context, bytes: u64) -> Result<(usize, Option<Measured>)> {
+    /// The next buffer, mapped.
+    async fn take(&mut self, cx: &Context) -> Result<(usize, Option<Measured>)> {
         const DOING: &str = "playing a step";
         let at = self.next;
         self.next = (at + 1) % IN_FLIGHT;
-        if self.pieces.get(at).is_none_or(|s| s.buffer.size() < bytes) {
-            let usage = wgpu::BufferUsages::MAP_WRITE | wgpu::BufferUsages::COPY_SRC;
-            let buffer = cx.buffer("staging", bytes, usage).await?;
-            let (mapped, done, submission) = (None, None, None);
-            let fresh = Staging { buffer, mapped, done, submission, submitted: Instant::now(), played: (0, 0.0) };
-            if at < self.pieces.len() {
-                self.pieces[at] = fresh
-            } else {
-                self.pieces.push(fresh)
-            }
-            return Ok((at, None));
-        }
         let mut earlier = None;
         let piece = &mut self.pieces[at];
         if let (Some(mapped), Some(mut done)) = (piece.mapped.take(), piece.done.take()) {
@@ -119,9 +124,19 @@ impl UploadRing {
     }
 }
 
-/// Read-back buffers, used again once they were read.
+/// Read-back buffers, used again once they were read, those of whole models left out: they are rare and large.
 #[derive(Clone, Default)]
-pub struct ReadBacks(Arc<Mutex<Vec<wgpu::Buffer>>>);
+pub struct ReadBacks(Arc<Mutex<Pool>>);
+
+/// Largest buffer that is kept.
+const LARGEST_KEPT: u64 = 1 << 20;
+
+#[derive(Default)]
+struct Pool {
+    free: Vec<wgpu::Buffer>,
+    /// Bytes of all buffers, also of those under way.
+    bytes: u64,
+}
 
 impl ReadBacks {
     /// Copies the first bytes of buffers out, after everything submitted so far.
@@ -158,18 +173,29 @@ impl ReadBacks {
         Ok(read.boxed_local())
     }
 
+    /// Bytes of its buffers, free or under way.
+    pub fn bytes(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).bytes
+    }
+
     fn give(&self, buffer: wgpu::Buffer) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buffer.size() <= LARGEST_KEPT {
+            pool.free.push(buffer);
+        } else {
+            pool.bytes -= buffer.size();
+        }
     }
 
     /// The smallest free buffer that is large enough, or a new one.
     fn take(&self, cx: &mut Context, bytes: u64) -> wgpu::Buffer {
         let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits =
-            pool.iter().enumerate().filter(|(_, b)| b.size() >= bytes).min_by_key(|(_, b)| b.size()).map(|(at, _)| at);
+        let free = pool.free.iter();
+        let fits = free.enumerate().filter(|(_, b)| b.size() >= bytes).min_by_key(|(_, b)| b.size()).map(|(at, _)| at);
         if let Some(at) = fits {
-            return pool.swap_remove(at);
+            return pool.free.swap_remove(at);
         }
+        pool.bytes += bytes;
         cx.stats.allocations += 1;
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let descriptor =

@@ -1,7 +1,7 @@
 //! A session as it evaluates: accuracies, and outputs as they are.
 
 use super::super::compile::{LOGITS, RING};
-use super::Session;
+use super::base::{EVAL, Session};
 use crate::data::Batches;
 use crate::error::Result;
 use crate::runtime::StepParams;
@@ -32,6 +32,7 @@ impl Session {
         let classes = self.plan.named["eval.correct"].1.ty.elements();
         let mut evaluation = Evaluation { loss: 0.0, correct: vec![0; classes], samples: vec![0; classes] };
         let (mut slots, mut weights): (u32, Vec<u32>) = (0, Vec::new());
+        self.prepare(EVAL).await?;
         loop {
             let batch = batches.next().transpose()?;
             if slots as usize == RING || (batch.is_none() && slots > 0) {
@@ -68,6 +69,7 @@ impl Session {
         let recording = self.plan.recording("eval").expect("always compiled");
         let classes = self.plan.named["eval.correct"].1.ty.elements();
         let mut all = Vec::new();
+        self.prepare(EVAL).await?;
         while let Some(batch) = batches.next().transpose()? {
             self.check(&batch)?;
             let values = StepParams { seed: seed_word(self.seed), valid_rows: batch.valid, ..StepParams::default() };

@@ -1,0 +1,112 @@
+//! Takes out of a graph what depends on persistent values alone, such as packed weights: computed once when these change, not in every play.
+
+use super::build::Graph;
+use super::value::{Purpose, Value, ValueKind};
+use crate::error::Result;
+use std::collections::HashSet;
+
+/// Moves nodes that read only persistent values which the graph does not change, and what such nodes make, to the graph `prepare`; what
+/// others read of them becomes persistent. A node that `prepare` has already is shared. Tells whether there were any.
+pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
+    // What it changes, or makes itself although it persists.
+    let nodes = graph.nodes().iter();
+    let mut moving: HashSet<Value> = nodes.flat_map(|node| node.updates.iter().chain(&node.outputs).copied()).collect();
+    let mut moved = Vec::new();
+    for n in 0..graph.nodes().len() {
+        let node = graph.nodes()[n].clone();
+        let is_fixed = |value: &Value| graph.info(*value).init().is_some() && !moving.contains(value);
+        // What nobody reads stays where it is.
+        let is_read = node.outputs.iter().any(|output| !graph.consumers(*output).is_empty());
+        let fits = node.updates.is_empty() && is_read && node.inputs.iter().all(is_fixed);
+        if !fits
+            || node.inputs.is_empty()
+            || node.outputs.iter().any(|&out| graph.info(out).kind != ValueKind::Temporary)
+        {
+            continue;
+        }
+        let mut inputs = Vec::new();
+        for input in &node.inputs {
+            inputs.push(prepare.adopt(graph.info(*input)));
+        }
+        let op = format!("{:?}", node.op);
+        let same = prepare.nodes().iter().find(|other| other.inputs == inputs && format!("{:?}", other.op) == op);
+        let outputs = match same {
+            Some(other) => other.outputs.clone(),
+            None => {
+                prepare.set_scope(&node.scope);
+                let (outputs, number) = (prepare.push(node.op.clone(), &inputs, &[])?, prepare.nodes().len());
+                for (i, output) in outputs.iter().enumerate() {
+                    let name = format!("prepared{number}.{}.{}.{i}", node.scope, node.op.name());
+                    prepare.persist(*output, &name, Purpose::Prepared);
+                }
+                outputs
+            }
+        };
+        for (old, new) in node.outputs.iter().zip(outputs) {
+            graph.persist(*old, &prepare.info(new).name, Purpose::Prepared);
+            moving.remove(old);
+        }
+        moved.push(n);
+    }
+    graph.remove(&moved);
+    Ok(!moved.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::initial::Init;
+    use super::super::op::{Bound, Op};
+    use super::super::value::Role;
+    use super::*;
+    use crate::runtime::Recording;
+    use crate::tensor::{DType, TensorType};
+    use std::sync::Arc;
+
+    /// An operation whose output is as its first input.
+    #[derive(Clone, Copy, Debug)]
+    struct Like;
+
+    impl Op for Like {
+        fn name(&self) -> &'static str {
+            "like"
+        }
+
+        fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+            Ok(vec![inputs[0].clone()])
+        }
+
+        fn record(&self, _recording: &mut Recording, _bound: &Bound<'_>) {}
+    }
+
+    /// Two operations on weights, which a graph to train changes and one to evaluate does not; a product with an input, and one of it that
+    /// is kept.
+    fn graph(is_updated: bool) -> Graph {
+        let mut graph = Graph::new();
+        let x = graph.input("x", TensorType::plain(DType::F32, &[3]));
+        let w = graph.parameter("w", TensorType::plain(DType::F32, &[3]), Role::Float, Init::Fill(0.0));
+        graph.set_scope("dense1");
+        let packed = graph.add(Like, &[w], &[]).expect("it fits");
+        let again = graph.add(Like, &[packed], &[]).expect("it fits");
+        let updates = if is_updated { vec![w] } else { vec![] };
+        let y = graph.push(Arc::new(Like), &[x, again], &updates).expect("it fits")[0];
+        graph.keep(y, "y");
+        let z = graph.add(Like, &[y], &[]).expect("it fits");
+        graph.keep(z, "z");
+        graph
+    }
+
+    #[test]
+    fn what_depends_on_weights_alone_is_taken_out_once() {
+        let (mut eval, mut train, mut prepare) = (graph(false), graph(true), Graph::new());
+        assert!(!hoist(&mut train, &mut prepare).expect("nothing to do"), "weights that move");
+        assert!(hoist(&mut eval, &mut prepare).expect("it fits"));
+        assert_eq!([&eval, &train, &prepare].map(|graph| graph.nodes().len()), [2, 4, 2]);
+        let read = eval.info(eval.nodes()[0].inputs[1]);
+        assert_eq!((read.name.as_str(), read.purpose()), ("prepared2.dense1.like.0", Some(Purpose::Prepared)));
+        // Another graph of the same weights shares them.
+        let mut other = graph(false);
+        assert!(hoist(&mut other, &mut prepare).expect("it fits"));
+        assert_eq!(prepare.nodes().len(), 2);
+        assert_eq!(other.info(other.nodes()[0].inputs[1]).name, read.name);
+    }
+}

@@ -1,0 +1,88 @@
+//! Teachers from run folders and from files of logits.
+
+use super::run::{Run, write_whole};
+use super::settings::TrainConfig;
+use super::teacher::{Source, Teacher};
+use crate::data::Data;
+use crate::error::{Error, Result};
+use crate::nn::{Tensor, Weights};
+use std::path::Path;
+
+/// Tensors of a file of logits, and its note of the class names, one a line.
+const LOGITS: &str = "logits";
+const LABELS: &str = "labels";
+const CLASSES: &str = "classes";
+
+impl Teacher {
+    /// The teacher that a configuration names; `None` where it names none.
+    pub fn of(config: &TrainConfig, data: &Data) -> Result<Option<Self>> {
+        let (Some(weight), Some(temperature)) = (config.teacher_weight, config.temperature) else { return Ok(None) };
+        let source = match (&config.teacher, &config.teacher_logits) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => {
+                return Err(Error::setting("teacher", "a run or a file of logits", "both"));
+            }
+            (Some(run), None) => Self::network(run, data)?,
+            (None, Some(file)) => {
+                if !config.augment.is_empty() && config.augment != ["none"] {
+                    let got = config.augment.join(",");
+                    return Err(Error::setting("augment", "none, with a teacher's logits from a file", got));
+                }
+                Source::Logits(read_logits(file, data)?)
+            }
+        };
+        Ok(Some(Self { source, weight, temperature }))
+    }
+
+    fn network(run: &Path, data: &Data) -> Result<Source> {
+        let (settings, weights) = Run::load(run)?;
+        let classes = Run::classes(run)?;
+        if classes != data.classes {
+            let expected = format!("a run on the same classes ({})", data.classes.join(", "));
+            return Err(Error::setting("teacher", expected, classes.join(", ")));
+        }
+        let model = settings.resolve()?.model_for(data).build().map_err(|error| Self::misfit(data.shape, error))?;
+        Ok(Source::Network { model, weights })
+    }
+}
+
+/// Writes logits `[samples, classes]` of the training images as a file that [`Teacher::of`] reads. The images' labels and the names of
+/// the classes lie beside them, so that other images, or the same in another order, are refused.
+pub fn write_logits(path: &Path, logits: Vec<f32>, data: &Data) -> Result<()> {
+    let classes = data.classes.len();
+    let shape = vec![logits.len() / classes.max(1), classes];
+    let mut file = Weights::default();
+    file.tensors.insert(LOGITS.into(), Tensor::Floats { shape, data: logits });
+    file.tensors.insert(LABELS.into(), labels(data));
+    write_whole(path, &file.to_bytes(&[(CLASSES, data.classes.join("\n"))]).expect("a tensor has its size"))
+}
+
+fn labels(data: &Data) -> Tensor {
+    let labels: Vec<f32> = (0..data.train.len()).map(|image| data.train.label(image) as f32).collect();
+    Tensor::Floats { shape: vec![labels.len()], data: labels }
+}
+
+/// Labels and class names may be missing: other tools write logits, too.
+fn read_logits(path: &Path, data: &Data) -> Result<Vec<f32>> {
+    let bytes = std::fs::read(path).map_err(Error::file("reading", path))?;
+    let (samples, classes) = (data.train.len(), data.classes.len());
+    let wrong = |got: String| Error::Format {
+        path: path.to_path_buf(),
+        expected: format!("logits of {samples} training images and {classes} classes"),
+        got,
+    };
+    let (mut file, notes) = Weights::from_bytes(&bytes).map_err(wrong)?;
+    let logits = match file.tensors.remove(LOGITS) {
+        Some(Tensor::Floats { shape, .. }) if shape != [samples, classes] => return Err(wrong(format!("{shape:?}"))),
+        Some(Tensor::Floats { data, .. }) if data.iter().all(|v| v.is_finite()) => data,
+        Some(Tensor::Floats { .. }) => return Err(wrong("a number that is not finite".into())),
+        _ => return Err(wrong(format!("no tensor `{LOGITS}` of floats"))),
+    };
+    if let Some(names) = notes.get(CLASSES).filter(|names| **names != data.classes.join("\n")) {
+        return Err(wrong(format!("those of classes {}, not {}", names.replace('\n', ", "), data.classes.join(", "))));
+    }
+    if file.tensors.remove(LABELS).is_some_and(|theirs| theirs != labels(data)) {
+        return Err(wrong("those of other images, or of these in another order: labels differ".into()));
+    }
+    Ok(logits)
+}

@@ -1,0 +1,245 @@
+//! A session: what it is made of, how it is made, and what it says about itself.
+
+use super::super::compile::{Compiled, Loss, Options, TEACHER, compile};
+use super::super::diagnostics::Diagnostics;
+use super::super::metrics::Counters;
+use super::super::rules::Rules;
+use super::super::teacher::{Source, Teacher};
+use crate::data::Batch;
+use crate::error::{Error, Result};
+use crate::graph::Plan;
+use crate::nn::Model;
+use crate::runtime::{BufferId, DeviceInfo, Engine, Profile, Program, Stats, StepParams};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What a recording is played for.
+pub(super) const TRAIN: usize = 0;
+pub(super) const EVAL: usize = 1;
+
+/// What is read back of an interval.
+pub(super) const READ_BACK: [&str; 4] = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.counters"];
+
+/// A model on a device.
+pub struct Session {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) plan: Plan,
+    pub(super) rules: Option<Rules>,
+    pub(super) seed: u64,
+    pub(super) batch: usize,
+    /// Steps taken, and those of the whole run.
+    pub(super) step: u64,
+    pub(super) total_steps: u64,
+    /// Binary parameters by name and size, in the order of the flip counters.
+    pub(super) binary: Vec<(String, u64)>,
+    pub(super) train_counters: Counters,
+    pub(super) eval_counters: Counters,
+    /// Steps and samples since the last read-back.
+    pub(super) pending: (u64, u64),
+    /// A teacher's logits of all training images, and those of a batch as they are uploaded.
+    pub(super) taught: Option<(Vec<f32>, Vec<u32>)>,
+    pub(super) fused: BTreeMap<&'static str, usize>,
+    /// Whether training, and whether evaluation waits for the recording `prepare` before its next play; and whether it ever does.
+    pub(super) is_stale: [bool; 2],
+    pub(super) is_prepared: [bool; 2],
+    /// What is measured, where the session was made for it, and steps since the last measurement.
+    pub(super) diagnostics: Option<Diagnostics>,
+    pub(super) unmeasured: u64,
+}
+
+impl Session {
+    /// Compiles a model: with `rules` for training and evaluation, without for evaluation alone. Weights are drawn by the seed.
+    pub async fn new(
+        model: &Model,
+        loss: Loss,
+        rules: Option<Rules>,
+        batch: usize,
+        seed: u64,
+        engine: Box<dyn Engine>,
+    ) -> Result<Self> {
+        Self::with(model, rules, Options { batch, seed, ..Options::new(loss) }, engine).await
+    }
+
+    /// The same with every option.
+    pub async fn with(model: &Model, rules: Option<Rules>, options: Options, engine: Box<dyn Engine>) -> Result<Self> {
+        let compiled = compile(model, rules.as_ref(), &options)?;
+        let mut session = Self::load(model, compiled, rules, &options, engine).await?;
+        if session.rules.is_some() {
+            session.reserve_read_backs().await?;
+        }
+        match options.teacher.map(|teacher| teacher.source) {
+            None => {}
+            Some(Source::Network { weights, .. }) => {
+                for (name, tensor) in &weights.tensors {
+                    let set = session.set_tensor(&format!("{TEACHER}{name}"), tensor);
+                    set.map_err(|error| Teacher::misfit(model.input, error))?;
+                }
+            }
+            Some(Source::Logits(logits)) => session.taught = Some((logits, Vec::new())),
+        }
+        Ok(session)
+    }
+
+    /// [`Session::new`] for tests and diagnostics: a step's logits stay readable as the tensor `logits`, and the gradient of each trained parameter
+    /// as `NAME.grad`.
+    pub async fn with_gradients(
+        model: &Model,
+        loss: Loss,
+        rules: Rules,
+        batch: usize,
+        seed: u64,
+        engine: Box<dyn Engine>,
+    ) -> Result<Self> {
+        let options = Options { batch, seed, keep_gradients: true, ..Options::new(loss) };
+        Self::with(model, Some(rules), options, engine).await
+    }
+
+    async fn load(
+        model: &Model,
+        Compiled { plan, binary, fused, is_prepared, diagnostics, .. }: Compiled,
+        rules: Option<Rules>,
+        &Options { batch, seed, total_steps, .. }: &Options,
+        mut engine: Box<dyn Engine>,
+    ) -> Result<Self> {
+        engine.load(Arc::new(plan.program.clone())).await?;
+        for (id, info) in plan.named.values() {
+            if let Some(words) = plan.initial_words(info, seed, None) {
+                engine.upload(*id, &words)?;
+            }
+        }
+        let (classes, layers) = (model.outputs(), binary.len());
+        let (train_counters, eval_counters) = (Counters::new(classes + layers.max(1)), Counters::new(classes));
+        Ok(Self {
+            engine,
+            plan,
+            rules,
+            seed,
+            batch,
+            step: 0,
+            total_steps,
+            binary,
+            train_counters,
+            eval_counters,
+            pending: (0, 0),
+            taught: None,
+            fused,
+            is_stale: is_prepared,
+            is_prepared,
+            diagnostics,
+            unmeasured: 0,
+        })
+    }
+
+    /// What training would take, without a device.
+    pub fn memory_of(model: &Model, rules: &Rules, options: &Options) -> Result<Memory> {
+        let Compiled { plan, states, .. } = compile(model, Some(rules), options)?;
+        Ok(Memory { peak: plan.program.bytes(), states })
+    }
+
+    /// The program of training and evaluation, without a device.
+    pub fn program_of(model: &Model, rules: &Rules, options: &Options) -> Result<Program> {
+        Ok(compile(model, Some(rules), options)?.plan.program)
+    }
+
+    /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.
+    pub fn fusions(&self) -> &BTreeMap<&'static str, usize> {
+        &self.fused
+    }
+
+    /// Bytes of tensor memory, known before the first step.
+    pub fn bytes_peak(&self) -> u64 {
+        self.plan.program.bytes()
+    }
+
+    /// Bytes beside tensor memory: scratch of threads, parameters, staging of uploads and read-backs.
+    pub fn buffer_bytes(&self) -> u64 {
+        self.engine.buffer_bytes()
+    }
+
+    /// The device.
+    pub fn device(&self) -> &DeviceInfo {
+        self.engine.device()
+    }
+
+    /// What the engine has made so far: allocations, pipelines, submissions.
+    pub fn stats(&self) -> Stats {
+        self.engine.stats()
+    }
+
+    /// Measures every dispatch of steps from now on (slower), or stops.
+    pub fn set_profiling(&mut self, on: bool) {
+        self.engine.set_profiling(on);
+    }
+
+    /// What was measured since profiling began.
+    pub async fn profile(&mut self) -> Result<Profile> {
+        self.engine.profile().await
+    }
+
+    /// The plan: tensors by name, recordings.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Binary parameters, with their sizes, in the order of [`Interval::flips`].
+    pub fn binary(&self) -> &[(String, u64)] {
+        &self.binary
+    }
+
+    /// Samples of a batch.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    pub(super) fn inputs<'a>(&self, batch: &'a Batch) -> [(BufferId, &'a [u32]); 2] {
+        [(self.plan.id("pixels"), &batch.pixels), (self.plan.id("labels"), &batch.labels)]
+    }
+
+    /// Refuses a batch that the plan was not made for: sizes, rows, labels.
+    pub(super) fn check(&self, batch: &Batch) -> Result<()> {
+        let classes = self.plan.named["eval.correct"].1.ty.elements();
+        let wrong = |expected: String, got: String| Err(Error::shape("batch", expected, got));
+        let sizes = (self.plan.named["pixels"].1.ty.words(), self.batch);
+        if (batch.pixels.len(), batch.labels.len()) != sizes {
+            let got = format!("{} and {}", batch.pixels.len(), batch.labels.len());
+            return wrong(format!("{} words of pixels and {} labels", sizes.0, sizes.1), got);
+        }
+        if batch.valid == 0 || batch.valid as usize > self.batch {
+            return wrong(format!("1 to {} rows with samples", self.batch), batch.valid.to_string());
+        }
+        match batch.labels.iter().position(|&label| label as usize >= classes) {
+            Some(row) => wrong(format!("labels below {classes}"), format!("label {} of row {row}", batch.labels[row])),
+            None => Ok(()),
+        }
+    }
+
+    /// Packs what training or evaluation reads of weights, where these have changed.
+    pub(super) async fn prepare(&mut self, mode: usize) -> Result<()> {
+        if !self.is_stale[mode] {
+            return Ok(());
+        }
+        let prepare = self.plan.recording("prepare").expect("compiled where something is prepared");
+        self.engine.play(prepare, &[], &StepParams::default()).await?;
+        self.is_stale = [false; 2];
+        Ok(())
+    }
+
+    /// Takes the memory of the two read-backs that may be under way at once.
+    async fn reserve_read_backs(&mut self) -> Result<()> {
+        let ids = READ_BACK.map(|name| self.plan.id(name));
+        let downloads = [self.engine.download(&ids)?, self.engine.download(&ids)?];
+        for download in downloads {
+            download.await?;
+        }
+        Ok(())
+    }
+}
+
+/// Bytes that training takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// All tensors, known before the first step.
+    pub peak: u64,
+    /// Of them what the rules of binary weights keep beside these, padded as it lies.
+    pub states: u64,
+}

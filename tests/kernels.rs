@@ -8,15 +8,14 @@ mod support;
 
 use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
-    Activation, ActivationBackward, Add, AvgPool, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
-    ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
-    ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, DropSigns,
+    Activation, ActivationBackward, Add, AvgPool, AvgPoolBackward, BatchNorm, BatchNormBackward, BatchNormStatistics,
+    ByChannel, ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight,
+    ConvFloat, ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, DropSigns,
     DropSignsBackward, Dropout, EPSILON, Epilogues, Flatten, FloatBits, FloatBitsTransposed, JoinDropped,
     JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward,
-    MeanLoss, MeanPoolBackward, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, PoolNormSign,
-    SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
-    XnorMatmul, weight_type,
+    MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, PoolNormSign, SURROGATES, SampleFlips,
+    SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward,
+    SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
 };
 use plusminus::optim::{
     AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, FlipControlUpdate, SgdUpdate, State, StateType,
@@ -688,12 +687,12 @@ fn pool_cases() -> Vec<Case> {
                 .expect(max_dx, Compare::Exact),
         );
         cases.push(
-            Case::new(name("mean_pool"), AvgPool(window))
+            Case::new(name("avg_pool"), AvgPool(window))
                 .input(ty(dtype, image), &x)
                 .expect(mean, Compare::Float(2.0 * taps as f64)),
         );
         cases.push(
-            Case::new(name("mean_pool_backward"), MeanPoolBackward(window, image))
+            Case::new(name("avg_pool_backward"), AvgPoolBackward(window, image))
                 .input(out, &dy)
                 .expect(mean_dx, Compare::Float(16.0 * taps as f64)),
         );
@@ -1762,6 +1761,9 @@ fn check_all(cases: &[Case]) {
             }
             engine.fold_above(2);
             case.check(&mut engine, &format!("{}, grid folded", support::test_device()));
+            engine.split_above(1);
+            case.check(&mut engine, &format!("{}, grid folded and split", support::test_device()));
+            engine.split_above(65_535);
             engine.fold_above(65_535);
         }
     }
@@ -1835,5 +1837,5 @@ fn every_kernel_has_a_definition() {
     }
     let all = plusminus::ops::KERNELS.iter().copied().chain(plusminus::optim::kernels());
     let listed: BTreeSet<&str> = all.map(Kernel::label).collect();
-    assert_eq!(tested, listed, "kernels with a case here, and kernels in the roll-calls");
+    assert_eq!(tested, listed, "kernels with a case here, and kernels in the registries");
 }

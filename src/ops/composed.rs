@@ -4,10 +4,11 @@
 use crate::error::Result;
 use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
 use crate::ops::activation::sign::SignBackward;
+use crate::ops::epilogue::Epilogues;
 use crate::ops::layout::add::Add;
 use crate::ops::norm::statistics::{BatchNormStatistics, record_join, statistics_types};
 use crate::ops::pool::pool::MaxPool;
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::conv_bits::ConvBits;
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::float_bits::FloatBits;
@@ -118,12 +119,7 @@ impl Composed {
 
 impl Op for Composed {
     fn name(&self) -> &'static str {
-        match self.epilogues {
-            Epilogues::Store => "composed",
-            Epilogues::Statistics => "with_statistics",
-            Epilogues::Mask => "with_mask",
-            Epilogues::MaskAdd => "with_mask_and_add",
-        }
+        self.epilogues.op_name()
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

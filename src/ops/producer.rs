@@ -1,20 +1,8 @@
 //! The contract of a producer: an operation whose kernel makes tiles of an output that epilogues can consume.
 
 use crate::graph::{Bound, Op};
+use crate::ops::epilogue::Epilogues;
 use crate::runtime::{BufferArg, Kernel, Recording};
-
-/// What follows a producer, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Epilogues {
-    /// The tile is stored.
-    Store,
-    /// It is stored, and mean and sum of squared deviations of each 32 rows are computed.
-    Statistics,
-    /// It is 0 where the mask of a sign is not set, then stored.
-    Mask,
-    /// The same, and another gradient is added before it is stored.
-    MaskAdd,
-}
 
 /// An operation whose kernel makes tiles of its first output, which epilogues can consume.
 pub trait Producer: Op {

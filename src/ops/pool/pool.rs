@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
 use crate::ops::pool::max_pool_bits::record_bits;
 use crate::ops::pool::window::{MAX_TAPS, TILE, check, geometry, pool_params, pooled};
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::max_pool::max_pool;
-use crate::runtime::interface::ops::pool::{max_pool_backward, mean_pool, mean_pool_backward};
+use crate::runtime::interface::ops::pool::{avg_pool, avg_pool_backward, max_pool_backward};
 use crate::runtime::{BufferArg, Grid, Kernel, Recording, Task, kernel::kernel};
 use crate::tensor::{DType, Layout, PANEL, TensorType, Window, image_of, words_of};
 
@@ -27,11 +27,11 @@ kernel!(
 );
 kernel!(
     /// The mean of a window.
-    MEAN_POOL = ops::pool::{ mean_pool }, twin = mean_twin
+    AVG_POOL = ops::pool::{ avg_pool }, twin = mean_twin
 );
 kernel!(
     /// A share of dy to every tap.
-    MEAN_POOL_BACKWARD = ops::pool::{ mean_pool_backward }, twin = mean_backward_twin
+    AVG_POOL_BACKWARD = ops::pool::{ avg_pool_backward }, twin = mean_backward_twin
 );
 
 /// y = the largest of each window of an image, of integers or floats; a second output says which tap it was, the first of equals. Of signs, whose largest
@@ -144,36 +144,36 @@ pub struct AvgPool(pub Window);
 
 impl Op for AvgPool {
     fn name(&self) -> &'static str {
-        "mean_pool"
+        "avg_pool"
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let x = inputs[0];
-        Ok(vec![pooled(&geometry("mean_pool", self.0, check("mean_pool", x)?)?, DType::F32)])
+        Ok(vec![pooled(&geometry("avg_pool", self.0, check("avg_pool", x)?)?, DType::F32)])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, ty), (y, out)) = (bound.inputs[0], bound.outputs[0]);
-        let g = geometry("mean_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
-        let buffers = mean_pool::Buffers { x, y: y.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL) };
+        let g = geometry("avg_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
+        let buffers = avg_pool::Buffers { x, y: y.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL) };
         let grid = Grid::Linear(out.words() as u64);
-        recording.dispatch(&MEAN_POOL, pool_params(&g, ty.dtype), buffers, grid, g.out_rows().div_ceil(TILE));
+        recording.dispatch(&AVG_POOL, pool_params(&g, ty.dtype), buffers, grid, g.out_rows().div_ceil(TILE));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let Some(dy) = cx.grad(0) else { return Ok(vec![None]) };
-        let image = image_of("mean_pool", cx.input_type(0))?;
-        Ok(vec![Some(cx.push(MeanPoolBackward(self.0, image), &[dy])?[0])])
+        let image = image_of("avg_pool", cx.input_type(0))?;
+        Ok(vec![Some(cx.push(AvgPoolBackward(self.0, image), &[dy])?[0])])
     }
 }
 
 /// Input: dy. Output: dx, of that image's shape.
 #[derive(Clone, Copy, Debug)]
-pub struct MeanPoolBackward(pub Window, pub [usize; 4]);
+pub struct AvgPoolBackward(pub Window, pub [usize; 4]);
 
-impl Op for MeanPoolBackward {
+impl Op for AvgPoolBackward {
     fn name(&self) -> &'static str {
-        "mean_pool_backward"
+        "avg_pool_backward"
     }
 
     fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
@@ -182,13 +182,13 @@ impl Op for MeanPoolBackward {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (dx, ty) = bound.outputs[0];
-        let g = geometry("mean_pool", self.0, self.1).expect("checked");
-        let buffers = mean_pool_backward::Buffers {
+        let g = geometry("avg_pool", self.0, self.1).expect("checked");
+        let buffers = avg_pool_backward::Buffers {
             dy: bound.input(0),
             dx: dx.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL),
         };
         let grid = Grid::Linear(ty.words() as u64);
-        recording.dispatch(&MEAN_POOL_BACKWARD, params(&g), buffers, grid, g.in_rows().div_ceil(TILE));
+        recording.dispatch(&AVG_POOL_BACKWARD, params(&g), buffers, grid, g.in_rows().div_ceil(TILE));
     }
 }
 
@@ -251,7 +251,7 @@ fn max_backward_twin(mut args: max_pool_backward::Args<'_>) {
     }
 }
 
-fn mean_twin(mut args: mean_pool::Args<'_>) {
+fn mean_twin(mut args: avg_pool::Args<'_>) {
     let g = geometry_of(args.params);
     let patches = Patches::new(&g, args.index * TILE, args.y.length() / PANEL);
     let number = |word: u32| if args.params.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
@@ -270,7 +270,7 @@ fn mean_twin(mut args: mean_pool::Args<'_>) {
     }
 }
 
-fn mean_backward_twin(mut args: mean_pool_backward::Args<'_>) {
+fn mean_backward_twin(mut args: avg_pool_backward::Args<'_>) {
     let g = geometry_of(args.params);
     let patches = Patches::new(&g, args.index * TILE, args.dx.length() / PANEL);
     let taps = g.taps() as f32;

@@ -3,9 +3,9 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::conv_bits_weight::ConvBitsWeight;
 use crate::ops::products::conv_weights::weight_type;

@@ -3,9 +3,9 @@
 use crate::bits;
 use crate::error::Result;
 use crate::graph::{Bound, Op};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::patches::{Patches, TILE};
 use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
 use crate::runtime::{BufferArg, Kernel, Recording, Task, TaskPanels, kernel::kernel, with_scratch};

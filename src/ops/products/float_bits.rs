@@ -5,9 +5,9 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::layout::transpose_bits::TransposeBits;
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::matmul::MatmulTransposed;
 use crate::runtime::interface::producers::float_bits::{Params, float_bits};
 use crate::runtime::{BufferArg, BufferId, Grid, Kernel, Recording, Task, kernel::kernel};

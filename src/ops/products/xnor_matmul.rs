@@ -3,8 +3,8 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::Epilogue;
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::ops::producer::Producer;
 use crate::ops::products::float_bits::FloatBits;
 use crate::ops::products::float_bits_transposed::FloatBitsTransposed;
 use crate::runtime::interface::producers::xnor_matmul::{Params, xnor_matmul};

@@ -69,9 +69,9 @@ fn write_changed(path: &Path, text: &str) -> Result<(), String> {
 
 /// Adds each `.wgsl` file of a folder.
 fn read_folder(shaders: &Path, folder: &str, files: &mut Files) -> Result<(), String> {
-    let folder = shaders.join(folder);
-    let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
-    for entry in fs::read_dir(&folder).map_err(failed)? {
+    let place = shaders.join(folder);
+    let failed = |e: std::io::Error| format!("{}: {e}", place.display());
+    for entry in fs::read_dir(&place).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|e| e == "wgsl") {
             let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();

@@ -46,7 +46,7 @@ pub use norm::shift_channels::ShiftChannels;
 pub use norm::statistics::BatchNormStatistics;
 pub use pool::pool::{AvgPool, AvgPoolBackward, MaxPool, MaxPoolBackward};
 pub use pool::pool_norm_sign::{POOL_NORM_SIGN_FUSION, PoolNormSign};
-pub use producer::Producer;
+pub use producer::{Chain, Producer};
 pub use products::conv_bits::ConvBits;
 pub use products::conv_bits_input::ConvBitsInput;
 pub use products::conv_bits_weight::ConvBitsWeight;

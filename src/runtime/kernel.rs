@@ -274,20 +274,14 @@ pub trait Bind {
 /// epilogues.
 macro_rules! kernel {
     ($(#[$meta:meta])* $name:ident = $folder:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, twin = $twin:path) => {
-        $(#[$meta])*
-        pub static $name: $crate::runtime::kernel::Kernel = $crate::runtime::kernel::Kernel {
-            interface: $crate::runtime::interface::$folder::$file::$first::INTERFACE,
-            variants: &[
-                $crate::runtime::interface::$folder::$file::$first::VARIANTS
-                $(, $crate::runtime::interface::$folder::$file::$more::VARIANTS)*
-            ],
-            trusted: true,
-            twin: &|task: &mut $crate::runtime::kernel::Task<'_>| {
-                $twin($crate::runtime::interface::$folder::$file::$first::Args::take(task))
-            },
-        };
+        $crate::runtime::kernel::kernel!($(#[$meta])* $name = $folder::$file::{ $first $(| $more)* }, |task| {
+            $twin($crate::runtime::interface::$folder::$file::$first::Args::take(task))
+        });
     };
     ($(#[$meta:meta])* $name:ident = $folder:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, task = $twin:path) => {
+        $crate::runtime::kernel::kernel!($(#[$meta])* $name = $folder::$file::{ $first $(| $more)* }, |task| $twin(task));
+    };
+    ($(#[$meta:meta])* $name:ident = $folder:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, |$task:ident| $twin:expr) => {
         $(#[$meta])*
         pub static $name: $crate::runtime::kernel::Kernel = $crate::runtime::kernel::Kernel {
             interface: $crate::runtime::interface::$folder::$file::$first::INTERFACE,
@@ -296,7 +290,7 @@ macro_rules! kernel {
                 $(, $crate::runtime::interface::$folder::$file::$more::VARIANTS)*
             ],
             trusted: true,
-            twin: &|task: &mut $crate::runtime::kernel::Task<'_>| $twin(task),
+            twin: &|$task: &mut $crate::runtime::kernel::Task<'_>| $twin,
         };
     };
 }

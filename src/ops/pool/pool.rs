@@ -6,11 +6,11 @@ use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
 use crate::ops::pool::max_pool_bits::record_bits;
 use crate::ops::pool::window::{MAX_TAPS, TILE, check, geometry, pool_params, pooled};
-use crate::ops::producer::Producer;
+use crate::ops::producer::{Chain, Producer};
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::max_pool::max_pool;
 use crate::runtime::interface::ops::pool::{avg_pool, avg_pool_backward, max_pool_backward};
-use crate::runtime::{BufferArg, Grid, Kernel, Recording, Task, kernel::kernel};
+use crate::runtime::{Grid, Kernel, Recording, Task, kernel::kernel};
 use crate::tensor::{DType, Layout, PANEL, TensorType, Window, image_of, words_of};
 
 kernel!(
@@ -40,25 +40,15 @@ kernel!(
 pub struct MaxPool(pub Window);
 
 impl Producer for MaxPool {
-    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
-        match epilogues {
-            Epilogues::Store => Some(&MAX_POOL),
-            Epilogues::Statistics => Some(&MAX_POOL_STATISTICS),
-            Epilogues::Mask | Epilogues::MaskAdd => None,
-        }
+    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
+        const { &[(Epilogues::Store, &MAX_POOL), (Epilogues::Statistics, &MAX_POOL_STATISTICS)] }
     }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         Some(TILE)
     }
 
-    fn record_with(
-        &self,
-        recording: &mut Recording,
-        bound: &Bound<'_>,
-        kernel: &'static Kernel,
-        epilogues: Vec<BufferArg>,
-    ) {
+    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
         let (x, ty) = bound.inputs[0];
         let g = geometry("max_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
         let panels = words_of(ty.columns());
@@ -68,12 +58,12 @@ impl Producer for MaxPool {
             chosen: bound.output(1).per_task_in_each_panel(panels, TILE * PANEL / 4),
         };
         // Alone it goes by words of chosen taps, with epilogues by tiles.
-        let grid = match epilogues[..] {
+        let grid = match chain.buffers[..] {
             [] => Grid::Linear(bound.outputs[0].1.words() as u64),
             _ => matrix(ty.columns(), g.out_rows()),
         };
         let tasks = g.out_rows().div_ceil(TILE);
-        recording.dispatch_with(kernel, pool_params(&g, ty.dtype), buffers, epilogues, grid, tasks);
+        recording.dispatch_with(chain.kernel, pool_params(&g, ty.dtype), buffers, chain.buffers, grid, tasks);
     }
 }
 
@@ -101,7 +91,7 @@ impl Op for MaxPool {
         if ty.dtype == DType::Bits {
             return record_bits(recording, bound, &g);
         }
-        self.record_with(recording, bound, &MAX_POOL, Vec::new());
+        self.record_alone(recording, bound);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {

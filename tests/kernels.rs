@@ -1744,7 +1744,8 @@ fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
         .expect(Matrix::from_fn(1, 4, |_, i| found[i]), Compare::Exact)
 }
 
-/// The cases of a group, on the processor and on every variant of every kernel of the test adapter.
+/// The cases of a group, on the processor and on every variant of every kernel of the test adapter; under `PLUSMINUS_DEFAULT_VARIANTS=1` on the variant
+/// that the adapter takes by itself.
 fn check_all(cases: &[Case]) {
     let mut engine = plusminus::runtime::CpuEngine::new(Some(2)).unwrap();
     cases.iter().for_each(|case| case.check(&mut engine, "cpu"));
@@ -1754,7 +1755,12 @@ fn check_all(cases: &[Case]) {
             let program = case.program().0;
             program.recordings[0].dispatches().map(|d| d.kernel.all_variants().count()).max().unwrap_or(0)
         };
+        let default_alone = std::env::var("PLUSMINUS_DEFAULT_VARIANTS").is_ok_and(|value| value == "1");
         for case in cases {
+            if default_alone {
+                case.check(&mut engine, &support::test_device());
+                continue;
+            }
             for number in 0..variants(case) {
                 engine.force_variant(Some(number));
                 case.check(&mut engine, &format!("{}, variant {number}", support::test_device()));

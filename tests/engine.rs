@@ -63,7 +63,7 @@ fn refusal(words: &[usize], record: impl FnOnce(&mut Recording)) -> String {
         recordings: vec![recording],
         ..Program::default()
     };
-    let checked = std::panic::catch_unwind(|| program.check());
+    let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| program.check()));
     checked.err().map(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default()).unwrap_or_default()
 }
 

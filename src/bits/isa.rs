@@ -26,7 +26,7 @@ pub(super) enum Floats {
     },
 }
 
-/// Which instructions a [`Job`](super::sweep::Job) is compiled for.
+/// Which instructions work is compiled for.
 #[derive(Clone, Copy)]
 pub(super) enum Set {
     #[cfg(target_arch = "x86_64")]

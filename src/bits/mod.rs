@@ -13,28 +13,23 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx2_float;
 #[cfg(target_arch = "x86_64")]
-mod avx2_lanes;
-#[cfg(target_arch = "x86_64")]
-mod avx2_narrow;
-#[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_float;
-#[cfg(target_arch = "x86_64")]
-mod avx512_narrow;
 mod isa;
-mod narrow;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod portable;
 mod select;
-mod sweep;
+mod storage;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod update;
+mod vector;
 
 pub use isa::Isa;
 pub use select::{VARIABLE, active, all, choose, current};
+pub use storage::{F16, F32, I8, I16, Storage};
 pub use tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, StridedPanels, Xnor, panel_mask, words};
-pub use update::{F16, F32, I8, I16, Storage, Unit, UpdateRow, Updated};
+pub use update::{Unit, UpdateRow, Updated};

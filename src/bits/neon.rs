@@ -3,8 +3,9 @@
 use std::arch::aarch64::*;
 
 use super::isa::{Floats, Isa, Set};
-use super::sweep::{Job, Vectors};
+use super::storage::{F16, load_lanes, store_lanes};
 use super::tasks::{FloatBits, PANEL, Xnor, words};
+use super::vector::{Vectors, Work};
 
 pub(super) static ISA: Isa = Isa {
     name: "neon",
@@ -242,32 +243,244 @@ fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
     }
 }
 
-/// Runs a job with the compiler's own vectors of this set.
+/// Runs work with the set's instructions.
 ///
 /// # Safety
-/// The processor has the instructions.
+/// The processor has them.
 #[target_feature(enable = "neon")]
-pub(super) unsafe fn within<J: Job>(job: J) -> J::Output {
-    // SAFETY: the caller's promise.
-    unsafe { job.run::<Here>() }
+pub(super) unsafe fn within<W: Work>(work: W) -> W::Output {
+    // SAFETY: the caller promises the instructions.
+    unsafe { work.run::<Neon>() }
 }
 
-/// What jobs need of this set.
-pub(super) enum Here {}
+/// NEON.
+pub(super) enum Neon {}
 
-impl Vectors for Here {
-    #[inline]
-    #[target_feature(enable = "neon")]
-    unsafe fn signs(x: &[f32; PANEL]) -> [u32; 2] {
-        let mut signs = [0; 2];
-        for first in (0..PANEL).step_by(LANES) {
-            // SAFETY: 4 of the 32 numbers.
-            let x = unsafe { vld1q_f32(x.as_ptr().add(first)) };
-            signs
-                .iter_mut()
-                .zip([vcgtzq_f32(x), vcltzq_f32(x)])
-                .for_each(|(word, mask)| *word |= gather(mask) << first);
-        }
-        signs
+#[allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "the methods are the set's instructions, which the trait's conditions make safe: they are in the processor, and pointers are valid"
+)]
+impl Vectors for Neon {
+    const LANES: usize = 4;
+    type Floats = float32x4_t;
+    type Words = uint32x4_t;
+    type Row = [float32x4_t; 8];
+    type WordRow = [uint32x4_t; 8];
+
+    #[inline(always)]
+    unsafe fn zeros() -> [float32x4_t; 8] {
+        [vdupq_n_f32(0.0); 8]
     }
+
+    #[inline(always)]
+    unsafe fn no_words() -> [uint32x4_t; 8] {
+        [vdupq_n_u32(0); 8]
+    }
+
+    #[inline(always)]
+    unsafe fn splat(number: f32) -> float32x4_t {
+        vdupq_n_f32(number)
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(word: u32) -> uint32x4_t {
+        vdupq_n_u32(word)
+    }
+
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> float32x4_t {
+        vld1q_f32(at)
+    }
+
+    #[inline(always)]
+    unsafe fn store(at: *mut f32, numbers: float32x4_t) {
+        vst1q_f32(at, numbers);
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(at: *const u32) -> uint32x4_t {
+        vld1q_u32(at)
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(at: *mut u32, words: uint32x4_t) {
+        vst1q_u32(at, words);
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        vmulq_f32(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        vaddq_f32(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn and(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        vandq_u32(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn xor(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        veorq_u32(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn add_words(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        vaddq_u32(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn mul_words(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        vmulq_u32(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right<const BITS: u32>(words: uint32x4_t) -> uint32x4_t {
+        vshlq_u32(words, vdupq_n_s32(-BITS.cast_signed()))
+    }
+
+    #[inline(always)]
+    unsafe fn max_words(a: uint32x4_t, b: uint32x4_t) -> uint32x4_t {
+        vmaxq_u32(a, b)
+    }
+
+    #[inline(always)]
+    unsafe fn positive(numbers: [float32x4_t; 8]) -> u32 {
+        let mut lanes = [vdupq_n_u32(0); 8];
+        for v in 0..8 {
+            lanes[v] = vcgtzq_f32(numbers[v]);
+        }
+        mask(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn negative(numbers: [float32x4_t; 8]) -> u32 {
+        let mut lanes = [vdupq_n_u32(0); 8];
+        for v in 0..8 {
+            lanes[v] = vcltzq_f32(numbers[v]);
+        }
+        mask(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn is_finite(numbers: float32x4_t) -> bool {
+        vmaxvq_u32(vreinterpretq_u32_f32(vabsq_f32(numbers))) <= f32::MAX.to_bits()
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch<T>(_at: *const T) {}
+
+    #[inline(always)]
+    unsafe fn load_f16(at: *const u16) -> float32x4_t {
+        load_lanes::<F16, Self>(at)
+    }
+
+    #[inline(always)]
+    unsafe fn load_i16(at: *const i16) -> float32x4_t {
+        vcvtq_f32_s32(vmovl_s16(vld1_s16(at)))
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(at: *const i8) -> float32x4_t {
+        let bytes = vcreate_s8(u64::from(at.cast::<u32>().read_unaligned()));
+        vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(bytes))))
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(
+        at: *mut u16,
+        numbers: [float32x4_t; 8],
+        random: [uint32x4_t; 8],
+        sizes: &mut uint32x4_t,
+    ) -> [u32; 2] {
+        store_lanes::<F16, Self>(at, numbers, random, sizes)
+    }
+
+    #[inline(always)]
+    unsafe fn store_i16(
+        at: *mut i16,
+        numbers: [float32x4_t; 8],
+        random: [uint32x4_t; 8],
+        sizes: &mut uint32x4_t,
+    ) -> [u32; 2] {
+        let stored = rounded(numbers, random, f32::from(i16::MAX));
+        let mut size = vreinterpretq_s16_u32(*sizes);
+        let (mut above, mut below) = ([vdupq_n_u16(0); 4], [vdupq_n_u16(0); 4]);
+        for v in 0..4 {
+            vst1q_s16(at.add(8 * v), stored[v]);
+            size = vmaxq_s16(size, vabsq_s16(stored[v]));
+            (above[v], below[v]) = (vcgtzq_s16(stored[v]), vcltzq_s16(stored[v]));
+        }
+        *sizes = vreinterpretq_u32_s16(size);
+        [mask_of_halves(above), mask_of_halves(below)]
+    }
+
+    #[inline(always)]
+    unsafe fn store_i8(
+        at: *mut i8,
+        numbers: [float32x4_t; 8],
+        random: [uint32x4_t; 8],
+        sizes: &mut uint32x4_t,
+    ) -> [u32; 2] {
+        let [a, b, c, d] = rounded(numbers, random, f32::from(i8::MAX));
+        let low = vcombine_s8(vmovn_s16(a), vmovn_s16(b));
+        let high = vcombine_s8(vmovn_s16(c), vmovn_s16(d));
+        vst1q_s8(at, low);
+        vst1q_s8(at.add(16), high);
+        let size = vmaxq_s8(vabsq_s8(low), vabsq_s8(high));
+        *sizes = vreinterpretq_u32_s8(vmaxq_s8(vreinterpretq_s8_u32(*sizes), size));
+        [mask_of_bytes(vcgtzq_s8(low), vcgtzq_s8(high)), mask_of_bytes(vcltzq_s8(low), vcltzq_s8(high))]
+    }
+}
+
+/// 65536ths rounded to integers of 16 bits, after the random bits were added. Beyond `most` becomes that, as does what is not a number.
+#[inline]
+#[target_feature(enable = "neon")]
+fn rounded(numbers: [float32x4_t; 8], random: [uint32x4_t; 8], most: f32) -> [int16x8_t; 4] {
+    let end = 65536.0 * most;
+    let mut integers = [vdupq_n_s16(0); 4];
+    for (pair, integers) in integers.iter_mut().enumerate() {
+        let mut halves = [vdup_n_s16(0); 2];
+        for (half, integer) in halves.iter_mut().enumerate() {
+            let v = 2 * pair + half;
+            // The smaller number of one and none is the one.
+            let within = vmaxnmq_f32(vminnmq_f32(numbers[v], vdupq_n_f32(end)), vdupq_n_f32(-end));
+            let steps = vaddq_s32(vcvtq_s32_f32(within), vreinterpretq_s32_u32(random[v]));
+            *integer = vshrn_n_s32::<16>(steps);
+        }
+        *integers = vcombine_s16(halves[0], halves[1]);
+    }
+    integers
+}
+
+/// One bit of each of 32 lanes, which are all ones or all zeros.
+#[inline]
+#[target_feature(enable = "neon")]
+fn mask(lanes: [uint32x4_t; 8]) -> u32 {
+    let mut halves = [vdupq_n_u16(0); 4];
+    for (v, halves) in halves.iter_mut().enumerate() {
+        *halves = vcombine_u16(vmovn_u32(lanes[2 * v]), vmovn_u32(lanes[2 * v + 1]));
+    }
+    mask_of_halves(halves)
+}
+
+/// The same of lanes of 16 bits.
+#[inline]
+#[target_feature(enable = "neon")]
+fn mask_of_halves([a, b, c, d]: [uint16x8_t; 4]) -> u32 {
+    mask_of_bytes(vcombine_u8(vmovn_u16(a), vmovn_u16(b)), vcombine_u8(vmovn_u16(c), vmovn_u16(d)))
+}
+
+/// The same of bytes.
+#[inline]
+#[target_feature(enable = "neon")]
+fn mask_of_bytes(low: uint8x16_t, high: uint8x16_t) -> u32 {
+    // One of the 8 bits for each byte; then pairs of bytes are added three times.
+    let weights = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
+    let pairs = vpaddq_u8(vandq_u8(low, weights), vandq_u8(high, weights));
+    let fours = vpaddq_u8(pairs, pairs);
+    vgetq_lane_u32::<0>(vreinterpretq_u32_u8(vpaddq_u8(fours, fours)))
 }

@@ -1,8 +1,9 @@
 //! Plain Rust, written so that a compiler can vectorise it: every processor, WebAssembly included.
 
 use super::isa::{Floats, Isa, Set};
-use super::sweep::{Job, Vectors};
+use super::storage::{F16, I8, I16, load_lanes, store_lanes};
 use super::tasks::{FloatBits, PANEL, Xnor, words};
+use super::vector::{Vectors, Work};
 
 pub(super) static ISA: Isa = Isa {
     name: "portable",
@@ -135,18 +136,151 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
     }
 }
 
-/// Runs a job with what every processor has.
-pub(super) fn within<J: Job>(job: J) -> J::Output {
+/// Runs work with what every processor has.
+pub(super) fn within<W: Work>(work: W) -> W::Output {
     // SAFETY: no instruction beyond those that the crate is compiled for.
-    unsafe { job.run::<Here>() }
+    unsafe { work.run::<Portable>() }
 }
 
-/// What jobs need of this set.
-pub(super) enum Here {}
+/// What every processor has: arrays, of which the compiler makes vectors.
+pub(super) enum Portable {}
 
-impl Vectors for Here {
-    #[inline]
-    unsafe fn signs(x: &[f32; PANEL]) -> [u32; 2] {
-        [pack(x, |x| x > 0.0), pack(x, |x| x < 0.0)]
+#[allow(
+    unsafe_op_in_unsafe_fn,
+    reason = "pointers are read and written under the trait's conditions, which make that safe"
+)]
+impl Vectors for Portable {
+    const LANES: usize = LANES;
+    type Floats = [f32; LANES];
+    type Words = Lanes;
+    type Row = [[f32; LANES]; PANEL / LANES];
+    type WordRow = [Lanes; PANEL / LANES];
+
+    #[inline(always)]
+    unsafe fn zeros() -> Self::Row {
+        [[0.0; LANES]; PANEL / LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn no_words() -> Self::WordRow {
+        [[0; LANES]; PANEL / LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn splat(number: f32) -> Self::Floats {
+        [number; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn splat_word(word: u32) -> Lanes {
+        [word; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn load(at: *const f32) -> Self::Floats {
+        at.cast::<Self::Floats>().read_unaligned()
+    }
+
+    #[inline(always)]
+    unsafe fn store(at: *mut f32, numbers: Self::Floats) {
+        at.cast::<Self::Floats>().write_unaligned(numbers);
+    }
+
+    #[inline(always)]
+    unsafe fn load_words(at: *const u32) -> Lanes {
+        at.cast::<Lanes>().read_unaligned()
+    }
+
+    #[inline(always)]
+    unsafe fn store_words(at: *mut u32, words: Lanes) {
+        at.cast::<Lanes>().write_unaligned(words);
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|lane| a[lane] * b[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: Self::Floats, b: Self::Floats) -> Self::Floats {
+        std::array::from_fn(|lane| a[lane] + b[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn and(a: Lanes, b: Lanes) -> Lanes {
+        map2(a, b, |a, b| a & b)
+    }
+
+    #[inline(always)]
+    unsafe fn xor(a: Lanes, b: Lanes) -> Lanes {
+        map2(a, b, |a, b| a ^ b)
+    }
+
+    #[inline(always)]
+    unsafe fn add_words(a: Lanes, b: Lanes) -> Lanes {
+        map2(a, b, u32::wrapping_add)
+    }
+
+    #[inline(always)]
+    unsafe fn mul_words(a: Lanes, b: Lanes) -> Lanes {
+        map2(a, b, u32::wrapping_mul)
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right<const BITS: u32>(words: Lanes) -> Lanes {
+        words.map(|word| word >> BITS)
+    }
+
+    #[inline(always)]
+    unsafe fn positive(numbers: Self::Row) -> u32 {
+        pack(numbers.as_flattened(), |x| x > 0.0)
+    }
+
+    #[inline(always)]
+    unsafe fn negative(numbers: Self::Row) -> u32 {
+        pack(numbers.as_flattened(), |x| x < 0.0)
+    }
+
+    #[inline(always)]
+    unsafe fn is_finite(numbers: Self::Floats) -> bool {
+        numbers.iter().fold(true, |all, number| all & number.is_finite())
+    }
+
+    #[inline(always)]
+    unsafe fn max_words(a: Lanes, b: Lanes) -> Lanes {
+        map2(a, b, u32::max)
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch<T>(_at: *const T) {}
+
+    #[inline(always)]
+    unsafe fn load_f16(at: *const u16) -> Self::Floats {
+        load_lanes::<F16, Self>(at)
+    }
+
+    #[inline(always)]
+    unsafe fn load_i16(at: *const i16) -> Self::Floats {
+        load_lanes::<I16, Self>(at)
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(at: *const i8) -> Self::Floats {
+        load_lanes::<I8, Self>(at)
+    }
+
+    #[inline(always)]
+    unsafe fn store_f16(at: *mut u16, numbers: Self::Row, random: Self::WordRow, sizes: &mut Lanes) -> [u32; 2] {
+        store_lanes::<F16, Self>(at, numbers, random, sizes)
+    }
+
+    #[inline(always)]
+    unsafe fn store_i16(at: *mut i16, numbers: Self::Row, random: Self::WordRow, sizes: &mut Lanes) -> [u32; 2] {
+        store_lanes::<I16, Self>(at, numbers, random, sizes)
+    }
+
+    #[inline(always)]
+    unsafe fn store_i8(at: *mut i8, numbers: Self::Row, random: Self::WordRow, sizes: &mut Lanes) -> [u32; 2] {
+        store_lanes::<I8, Self>(at, numbers, random, sizes)
     }
 }

@@ -160,7 +160,7 @@ pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: u
         );
         flips += updated.flips;
         saturated += updated.saturated;
-        failed |= updated.has_failed();
+        failed |= updated.has_failed;
         if let Some(row_state) = row_state {
             for ((_, at), peak) in units.iter().zip(updated.peaks) {
                 row_state[*at].store(peak as u32, Relaxed);

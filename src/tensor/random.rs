@@ -66,7 +66,6 @@ impl Draws {
 
     /// The two words that numbers are made with, for loops that make several at once.
     #[inline(always)]
-    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "for loops by hand"))]
     pub(crate) const fn key(self) -> [u32; 2] {
         self.key
     }

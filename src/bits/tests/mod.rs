@@ -1,8 +1,7 @@
 //! Every instruction set of this processor against the plainest loops.
 
 mod floats;
-mod narrow;
-mod sweeps;
+mod update;
 
 use super::select::{VARIABLE, active, all, choose};
 use super::tasks::{PANEL, Xnor, panel_mask, words};

@@ -1,0 +1,278 @@
+//! How a state of a binary weight is stored: the definition, number by number, and where 32 columns of it lie in registers.
+
+use super::tasks::PANEL;
+use super::vector::Vectors;
+use crate::tensor::{HALF_MOST, half_rounded, half_value};
+
+/// How a state is stored.
+pub trait Storage: Sized {
+    /// One state.
+    type Stored: Copy + Default + 'static;
+    /// Whether states are rounded, and their stored sign is the weight.
+    const IS_NARROW: bool;
+    /// Whether rows have units of their own.
+    const HAS_UNITS: bool;
+    /// The largest number, in its unit.
+    const MAX: f32;
+    /// What numbers are multiplied by before they are stored: a rounding's steps of a unit.
+    const FINE: f32;
+
+    /// The number, in its unit.
+    fn load(stored: Self::Stored) -> f32;
+
+    /// One of the two neighbours of a number, given in its unit times `FINE`, the nearer the likelier, by 16 random bits. What is too large
+    /// becomes the largest.
+    fn store(value: f32, random: u32) -> Self::Stored;
+
+    /// The size of a stored number, as bits that order as sizes do.
+    fn size(stored: Self::Stored) -> u32;
+
+    /// The number with the largest of these sizes, which lie as registers hold them: in lanes as wide as what is stored.
+    #[doc(hidden)]
+    fn largest(sizes: &[u32]) -> f32;
+
+    /// Reads as many numbers as a register holds.
+    ///
+    /// # Safety
+    /// The processor has V's instructions; the numbers are readable.
+    #[doc(hidden)]
+    unsafe fn load_register<V: Vectors>(at: *const Self::Stored) -> V::Floats;
+
+    /// Writes 32 numbers as [`Storage::store`] does each, by its word below 2^16. `sizes` become the larger of themselves and of the sizes
+    /// stored, in lanes as wide as what is stored. Returns which stored numbers are above 0 and which below.
+    ///
+    /// # Safety
+    /// The processor has V's instructions; 32 numbers are writable.
+    #[doc(hidden)]
+    unsafe fn store_row<V: Vectors>(
+        at: *mut Self::Stored,
+        numbers: V::Row,
+        random: V::WordRow,
+        sizes: &mut V::Words,
+    ) -> [u32; 2];
+}
+
+/// 32-bit floats.
+#[derive(Clone, Copy, Debug)]
+pub enum F32 {}
+
+impl Storage for F32 {
+    type Stored = f32;
+    const IS_NARROW: bool = false;
+    const HAS_UNITS: bool = false;
+    const MAX: f32 = f32::INFINITY;
+    const FINE: f32 = 1.0;
+
+    #[inline(always)]
+    fn load(stored: f32) -> f32 {
+        stored
+    }
+
+    #[inline(always)]
+    fn store(value: f32, _random: u32) -> f32 {
+        value
+    }
+
+    /// By bits, so that not-a-number is larger than any number.
+    #[inline(always)]
+    fn size(stored: f32) -> u32 {
+        stored.to_bits() & 0x7fff_ffff
+    }
+
+    #[inline(always)]
+    fn largest(sizes: &[u32]) -> f32 {
+        f32::from_bits(sizes.iter().fold(0, |largest, size| largest.max(*size)))
+    }
+
+    #[inline(always)]
+    unsafe fn load_register<V: Vectors>(at: *const f32) -> V::Floats {
+        // SAFETY: the caller promises the instructions and readable numbers.
+        unsafe { V::load(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_row<V: Vectors>(
+        at: *mut f32,
+        numbers: V::Row,
+        _random: V::WordRow,
+        _sizes: &mut V::Words,
+    ) -> [u32; 2] {
+        // SAFETY: the caller promises the instructions and 32 writable numbers.
+        unsafe {
+            for (v, &numbers) in numbers.as_ref().iter().enumerate() {
+                V::store(at.add(v * V::LANES), numbers);
+            }
+            [V::positive(numbers), V::negative(numbers)]
+        }
+    }
+}
+
+/// 16-bit floats.
+#[derive(Clone, Copy, Debug)]
+pub enum F16 {}
+
+impl Storage for F16 {
+    type Stored = u16;
+    const IS_NARROW: bool = true;
+    const HAS_UNITS: bool = false;
+    const MAX: f32 = HALF_MOST;
+    const FINE: f32 = 1.0;
+
+    #[inline(always)]
+    fn load(stored: u16) -> f32 {
+        half_value(stored)
+    }
+
+    #[inline(always)]
+    fn store(value: f32, random: u32) -> u16 {
+        half_rounded(value, random >> 3)
+    }
+
+    #[inline(always)]
+    fn size(stored: u16) -> u32 {
+        u32::from(stored & 0x7fff)
+    }
+
+    #[inline(always)]
+    fn largest(sizes: &[u32]) -> f32 {
+        half_value(sizes.iter().fold(0, |largest, pair| largest.max(*pair as u16).max((pair >> 16) as u16)))
+    }
+
+    #[inline(always)]
+    unsafe fn load_register<V: Vectors>(at: *const u16) -> V::Floats {
+        // SAFETY: the caller promises the instructions and readable numbers.
+        unsafe { V::load_f16(at) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_row<V: Vectors>(
+        at: *mut u16,
+        numbers: V::Row,
+        random: V::WordRow,
+        sizes: &mut V::Words,
+    ) -> [u32; 2] {
+        // SAFETY: the caller promises the instructions and 32 writable numbers.
+        unsafe { V::store_f16(at, numbers, random, sizes) }
+    }
+}
+
+macro_rules! integers {
+    ($(#[$meta:meta])* $name:ident, $stored:ident, $load:ident, $store:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug)]
+        pub enum $name {}
+
+        impl Storage for $name {
+            type Stored = $stored;
+            const IS_NARROW: bool = true;
+            const HAS_UNITS: bool = true;
+            const MAX: f32 = $stored::MAX as f32;
+            const FINE: f32 = 65536.0;
+
+            #[inline(always)]
+            fn load(stored: $stored) -> f32 {
+                f32::from(stored)
+            }
+
+            #[inline(always)]
+            fn store(value: f32, random: u32) -> $stored {
+                const END: f32 = 65536.0 * $stored::MAX as f32;
+                // Comparisons that send not-a-number to an end.
+                let below = if value < END { value } else { END };
+                let within = if below > -END { below } else { -END };
+                // SAFETY: within +-END, which i32 holds with any 16 bits added.
+                let steps = unsafe { within.to_int_unchecked::<i32>() };
+                ((steps + random as i32) >> 16) as $stored
+            }
+
+            #[inline(always)]
+            fn size(stored: $stored) -> u32 {
+                u32::from(stored.unsigned_abs())
+            }
+
+            #[inline(always)]
+            fn largest(sizes: &[u32]) -> f32 {
+                const BITS: u32 = $stored::BITS;
+                let lanes = |word: u32| (0..32 / BITS).map(move |lane| word << (32 - BITS - lane * BITS) >> (32 - BITS));
+                sizes.iter().flat_map(|word| lanes(*word)).max().unwrap_or(0) as f32
+            }
+
+            #[inline(always)]
+            unsafe fn load_register<V: Vectors>(at: *const $stored) -> V::Floats {
+                // SAFETY: the caller promises the instructions and readable numbers.
+                unsafe { V::$load(at) }
+            }
+
+            #[inline(always)]
+            unsafe fn store_row<V: Vectors>(
+                at: *mut $stored,
+                numbers: V::Row,
+                random: V::WordRow,
+                sizes: &mut V::Words,
+            ) -> [u32; 2] {
+                // SAFETY: the caller promises the instructions and 32 writable numbers.
+                unsafe { V::$store(at, numbers, random, sizes) }
+            }
+        }
+    };
+}
+
+integers!(
+    /// 16-bit integers.
+    I16, i16, load_i16, store_i16
+);
+integers!(
+    /// 8-bit integers.
+    I8, i8, load_i8, store_i8
+);
+
+/// [`Storage::load_register`] by the definition, lane by lane.
+///
+/// # Safety
+/// As [`Storage::load_register`].
+#[inline(always)]
+pub(super) unsafe fn load_lanes<S: Storage, V: Vectors>(at: *const S::Stored) -> V::Floats {
+    let mut lanes = [0.0; 16];
+    for (lane, number) in lanes.iter_mut().enumerate().take(V::LANES) {
+        // SAFETY: the caller promises readable numbers.
+        *number = S::load(unsafe { at.add(lane).read() });
+    }
+    // SAFETY: the caller promises the instructions; a register has at most 16 lanes.
+    unsafe { V::load(lanes.as_ptr()) }
+}
+
+/// [`Storage::store_row`] by the definition, lane by lane: for instruction sets without a faster way of their own.
+///
+/// # Safety
+/// As [`Storage::store_row`].
+#[inline(always)]
+pub(super) unsafe fn store_lanes<S: Storage, V: Vectors>(
+    at: *mut S::Stored,
+    numbers: V::Row,
+    random: V::WordRow,
+    sizes: &mut V::Words,
+) -> [u32; 2] {
+    let (mut values, mut words) = ([0.0; PANEL], [0; PANEL]);
+    for v in 0..PANEL / V::LANES {
+        // SAFETY: the caller promises the instructions; registers together hold 32 lanes.
+        unsafe {
+            V::store(values.as_mut_ptr().add(v * V::LANES), numbers.as_ref()[v]);
+            V::store_words(words.as_mut_ptr().add(v * V::LANES), random.as_ref()[v]);
+        }
+    }
+    // Each step makes arrays from arrays: so the compiler makes vector instructions of it.
+    let stored: [S::Stored; PANEL] = std::array::from_fn(|lane| S::store(values[lane], words[lane]));
+    let magnitudes: [u32; PANEL] = std::array::from_fn(|lane| S::size(stored[lane]));
+    let values: [f32; PANEL] = std::array::from_fn(|lane| S::load(stored[lane]));
+    // SAFETY: the caller promises 32 writable numbers.
+    unsafe { at.cast::<[S::Stored; PANEL]>().write_unaligned(stored) };
+    // SAFETY: the caller promises the instructions; registers together hold 32 lanes.
+    unsafe {
+        let mut numbers = V::zeros();
+        for v in 0..PANEL / V::LANES {
+            *sizes = V::max_words(*sizes, V::load_words(magnitudes.as_ptr().add(v * V::LANES)));
+            numbers.as_mut()[v] = V::load(values.as_ptr().add(v * V::LANES));
+        }
+        [V::positive(numbers), V::negative(numbers)]
+    }
+}

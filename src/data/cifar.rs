@@ -79,7 +79,7 @@ impl Cifar {
         let text = std::fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
         let names: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
         if names.len() != own.len() {
-            let (expected, got) = (format!("{} names, one a line", own.len()), names.len().to_string());
+            let (expected, got) = (format!("{} names, one per line", own.len()), names.len().to_string());
             return Err(Error::Format { path, expected, got });
         }
         Ok(names)

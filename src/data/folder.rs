@@ -114,7 +114,7 @@ impl Folder<'_> {
             }
             [train, _] => {
                 let got = if train.is_some() { "train alone" } else { "test alone" };
-                let expected = "both of the folders train and test, or a folder a class";
+                let expected = "both folders train and test, or one folder per class";
                 return Err(Error::Format { path: self.root.into(), expected: expected.into(), got: got.into() });
             }
         };
@@ -132,8 +132,8 @@ impl Folder<'_> {
             let mut is_there = vec![false; classes.len()];
             (0..set.len()).for_each(|i| is_there[set.label(i) as usize] = true);
             if let Some(missing) = is_there.iter().position(|there| !there) {
-                let got = skipped.last().map_or("too few".into(), |last| format!("too few that can be read ({last})"));
-                let expected = format!("images of class `{}` to train and to test on", classes[missing]);
+                let got = skipped.last().map_or("too few".into(), |last| format!("too few readable ones ({last})"));
+                let expected = format!("training and test images of class `{}`", classes[missing]);
                 return Err(Error::Format { path: self.root.into(), expected, got });
             }
             sets.push(set);
@@ -191,7 +191,7 @@ impl Folder<'_> {
         let all = || parts.iter().flatten();
         let channels = self.channels.unwrap_or(if all().any(|(_, header)| header.is_colour) { 3 } else { 1 });
         let Some(((first, _), one)) = all().next() else {
-            let expected = "images that can be read".into();
+            let expected = "readable images".into();
             return Err(Error::Format { path: self.root.into(), expected, got: "none".into() });
         };
         let other = all().find(|(_, header)| (header.height, header.width) != (one.height, one.width));
@@ -213,7 +213,7 @@ fn list(root: &Path) -> Result<(Vec<String>, Vec<Sample>)> {
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let classes: Vec<String> = folders.iter().map(name).collect();
     if classes.len() < 2 {
-        let expected = "folders of at least 2 classes, a folder of images a class".into();
+        let expected = "at least 2 folders of images, one per class".into();
         return Err(Error::Format { path: root.into(), expected, got: some(&classes) });
     }
     let mut samples = Vec::new();

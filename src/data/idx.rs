@@ -28,7 +28,7 @@ fn part(folder: &Path, part: &str, classes: usize, published: &str) -> Result<In
     let (extents, pixels) = idx(&image_path, &image_bytes, IMAGES, 3)?;
     let (_, labels) = idx(&label_path, &label_bytes, LABELS, 1)?;
     if extents[0] != labels.len() {
-        let (expected, got) = (format!("{} labels, one an image", extents[0]), format!("{} labels", labels.len()));
+        let (expected, got) = (format!("{} labels, one per image", extents[0]), format!("{} labels", labels.len()));
         return Err(Error::Format { path: label_path, expected, got });
     }
     if extents.contains(&0) {
@@ -63,7 +63,7 @@ fn read(folder: &Path, name: &str, published: &str) -> Result<(PathBuf, Vec<u8>)
     let mut unpacked = Vec::new();
     match flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked) {
         Ok(_) => Ok((packed, unpacked)),
-        Err(e) => Err(Error::Format { path: packed, expected: "a whole gzip file".into(), got: e.to_string() }),
+        Err(e) => Err(Error::Format { path: packed, expected: "a complete gzip file".into(), got: e.to_string() }),
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) fn decode(path: &Path, channels: usize) -> Result<(Header, Vec<u8>), 
             // A truncated file may end within its last blocks, which the decoder fills without an error.
             let last = bytes.windows(2).rev().find(|two| two[0] == 0xff && [0xd9, 0xda].contains(&two[1]));
             if last.is_none_or(|two| two[1] == 0xda) {
-                return Err("the file ends before the image does".into());
+                return Err("the file is truncated".into());
             }
             jpeg_pixels(*decoder, channels).map(|pixels| (header, pixels))
         }

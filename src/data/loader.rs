@@ -184,7 +184,7 @@ impl Batches {
                 let filled = loader.fill(samples, pass.augment, &mut stored, &mut batch);
                 let failed = filled.is_err();
                 if send.send(filled.map(|()| batch)).is_err() || failed {
-                    return; // Nobody listens any more, or nothing more can be told.
+                    return; // The receiver was dropped, or the epoch ends with this error.
                 }
             }
         });

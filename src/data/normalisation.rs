@@ -46,7 +46,7 @@ impl Normalisation {
         for (name, values) in [("mean", &self.mean), ("std", &self.std)] {
             numbers(name, values)?;
             if ![1, channels].contains(&values.len()) {
-                let expected = format!("1 number or {channels}, one a channel");
+                let expected = format!("1 number, or {channels}, one per channel");
                 return Err(Error::setting(name, expected, format!("{} numbers", values.len())));
             }
         }
@@ -57,15 +57,15 @@ impl Normalisation {
 /// Fails for values that are invalid for all images.
 pub(super) fn numbers(name: &str, values: &[f32]) -> Result<()> {
     if !(1..=MAX_CHANNELS).contains(&values.len()) {
-        let expected = format!("1 to {MAX_CHANNELS} numbers, one a channel or one for all");
+        let expected = format!("1 to {MAX_CHANNELS} numbers, one per channel or one for all");
         return Err(Error::setting(name, expected, format!("{} numbers", values.len())));
     }
     let is_fine = |v: &&f32| v.is_finite() && (name != "std" || **v > 0.0);
     match values.iter().find(|v| !is_fine(v)) {
         Some(wrong) if name == "std" => {
-            Err(Error::setting(name, "positive numbers, as shares of the largest byte", wrong))
+            Err(Error::setting(name, "positive numbers, as fractions of the largest byte", wrong))
         }
-        Some(wrong) => Err(Error::setting(name, "finite numbers, as shares of the largest byte", wrong)),
+        Some(wrong) => Err(Error::setting(name, "finite numbers, as fractions of the largest byte", wrong)),
         None => Ok(()),
     }
 }

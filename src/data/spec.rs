@@ -86,7 +86,11 @@ impl DataSpec {
             return Err(Error::setting(name, "a data set of image files (folder, svhn-folder)", &self.dataset));
         }
         if let Some(folder) = self.data_dir.as_deref().filter(|_| self.dataset == "digits") {
-            return Err(Error::setting("data-dir", "none for the digits, which lie in the program", folder.display()));
+            return Err(Error::setting(
+                "data-dir",
+                "none for the digits, which are embedded in the program",
+                folder.display(),
+            ));
         }
         Augment::parse(&self.augment)?;
         extents("image-size", self.image_size.as_deref())?;

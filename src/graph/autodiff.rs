@@ -37,7 +37,7 @@ pub fn backward(
         let Node { inputs, outputs, .. } = &node;
         let mut cx = Backward { tape: &mut tape, inputs, outputs, grads: &upstream, needs: &needs };
         let back = node.op.backward(&mut cx)?;
-        assert_eq!(back.len(), node.inputs.len(), "{}: one gradient an input", node.op.name());
+        assert_eq!(back.len(), node.inputs.len(), "{}: one gradient per input", node.op.name());
         for ((input, grad), needed) in node.inputs.iter().zip(back).zip(needs) {
             let Some(grad) = grad.filter(|_| needed) else { continue };
             let sum = match grads.get(input) {

@@ -90,11 +90,11 @@ impl Graph {
         self.persist(value, name, Purpose::Kept);
     }
 
-    /// Makes a temporary value persistent.
+    /// Makes a temporary value persistent under a name, with a purpose.
     pub(super) fn persist(&mut self, value: Value, name: &str, purpose: Purpose) {
         assert!(self.find(name).is_none(), "`{name}` is taken");
         let info = &mut self.values[value.0 as usize];
-        assert_eq!(info.kind, ValueKind::Temporary, "`{}` is kept anyway", info.name);
+        assert_eq!(info.kind, ValueKind::Temporary, "`{}` is not temporary", info.name);
         info.name = name.to_string();
         let init = Init::Words(0);
         info.kind = ValueKind::State(State { purpose, init, parameter: None, restarts: false });
@@ -111,7 +111,7 @@ impl Graph {
             assert_eq!(
                 (&ty, &kind),
                 (self.ty(found), &self.info(found).kind),
-                "`{name}` is asked for again as something else"
+                "`{name}` exists with another type or kind"
             );
             return found;
         }

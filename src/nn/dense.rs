@@ -32,7 +32,7 @@ impl Layer for Dense {
             return Err(Error::shape(format!("layer `{}`", builder.name), "at least 1 unit", 0));
         }
         if ty.shape.len() != 2 {
-            let expected = "rows of features (`Flatten` goes before)";
+            let expected = "rows of features (add `Flatten` before it)";
             return Err(Error::shape(format!("layer `{}`", builder.name), expected, ty));
         }
         let inputs = ty.columns();

@@ -111,11 +111,11 @@ impl Weights {
 
     /// Reads a safetensors file; also returns the notes. The error says what is wrong with the file.
     pub fn from_bytes(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), String> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("no safetensors file ({e})"))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("not a safetensors file ({e})"))?;
         let notes =
             header.metadata().as_ref().and_then(|m| m.get(NOTES)).ok_or(format!("no metadata entry `{NOTES}`"))?;
         let notes: BTreeMap<String, String> = serde_json::from_str(notes).map_err(|e| format!("metadata: {e}"))?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("no whole safetensors file ({e})"))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("incomplete safetensors file ({e})"))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             let words = view.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
@@ -126,12 +126,13 @@ impl Weights {
                 (Dtype::U32, [_]) => Tensor::Words(words.collect()),
                 (Dtype::U32, &[rows, _]) => {
                     let columns = notes.get(&format!("{name}.columns")).and_then(|c| c.parse().ok());
-                    let columns = columns.ok_or(format!("`{name}` without a number of columns in the metadata"))?;
+                    let columns = columns.ok_or(format!("`{name}` has no number of columns in the metadata"))?;
                     let plain: Vec<u32> = words.collect();
                     let bits = BitMatrix::from_rows(rows, columns, &plain);
-                    Tensor::Bits(
-                        bits.ok_or(format!("`{name}`: {} words, which are no {rows} x {columns} signs", plain.len()))?,
-                    )
+                    Tensor::Bits(bits.ok_or(format!(
+                        "`{name}`: {} words, which do not hold {rows} x {columns} signs",
+                        plain.len()
+                    ))?)
                 }
                 (dtype, shape) => return Err(format!("`{name}` of {dtype:?} {shape:?}")),
             };

@@ -56,7 +56,7 @@ impl BinaryRule {
         if starts && hyperparameter.schedule != Some(Schedule::constant()) {
             return Err(Error::setting(
                 spec.name,
-                "a number without a schedule, since states start only once",
+                "a number without a schedule, since states are initialised once",
                 hyperparameter,
             ));
         }
@@ -89,7 +89,11 @@ impl BinaryOptimizer {
         if let (Filter::Fixed(_), Some(cutoff)) = (&filter, cutoff)
             && cutoff != iir::CUTOFF.resolve(None)?
         {
-            return Err(Error::setting("cutoff", "none beside poles or b and a, which say it all", cutoff));
+            return Err(Error::setting(
+                "cutoff",
+                "no cutoff with poles or b and a, which define the whole filter",
+                cutoff,
+            ));
         }
         self.filter = Some(filter);
         Ok(self)

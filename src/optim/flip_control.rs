@@ -16,8 +16,12 @@ kernel!(
 );
 
 /// The range of the target.
-const TARGET: HyperparameterSpec =
-    HyperparameterSpec::new("target-flip-ratio", "target fraction of a layer's weights that flip per step", Range::Rate, 1e-3);
+const TARGET: HyperparameterSpec = HyperparameterSpec::new(
+    "target-flip-ratio",
+    "target fraction of a layer's weights that flip per step",
+    Range::Rate,
+    1e-3,
+);
 
 /// Words of a layer's entry in the controller's state.
 const ENTRY: usize = 5;

@@ -95,7 +95,9 @@ impl Visitor<'_> for HyperparameterVisitor {
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> std::result::Result<Hyperparameter, E> {
         match number as f32 {
-            value if value.is_infinite() => Err(E::custom(Error::setting("hyperparameter", "a number of f32", number))),
+            value if value.is_infinite() => {
+                Err(E::custom(Error::setting("hyperparameter", "a number within the range of f32", number)))
+            }
             value => Ok(value.into()),
         }
     }
@@ -181,7 +183,7 @@ impl HyperparameterSpec {
         let hyperparameter = set.cloned().unwrap_or_else(|| self.default.into());
         let wrong = |got: &dyn fmt::Display| Error::setting(self.name, self.range.describe(), got);
         if hyperparameter.value == f32::INFINITY && self.range != Range::Limit {
-            return Err(wrong(&"off, which only a limit such as clip may be"));
+            return Err(wrong(&"off, which is valid only for a limit such as clip"));
         }
         if !self.range.holds(hyperparameter.value) {
             return Err(wrong(&hyperparameter.value));
@@ -237,7 +239,7 @@ mod tests {
             assert!(error.contains(word), "`{text}`: {error}");
         }
         let error = serde_json::from_str::<Hyperparameter>("1e39").expect_err("too large").to_string();
-        assert!(error.contains("hyperparameter: expected a number of f32, got 1000"), "{error}");
+        assert!(error.contains("hyperparameter: expected a number within the range of f32, got 1000"), "{error}");
     }
 
     #[test]

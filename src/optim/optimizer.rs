@@ -60,16 +60,16 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Adds the states and the update node of one parameter.
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()>;
 
-    /// Bytes of all tensors that it keeps beside a parameter of this type, padded as they lie.
+    /// Returns the bytes of all tensors that it keeps for a parameter of this type, including padding.
     fn state_bytes(&self, parameter: &TensorType) -> u64;
 
-    /// Largest value of the rate that a [`FlipControl`](super::FlipControl) may set: the first of its hyperparameters, which its kernel multiplies by the
-    /// layer's factor of the counters. `None` where its kernel has no such rate.
+    /// Returns the largest rate that a [`FlipControl`](super::FlipControl) may set. The rate is the first of its hyperparameters, which its
+    /// kernel multiplies by the layer's factor in the counters. `None` if its kernel has no such rate.
     fn rate_limit(&self) -> Option<f32> {
         None
     }
 
-    /// What the weights are the signs of; `None` where nothing is known.
+    /// Returns the value whose sign is the weight; `None` if it is unknown.
     fn decision(&self) -> Option<Decision> {
         None
     }

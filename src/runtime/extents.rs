@@ -58,7 +58,7 @@ fn check_grid(grid: &str, given: &[u64], lookup: &extent::Lookup<'_>) -> Result<
     for (at, &given) in given.iter().enumerate().take(brackets.len()) {
         let most = extent::evaluate(brackets[at], lookup)?;
         if given > most {
-            return Err(format!("its grid is at most {grid}, and dimension {at} is {given} where that is {most}"));
+            return Err(format!("its grid is at most {grid}, and dimension {at} is {given}, above {most}"));
         }
     }
     Ok(())

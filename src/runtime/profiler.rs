@@ -7,7 +7,7 @@ use std::collections::HashMap;
 pub struct KernelTime {
     /// `folder::file::entry`.
     pub kernel: String,
-    /// Layer that asked for it.
+    /// Layer of the dispatch.
     pub scope: String,
     /// Calls.
     pub calls: u64,

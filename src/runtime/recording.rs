@@ -357,7 +357,7 @@ impl Program {
             }
             if binding.access == Access::Write {
                 let chunk =
-                    output.per_task.unwrap_or_else(|| panic!("{place}: `{}` is not shared over tasks", binding.name));
+                    output.per_task.unwrap_or_else(|| panic!("{place}: `{}` has no words per task", binding.name));
                 let all = dispatch
                     .tasks
                     .checked_mul(chunk)

@@ -30,7 +30,7 @@ pub(super) fn reserve_scratch(words: usize) {
 pub fn with_scratch<R>(words: usize, task: impl FnOnce(&mut [u32]) -> R) -> R {
     LINES.with_borrow_mut(|lines| {
         let (count, held) = (words.div_ceil(16), lines.len());
-        assert!(count <= held, "{words} words of scratch, more than the {} that are declared", 16 * held);
+        assert!(count <= held, "{words} words of scratch exceed the {} declared", 16 * held);
         task(&mut bytemuck::cast_slice_mut(&mut lines[..count])[..words])
     })
 }

@@ -189,7 +189,7 @@ impl Diagnostics {
                 Probe::with(graph, name, (op, &[gradient, state]), Some(weights.before))?
             }
             (Decision::State { .. }, DType::I16 | DType::I8, None) => {
-                return Err(Error::shape(name, "the state `row_state` beside one of integers", "none"));
+                return Err(Error::shape(name, "the state `row_state` for an integer state", "none"));
             }
             (Decision::State { place, .. }, DType::F16 | DType::I16 | DType::I8, units) => {
                 let op = NarrowMagnitudes { unit: StateType::HALF_UNIT, state: place };

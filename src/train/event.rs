@@ -78,7 +78,7 @@ pub enum Event {
         /// Mean loss of its steps.
         #[serde(deserialize_with = "number")]
         train_loss: f64,
-        /// Training accuracy, measured while the weights changed.
+        /// Training accuracy, accumulated while the weights change.
         train_accuracy: f64,
         /// Mean loss on the validation images, if there are any.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -75,7 +75,7 @@ fn read_logits(path: &Path, data: &Data) -> Result<Vec<f32>> {
     let logits = match file.tensors.remove(LOGITS) {
         Some(Tensor::Floats { shape, .. }) if shape != [samples, classes] => return Err(wrong(format!("{shape:?}"))),
         Some(Tensor::Floats { data, .. }) if data.iter().all(|v| v.is_finite()) => data,
-        Some(Tensor::Floats { .. }) => return Err(wrong("a number that is not finite".into())),
+        Some(Tensor::Floats { .. }) => return Err(wrong("NaN or infinity".into())),
         _ => return Err(wrong(format!("no tensor `{LOGITS}` of floats"))),
     };
     if let Some(names) = notes.get(CLASSES).filter(|names| **names != data.classes.join("\n")) {

@@ -171,7 +171,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         // A link is kept; a device or another special file is not replaced.
         let target = path.canonicalize().unwrap_or_else(|_| path.into());
         if target.metadata().is_ok_and(|there| !there.is_file()) {
-            return Err(std::io::Error::other("it exists and is no regular file"));
+            return Err(std::io::Error::other("it exists and is not a regular file"));
         }
         written(&target, bytes)?.persist(&target).map(drop).map_err(|e| e.error)
     };
@@ -185,7 +185,7 @@ fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map_err(Error::file("writing", path))
 }
 
-/// A temporary file beside `path`, synced to disk, with the permissions of a new file.
+/// Creates a temporary file in the folder of `path`, synced to disk, with the permissions of a new file.
 #[cfg(not(target_arch = "wasm32"))]
 fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
     use std::io::Write;

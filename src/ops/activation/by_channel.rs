@@ -74,7 +74,7 @@ impl Op for ByChannel {
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (x, v) = (inputs[0], inputs[1]);
         if !matches!(x.dtype, DType::F32 | DType::I32) || v.elements() != x.columns() {
-            return Err(Error::shape(self.name(), "numbers, and a vector as long as a row", format!("{x}, {v}")));
+            return Err(Error::shape(self.name(), "numbers, and a vector of the length of a row", format!("{x}, {v}")));
         }
         Ok(vec![TensorType { dtype: DType::F32, ..x.clone() }])
     }

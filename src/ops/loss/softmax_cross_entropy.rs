@@ -37,7 +37,7 @@ pub(in crate::ops) fn check_logits(op: &'static str, inputs: &[&TensorType]) -> 
         [z, labels] if z.dtype == DType::F32 && labels.elements() == z.rows() => {
             Ok(vec![TensorType::plain(DType::F32, &[z.rows()])])
         }
-        _ => Err(Error::shape(op, "float logits and one label a row", inputs.len())),
+        _ => Err(Error::shape(op, "float logits and one label per row", inputs.len())),
     }
 }
 

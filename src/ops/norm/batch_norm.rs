@@ -63,7 +63,7 @@ fn channel_grid(y: &TensorType) -> (Grid, usize) {
 pub(in crate::ops) fn check_input<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Result<&'a TensorType> {
     let (y, vectors) = (inputs[0], &inputs[1..]);
     if !matches!(y.dtype, DType::F32 | DType::I32) || vectors.iter().any(|v| v.elements() != y.columns()) {
-        return Err(Error::shape(op, "numbers, and four vectors as long as a row", y));
+        return Err(Error::shape(op, "numbers, and four vectors of the length of a row", y));
     }
     Ok(y)
 }

@@ -107,7 +107,7 @@ impl Op for MaxPool {
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let Some(dy) = cx.grad(0) else { return Ok(vec![None]) };
         if cx.input_type(0).dtype == DType::Bits {
-            return Err(Error::shape("max_pool", "numbers, to train through", cx.input_type(0)));
+            return Err(Error::shape("max_pool", "numbers for training", cx.input_type(0)));
         }
         let image = image_of("max_pool", cx.input_type(0))?;
         let chosen = cx.output(1);
@@ -299,7 +299,7 @@ mod tests {
         let window = |kernel, dilation, padding| Window { kernel: [kernel; 2], stride: 1, dilation, padding };
         let on = |window, side| geometry("max_pool", window, [1, side, side, 1]).map_err(|e| e.to_string());
         let error = on(window(2, 3, 1), 2).expect_err("its taps lie on both sides of the image");
-        assert!(error.contains("windows that each see a pixel") && error.contains("on 2x2"), "{error}");
+        assert!(error.contains("at least one tap on the image") && error.contains("on 2x2"), "{error}");
         assert!(on(window(2, 3, 1), 3).is_ok() && on(window(3, 1, 1), 1).is_ok());
         let error = on(window(300, 1, 0), 400).expect_err("too wide");
         assert!(error.contains("at most 256") && error.contains("300x300"), "{error}");
@@ -320,6 +320,6 @@ mod tests {
         let correct = graph.state("correct", TensorType::plain(DType::U32, &[12]), Purpose::Counter, Init::Words(0));
         let loss = graph.add(SquaredHinge, &[rows, labels], &[correct]).expect("logits and labels");
         let error = backward(&mut graph, loss, &join).expect_err("a gradient of an OR").to_string();
-        assert!(error.contains("max_pool") && error.contains("numbers, to train through"), "{error}");
+        assert!(error.contains("max_pool") && error.contains("numbers for training"), "{error}");
     }
 }

@@ -61,7 +61,7 @@ impl Op for PoolNormSign {
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (x, vectors) = (inputs[0], &inputs[1..]);
         if x.dtype != DType::I32 || vectors.iter().any(|v| v.elements() != x.columns()) {
-            return Err(Error::shape(self.name(), "images of integers, and four vectors as long as a pixel", x));
+            return Err(Error::shape(self.name(), "images of integers, and four vectors of one number per channel", x));
         }
         Ok(vec![pooled(&self.geometry(x)?, DType::Bits)])
     }

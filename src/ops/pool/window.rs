@@ -29,7 +29,7 @@ pub(in crate::ops) fn geometry(op: &str, window: Window, image: [usize; 4]) -> R
         taps.into_iter().any(|tap| (window.padding..window.padding + size).contains(&tap))
     };
     if !sides.into_iter().all(|(size, out, kernel)| (0..out as usize).all(|at| sees(at, size, kernel))) {
-        let expected = "windows that each see a pixel";
+        let expected = "windows with at least one tap on the image";
         return Err(Error::shape(op, expected, format!("{window:?} on {}x{}", image[1], image[2])));
     }
     Ok(g)

@@ -61,8 +61,10 @@ impl FilterSpec {
         match (&self.poles, &self.b, &self.a) {
             (Some(poles), ..) => poles.filter(),
             (None, Some(b), Some(a)) => from_coefficients(b, a),
-            (None, Some(_), None) => Err(Error::setting("a", "coefficients of the denominator beside b", "none")),
-            (None, None, Some(_)) => Err(Error::setting("b", "coefficients of the numerator beside a", "none")),
+            (None, Some(_), None) => {
+                Err(Error::setting("a", "coefficients of the denominator in addition to b", "none"))
+            }
+            (None, None, Some(_)) => Err(Error::setting("b", "coefficients of the numerator in addition to a", "none")),
             (None, None, None) => designed(self.design.as_deref().unwrap_or("critical"), self.order.unwrap_or(2)),
         }
     }

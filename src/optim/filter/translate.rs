@@ -48,7 +48,7 @@ impl LatentSgd {
         let gain = rate * decay;
         if gain >= 2.0 * (1.0 + momentum) {
             let most =
-                format!("below 2 (1 + momentum) = {}, else the weights grow without end", 2.0 * (1.0 + momentum));
+                format!("below 2 (1 + momentum) = {}, since the weights diverge otherwise", 2.0 * (1.0 + momentum));
             return Err(Error::setting("lr * weight-decay", most, gain));
         }
         Ok(Response { loss: 1.0 - momentum, gain })

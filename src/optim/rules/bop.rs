@@ -19,7 +19,12 @@ pub static BOP: BinaryRule = BinaryRule {
     doc: "a moving average of the gradient that flips weights where it exceeds a threshold",
     hyperparameters: &[
         HyperparameterSpec::new("alpha", "rate of the average (gamma in the paper)", Range::Rate, 1e-3).falling(),
-        HyperparameterSpec::new("threshold", "magnitude of the average above which a weight flips (tau)", Range::NotNegative, 1e-8),
+        HyperparameterSpec::new(
+            "threshold",
+            "magnitude of the average above which a weight flips (tau)",
+            Range::NotNegative,
+            1e-8,
+        ),
         STATE_INIT_SCALE,
     ],
     states: &[State::new("m", StateInit::Scaled).at_rate("alpha")],

@@ -20,7 +20,7 @@ pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> s
         let (Some(binding), AddressSpace::Storage { access }) = (&global.binding, global.space) else { continue };
         let name = global.name.clone().unwrap_or_default();
         let TypeInner::Array { base, .. } = module.types[global.ty].inner else {
-            return Err(format!("expected arrays in storage, got `{name}`, which is none"));
+            return Err(format!("expected arrays in storage, got `{name}` of another kind"));
         };
         let access = match module.types[base].inner {
             TypeInner::Atomic(_) => Access::Atomic,

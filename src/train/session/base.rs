@@ -224,7 +224,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the memory of the two read-backs that may be under way at once.
+    /// Allocates the buffers of the two read-backs that may be in transfer at the same time.
     async fn reserve_read_backs(&mut self) -> Result<()> {
         let ids = READ_BACK.map(|name| self.plan.id(name));
         let downloads = [self.engine.download(&ids)?, self.engine.download(&ids)?];

@@ -33,7 +33,7 @@ impl Sweep {
             return Err(Error::setting("grid", "each setting once", format!("`{}` twice", twice.1.name)));
         }
         if seeds > 1 && axes.iter().any(|axis| axis.name == "seed") {
-            return Err(Error::setting("seeds", "1 beside a grid of seeds", seeds));
+            return Err(Error::setting("seeds", "1 with a grid of seeds", seeds));
         }
         let sweep = Self { folder: folder.to_path_buf(), base, axes, seeds };
         sweep.refuse_another()?;

@@ -76,8 +76,8 @@ impl FlipControl {
     }
 }
 
-/// Updates: the counters of the step's updates, the controller's state (u32 `[layers][5]`: weights as f32, limit of the rate as f32, vec4 of the rate, flips
-/// before the step, average flip ratio as f32).
+/// Updates: the counters of the step's updates, the controller's state (u32 `[layers][5]`: weights as f32, limit of the rate as f32, vec4
+/// of the rate, flips before the step, average flip ratio as f32).
 #[derive(Clone, Copy, Debug)]
 pub struct FlipControlUpdate {
     /// The vec4 of the step's hyperparameters whose x is the target.

@@ -13,8 +13,8 @@ kernel!(
     FLOAT_BITS_TRANSPOSED = producers::float_bits_transposed::{ float_bits_transposed }, twin = twin
 );
 
-/// y = xᵀ s for floats `x` `[depth, rows]` and signs `s` `[depth, columns]`; floats in padded rows. Computes the weight gradient dW = dYᵀ *
-/// A, where `depth` is the batch.
+/// y = xᵀ s for floats `x` `[depth, rows]` and signs `s` `[depth, columns]`; floats in padded rows. Computes the weight gradient
+/// dW = dYᵀ * A, where `depth` is the batch.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatBitsTransposed;
 

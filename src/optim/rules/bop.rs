@@ -8,9 +8,9 @@ use crate::runtime::interface::rules;
 /// Added to the root of the second moment, as published.
 const EPSILON: f32 = 1e-10;
 
-/// Bop (Helwegen et al., NeurIPS 2019), whose gamma is alpha here: m += alpha (g - m), and a weight w flips if |m| > threshold and sign(m)
-/// = sign(w). A flip leaves w = -sign(m), so weight = -1 where m > threshold, +1 where m < -threshold, else unchanged. With threshold 0 it
-/// is `ema`, and `cema` with gamma 1.
+/// Bop (Helwegen et al., NeurIPS 2019), whose gamma is alpha here: m += alpha (g - m), and a weight w flips if |m| > threshold and
+/// sign(m) = sign(w). A flip leaves w = -sign(m), so weight = -1 where m > threshold, +1 where m < -threshold, else unchanged. With
+/// threshold 0 it is `ema`, and `cema` with gamma 1.
 ///
 /// One edge case differs from the published code, `b = sign1(-sign(b m - tau) b)` with `sign1(0) = 1`. There a weight becomes +1 if b m
 /// equals tau exactly, whatever it was (with tau 0, wherever no gradient has ever been nonzero); here the weight is unchanged.
@@ -38,8 +38,8 @@ pub static BOP: BinaryRule = BinaryRule {
     pack: in_order,
 };
 
-/// Bop2ndOrder (Suarez-Ramirez et al., 2021) in its biased form: m += alpha (g - m), v += sigma (g^2 - v), and Bop's rule for m / (sqrt(v)
-/// + 1e-10). Except for the 1e-10 it is invariant under the scale of the gradients.
+/// Bop2ndOrder (Suarez-Ramirez et al., 2021) in its biased form: m += alpha (g - m), v += sigma (g^2 - v), and Bop's rule for m /
+/// (sqrt(v) + 1e-10). Except for the 1e-10 it is invariant under the scale of the gradients.
 pub static BOP2: BinaryRule = BinaryRule {
     name: "bop2",
     doc: "bop with the average gradient divided by the root of the average square",

@@ -13,8 +13,8 @@ const ALPHA: HyperparameterSpec =
 /// m += gamma (g - m),  h += alpha (m - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
 ///
 /// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `state-init-scale` k they start at -k
-/// times the weight. Latent SGD with momentum and weight decay is this filter: with PyTorch's settings, alpha * gamma = rate * decay and (1
-/// - alpha)(1 - gamma) = momentum. The paper does not publish its alpha and gamma; the defaults are those of this crate.
+/// times the weight. Latent SGD with momentum and weight decay is this filter: with PyTorch's settings, alpha * gamma = rate * decay and
+/// (1 - alpha)(1 - gamma) = momentum. The paper does not publish its alpha and gamma; the defaults are those of this crate.
 pub static CEMA: BinaryRule = BinaryRule {
     name: "cema",
     doc: "two moving averages of the gradient in series",

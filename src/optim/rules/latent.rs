@@ -39,8 +39,8 @@ pub(in crate::optim) const fn init(default: f32) -> HyperparameterSpec {
 const MOMENTUM: HyperparameterSpec = HyperparameterSpec::new("momentum", "decay of the momentum", Range::Share, 0.9);
 
 /// Signum (Bernstein et al., ICML 2018, algorithm 2) on latent weights: m += (1 - momentum) (g - m), x -= lr (sign(m) + decay x), then x is
-/// clipped, weight = sign(x); sign(0) = 0. With decay and without clipping it is `diode` with alpha = lr * decay and gamma = 1 - momentum. With the sign of
-/// the momentum itself as the weight the rule would be `ema`.
+/// clipped, weight = sign(x); sign(0) = 0. With decay and without clipping it is `diode` with alpha = lr * decay and gamma = 1 - momentum.
+/// With the sign of the momentum itself as the weight the rule would be `ema`.
 pub static SIGNUM: BinaryRule = BinaryRule {
     name: "signum",
     doc: "latent weights moved by the sign of the momentum",

@@ -200,7 +200,7 @@ impl HyperparameterSpec {
         self.range.holds(value) || (value == 0.0 && self.range != Range::Period)
     }
 
-    /// Fails if the hyperparameter leaves its range in a run of `total` steps; checks 1000 evenly spaced steps and the last.
+    /// Fails if the hyperparameter leaves its range in a run of `total` steps; checks at most 1000 evenly spaced steps and the last.
     pub(super) fn check_steps(&self, hyperparameter: &Hyperparameter, total: u64) -> Result<()> {
         let every = total.div_ceil(1000).max(1) as usize;
         for step in (0..total).step_by(every).chain(total.checked_sub(1)) {

@@ -103,6 +103,7 @@ fn scratch(g: &Geometry, rows: usize) -> usize {
     rows.div_ceil(PANEL) * g.taps() * g.words as usize * PANEL + g.taps() * rows
 }
 
+/// A task covers 96 output pixels of all channels.
 fn twin(task: &mut Task<'_>) {
     let conv_bits::Args { index, a, w, sums, mut y, params, .. } = conv_bits::Args::take(task);
     let g = &geometry_of(params);

@@ -49,8 +49,8 @@ impl Pipelines {
     }
 
     /// Selects a variant among those whose requirements the device meets. Software adapters use the first variant, which uses registers
-    /// alone. Other adapters use the last entry point, which is made for GPUs, with the largest tile that still provides several groups per
-    /// core; if there is none, the smallest tile of any entry point.
+    /// alone. Other adapters use the last entry point, which is made for GPUs, with the largest tile that still yields enough groups (64)
+    /// to occupy every core; if there is none, the smallest tile of any entry point.
     pub fn choose(&self, dispatch: &Dispatch) -> &'static Variant {
         const ENOUGH_GROUPS: u64 = 64;
         let runs = |variant: &&Variant| self.target.meets(&variant.requires);

@@ -1,19 +1,19 @@
-//! One error type. Every variant names the operation, what was expected, and what came.
+//! The error type. Every variant names the operation, what was expected, and what was given.
 
 use std::path::PathBuf;
 
-/// What can go wrong for a user. Mistakes of our own are assertions instead.
+/// Errors that a user can cause. Violated internal invariants are assertions instead.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// A setting is outside its range, unknown, or contradicts another.
     #[error("{what}: expected {expected}, got {got}")]
     Setting {
-        /// Which setting, as the user wrote it.
+        /// The setting, as the user wrote it.
         what: String,
-        /// What it may be.
+        /// Valid values.
         expected: String,
-        /// What it was.
+        /// The given value.
         got: String,
     },
     /// Shapes that do not fit each other.
@@ -21,37 +21,37 @@ pub enum Error {
     Shape {
         /// The operation or layer.
         op: String,
-        /// The shape it needs.
+        /// The required shape.
         expected: String,
-        /// The shape that came.
+        /// The given shape.
         got: String,
     },
-    /// A file's content is not what its format promises.
+    /// The content of a file does not match its format.
     #[error("{}: expected {expected}, got {got}", path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What the format demands.
+        /// What the format requires.
         expected: String,
-        /// What was found.
+        /// What the file contains.
         got: String,
     },
-    /// Reading or writing failed.
+    /// Reading or writing a file failed.
     #[error("{doing} {}: {source}", path.display())]
     File {
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// No device of that name, or none at all.
+    /// No device has that name, or there is none.
     #[error("device `{wanted}`: none found; this machine has {found}")]
     NoDevice {
-        /// What was asked for.
+        /// The requested device.
         wanted: String,
-        /// What there is.
+        /// The devices of the machine.
         found: String,
     },
     /// A tensor is larger than the device can bind or allocate.
@@ -63,74 +63,74 @@ pub enum Error {
         device: String,
         /// Name of the tensor.
         tensor: String,
-        /// Its size.
+        /// Its size in bytes.
         bytes: u64,
-        /// Which limit.
+        /// Name of the limit.
         limit_name: &'static str,
-        /// The limit.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The device has no memory left.
+    /// The device is out of memory.
     #[error("{device}: out of memory while allocating `{tensor}` of {bytes} bytes ({message})")]
     OutOfMemory {
         /// Name of the device.
         device: String,
         /// Name of the tensor.
         tensor: String,
-        /// Its size.
+        /// Its size in bytes.
         bytes: u64,
-        /// The driver's words.
+        /// The driver's message.
         message: String,
     },
-    /// The device went away.
+    /// The device was lost.
     #[error("{device}: device lost while {doing} ({message})")]
     DeviceLost {
         /// Name of the device.
         device: String,
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// The driver's words.
+        /// The driver's message.
         message: String,
     },
-    /// The device did not answer in time.
+    /// The device did not respond in time.
     #[error("{device}: no answer within {seconds} s while {doing}")]
     Timeout {
         /// Name of the device.
         device: String,
-        /// What was being waited for.
+        /// The operation.
         doing: &'static str,
-        /// How long.
+        /// The time limit.
         seconds: u64,
     },
-    /// The device's driver or the shader compiler refused something.
+    /// The device's driver or the shader compiler reported an error.
     #[error("{device}: {doing} failed: {message}")]
     Device {
         /// Name of the device.
         device: String,
-        /// What was being done.
+        /// The operation.
         doing: String,
-        /// The driver's words.
+        /// The driver's message.
         message: String,
     },
-    /// A kernel from outside the crate is not what it says.
+    /// A kernel from outside the crate does not match its declaration.
     #[error("kernel `{kernel}`: {message}")]
     Kernel {
         /// Its label.
         kernel: String,
-        /// What is wrong with it.
+        /// The mismatch.
         message: String,
     },
-    /// The loss, or a parameter or state of an optimizer that a step made, is NaN or infinite.
+    /// The loss, or a parameter or optimizer state after an update, is NaN or infinite.
     #[error(
         "training: the loss, a parameter or an optimizer state is NaN or infinite at step {step} (epoch {epoch}); try a smaller rate or decay"
     )]
     Diverged {
-        /// The first step in which it is, counted from 0.
+        /// The first such step, counted from 0.
         step: u32,
         /// Its epoch, counted from 1.
         epoch: u32,
     },
-    /// A tensor that would be saved has a number that is NaN or infinite.
+    /// A tensor to be saved contains NaN or infinity.
     #[error("training: `{tensor}` has a number that is NaN or infinite (epoch {epoch}); try a smaller rate or decay")]
     NotFinite {
         /// Its name.
@@ -140,17 +140,16 @@ pub enum Error {
     },
 }
 
-/// The crate's results.
+/// The result type of the crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A [`Error::Setting`] from anything printable.
+    /// Creates an [`Error::Setting`] from printable values.
     pub fn setting(what: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Setting { what: what.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// A [`Error::Setting`] with what it is about written before it, unless it says so already: `alpha: expected ...`. Other errors stay as
-    /// they are.
+    /// Prefixes the subject of an [`Error::Setting`], unless it is the same already: `alpha: expected ...`. Returns other errors unchanged.
     pub fn within(self, place: &str) -> Self {
         match self {
             Self::Setting { what, expected, got } => {
@@ -162,18 +161,18 @@ impl Error {
         }
     }
 
-    /// A [`Error::Shape`] from anything printable.
+    /// Creates an [`Error::Shape`] from printable values.
     pub fn shape(op: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Shape { op: op.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// A [`Error::File`] for `map_err`.
+    /// Creates an [`Error::File`], for `map_err`.
     pub fn file(doing: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::File { doing, path, source }
     }
 
-    /// Whether the user can mend it by writing the command differently (exit code 2).
+    /// Whether the user can correct the error by changing the command (exit code 2).
     pub fn is_usage(&self) -> bool {
         matches!(self, Self::Setting { .. } | Self::NoDevice { .. })
     }

@@ -1,4 +1,4 @@
-//! Augmentation: what a network sees of an image. Random numbers are a hash of seed, epoch and sample, so threads change nothing.
+//! Augmentation of training images. Random numbers are a hash of seed, epoch and sample, so results do not depend on the threads.
 
 use super::resample::{Region, resample};
 use crate::error::{Error, Result};
@@ -11,37 +11,37 @@ pub const AUGMENTATIONS: [&str; 4] = ["pad-crop", "random-resized-crop", "flip",
 const PAD: usize = 4;
 
 /// Eigenvalues and, by channel, eigenvectors of the colours of ImageNet's training images (Krizhevsky et al. 2012; constants of
-/// fb.resnet.torch), as shares of the largest byte; and the standard deviation of their multiples.
+/// fb.resnet.torch), as fractions of the largest byte; and the standard deviation of their factors.
 const COLOUR_VALUES: [f32; 3] = [0.2175, 0.0188, 0.0045];
 const COLOUR_VECTORS: [[f32; 3]; 3] =
     [[-0.5675, 0.7192, 0.4009], [-0.5808, -0.0045, -0.8140], [-0.5836, -0.6948, 0.4203]];
 const COLOUR_DEVIATION: f32 = 0.1;
 
-/// How a crop is taken of an image.
+/// The crop of an image.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Crop {
-    /// The middle.
+    /// Centre crop.
     #[default]
     Centre,
-    /// Anywhere, after a border of 4 black pixels was added.
+    /// Random crop, after padding with 4 black pixels per side.
     Padded,
-    /// A part of 8 to 100 % of the area and 3:4 to 4:3 of shape, scaled (Szegedy et al. 2015).
+    /// A random region of 8 to 100 % of the area with an aspect ratio of 3:4 to 4:3, scaled (Szegedy et al. 2015).
     Resized,
 }
 
-/// What training does to an image, in this order.
+/// The augmentation of training images, in this order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Augment {
-    /// How a crop is taken.
+    /// The crop.
     pub crop: Crop,
-    /// Half of the images are mirrored.
+    /// Mirrors half of the images.
     pub flip: bool,
-    /// Colours are shifted along the principal components of ImageNet's.
+    /// Shifts colours along the principal components of ImageNet's.
     pub lighting: bool,
 }
 
 impl Augment {
-    /// From names; `none` is none.
+    /// Creates the augmentation from names; `none` is the empty one.
     pub fn parse(names: &[String]) -> Result<Self> {
         let mut augment = Self::default();
         for name in names {
@@ -62,7 +62,7 @@ impl Augment {
         Ok(augment)
     }
 
-    /// Refuses what images of so many channels cannot have.
+    /// Fails for augmentations that are not valid for images of `channels` channels.
     pub fn check(&self, channels: usize) -> Result<()> {
         match (self.lighting, channels) {
             (true, 3) | (false, _) => Ok(()),
@@ -78,7 +78,7 @@ pub(super) struct Draws {
 }
 
 impl Draws {
-    /// An image takes 29 numbers at most.
+    /// Upper bound of the random numbers per image, which are 29 at most.
     const OF_AN_IMAGE: u64 = 32;
 
     pub fn new(stream: Stream, sample: u32) -> Self {
@@ -90,20 +90,20 @@ impl Draws {
         self.stream.below(self.next - 1, bound as u32) as usize
     }
 
-    /// In [low, high).
+    /// Draws a uniform number in [low, high).
     fn between(&mut self, low: f32, high: f32) -> f32 {
         self.next += 1;
         low + (high - low) * self.stream.unit(self.next - 1)
     }
 
-    /// Of mean 0 and deviation 1 (Box and Muller).
+    /// Draws a normal number of mean 0 and standard deviation 1 (Box-Muller).
     fn normal(&mut self) -> f32 {
         let (radius, angle) = (1.0 - self.between(0.0, 1.0), self.between(0.0, std::f32::consts::TAU));
         (-2.0 * radius.ln()).sqrt() * angle.cos()
     }
 }
 
-/// What is seen of stored images: a crop of the middle, or what augmentation makes of them.
+/// A view of stored images: a centre crop, or the augmentation's crop.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View {
     from: [usize; 3],
@@ -112,22 +112,22 @@ pub(super) struct View {
 }
 
 impl View {
-    /// A view of `[height, width]`, which images of shape `from` have at least.
+    /// Creates a view of size `[height, width]`. Images of shape `from` are at least as large.
     pub fn new(from: [usize; 3], to: [usize; 2], augment: Augment) -> Self {
         Self { from, to, augment }
     }
 
-    /// Whether images are seen as they are.
+    /// Whether the view is the stored image.
     pub fn is_whole(&self) -> bool {
         self.from[..2] == self.to && self.augment == Augment::default()
     }
 
-    /// Bytes of an image as it is seen.
+    /// Returns the bytes of a view.
     pub fn bytes(&self) -> usize {
         self.to[0] * self.to[1] * self.from[2]
     }
 
-    /// Writes what is seen of `image`; without random numbers that is its middle.
+    /// Writes the view of `image`; the centre crop without random numbers.
     pub fn write(&self, image: &[u8], draws: Option<Draws>, out: &mut [u8]) {
         let middle = [(self.from[0] - self.to[0]) / 2, (self.from[1] - self.to[1]) / 2].map(|at| at as isize);
         let Some(mut draws) = draws else { return self.copy(image, middle, out) };
@@ -161,7 +161,7 @@ impl View {
         }
     }
 
-    /// Copies what lies at `[row, column]`, black where there is no image.
+    /// Copies the region at `[row, column]`, black outside the image.
     fn copy(&self, image: &[u8], [top, left]: [isize; 2], out: &mut [u8]) {
         let [height, width, channels] = self.from;
         let pitch = self.to[1] * channels;
@@ -178,7 +178,7 @@ impl View {
         }
     }
 
-    /// A random part of the image; after ten that do not fit, the largest in the middle that has the output's shape.
+    /// Draws a region of the image; after ten that do not fit, returns the largest centred one with the output's aspect ratio.
     fn part(&self, draws: &mut Draws) -> Region {
         let [height, width, _] = self.from;
         for _ in 0..10 {
@@ -230,7 +230,7 @@ mod tests {
         let mut seen = std::collections::BTreeSet::new();
         for sample in 0..400 {
             view.write(&image, Some(draws(sample)), &mut out);
-            // The middle is always there and tells the shift.
+            // The centre is always inside the image and encodes the shift.
             let middle = &out[(16 * 32 + 16) * 3..][..3];
             let (dy, dx) = (i32::from(middle[0]) - 16, i32::from(middle[1]) - 16);
             seen.insert((dy, dx));

@@ -1,4 +1,4 @@
-//! CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in their binary version: records of labels and three planes of 32 x 32 bytes.
+//! CIFAR-10 and CIFAR-100 (Krizhevsky 2009) in the binary version: records of labels and three planes of 32 x 32 bytes.
 
 use super::dataset::{Data, InMemory};
 use super::normalisation::Normalisation;
@@ -9,18 +9,18 @@ use std::sync::Arc;
 const SIDE: usize = 32;
 const PLANE: usize = SIDE * SIDE;
 
-/// One of the two sets as it is published at www.cs.toronto.edu/~kriz/cifar.html.
+/// One of the two sets as published at www.cs.toronto.edu/~kriz/cifar.html.
 pub struct Cifar {
     name: &'static str,
-    /// What it is published as, and the folder in it.
+    /// Name of the published archive, and its folder.
     archive: &'static str,
     folder: &'static str,
     train: &'static [&'static str],
     test: &'static str,
     names: &'static str,
-    /// Names where that file is not there.
+    /// Class names, for a folder without the file of names.
     classes: &'static str,
-    /// Bytes of labels before an image; the last counts.
+    /// Label bytes before an image; the last one is the label.
     labels: usize,
     normalisation: Normalisation,
 }
@@ -58,7 +58,7 @@ pub const CIFAR100: Cifar = Cifar {
 };
 
 impl Cifar {
-    /// Reads the set from a folder with its files, or with the folder that the archive unpacks to.
+    /// Reads the set from a folder with its files, or from the parent of the archive's folder.
     pub fn load(&self, folder: &Path) -> Result<Data> {
         let unpacked = folder.join(self.folder);
         let folder = if unpacked.is_dir() { &unpacked } else { folder };
@@ -69,7 +69,7 @@ impl Cifar {
         Ok(Data { normalisation: self.normalisation.clone(), ..data })
     }
 
-    /// Names, one a line, from the file that comes with the set.
+    /// Reads the class names, one per line, from the file of the set.
     fn classes(&self, folder: &Path) -> Result<Vec<String>> {
         let own: Vec<String> = self.classes.split_whitespace().map(String::from).collect();
         let path = folder.join(self.names);
@@ -79,7 +79,7 @@ impl Cifar {
         let text = std::fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
         let names: Vec<String> = text.lines().map(str::trim).filter(|l| !l.is_empty()).map(String::from).collect();
         if names.len() != own.len() {
-            let (expected, got) = (format!("{} names, one a line", own.len()), names.len().to_string());
+            let (expected, got) = (format!("{} names, one per line", own.len()), names.len().to_string());
             return Err(Error::Format { path, expected, got });
         }
         Ok(names)
@@ -105,7 +105,7 @@ impl Cifar {
         Ok(part)
     }
 
-    /// Adds the records of a file: planes become pixels, channel last.
+    /// Appends the records of a file; converts planes to channel-last pixels.
     fn records(&self, path: PathBuf, bytes: &[u8], classes: usize, part: &mut InMemory) -> Result<()> {
         let record = self.labels + 3 * PLANE;
         if bytes.is_empty() || !bytes.len().is_multiple_of(record) {

@@ -1,4 +1,4 @@
-//! The contract of a data set: so many images of bytes, each with a label.
+//! The contract of a data set: images of bytes, each with a label.
 
 use super::augment::Augment;
 use super::normalisation::Normalisation;
@@ -8,24 +8,24 @@ use std::sync::Arc;
 
 /// Images and labels by index.
 pub trait Dataset: Send + Sync {
-    /// Height, width, channels of every image.
+    /// Returns height, width and channels of every image.
     fn shape(&self) -> [usize; 3];
 
-    /// Samples.
+    /// Returns the number of samples.
     fn len(&self) -> usize;
 
-    /// Whether there is none.
+    /// Whether there are no samples.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Writes image `index`: height x width x channels bytes, channel last. An error ends the training that asked.
+    /// Writes image `index`: height x width x channels bytes, channel last. An error ends the training.
     fn image(&self, index: usize, out: &mut [u8]) -> Result<()>;
 
-    /// Label of image `index`.
+    /// Returns the label of image `index`.
     fn label(&self, index: usize) -> u32;
 
-    /// Whether an image is read and decoded when it is asked for; then several threads ask.
+    /// Whether images are read and decoded on access; several threads then access them.
     fn decodes_lazily(&self) -> bool {
         false
     }
@@ -36,14 +36,14 @@ pub trait Dataset: Send + Sync {
 pub struct InMemory {
     /// Height, width, channels.
     pub shape: [usize; 3],
-    /// Image after image.
+    /// Images in sequence.
     pub pixels: Vec<u8>,
-    /// One an image.
+    /// One label per image.
     pub labels: Vec<u32>,
 }
 
 impl InMemory {
-    /// No images of a shape.
+    /// Creates an empty set of images of a shape.
     pub fn new(shape: [usize; 3]) -> Self {
         Self { shape, pixels: Vec::new(), labels: Vec::new() }
     }
@@ -68,33 +68,34 @@ impl Dataset for InMemory {
     }
 }
 
-/// A data set as training sees it.
+/// A data set prepared for training.
 #[derive(Clone)]
 pub struct Data {
     /// Its name.
     pub name: String,
-    /// Height, width, channels of what a network sees. Images may be larger: it sees their centre, or what `augment` takes of them.
+    /// Height, width and channels of the network's input. Images may be larger: evaluation takes their centre, training the crop of
+    /// `augment`.
     pub shape: [usize; 3],
     /// Largest byte of a pixel.
     pub pixel_max: u8,
-    /// How bytes become numbers.
+    /// Normalisation of bytes.
     pub normalisation: Normalisation,
-    /// What training does to an image.
+    /// Augmentation of training images.
     pub augment: Augment,
     /// Names of the classes, by label.
     pub classes: Vec<String>,
-    /// What is trained on.
+    /// Training images.
     pub train: Arc<dyn Dataset>,
-    /// What is never trained on, to choose epochs and settings by.
+    /// Validation images, not used for training: epochs and settings are chosen by them.
     pub validation: Option<Arc<dyn Dataset>>,
-    /// What is never trained on, and nothing is chosen by.
+    /// Test images, used neither for training nor for any choice.
     pub test: Arc<dyn Dataset>,
     /// Files that could not be read, each with the reason.
     pub skipped: Vec<String>,
 }
 
 impl Data {
-    /// Images as they are: pixels of 0 to `pixel_max` become -1 to 1, nothing is augmented, nothing is held back to validate.
+    /// Creates a data set without augmentation and validation images. Pixels of 0 to `pixel_max` become -1 to 1.
     pub fn new(
         name: impl Into<String>,
         pixel_max: u8,
@@ -116,10 +117,10 @@ impl Data {
         }
     }
 
-    /// 16 hexadecimal digits that two data sets share where they are tested on the same images: a hash of the shape and number of the test
-    /// images, their labels, and the pixels of some. Fails where an image cannot be read.
+    /// Returns 16 hexadecimal digits that are equal for two data sets with the same test images: a hash of the shape and number of the test
+    /// images, their labels, and the pixels of some. Fails if an image cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
-        /// Images whose pixels count, evenly apart.
+        /// Number of evenly spaced images whose pixels are hashed.
         const LOOKED_AT: usize = 16;
         let (test, count) = (&self.test, self.test.len());
         let numbers = test.shape().into_iter().chain([count]).map(|number| number as u64);
@@ -133,7 +134,7 @@ impl Data {
         Ok(format!("{:016x}", hash(bytes)))
     }
 
-    /// Refuses what batches cannot be made of: images smaller than what the network sees, or of other channels.
+    /// Fails for images that are smaller than the network's input or have another number of channels.
     pub fn check(&self) -> Result<()> {
         let [height, width, channels] = self.shape;
         for set in [Some(&self.train), self.validation.as_ref(), Some(&self.test)].into_iter().flatten() {

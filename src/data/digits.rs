@@ -11,7 +11,7 @@ use std::sync::Arc;
 const FILE: &[u8] = include_bytes!("digits.csv.gz");
 const TEST: usize = 360;
 
-/// All digits, in a fixed random split of 1,437 for training and 360 for testing.
+/// Returns all digits, in a fixed random split of 1,437 for training and 360 for testing.
 pub fn digits() -> Data {
     let mut text = String::new();
     flate2::read::GzDecoder::new(FILE).read_to_string(&mut text).expect("the embedded file is whole");

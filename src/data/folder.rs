@@ -11,33 +11,33 @@ use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Share of each class that is held back for testing where the folder has no split of its own.
+/// Fraction of each class that is held out for testing if the folder has no split.
 const TEST_SHARE: f32 = 0.2;
 
-/// Data sets up to so many bytes are decoded once, larger ones image by image as they are asked for.
+/// Data sets up to this number of bytes are decoded once; larger ones are decoded image by image on access.
 pub(super) const IN_MEMORY: usize = 1 << 30;
 
-/// How a folder is read.
+/// Settings for reading a folder.
 #[derive(Clone, Debug)]
 pub(super) struct Folder<'a> {
     pub root: &'a Path,
-    /// Height and width that images are scaled to; `None` where all are of one size.
+    /// Height and width that images are scaled to; `None` requires images of a single size.
     pub size: Option<[usize; 2]>,
-    /// 1 or 3; `None` for 3 where any image is in colour.
+    /// 1 or 3; `None` uses 3 if any image has colour.
     pub channels: Option<usize>,
     /// Whether an image that cannot be read is an error.
     pub is_strict: bool,
     pub split_seed: u64,
-    /// [`IN_MEMORY`], or less under test.
+    /// [`IN_MEMORY`], or less in tests.
     pub in_memory: usize,
-    /// That decode it.
+    /// Threads that decode images.
     pub threads: &'a Threads,
 }
 
 /// A file and its label.
 type Sample = (PathBuf, u32);
 
-/// Images that are decoded when they are asked for.
+/// Images that are decoded on access.
 struct Files {
     samples: Vec<Sample>,
     shape: [usize; 3],
@@ -66,7 +66,7 @@ impl Dataset for Files {
     }
 }
 
-/// Decodes a file and scales what covers the shape.
+/// Decodes a file and scales the region that covers the shape.
 fn pixels(path: &Path, shape: [usize; 3], out: &mut [u8]) -> std::result::Result<(), String> {
     let [height, width, channels] = shape;
     let (Header { height: h, width: w, .. }, image) = decode(path, channels)?;
@@ -84,7 +84,7 @@ fn unreadable(path: &Path, reason: String) -> Error {
 }
 
 impl Folder<'_> {
-    /// Reads it as the data set `name`.
+    /// Reads the folder as the data set `name`.
     pub fn load(&self, name: &str) -> Result<Data> {
         match self.threads.pool() {
             Some(pool) => pool.install(|| self.read(name)),
@@ -114,7 +114,7 @@ impl Folder<'_> {
             }
             [train, _] => {
                 let got = if train.is_some() { "train alone" } else { "test alone" };
-                let expected = "both of the folders train and test, or a folder a class";
+                let expected = "both folders train and test, or one folder per class";
                 return Err(Error::Format { path: self.root.into(), expected: expected.into(), got: got.into() });
             }
         };
@@ -132,8 +132,8 @@ impl Folder<'_> {
             let mut is_there = vec![false; classes.len()];
             (0..set.len()).for_each(|i| is_there[set.label(i) as usize] = true);
             if let Some(missing) = is_there.iter().position(|there| !there) {
-                let got = skipped.last().map_or("too few".into(), |last| format!("too few that can be read ({last})"));
-                let expected = format!("images of class `{}` to train and to test on", classes[missing]);
+                let got = skipped.last().map_or("too few".into(), |last| format!("too few readable ones ({last})"));
+                let expected = format!("training and test images of class `{}`", classes[missing]);
                 return Err(Error::Format { path: self.root.into(), expected, got });
             }
             sets.push(set);
@@ -143,13 +143,13 @@ impl Folder<'_> {
         Ok(Data { skipped, ..Data::new(name, 255, classes, train, test) })
     }
 
-    /// Headers of the samples that can be read, in order.
+    /// Returns the headers of the readable samples, in order.
     fn headers(&self, samples: Vec<Sample>, skipped: &mut Vec<String>) -> Result<Vec<(Sample, Header)>> {
         let headers: Vec<_> = samples.par_iter().map(|(path, _)| header(path)).collect();
         self.readable(samples, headers, skipped)
     }
 
-    /// All of the samples, decoded in parallel.
+    /// Decodes all samples in parallel.
     fn decoded(&self, samples: Vec<Sample>, shape: [usize; 3], skipped: &mut Vec<String>) -> Result<InMemory> {
         let bytes = shape.iter().product();
         let mut all = vec![0; samples.len() * bytes];
@@ -160,7 +160,7 @@ impl Folder<'_> {
             .map(|(at, (out, (path, _)))| pixels(path, shape, out).map(|()| at))
             .collect();
         let read = self.readable(samples, results, skipped)?;
-        // What could not be read leaves no hole.
+        // Compacts the samples after unreadable ones are removed.
         for (to, &(_, from)) in read.iter().enumerate() {
             all.copy_within(from * bytes..(from + 1) * bytes, to * bytes);
         }
@@ -168,7 +168,7 @@ impl Folder<'_> {
         Ok(InMemory { shape, pixels: all, labels: read.iter().map(|((_, label), _)| *label).collect() })
     }
 
-    /// Keeps what could be read, and notes what could not or ends with it.
+    /// Returns the readable samples. Records the unreadable ones, or fails if the folder is strict.
     fn readable<T>(
         &self,
         samples: Vec<Sample>,
@@ -186,12 +186,12 @@ impl Folder<'_> {
         Ok(kept)
     }
 
-    /// Height, width, channels: as set, or as all images have them.
+    /// Returns height, width, channels: the settings, or the common values of all images.
     fn shape(&self, parts: &[Vec<(Sample, Header)>; 2]) -> Result<[usize; 3]> {
         let all = || parts.iter().flatten();
         let channels = self.channels.unwrap_or(if all().any(|(_, header)| header.is_colour) { 3 } else { 1 });
         let Some(((first, _), one)) = all().next() else {
-            let expected = "images that can be read".into();
+            let expected = "readable images".into();
             return Err(Error::Format { path: self.root.into(), expected, got: "none".into() });
         };
         let other = all().find(|(_, header)| (header.height, header.width) != (one.height, one.width));
@@ -207,13 +207,13 @@ impl Folder<'_> {
     }
 }
 
-/// Names of the classes, and their files: a folder a class, both in order of their names.
+/// Returns the names of the classes and their files, one folder per class, both sorted by name.
 fn list(root: &Path) -> Result<(Vec<String>, Vec<Sample>)> {
     let folders: Vec<PathBuf> = entries(root)?.into_iter().filter(|path| path.is_dir()).collect();
     let name = |path: &PathBuf| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let classes: Vec<String> = folders.iter().map(name).collect();
     if classes.len() < 2 {
-        let expected = "folders of at least 2 classes, a folder of images a class".into();
+        let expected = "at least 2 folders of images, one per class".into();
         return Err(Error::Format { path: root.into(), expected, got: some(&classes) });
     }
     let mut samples = Vec::new();
@@ -228,7 +228,7 @@ fn list(root: &Path) -> Result<(Vec<String>, Vec<Sample>)> {
     Ok((classes, samples))
 }
 
-/// What is in a folder, in order of names, without hidden files.
+/// Returns the entries of a folder, sorted by name, without hidden files.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let wrong = |source| Error::File { doing: "reading the folder", path: folder.to_path_buf(), source };
     let mut paths = Vec::new();
@@ -242,7 +242,7 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// The first of some names, for a message.
+/// Lists the first names for a message.
 fn some(names: &[String]) -> String {
     match names {
         [] => "none".into(),

@@ -1,4 +1,4 @@
-//! Idx files, as MNIST and its relatives are published: big-endian header, then bytes; gzipped or not.
+//! Idx files, the format of MNIST and its variants: a big-endian header, then bytes; optionally gzipped.
 
 use super::dataset::{Data, InMemory};
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use std::{fs, io::Read, path::Path, path::PathBuf, sync::Arc};
 const IMAGES: u32 = 0x0803;
 const LABELS: u32 = 0x0801;
 
-/// MNIST (LeCun, Cortes, Burges 1998) or a set in its format, from the four files in `folder`.
+/// Reads MNIST (LeCun, Cortes, Burges 1998) or a set in its format, from the four files in `folder`.
 pub fn mnist(name: &str, folder: &Path, classes: Vec<String>, published: &str) -> Result<Data> {
     let train = part(folder, "train", classes.len(), published)?;
     let test = part(folder, "t10k", classes.len(), published)?;
@@ -28,7 +28,7 @@ fn part(folder: &Path, part: &str, classes: usize, published: &str) -> Result<In
     let (extents, pixels) = idx(&image_path, &image_bytes, IMAGES, 3)?;
     let (_, labels) = idx(&label_path, &label_bytes, LABELS, 1)?;
     if extents[0] != labels.len() {
-        let (expected, got) = (format!("{} labels, one an image", extents[0]), format!("{} labels", labels.len()));
+        let (expected, got) = (format!("{} labels, one per image", extents[0]), format!("{} labels", labels.len()));
         return Err(Error::Format { path: label_path, expected, got });
     }
     if extents.contains(&0) {
@@ -46,7 +46,7 @@ fn part(folder: &Path, part: &str, classes: usize, published: &str) -> Result<In
     Ok(InMemory { shape: [extents[1], extents[2], 1], pixels: pixels.to_vec(), labels })
 }
 
-/// The file of that name or its gzipped form.
+/// Reads the file of that name or its gzipped form.
 fn read(folder: &Path, name: &str, published: &str) -> Result<(PathBuf, Vec<u8>)> {
     let (plain, packed) = (folder.join(name), folder.join(format!("{name}.gz")));
     if plain.exists() {
@@ -63,11 +63,11 @@ fn read(folder: &Path, name: &str, published: &str) -> Result<(PathBuf, Vec<u8>)
     let mut unpacked = Vec::new();
     match flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut unpacked) {
         Ok(_) => Ok((packed, unpacked)),
-        Err(e) => Err(Error::Format { path: packed, expected: "a whole gzip file".into(), got: e.to_string() }),
+        Err(e) => Err(Error::Format { path: packed, expected: "a complete gzip file".into(), got: e.to_string() }),
     }
 }
 
-/// Extents and bytes of an idx file of that magic number.
+/// Returns extents and bytes of an idx file with that magic number.
 fn idx<'a>(path: &Path, bytes: &'a [u8], magic: u32, axes: usize) -> Result<(Vec<usize>, &'a [u8])> {
     let wrong = |expected: String, got: String| Error::Format { path: path.to_path_buf(), expected, got };
     let header = 4 * (1 + axes);

@@ -1,4 +1,4 @@
-//! PNG and JPEG files: what their headers say, and their pixels as bytes, grey or colour.
+//! PNG and JPEG files: headers, and pixels as bytes, grey or colour.
 
 use png::{BitDepth, ColorType, Transformations};
 use std::io::Cursor;
@@ -6,10 +6,10 @@ use std::path::Path;
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions};
 
-/// Most pixels of an image: a file may promise more than memory holds.
+/// Maximum number of pixels of an image; a header may claim more than memory holds.
 const MAX_PIXELS: usize = 1 << 27;
 
-/// What a file's header says.
+/// The header of a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Header {
     pub height: usize,
@@ -17,34 +17,34 @@ pub(super) struct Header {
     pub is_colour: bool,
 }
 
-/// A file that is opened, and not decoded yet.
+/// A file whose header is read and whose pixels are not decoded yet.
 enum Opened<'a> {
     Png(Box<png::Reader<Cursor<&'a [u8]>>>),
     Jpeg(Box<JpegDecoder<ZCursor<&'a [u8]>>>),
 }
 
-/// Whether a file's name ends as those of images do.
+/// Whether a file's name has the extension of an image.
 pub(super) fn is_image(path: &Path) -> bool {
     let ending = path.extension().map(|e| e.to_string_lossy().to_ascii_lowercase());
     ending.is_some_and(|ending| ["png", "jpg", "jpeg"].contains(&&*ending))
 }
 
-/// The header; `Err` says why there is none.
+/// Reads the header; `Err` contains the reason of a failure.
 pub(super) fn header(path: &Path) -> Result<Header, String> {
     open(&read(path)?).map(|(header, _)| header)
 }
 
-/// Header and pixels, channel last: of 1 channel (luma as JPEG defines it) or of 3.
+/// Reads header and pixels, channel last: 1 channel (luma as defined by JPEG) or 3.
 pub(super) fn decode(path: &Path, channels: usize) -> Result<(Header, Vec<u8>), String> {
     let bytes = read(path)?;
     let (header, opened) = open(&bytes)?;
     match opened {
         Opened::Png(reader) => png_pixels(*reader, channels).map(|pixels| (header, pixels)),
         Opened::Jpeg(decoder) => {
-            // A file that was cut off may end within its last blocks, which the decoder fills without a word.
+            // A truncated file may end within its last blocks, which the decoder fills without an error.
             let last = bytes.windows(2).rev().find(|two| two[0] == 0xff && [0xd9, 0xda].contains(&two[1]));
             if last.is_none_or(|two| two[1] == 0xda) {
-                return Err("the file ends before the image does".into());
+                return Err("the file is truncated".into());
             }
             jpeg_pixels(*decoder, channels).map(|pixels| (header, pixels))
         }
@@ -55,12 +55,12 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(one_line)
 }
 
-/// Decoders' messages may have several.
+/// Joins a message to one line; messages of decoders may have several.
 fn one_line(error: impl ToString) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// By what the file begins with, whatever its name says.
+/// Detects the format by the first bytes, not by the file name.
 fn open(bytes: &[u8]) -> Result<(Header, Opened<'_>), String> {
     let (header, opened) = if bytes.starts_with(b"\x89PNG") {
         let mut decoder = png::Decoder::new(Cursor::new(bytes));
@@ -97,7 +97,7 @@ fn png_pixels(mut reader: png::Reader<Cursor<&[u8]>>, channels: usize) -> Result
 }
 
 fn jpeg_pixels(mut decoder: JpegDecoder<ZCursor<&[u8]>>, channels: usize) -> Result<Vec<u8>, String> {
-    // Luma is there without a conversion in what most files are.
+    // Most JPEG files contain luma, which needs no conversion.
     let is_luma = channels == 1 && matches!(decoder.input_colorspace(), Some(ColorSpace::Luma | ColorSpace::YCbCr));
     let (colours, samples) = if is_luma { (ColorSpace::Luma, 1) } else { (ColorSpace::RGB, 3) };
     let options = decoder.options().jpeg_set_out_colorspace(colours);
@@ -106,7 +106,7 @@ fn jpeg_pixels(mut decoder: JpegDecoder<ZCursor<&[u8]>>, channels: usize) -> Res
     Ok(convert(&pixels, samples, channels))
 }
 
-/// From samples of grey, grey and alpha, colour, or colour and alpha; alpha is dropped.
+/// Converts samples of grey, grey and alpha, colour, or colour and alpha; drops alpha.
 fn convert(pixels: &[u8], samples: usize, channels: usize) -> Vec<u8> {
     if samples == channels {
         return pixels.to_vec();

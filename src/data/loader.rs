@@ -1,4 +1,4 @@
-//! Batches: shuffled by seed, augmented, the last one padded, made ahead of the engine on threads of their own.
+//! Batches: shuffled by seed, augmented, the last one padded, and prefetched on separate threads.
 
 use super::augment::{Augment, Draws, View};
 use super::dataset::{Data, Dataset};
@@ -7,20 +7,20 @@ use crate::error::{Error, Result};
 use crate::tensor::{Stream, shuffled};
 use std::sync::Arc;
 
-/// A batch as it is uploaded. Rows beyond `valid` are padding.
+/// A batch in the format of its upload. Rows beyond `valid` are padding.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// Bytes `[batch][pixels]`, four to a word.
     pub pixels: Vec<u32>,
-    /// One an image; padding has 0.
+    /// One label per image; 0 for padding.
     pub labels: Vec<u32>,
-    /// Which image of the data set each row holds.
+    /// Index in the data set of each row's image.
     pub samples: Vec<u32>,
     /// Rows that hold samples.
     pub valid: u32,
 }
 
-/// Makes batches of a data set.
+/// Creates batches of a data set.
 #[derive(Clone)]
 pub struct Loader {
     dataset: Arc<dyn Dataset>,
@@ -33,24 +33,24 @@ pub struct Loader {
 /// One pass over the data.
 struct Pass {
     order: Vec<u32>,
-    /// Where random numbers come from, in training.
+    /// Random stream of the augmentation, in training.
     augment: Option<Stream>,
 }
 
-/// Batches of no images are refused.
+/// Batches without images are refused.
 impl Loader {
-    /// Batches of `batch` images as they are.
+    /// Creates a loader of batches of `batch` unmodified images.
     pub fn new(dataset: Arc<dyn Dataset>, batch: usize) -> Result<Self> {
         let [height, width, _] = dataset.shape();
         Self::with_view(dataset, [height, width], Augment::default(), batch)
     }
 
-    /// Batches to train on: augmented as the data set says.
+    /// Creates a loader of training batches with the data set's augmentation.
     pub fn training(data: &Data, batch: usize) -> Result<Self> {
         Self::with_view(data.train.clone(), [data.shape[0], data.shape[1]], data.augment, batch)
     }
 
-    /// Batches of one of the data set's parts to judge by: the middle of each image.
+    /// Creates a loader of a part of the data set for evaluation, with the centre crop of each image.
     pub fn for_evaluation(data: &Data, part: &Arc<dyn Dataset>, batch: usize) -> Result<Self> {
         Self::with_view(part.clone(), [data.shape[0], data.shape[1]], Augment::default(), batch)
     }
@@ -69,13 +69,13 @@ impl Loader {
         })
     }
 
-    /// Lets so many threads (`None`: all cores) decode and augment the images of a batch, where there is anything to decode or to
-    /// augment. The batches are the same.
+    /// Sets the number of threads that decode and augment the images of a batch (`None`: all cores), if there is anything to decode or
+    /// augment. The batches do not depend on it.
     pub fn with_threads(self, threads: Option<usize>) -> Self {
         self.with_thread_pool(&Threads::new(threads))
     }
 
-    /// The same with threads that other loaders share.
+    /// Sets threads that are shared with other loaders.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn with_thread_pool(mut self, threads: &Threads) -> Self {
         let has_work = self.dataset.decodes_lazily() || !self.view.is_whole();
@@ -83,25 +83,26 @@ impl Loader {
         self
     }
 
-    /// There are no threads in a browser.
+    /// A browser has no threads.
     #[cfg(target_arch = "wasm32")]
     pub fn with_thread_pool(self, _threads: &Threads) -> Self {
         self
     }
 
-    /// Batches of an epoch.
+    /// Returns the number of batches per epoch.
     pub fn batches(&self) -> usize {
         self.dataset.len().div_ceil(self.batch)
     }
 
-    /// Bytes of the batches that exist at once while an epoch runs, and of the images that one is made from.
+    /// Returns the bytes of the batches that exist at the same time during an epoch, and of the stored images that one is made from.
     pub fn buffer_bytes(&self) -> u64 {
         let words = (self.batch * self.view.bytes()).div_ceil(4) + 2 * self.batch;
         let stored = if self.view.is_whole() { 0 } else { self.batch * self.dataset.shape().iter().product::<usize>() };
         (4 * words * Batches::AT_ONCE + stored) as u64
     }
 
-    /// One pass over the data: in random order under the stream, which augmentation draws from, too; or in order and as it is.
+    /// Starts one pass over the data: in random order under the stream, from which augmentation draws as well; or in order and without
+    /// augmentation.
     pub fn epoch(&self, order: Option<Stream>) -> Batches {
         let pass = Pass {
             order: match order {
@@ -113,7 +114,7 @@ impl Loader {
         Batches::start(self.clone(), pass)
     }
 
-    /// Fills a batch; `stored` is memory for its images as they are stored.
+    /// Fills a batch; `stored` is memory for its images as stored.
     fn fill(&self, samples: &[u32], augment: Option<Stream>, stored: &mut Vec<u8>, batch: &mut Batch) -> Result<()> {
         let bytes = self.view.bytes();
         batch.pixels.clear();
@@ -139,7 +140,7 @@ impl Loader {
         })
     }
 
-    /// Does something for each row of a batch, on the loader's threads where it has some.
+    /// Calls a function for each row of a batch, on the loader's threads if it has some.
     fn rows<Row: Send>(
         &self,
         samples: &[u32],
@@ -156,7 +157,7 @@ impl Loader {
     }
 }
 
-/// Batches made ahead: one is filled while another is trained on. Used batches are handed back and filled again.
+/// Prefetched batches: one is filled while another is in use. Used batches are returned and filled again.
 #[cfg(not(target_arch = "wasm32"))]
 pub struct Batches {
     full: std::sync::mpsc::Receiver<Result<Batch>>,
@@ -166,10 +167,10 @@ pub struct Batches {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Batches {
-    /// Batches that wait.
+    /// Number of batches that wait in the queue.
     const AHEAD: usize = 2;
 
-    /// Those, one that is filled, and one that is used.
+    /// The batches in the queue, one that is being filled, and one in use.
     const AT_ONCE: usize = Self::AHEAD + 2;
 
     fn start(loader: Loader, pass: Pass) -> Self {
@@ -183,16 +184,16 @@ impl Batches {
                 let filled = loader.fill(samples, pass.augment, &mut stored, &mut batch);
                 let failed = filled.is_err();
                 if send.send(filled.map(|()| batch)).is_err() || failed {
-                    return; // Nobody listens any more, or nothing more can be told.
+                    return; // The receiver was dropped, or the epoch ends with this error.
                 }
             }
         });
         Self { full, empty, filler: Some(filler) }
     }
 
-    /// Takes a batch back to fill it again.
+    /// Returns a batch so that it is filled again.
     pub fn give_back(&self, batch: Batch) {
-        // The filling thread may have ended; the batch is dropped then.
+        // The filling thread may have ended; the batch is then dropped.
         let _ = self.empty.send(batch);
     }
 }
@@ -203,7 +204,7 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Result<Batch>> {
         let batch = self.full.recv().ok();
-        // The end of the epoch, or of a data set that panicked: that is not the end of an epoch.
+        // The end of the epoch, or a panic in the data set, which must not look like the end of an epoch.
         if let (None, Some(Err(panic))) = (&batch, self.filler.take_if(|_| batch.is_none()).map(|filler| filler.join()))
         {
             std::panic::resume_unwind(panic);
@@ -212,7 +213,7 @@ impl Iterator for Batches {
     }
 }
 
-/// Batches made when they are asked for: there are no threads here.
+/// Batches that are created on request, since a browser has no threads.
 #[cfg(target_arch = "wasm32")]
 pub struct Batches {
     loader: Loader,
@@ -224,14 +225,14 @@ pub struct Batches {
 
 #[cfg(target_arch = "wasm32")]
 impl Batches {
-    /// The one that is used.
+    /// The batch in use.
     const AT_ONCE: usize = 1;
 
     fn start(loader: Loader, pass: Pass) -> Self {
         Self { loader, pass, at: 0, stored: Vec::new(), spare: std::cell::Cell::new(None) }
     }
 
-    /// Takes a batch back to fill it again.
+    /// Returns a batch so that it is filled again.
     pub fn give_back(&self, batch: Batch) {
         self.spare.set(Some(batch));
     }
@@ -265,9 +266,9 @@ mod tests {
             buffers.insert(batch.pixels.as_ptr() as usize);
             batches.give_back(batch);
         }
-        // Two wait, one is filled, one is used.
+        // Two wait, one is being filled, one is in use.
         assert!(buffers.len() <= Batches::AT_ONCE, "{} buffers for 250 batches", buffers.len());
-        // 12 bytes of pixels, four labels, four numbers of samples.
+        // 12 bytes of pixels, four labels, four sample indices.
         assert_eq!(bytes, 4 * (12 + 16 + 16));
     }
 

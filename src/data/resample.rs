@@ -1,4 +1,4 @@
-//! Images to another size, by a triangle that widens when they shrink: bilinear with antialiasing, as PIL and torchvision do it.
+//! Scales images with a triangle filter that widens for reduction: bilinear with antialiasing, as in PIL and torchvision.
 
 /// A rectangle of an image: first row and column, height, width.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -10,10 +10,10 @@ pub(super) struct Region {
 }
 
 impl Region {
-    /// The largest region in the middle of an image that has the shape of `to`: what is left when an image is scaled to cover `to`, and
-    /// the rest cut off.
+    /// Returns the largest centred region with the aspect ratio of `to`: what remains visible when an image is scaled to cover `to` and
+    /// cropped.
     pub fn covering([height, width]: [usize; 2], to: [usize; 2]) -> Self {
-        // Ratios as products, so that equal shapes give the whole image.
+        // Ratios are compared as products, so that equal aspect ratios yield the whole image.
         let (h, w) = if height * to[1] <= width * to[0] {
             (height, (height * to[1]).div_ceil(to[0]).min(width))
         } else {
@@ -23,7 +23,7 @@ impl Region {
     }
 }
 
-/// What each place of an axis takes: the first source place, and weights that sum to 1.
+/// Returns the taps of each position of an axis: the first source position, and weights that sum to 1.
 fn taps(from: usize, to: usize) -> Vec<(usize, Vec<f32>)> {
     let scale = from as f32 / to as f32;
     let reach = scale.max(1.0);
@@ -76,7 +76,7 @@ mod tests {
         let mut flat = [0; 12];
         resample(&[77; 48], [4, 4, 3], whole(4, 4), [2, 2], &mut flat);
         assert_eq!(flat, [77; 12]);
-        // 3, 3, 1 of the four taps; the edge cuts the first off, and the rest is scaled up.
+        // 3, 3, 1 of the four taps; the edge removes the first one, and the others are renormalised.
         let mut half = [0; 2];
         resample(&[70, 70, 0, 0], [1, 4, 1], whole(1, 4), [1, 2], &mut half);
         assert_eq!(half, [60, 10]);

@@ -1,4 +1,4 @@
-//! The registry of data sets, by name, and how much of them is used how.
+//! The registry of data sets by name, and the settings of their use.
 
 use super::augment::Augment;
 use super::cifar::{CIFAR10, CIFAR100};
@@ -16,37 +16,37 @@ use std::sync::Arc;
 /// Names of the data sets.
 pub const DATASETS: [&str; 7] = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "svhn-folder"];
 
-/// Which data set, how much of it, and what training sees of it.
+/// Settings of the data: the data set, its size, and its preprocessing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct DataSpec {
     /// Name.
     pub dataset: String,
-    /// Where its files are.
+    /// Folder of its files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data_dir: Option<PathBuf>,
-    /// At most so many training samples, balanced over the classes.
+    /// Maximum number of training samples, balanced over the classes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
-    /// Share of each class's training images that is held back to validate.
+    /// Fraction of each class's training images that is held out for validation.
     pub validation: f32,
-    /// Seed of the splits that a set does not bring along.
+    /// Seed of splits that the data set does not define.
     pub split_seed: u64,
     /// Names of augmentations.
     pub augment: Vec<String>,
     /// HEIGHTxWIDTH that images of a folder are scaled to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<String>,
-    /// HEIGHTxWIDTH that a network sees of an image.
+    /// Crop size HEIGHTxWIDTH; centre crop in evaluation, the augmentation's crop in training.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<String>,
     /// Channels of a folder's images, 1 or 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
-    /// Means by channel, where they are not the data set's own.
+    /// Means by channel; `None` uses the data set's constants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean: Option<Vec<f32>>,
-    /// Standard deviations by channel.
+    /// Standard deviations by channel; `None` uses the data set's constants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
     /// Whether an image that cannot be read is an error.
@@ -54,7 +54,7 @@ pub struct DataSpec {
 }
 
 impl DataSpec {
-    /// Augmentations of a data set where nothing is said.
+    /// Returns the default augmentations of a data set.
     pub fn usual_augment(dataset: &str) -> &'static [&'static str] {
         match dataset {
             "cifar10" | "cifar100" => &["pad-crop", "flip"],
@@ -66,7 +66,7 @@ impl DataSpec {
         ["folder", "svhn-folder"].contains(&&*self.dataset)
     }
 
-    /// Refuses what no files could make right.
+    /// Checks the settings that do not depend on files.
     pub fn check(&self) -> Result<()> {
         if !DATASETS.contains(&&*self.dataset) {
             return Err(Error::setting("dataset", DATASETS.join(", "), &self.dataset));
@@ -86,7 +86,11 @@ impl DataSpec {
             return Err(Error::setting(name, "a data set of image files (folder, svhn-folder)", &self.dataset));
         }
         if let Some(folder) = self.data_dir.as_deref().filter(|_| self.dataset == "digits") {
-            return Err(Error::setting("data-dir", "none for the digits, which lie in the program", folder.display()));
+            return Err(Error::setting(
+                "data-dir",
+                "none for the digits, which are embedded in the program",
+                folder.display(),
+            ));
         }
         Augment::parse(&self.augment)?;
         extents("image-size", self.image_size.as_deref())?;
@@ -95,12 +99,12 @@ impl DataSpec {
         self.std.as_deref().map_or(Ok(()), |std| numbers("std", std))
     }
 
-    /// Reads it, on all cores where there is anything to decode.
+    /// Reads the data set, on all cores if there is anything to decode.
     pub fn load(&self) -> Result<Data> {
         self.load_on(&Threads::new(None))
     }
 
-    /// The same on these threads.
+    /// Reads the data set on these threads.
     pub fn load_on(&self, threads: &Threads) -> Result<Data> {
         self.check()?;
         let numbers = || (0..10).map(|d| d.to_string()).collect();
@@ -186,9 +190,9 @@ impl DataSpec {
     }
 }
 
-/// Height and width from HEIGHTxWIDTH.
+/// Parses height and width from HEIGHTxWIDTH.
 fn extents(name: &str, text: Option<&str>) -> Result<Option<[usize; 2]>> {
-    /// Longest side; far more than any network takes.
+    /// Maximum side, far above that of any network's input.
     const MAX: usize = 1 << 14;
     let Some(text) = text else { return Ok(None) };
     let sides: Option<Vec<usize>> = text.split('x').map(|side| side.parse().ok()).collect();

@@ -1,18 +1,18 @@
-//! Some samples of another data set: a balanced few, or what a split leaves.
+//! Subsets of a data set: a balanced subset, or a split.
 
 use super::dataset::Dataset;
 use crate::error::Result;
 use crate::tensor::{Stream, shuffled};
 use std::sync::Arc;
 
-/// Some samples of another data set.
+/// A subset of another data set.
 pub struct Subset {
     of: Arc<dyn Dataset>,
     samples: Vec<usize>,
 }
 
 impl Subset {
-    /// At most `count` samples, balanced: round after round the next sample of each class, as long as they last.
+    /// Returns at most `count` samples, balanced: takes the next sample of each class in turn while there are any.
     pub fn balanced(of: Arc<dyn Dataset>, count: usize, classes: usize) -> Self {
         let of_class = by_class(of.len(), classes, |i| of.label(i));
         let rounds = of_class.iter().map(Vec::len).max().unwrap_or(0);
@@ -21,7 +21,7 @@ impl Subset {
         Self { of, samples }
     }
 
-    /// What is left, and a share of each class.
+    /// Splits a data set into the remaining samples and a fraction of each class.
     pub fn split(of: Arc<dyn Dataset>, share: f32, classes: usize, stream: Stream) -> (Self, Self) {
         let (kept, taken) = split(of.len(), classes, |i| of.label(i), share, stream);
         (Self { of: of.clone(), samples: kept }, Self { of, samples: taken })
@@ -34,7 +34,8 @@ fn by_class(count: usize, classes: usize, label: impl Fn(usize) -> u32) -> Vec<V
     of_class
 }
 
-/// Splits `0..count`, each half in order: takes a share of each class, chosen by the stream; at least one sample, but never a class's last.
+/// Splits `0..count`, both parts in order. Takes a fraction of each class, chosen by the stream: at least one sample, but never all of a
+/// class.
 pub(super) fn split(
     count: usize,
     classes: usize,

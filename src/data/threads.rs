@@ -1,9 +1,9 @@
-//! Threads that decode and augment images, beside those of the processor's engine.
+//! Threads that decode and augment images, separate from those of the processor's engine.
 
 #[cfg(not(target_arch = "wasm32"))]
 use std::sync::{Arc, OnceLock};
 
-/// So many threads, started when there is first something to do for them. Clones are the same threads.
+/// A thread pool that starts on first use. Clones share the threads.
 #[derive(Clone, Debug)]
 pub struct Threads {
     #[cfg(not(target_arch = "wasm32"))]
@@ -14,13 +14,13 @@ pub struct Threads {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl Threads {
-    /// `None`: all cores.
+    /// Creates a pool of `count` threads; `None` uses all cores.
     pub fn new(count: Option<usize>) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, usize::from);
         Self { count: count.unwrap_or_else(cores), pool: Arc::default() }
     }
 
-    /// `None` where the system has no more threads.
+    /// Returns the pool; `None` if the operating system cannot start the threads.
     pub(super) fn pool(&self) -> Option<&rayon::ThreadPool> {
         self.pool.get_or_init(|| rayon::ThreadPoolBuilder::new().num_threads(self.count).build().ok()).as_ref()
     }
@@ -28,7 +28,7 @@ impl Threads {
 
 #[cfg(target_arch = "wasm32")]
 impl Threads {
-    /// There are none in a browser.
+    /// A browser has no threads.
     pub fn new(_count: Option<usize>) -> Self {
         Self {}
     }

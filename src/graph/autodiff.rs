@@ -1,4 +1,5 @@
-//! Reverse mode as a rewrite: walks the nodes back, asks each for its backward nodes, joins gradients of values used twice.
+//! Reverse-mode differentiation as a graph rewrite: walks the nodes in reverse order, adds their backward nodes and sums the gradients of
+//! values that are used more than once.
 
 use super::build::{Graph, Node};
 use super::op::{Backward, Op, Tape};
@@ -8,8 +9,8 @@ use crate::tensor::TensorType;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// Adds the nodes that compute the gradient of `loss` (a vector, one element a row; its mean is what is minimised) for everything
-/// that is trained. `join` adds two gradients. Gives the gradients of the trained parameters by value.
+/// Adds the nodes that compute the gradient of `loss` with respect to every trained parameter. `loss` is a vector with one element per row;
+/// its mean is minimised. `join` adds two gradients. Returns the gradients of the trained parameters by value.
 pub fn backward(
     graph: &mut Graph,
     loss: Value,
@@ -36,7 +37,7 @@ pub fn backward(
         let Node { inputs, outputs, .. } = &node;
         let mut cx = Backward { tape: &mut tape, inputs, outputs, grads: &upstream, needs: &needs };
         let back = node.op.backward(&mut cx)?;
-        assert_eq!(back.len(), node.inputs.len(), "{}: one gradient an input", node.op.name());
+        assert_eq!(back.len(), node.inputs.len(), "{}: one gradient per input", node.op.name());
         for ((input, grad), needed) in node.inputs.iter().zip(back).zip(needs) {
             let Some(grad) = grad.filter(|_| needed) else { continue };
             let sum = match grads.get(input) {
@@ -52,7 +53,7 @@ pub fn backward(
     Ok(grads)
 }
 
-/// Removes nodes of the backward pass that nobody reads: what an operation asked for and had no use for.
+/// Removes nodes of the backward pass whose outputs no node reads.
 fn prune(graph: &mut Graph, forward: usize, grads: &HashMap<Value, Value>) {
     let mut read: HashSet<Value> = grads.values().copied().collect();
     let mut dead = Vec::new();
@@ -67,7 +68,7 @@ fn prune(graph: &mut Graph, forward: usize, grads: &HashMap<Value, Value>) {
     graph.remove(&dead);
 }
 
-/// The graph that backward extends, and what it has computed again so far.
+/// The graph that backward extends, and the values that are rematerialised so far.
 struct Rematerialising<'a> {
     graph: &'a mut Graph,
     again: HashMap<Value, Value>,

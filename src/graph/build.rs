@@ -1,4 +1,4 @@
-//! Nodes and values in order, parameters by path.
+//! Nodes and values in order; parameters by path.
 
 use super::initial::Init;
 use super::op::Op;
@@ -8,29 +8,29 @@ use crate::tensor::TensorType;
 use std::any::Any;
 use std::sync::Arc;
 
-/// An operation on values.
+/// A node: an operation applied to values.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Which operation.
+    /// The operation.
     pub op: Arc<dyn Op>,
-    /// Read.
+    /// Values that the node reads.
     pub inputs: Vec<Value>,
-    /// Persistent values changed in place.
+    /// Persistent values that the node changes in place.
     pub updates: Vec<Value>,
-    /// Made.
+    /// Values that the node produces.
     pub outputs: Vec<Value>,
-    /// Layer.
+    /// Path of the layer that the node belongs to.
     pub scope: String,
 }
 
 impl Node {
-    /// Its operation, where it is a T.
+    /// Returns the operation if it has type `T`.
     pub fn op_as<T: Op>(&self) -> Option<&T> {
         (self.op.as_ref() as &dyn Any).downcast_ref()
     }
 }
 
-/// Nodes and values of one recording, in the order in which they run.
+/// The nodes and values of one recording, in execution order.
 #[derive(Clone, Debug, Default)]
 pub struct Graph {
     values: Vec<ValueInfo>,
@@ -39,37 +39,38 @@ pub struct Graph {
 }
 
 impl Graph {
-    /// An empty graph.
+    /// Creates an empty graph.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Nodes and temporary values from here on belong to this layer.
+    /// Sets the layer of the nodes and temporary values that are added from here on.
     pub fn set_scope(&mut self, scope: &str) {
         self.scope = scope.to_string();
     }
 
-    /// Layer that nodes belong to now.
+    /// Returns the layer of the nodes that are added now.
     pub fn scope(&self) -> &str {
         &self.scope
     }
 
-    /// A value that is uploaded before each step.
+    /// Adds a value that is uploaded before each step.
     pub fn input(&mut self, name: &str, ty: TensorType) -> Value {
         self.named(name, ty, ValueKind::Input)
     }
 
-    /// A persistent value that is trained.
+    /// Adds a persistent value that is trained.
     pub fn parameter(&mut self, name: &str, ty: TensorType, role: Role, init: Init) -> Value {
         self.named(name, ty, ValueKind::Parameter(Parameter { role, init }))
     }
 
-    /// A persistent value that is not trained.
+    /// Adds a persistent value that is not trained.
     pub fn state(&mut self, name: &str, ty: TensorType, purpose: Purpose, init: Init) -> Value {
         self.named(name, ty, ValueKind::State(State { purpose, init, parameter: None, restarts: false }))
     }
 
-    /// What an optimizer keeps beside a parameter, named `PARAMETER.NAME`; with `restarts` it starts anew when the parameter is loaded.
+    /// Adds a state that an optimizer keeps for a parameter, named `PARAMETER.NAME`. With `restarts` it is reinitialised when the parameter
+    /// is loaded.
     pub fn optimizer_state(
         &mut self,
         parameter: Value,
@@ -83,34 +84,34 @@ impl Graph {
         self.named(&name, ty, ValueKind::State(State { purpose, init, parameter: Some(parameter), restarts }))
     }
 
-    /// Makes a temporary value persistent under a name of its own, so that it can be looked at after the recording was played:
-    /// gradients, logits. It costs memory that other values can no longer share.
+    /// Makes a temporary value, such as a gradient or logits, persistent under the given name, so that it can be read after the recording
+    /// was played. Its memory is no longer shared with other values.
     pub fn keep(&mut self, value: Value, name: &str) {
         self.persist(value, name, Purpose::Kept);
     }
 
-    /// Makes a temporary value persistent.
+    /// Makes a temporary value persistent under a name, with a purpose.
     pub(super) fn persist(&mut self, value: Value, name: &str, purpose: Purpose) {
         assert!(self.find(name).is_none(), "`{name}` is taken");
         let info = &mut self.values[value.0 as usize];
-        assert_eq!(info.kind, ValueKind::Temporary, "`{}` is kept anyway", info.name);
+        assert_eq!(info.kind, ValueKind::Temporary, "`{}` is not temporary", info.name);
         info.name = name.to_string();
         let init = Init::Words(0);
         info.kind = ValueKind::State(State { purpose, init, parameter: None, restarts: false });
     }
 
-    /// The value of another graph under its name.
+    /// Returns the value that has the name of another graph's value; adds it if there is none.
     pub(super) fn adopt(&mut self, info: &ValueInfo) -> Value {
         self.named(&info.name, info.ty.clone(), info.kind.clone())
     }
 
-    /// Named values are unique: asking again gives the same one.
+    /// Returns the value of that name; adds it if there is none. Names are unique.
     fn named(&mut self, name: &str, ty: TensorType, kind: ValueKind) -> Value {
         if let Some(found) = self.find(name) {
             assert_eq!(
                 (&ty, &kind),
                 (self.ty(found), &self.info(found).kind),
-                "`{name}` is asked for again as something else"
+                "`{name}` exists with another type or kind"
             );
             return found;
         }
@@ -118,13 +119,13 @@ impl Graph {
         Value(self.values.len() as u32 - 1)
     }
 
-    /// The persistent or input value of that name.
+    /// Returns the persistent or input value of that name.
     pub fn find(&self, name: &str) -> Option<Value> {
         let found = |v: &ValueInfo| v.kind != ValueKind::Temporary && v.name == name;
         self.values.iter().position(found).map(|i| Value(i as u32))
     }
 
-    /// Adds a node; gives its outputs.
+    /// Adds a node and returns its outputs.
     pub fn push(&mut self, op: Arc<dyn Op>, inputs: &[Value], updates: &[Value]) -> Result<Vec<Value>> {
         let types: Vec<&TensorType> = inputs.iter().map(|&v| self.ty(v)).collect();
         let types = op.outputs(&types).map_err(|error| match error {
@@ -153,7 +154,7 @@ impl Graph {
         Ok(outputs)
     }
 
-    /// Adds a node right behind node number `node`, in its scope: what it reads need not live until the end. Gives its outputs.
+    /// Adds a node directly behind node number `node`, in its scope, so that its inputs need not live longer. Returns its outputs.
     pub fn push_behind(
         &mut self,
         node: usize,
@@ -170,27 +171,27 @@ impl Graph {
         Ok(outputs)
     }
 
-    /// Adds a node with one output.
+    /// Adds a node with one output and returns the output.
     pub fn add(&mut self, op: impl Op + 'static, inputs: &[Value], updates: &[Value]) -> Result<Value> {
         Ok(self.push(Arc::new(op), inputs, updates)?[0])
     }
 
-    /// Type of a value.
+    /// Returns the type of a value.
     pub fn ty(&self, value: Value) -> &TensorType {
         &self.values[value.0 as usize].ty
     }
 
-    /// Name, type and kind of a value.
+    /// Returns name, type and kind of a value.
     pub fn info(&self, value: Value) -> &ValueInfo {
         &self.values[value.0 as usize]
     }
 
-    /// Every value.
+    /// Returns all values.
     pub fn values(&self) -> impl Iterator<Item = (Value, &ValueInfo)> {
         self.values.iter().enumerate().map(|(i, info)| (Value(i as u32), info))
     }
 
-    /// Parameters that an optimizer trains, in order of creation.
+    /// Returns the parameters that an optimizer trains, in order of creation.
     pub fn trained(&self) -> Vec<(Value, Role)> {
         let role = |(value, info): (Value, &ValueInfo)| match &info.kind {
             ValueKind::Parameter(parameter) => Some((value, parameter.role)),
@@ -199,7 +200,7 @@ impl Graph {
         self.values().filter_map(role).collect()
     }
 
-    /// Whether two values hold the same: one of them may be computed again by the same operations.
+    /// Whether two values have equal content: they are the same value, or the same operations compute both.
     pub fn is_same(&self, a: Value, b: Value) -> bool {
         let maker = |value: Value| {
             let at = |node: &Node| node.outputs.iter().position(|&output| output == value);
@@ -212,19 +213,19 @@ impl Graph {
         a == b || maker(a).zip(maker(b)).is_some_and(|(a, b)| alike(a, b))
     }
 
-    /// The nodes that read or update a value, by number.
+    /// Returns the numbers of the nodes that read or update a value.
     pub fn consumers(&self, value: Value) -> Vec<usize> {
         let reads = |node: &Node| node.inputs.contains(&value) || node.updates.contains(&value);
         self.nodes.iter().enumerate().filter(|(_, node)| reads(node)).map(|(i, _)| i).collect()
     }
 
-    /// The node that alone reads a temporary value.
+    /// Returns the only node that reads a temporary value.
     pub fn only_reader(&self, value: Value) -> Option<usize> {
         let [reader] = self.consumers(value)[..] else { return None };
         (self.info(value).kind == ValueKind::Temporary).then_some(reader)
     }
 
-    /// Whether node `from` may run as late as node `to`: nothing between reads what it makes or changes, or changes what it reads.
+    /// Whether node `from` may run as late as node `to`: no node between them reads or changes its outputs, or changes its inputs.
     pub fn can_wait(&self, from: usize, to: usize) -> bool {
         let node = &self.nodes[from];
         self.nodes[from + 1..to].iter().all(|between| {
@@ -233,21 +234,21 @@ impl Graph {
         })
     }
 
-    /// Removes nodes, given in order.
+    /// Removes nodes, given in ascending order.
     pub(super) fn remove(&mut self, nodes: &[usize]) {
         for i in nodes.iter().rev() {
             self.nodes.remove(*i);
         }
     }
 
-    /// Puts one node in the place of several, of the last of them.
+    /// Replaces several nodes by one, at the position of the last of them.
     pub(super) fn replace(&mut self, nodes: &[usize], node: Node) {
         let (last, others) = nodes.split_last().expect("a fusion replaces nodes");
         self.nodes[*last] = node;
         self.remove(others);
     }
 
-    /// Nodes in order.
+    /// Returns the nodes in order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }

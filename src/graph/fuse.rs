@@ -1,25 +1,26 @@
-//! Fusions: named rewrites of a graph, some before its gradients are added, some after. The rules live beside the operations that they replace.
+//! Fusions: named rewrites of a graph, applied before or after its gradients are added. The rules live next to the operations that they
+//! replace.
 
 use super::build::{Graph, Node};
 use std::collections::BTreeMap;
 
-/// What takes the place of some nodes.
+/// The replacement of a group of nodes.
 pub struct Fused {
-    /// The nodes that go, in order; what others read of them the new node makes.
+    /// The replaced nodes, in order. The new node produces those of their outputs that other nodes read.
     pub nodes: Vec<usize>,
-    /// The new node, in the place of the last of them.
+    /// The new node, at the position of the last of them.
     pub node: Node,
 }
 
-/// A rewrite: where it applies at a node, and what then takes its place. The result of the graph is the same.
+/// A rewrite that leaves the result of the graph unchanged.
 pub struct Fusion {
     /// Name in profiles.
     pub name: &'static str,
-    /// Looks at node `i` as the first of those that it would replace.
+    /// Returns the replacement if the rewrite applies with node `i` as the first replaced node.
     pub at: fn(graph: &Graph, i: usize) -> Option<Fused>,
 }
 
-/// Applies every fusion wherever it fits; gives the number of times by name.
+/// Applies every fusion wherever it matches. Returns the number of applications by name.
 pub fn fuse(graph: &mut Graph, fusions: &[Fusion]) -> BTreeMap<&'static str, usize> {
     let mut fired = BTreeMap::new();
     for fusion in fusions {

@@ -1,21 +1,22 @@
-//! Takes out of a graph what depends on persistent values alone, such as packed weights: computed once when these change, not in every play.
+//! Moves nodes that depend on persistent values alone, such as the packing of weights, out of a graph: they run once when these values
+//! change, not in every play.
 
 use super::build::Graph;
 use super::value::{Purpose, Value, ValueKind};
 use crate::error::Result;
 use std::collections::HashSet;
 
-/// Moves nodes that read only persistent values which the graph does not change, and what such nodes make, to the graph `prepare`; what
-/// others read of them becomes persistent. A node that `prepare` has already is shared. Tells whether there were any.
+/// Moves to the graph `prepare` the nodes that depend only on persistent values that the graph does not change. Outputs of theirs that
+/// other nodes read become persistent. A node that `prepare` has already is shared. Returns whether any node was moved.
 pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
-    // What it changes, or makes itself although it persists.
+    // Values that the graph changes, or persistent values that it produces itself.
     let nodes = graph.nodes().iter();
     let mut moving: HashSet<Value> = nodes.flat_map(|node| node.updates.iter().chain(&node.outputs).copied()).collect();
     let mut moved = Vec::new();
     for n in 0..graph.nodes().len() {
         let node = graph.nodes()[n].clone();
         let is_fixed = |value: &Value| graph.info(*value).init().is_some() && !moving.contains(value);
-        // What nobody reads stays where it is.
+        // A node whose outputs no node reads stays in the graph.
         let is_read = node.outputs.iter().any(|output| !graph.consumers(*output).is_empty());
         let fits = node.updates.is_empty() && is_read && node.inputs.iter().all(is_fixed);
         if !fits
@@ -62,7 +63,7 @@ mod tests {
     use crate::tensor::{DType, TensorType};
     use std::sync::Arc;
 
-    /// An operation whose output is as its first input.
+    /// An operation whose output has the type of its first input.
     #[derive(Clone, Copy, Debug)]
     struct Like;
 
@@ -78,8 +79,8 @@ mod tests {
         fn record(&self, _recording: &mut Recording, _bound: &Bound<'_>) {}
     }
 
-    /// Two operations on weights, which a graph to train changes and one to evaluate does not; a product with an input, and one of it that
-    /// is kept.
+    /// Two operations on weights that a training graph changes and an evaluation graph does not, a product with an input, and a product
+    /// that is kept.
     fn graph(is_updated: bool) -> Graph {
         let mut graph = Graph::new();
         let x = graph.input("x", TensorType::plain(DType::F32, &[3]));
@@ -103,7 +104,7 @@ mod tests {
         assert_eq!([&eval, &train, &prepare].map(|graph| graph.nodes().len()), [2, 4, 2]);
         let read = eval.info(eval.nodes()[0].inputs[1]);
         assert_eq!((read.name.as_str(), read.purpose()), ("prepared2.dense1.like.0", Some(Purpose::Prepared)));
-        // Another graph of the same weights shares them.
+        // Another graph with the same weights shares the prepared values.
         let mut other = graph(false);
         assert!(hoist(&mut other, &mut prepare).expect("it fits"));
         assert_eq!(prepare.nodes().len(), 2);

@@ -1,36 +1,37 @@
-//! First content of persistent values. What depends on more than a value's own name and type comes from whoever owns it.
+//! Initial content of persistent values. Content that depends on more than a value's own name and type comes from an implementation of
+//! [`FromSigns`].
 
 use crate::tensor::{BitMatrix, Stream, TensorType, pack_numbers};
 use std::fmt;
 use std::sync::Arc;
 
-/// First content of a persistent tensor.
+/// Initial content of a persistent tensor.
 #[derive(Clone, Debug)]
 pub enum Init {
-    /// Random signs, by the stream of the tensor's name.
+    /// Random signs, from the random stream of the tensor's name.
     Signs,
-    /// Uniform floats in +-bound, by the stream of the tensor's name.
+    /// Uniform floats in +-bound, from the random stream of the tensor's name.
     Uniform(f32),
-    /// The same float everywhere.
+    /// The same float in every element.
     Fill(f32),
     /// The same word everywhere.
     Words(u32),
     /// These words.
     List(Arc<[u32]>),
-    /// What its owner makes of the signs of the parameter that the state belongs to.
+    /// Derived from the signs of the parameter that the state belongs to.
     FromSigns(Arc<dyn FromSigns>),
 }
 
-/// Makes the first content of a state from the signs of its parameter, as they are drawn or loaded.
+/// Computes the initial content of a state from the signs of its parameter, as drawn or loaded.
 pub trait FromSigns: fmt::Debug + Send + Sync {
-    /// Words of the tensor.
+    /// Returns the words of the tensor.
     fn words(&self, state: &StateContext<'_>) -> Vec<u32>;
 }
 
-/// What the owner of a state sees when it starts.
+/// The input of [`FromSigns::words`].
 #[derive(Clone, Copy, Debug)]
 pub struct StateContext<'a> {
-    /// Name of the state: that of the parameter, a dot, its own.
+    /// Name of the state: `PARAMETER.NAME`.
     pub name: &'a str,
     /// Type of the state.
     pub ty: &'a TensorType,
@@ -40,7 +41,7 @@ pub struct StateContext<'a> {
     pub signs: &'a BitMatrix,
 }
 
-/// Two owners' makings are the same where they are one object.
+/// `FromSigns` implementations are equal if they are the same object.
 impl PartialEq for Init {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
@@ -55,10 +56,10 @@ impl PartialEq for Init {
 }
 
 impl Init {
-    /// The words of a tensor of this name and type; `signs` are those of the parameter that it belongs to.
+    /// Returns the words of a tensor of this name and type; `signs` are those of the parameter that it belongs to.
     ///
     /// # Panics
-    /// Where it needs signs and there are none, and where it does not fit the type.
+    /// Panics if the content requires `signs` and they are `None`, or if it does not fit the type.
     pub fn words(&self, name: &str, ty: &TensorType, seed: u64, signs: Option<&BitMatrix>) -> Vec<u32> {
         let words = match self {
             Self::Signs => BitMatrix::random(ty.rows(), ty.columns(), Stream::new(seed, name)).panels().to_vec(),

@@ -1,4 +1,4 @@
-//! A training step before it is recorded: nodes and values, their gradients as more nodes, and the plan of memory.
+//! A training step before it is recorded: nodes and values, their gradients as additional nodes, and the memory plan.
 
 mod autodiff;
 mod build;

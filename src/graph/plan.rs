@@ -1,4 +1,4 @@
-//! From graphs to a program: lifetimes, slots, recordings. Nothing is allocated after planning.
+//! From graphs to a program: lifetimes, slots, recordings. All memory is allocated when the program is loaded.
 
 use super::build::Graph;
 use super::initial::Init;
@@ -9,28 +9,28 @@ use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits, Targe
 use crate::tensor::{BitMatrix, DType, Stream};
 use std::collections::{BTreeMap, HashMap};
 
-/// A program, and the persistent and input tensors in it by name.
+/// A program, with its persistent and input tensors by name.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
-    /// What engines take.
+    /// The program that engines load.
     pub program: Program,
     /// Persistent and input tensors by name.
     pub named: BTreeMap<String, (BufferId, ValueInfo)>,
 }
 
 impl Plan {
-    /// The tensor of that name.
+    /// Returns the tensor of that name.
     pub fn id(&self, name: &str) -> BufferId {
         self.named.get(name).unwrap_or_else(|| panic!("the plan has no tensor `{name}`")).0
     }
 
-    /// Persistent tensors that are not trained, by what they are for.
+    /// Returns the states of a purpose.
     pub fn states(&self, purpose: Purpose) -> impl Iterator<Item = &(BufferId, ValueInfo)> {
         self.named.values().filter(move |(_, info)| info.purpose() == Some(purpose))
     }
 
-    /// First content of a persistent tensor under a seed; of a state that follows the signs of its parameter, those are as they are drawn,
-    /// or `loaded`. `None` for inputs.
+    /// Returns the initial content of a persistent tensor under a seed; `None` for inputs. A state that is derived from the signs of its
+    /// parameter uses `loaded`, or the signs as drawn if that is `None`.
     pub fn initial_words(&self, info: &ValueInfo, seed: u64, loaded: Option<&BitMatrix>) -> Option<Vec<u32>> {
         let init = info.init()?;
         let owner = match &info.kind {
@@ -47,16 +47,18 @@ impl Plan {
         Some(init.words(&info.name, &info.ty, seed, loaded.or(drawn.as_ref())))
     }
 
-    /// Index of the recording of that name.
+    /// Returns the index of the recording of that name.
     pub fn recording(&self, name: &str) -> Option<usize> {
         self.program.recordings.iter().position(|r| r.name == name)
     }
 }
 
-/// Plans several graphs together: named values are shared by name, and the temporary values of all graphs share one pool of slots,
-/// since recordings never run at once. A slot is one buffer of its own: one arena would bind a buffer for reading and writing in
-/// one dispatch, which no WebGPU allows. `limits`: what a step's values may be.
-/// Refuses tensors beyond the indices of kernels, and those that the target cannot bind.
+/// Plans several graphs together. Graphs share named values by name, and the temporary values of all graphs share one pool of slots, since
+/// recordings never run at the same time. Each slot is a separate buffer: a single arena would be bound for reading and writing in one
+/// dispatch, which WebGPU forbids. `limits` bounds the values of a step.
+///
+/// # Errors
+/// Fails for a tensor that exceeds the 32-bit indices of kernels or the binding limit of the target.
 pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits, target: &Target) -> Result<Plan> {
     let mut plan = Plan { program: Program { limits, ..Program::default() }, ..Plan::default() };
     let mut pool = Pool::default();
@@ -69,7 +71,7 @@ pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits, target: &Target) -> R
     Ok(plan)
 }
 
-/// Kernels count numbers, and words of signs, in 32 bits.
+/// Kernels index numbers, and words of signs, with 32 bits.
 fn check_size(info: &ValueInfo, target: &Target) -> Result<()> {
     let (bytes, limit) = (info.ty.bytes(), target.max_tensor_bytes);
     if bytes > limit {
@@ -89,13 +91,13 @@ fn check_size(info: &ValueInfo, target: &Target) -> Result<()> {
     }
 }
 
-/// Slots that temporary values may take.
+/// The slots that temporary values may use.
 #[derive(Default)]
 struct Pool {
     free: Vec<usize>,
 }
 
-/// Gives every value of a graph a tensor, and temporary ones a slot for as long as they live.
+/// Assigns a tensor to every value of a graph, and a slot to temporary ones for their lifetime.
 fn place(graph: &Graph, plan: &mut Plan, pool: &mut Pool) -> HashMap<Value, BufferId> {
     let mut ids = HashMap::new();
     for (value, info) in graph.values().filter(|(_, info)| info.kind != ValueKind::Temporary) {
@@ -127,7 +129,7 @@ fn place(graph: &Graph, plan: &mut Plan, pool: &mut Pool) -> HashMap<Value, Buff
             taken.insert(value, slot);
             ids.insert(value, tensor(&mut plan.program, graph.info(value), slot));
         }
-        // Freed only after the whole node, so that nothing is in place unless its kernel declares it.
+        // Slots are freed only after the whole node, so that no output overlaps an input unless the kernel declares an in-place update.
         let mut dead: Vec<Value> = taken.keys().copied().filter(|value| last[value] == n).collect();
         dead.sort();
         pool.free.extend(dead.into_iter().filter_map(|value| taken.remove(&value)));
@@ -141,7 +143,7 @@ fn tensor(program: &mut Program, info: &ValueInfo, slot: usize) -> BufferId {
     BufferId(program.buffers.len() as u32 - 1)
 }
 
-/// Best fit among free slots; else the largest free one grows; else a new one.
+/// Takes the free slot with the best fit; otherwise grows the largest free one; otherwise adds a slot.
 fn take(slots: &mut Vec<usize>, pool: &mut Pool, words: usize) -> usize {
     let fits =
         pool.free.iter().enumerate().filter(|(_, slot)| slots[**slot] >= words).min_by_key(|(_, slot)| slots[**slot]);

@@ -1,4 +1,4 @@
-//! Values of a graph: their names and types, where their memory comes from, and what persistent ones are for.
+//! Values of a graph: name, type, memory, and the purpose of persistent ones.
 
 use super::initial::Init;
 use crate::tensor::TensorType;
@@ -7,7 +7,7 @@ use crate::tensor::TensorType;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(pub(super) u32);
 
-/// Who changes a parameter.
+/// The kind of optimizer that trains a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Packed signs, trained by a binary optimizer.
@@ -16,51 +16,51 @@ pub enum Role {
     Float,
 }
 
-/// What a parameter is: a persistent value that an optimizer trains, part of a saved model.
+/// A persistent value that an optimizer trains; part of a saved model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
-    /// Who changes it.
+    /// The kind of optimizer that trains it.
     pub role: Role,
-    /// First content.
+    /// Initial content.
     pub init: Init,
 }
 
-/// What a state is for.
+/// The purpose of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// What an optimizer keeps beside a parameter: filters, moments, units. Numbers in it must stay finite.
+    /// A state that an optimizer keeps per parameter: filters, moments, units. Its numbers must stay finite.
     Optimizer,
-    /// What the forward pass itself measures or holds, such as running means; part of a saved model.
+    /// A value that the forward pass measures, such as a running mean; part of a saved model.
     Statistic,
-    /// What steps count and sum until it is read back.
+    /// Counts and sums over steps until they are read back.
     Counter,
     /// Weights of a network that is not trained.
     Teacher,
-    /// What is computed from weights alone, when they change ([`hoist`](super::hoist)).
+    /// A value derived from weights alone, computed when these change ([`hoist`](super::hoist)).
     Prepared,
-    /// A temporary value that is kept to be looked at.
+    /// A temporary value that is kept for inspection.
     Kept,
-    /// What diagnostics measure.
+    /// A measurement of diagnostics.
     Diagnostic,
 }
 
-/// What a state is: a persistent value that no optimizer trains.
+/// A persistent value that no optimizer trains.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// What it is for.
+    /// Its purpose.
     pub purpose: Purpose,
-    /// First content.
+    /// Initial content.
     pub init: Init,
     /// Name of the parameter that it belongs to.
     pub parameter: Option<String>,
-    /// Whether it starts anew when other weights are loaded into its parameter.
+    /// Whether it is reinitialised when other weights are loaded into its parameter.
     pub restarts: bool,
 }
 
-/// Where a value's memory comes from.
+/// The kind of memory that holds a value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ValueKind {
-    /// Made by a node, gone after its last use.
+    /// Produced by a node, freed after its last use.
     Temporary,
     /// Uploaded before each step.
     Input,
@@ -82,7 +82,7 @@ pub struct ValueInfo {
 }
 
 impl ValueInfo {
-    /// What it is for, where it is a state.
+    /// Returns the purpose of a state; `None` for other values.
     pub fn purpose(&self) -> Option<Purpose> {
         match &self.kind {
             ValueKind::State(state) => Some(state.purpose),
@@ -90,12 +90,12 @@ impl ValueInfo {
         }
     }
 
-    /// Whether it is part of a saved model: parameters and statistics.
+    /// Whether the value is part of a saved model: parameters and statistics are.
     pub fn is_saved(&self) -> bool {
         matches!(self.kind, ValueKind::Parameter(_)) || self.purpose() == Some(Purpose::Statistic)
     }
 
-    /// First content, where it is persistent.
+    /// Returns the initial content of a persistent value.
     pub fn init(&self) -> Option<&Init> {
         match &self.kind {
             ValueKind::Parameter(parameter) => Some(&parameter.init),

@@ -1,4 +1,4 @@
-//! Any operation of one input and one output as a layer.
+//! A layer of any operation with one input and one output.
 
 use super::layer::{Builder, Cost, Layer, Shape};
 use crate::error::Result;
@@ -6,7 +6,7 @@ use crate::graph::{Op, Value};
 use crate::ops::ShiftChannels;
 use std::sync::Arc;
 
-/// y = op(x), where the output has the shape of the input: for operations of your own, and for those without parameters.
+/// y = op(x), where the output has the shape of the input: for custom operations, and for those without parameters.
 #[derive(Clone, Debug)]
 pub struct Apply(pub Arc<dyn Op>);
 
@@ -28,8 +28,8 @@ impl Layer for Apply {
     }
 }
 
-/// Zeros around the channels, the same number on both sides (one more behind where it is odd): a shortcut to more channels without weights
-/// (He et al. 2016, section 4.2, option A).
+/// Zero-pads the channels, with the same number on both sides (one more after them if it is odd): a shortcut to more channels without
+/// weights (He et al. 2016, section 4.2, option A).
 #[derive(Clone, Copy, Debug)]
 pub struct PadChannels(pub usize);
 

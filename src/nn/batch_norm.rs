@@ -7,12 +7,12 @@ use crate::ops;
 use crate::tensor::{DType, TensorType};
 use std::sync::Arc;
 
-/// z = (y - mean) / sqrt(variance + 1e-5) * scale + bias by channel (Ioffe and Szegedy 2015), as PyTorch: statistics of the batch in
-/// training, running ones (momentum 0.1, unbiased variance) in evaluation. Parameters `scale`, `bias`, `running_mean`,
+/// z = (y - mean) / sqrt(variance + 1e-5) * scale + bias by channel (Ioffe and Szegedy 2015), as in PyTorch: statistics of the batch in
+/// training, running statistics (momentum 0.1, unbiased variance) in evaluation. Parameters `scale`, `bias`, `running_mean`,
 /// `running_variance`, each `[channels]`.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm {
-    /// Whether the scale is learned; else it stays 1. Before sign only its sign matters.
+    /// Whether the scale is learned; otherwise it is 1. Before sign only its sign matters.
     pub scale: bool,
 }
 

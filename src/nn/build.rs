@@ -1,4 +1,4 @@
-//! From the settings of a model to the model: what is refused, and the network of the zoo that makes its layers.
+//! Builds a model from its settings: their checks, and the network of the zoo that creates the layers.
 
 use super::model::Model;
 use super::spec::ModelSpec;
@@ -6,12 +6,12 @@ use super::zoo::{MODELS, ZooModel};
 use crate::error::{Error, Result};
 use crate::ops::{MAX_CHANNELS, Surrogate};
 
-/// Most units of a layer, pixels of an image, and classes: products of two such numbers still fit everything that counts them, and
-/// sums of so many signs are exact as floats.
+/// Maximum number of units of a layer, of pixels of an image, and of classes. Products of two such numbers fit every counter, and sums of
+/// this number of signs are exact as floats.
 const MAX: usize = 1 << 20;
 
 impl ModelSpec {
-    /// Whether everything that the images do not decide is right.
+    /// Checks the settings that do not depend on the images.
     pub fn check(&self) -> Result<&'static ZooModel> {
         let names: Vec<&str> = MODELS.iter().map(|model| model.name).collect();
         let zoo = MODELS.iter().find(|model| model.name == self.model);
@@ -44,7 +44,7 @@ impl ModelSpec {
         Ok(zoo)
     }
 
-    /// The model.
+    /// Builds the model.
     pub fn build(&self) -> Result<Model> {
         let zoo = self.check()?;
         let [height, width, channels] = self.input;

@@ -1,4 +1,4 @@
-//! Layers with one learned number a channel.
+//! Layers with one learned number per channel.
 
 use super::layer::{Builder, Cost, Layer, Shape, features};
 use crate::error::Result;
@@ -6,8 +6,8 @@ use crate::graph::{Init, Role, Value};
 use crate::ops;
 use crate::tensor::{DType, TensorType};
 
-/// y = f(x, v) with a learned vector `[channels]`: `bias` from 0 (before sign it is ReActNet's RSign), `scale` from 1, or `slope` of a PReLU
-/// from 0.25. A bias, a PReLU and a bias are ReActNet's RPReLU.
+/// y = f(x, v) with a learned vector `[channels]`: `bias`, initially 0 (before sign it is ReActNet's RSign), `scale`, initially 1, or
+/// `slope` of a PReLU, initially 0.25. A bias, a PReLU and a bias form ReActNet's RPReLU.
 #[derive(Clone, Copy, Debug)]
 pub struct ByChannel(pub ops::ByChannel);
 

@@ -1,4 +1,4 @@
-//! Convolution, with binary or float input and binary or float weights.
+//! Convolution with binary or float input and binary or float weights.
 
 use super::layer::{Builder, Cost, Layer, Shape};
 use super::quantizer::Quantizer;
@@ -11,23 +11,24 @@ use std::sync::Arc;
 
 /// y(p, o) = sum over taps t and channels c of q(x)(p + t, c) * w(t, o, c) on images; no bias, since batch norm follows.
 ///
-/// The parameter `weight` is `[kernel height, kernel width, channels, input channels / groups]`: packed signs where it is binary (drawn at
-/// random, each sign with probability one half), else floats, uniform in +-1 / sqrt(inputs of an output) (PyTorch's default). Where both
-/// operands are signs the product is xor and popcount; where one is, or groups cut words of channels, signs are unpacked to floats.
+/// The parameter `weight` is `[kernel height, kernel width, channels, input channels / groups]`. Binary weights are packed signs, initially
+/// random, each +1 with probability one half. Float weights are initially uniform in +-1 / sqrt(inputs of an output) (PyTorch's default).
+/// If both operands are signs the product is xor and popcount. If one operand is signs, or a group is not whole words of channels, signs
+/// are unpacked to floats.
 #[derive(Clone, Copy, Debug)]
 pub struct Conv {
-    /// Kernel, stride, dilation, padding; output channels, groups, and what padding reads.
+    /// Kernel, stride, dilation, padding; output channels, groups, and the value of the padding.
     pub geometry: ConvShape,
-    /// How it sees its input.
+    /// Quantiser of the input.
     pub input: Quantizer,
-    /// How it sees its weights.
+    /// Quantiser of the weights.
     pub weight: Quantizer,
-    /// A learned scale for each output channel (parameter `scale`, from 1), as XNOR-Net has one; batch norm makes it superfluous.
+    /// Whether there is a learned scale per output channel (parameter `scale`, initially 1), as in XNOR-Net; redundant before batch norm.
     pub scale: bool,
 }
 
 impl Conv {
-    /// One group, padding that is absent.
+    /// Creates a convolution with one group and absent padding.
     pub const fn new(channels: usize, window: Window, input: Quantizer, weight: Quantizer) -> Self {
         let geometry = ConvShape { window, channels, groups: 1, pad: PadValue::Zero };
         Self { geometry, input, weight, scale: false }

@@ -1,4 +1,4 @@
-//! Dense layer: y = q(x) wᵀ, with binary or float input and binary or float weights.
+//! Dense layer y = q(x) wᵀ with binary or float input and binary or float weights.
 
 use super::layer::{Builder, Cost, Layer, Shape, features};
 use super::quantizer::Quantizer;
@@ -9,15 +9,15 @@ use crate::tensor::{DType, Layout, TensorType};
 
 /// y\[r\]\[c\] = sum_k q(x\[r\]\[k\]) * w\[c\]\[k\], `[batch, inputs]` to `[batch, units]`; no bias, since batch norm follows.
 ///
-/// The parameter `weight` is `[units, inputs]`: packed signs where it is binary (drawn at random, each sign with probability one
-/// half), else floats, uniform in +-1 / sqrt(inputs) (PyTorch's default).
+/// The parameter `weight` is `[units, inputs]`. Binary weights are packed signs, initially random, each +1 with probability one half. Float
+/// weights are initially uniform in +-1 / sqrt(inputs) (PyTorch's default).
 #[derive(Clone, Copy, Debug)]
 pub struct Dense {
-    /// Outputs.
+    /// Number of outputs.
     pub units: usize,
-    /// How it sees its input.
+    /// Quantiser of the input.
     pub input: Quantizer,
-    /// How it sees its weights.
+    /// Quantiser of the weights.
     pub weight: Quantizer,
 }
 
@@ -32,7 +32,7 @@ impl Layer for Dense {
             return Err(Error::shape(format!("layer `{}`", builder.name), "at least 1 unit", 0));
         }
         if ty.shape.len() != 2 {
-            let expected = "rows of features (`Flatten` goes before)";
+            let expected = "rows of features (add `Flatten` before it)";
             return Err(Error::shape(format!("layer `{}`", builder.name), expected, ty));
         }
         let inputs = ty.columns();

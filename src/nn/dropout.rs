@@ -6,11 +6,11 @@ use crate::graph::Value;
 use crate::ops;
 use crate::tensor::stream_word;
 
-/// In training sets each float to 0 with this probability, in [0, 1), and divides the others by its complement; else it changes nothing
-/// (Srivastava et al. 2014). What is dropped is fixed by the run's seed, the step and the layer's name.
+/// In training sets each float to 0 with this probability, in [0, 1), and divides the others by its complement; in evaluation it is the
+/// identity (Srivastava et al. 2014). The run's seed, the step and the layer's name determine what is dropped.
 ///
-/// For the input of layers that see floats. A quantiser behind it would undo it: sign makes +1 of a 0, and of what is kept what it was. There,
-/// [`super::Quantizer::DroppedSign`] drops signs.
+/// It is for the input of layers with float input. Before sign it would have no effect except that dropped values become +1: sign(0) is +1,
+/// and a positive factor keeps the sign. For these layers [`super::Quantizer::DroppedSign`] drops signs.
 #[derive(Clone, Copy, Debug)]
 pub struct Dropout(pub f32);
 

@@ -1,4 +1,4 @@
-//! The contract of a layer: adds its nodes to a graph, and tells what it costs.
+//! The contract of a layer: it adds its nodes to a graph, and reports its cost.
 
 use super::quantizer::Quantizer;
 use crate::error::Result;
@@ -8,32 +8,33 @@ use crate::tensor::{TensorType, stream_word};
 use std::fmt;
 use std::sync::Arc;
 
-/// What a graph is built for.
+/// The purpose of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
-    /// Batch statistics; running ones are moved.
+    /// Uses batch statistics, and updates the running ones.
     Train,
-    /// Running statistics.
+    /// Uses running statistics.
     Eval,
 }
 
-/// Height, width and channels of one sample; a row of features is `[1, 1, features]`.
+/// Height, width and channels of a sample; a row of features is `[1, 1, features]`.
 pub type Shape = [usize; 3];
 
-/// A graph under construction, seen from one layer.
+/// A graph under construction, in the scope of one layer.
 pub struct Builder<'a> {
-    /// Where nodes go.
+    /// The graph that nodes are added to.
     pub graph: &'a mut Graph,
-    /// What for.
+    /// The purpose of the graph.
     pub mode: Mode,
     /// Name of the layer.
     pub name: &'a str,
-    /// Whether nothing is trained: parameters and statistics are a teacher's states then, which no optimizer sees and no file of weights holds.
+    /// Whether the parameters are frozen: parameters and statistics are then states of a teacher, which no optimizer trains and no file of
+    /// weights contains.
     pub frozen: bool,
 }
 
 impl Builder<'_> {
-    /// The layer's parameter of that name: `dense1.weight`.
+    /// Returns the layer's parameter of that name: `dense1.weight`.
     pub fn parameter(&mut self, name: &str, ty: TensorType, role: Role, init: Init) -> Value {
         let name = format!("{}.{name}", self.name);
         match self.frozen {
@@ -42,13 +43,13 @@ impl Builder<'_> {
         }
     }
 
-    /// What the layer itself holds or measures, saved with its parameters: `norm1.running_mean`.
+    /// Returns a value that the layer holds or measures, saved with its parameters: `norm1.running_mean`.
     pub fn statistic(&mut self, name: &str, ty: TensorType, init: Init) -> Value {
         let purpose = if self.frozen { Purpose::Teacher } else { Purpose::Statistic };
         self.graph.state(&format!("{}.{name}", self.name), ty, purpose, init)
     }
 
-    /// A layer's product with its input as it sees it; where signs are dropped, from the products with both of their copies.
+    /// Adds a layer's product with its quantised input; with dropped signs, the products with both copies of them.
     pub fn product(
         &mut self,
         x: Value,
@@ -76,12 +77,12 @@ impl Builder<'_> {
     }
 }
 
-/// What a layer holds and does for one sample.
+/// Size and work of a layer for one sample.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     /// Binary weights.
     pub weights_1bit: u64,
-    /// Float parameters, statistics included.
+    /// Float parameters, including statistics.
     pub weights_32bit: u64,
     /// Multiply-adds of signs by signs.
     pub macs_1bit: u64,
@@ -98,62 +99,62 @@ impl std::ops::AddAssign for Cost {
     }
 }
 
-/// One line of a summary.
+/// A row of a summary.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SummaryRow {
-    /// Name of the layer, as rules by layer match it.
+    /// Name of the layer, as patterns of layers match it.
     pub layer: String,
     /// Shape of its output.
     pub output: Shape,
-    /// Input by weight.
+    /// Precision of input and weights.
     pub precision: String,
-    /// What it costs.
+    /// Cost of the layer.
     pub cost: Cost,
-    /// Bits that are kept for its backward pass, which depends on the layers around it: the model's summary says them.
+    /// Bits kept for its backward pass. They depend on the adjacent layers, so the model's summary sets them.
     pub saved_bits: u64,
 }
 
 impl SummaryRow {
-    /// A layer's row, of a given cost; nothing is kept yet.
+    /// Creates a layer's row with a given cost and no saved bits.
     pub(super) fn new(layer: &(impl Layer + ?Sized), name: &str, input: Shape, cost: Cost) -> Self {
         let output = layer.shape(input).unwrap_or(input);
         Self { layer: name.into(), output, precision: layer.precision(), cost, saved_bits: 0 }
     }
 }
 
-/// Features of a sample.
+/// Returns the features of a sample.
 pub fn features(shape: Shape) -> u64 {
     shape.iter().map(|&extent| extent as u64).product()
 }
 
-/// A layer. Layers from outside the crate implement this and are pushed on a [`super::Model`].
+/// A layer. Layers outside the crate implement this trait and are added to a [`super::Model`].
 pub trait Layer: fmt::Debug + Send + Sync {
-    /// One word: `dense`. A model numbers its layers by kind.
+    /// Returns the kind in a single word: `dense`. A model numbers its layers by kind.
     fn kind(&self) -> &'static str;
 
-    /// Adds the layer's nodes behind `x`, `[batch, features]` or `[batch, height, width, channels]`; gives its output.
+    /// Adds the layer's nodes behind `x`, `[batch, features]` or `[batch, height, width, channels]`. Returns its output.
     fn build(&self, builder: &mut Builder<'_>, x: Value) -> Result<Value>;
 
-    /// Shape of the output for a shape of the input; an error says what does not fit.
+    /// Returns the shape of the output for a shape of the input. The error says what does not fit.
     fn shape(&self, input: Shape) -> Result<Shape>;
 
-    /// What it costs for an input of a shape that fits: nothing that is counted, by default.
+    /// Returns the cost for an input of a valid shape. Default: nothing that is counted.
     fn cost(&self, _input: Shape) -> Cost {
         Cost::default()
     }
 
-    /// How its input and weights are quantised, for the summary: `sign x sign`.
+    /// Returns the quantisers of input and weights for the summary: `sign x sign`.
     fn precision(&self) -> String {
         "float".into()
     }
 
-    /// Its rows in the summary: one under its name, but of a layer made of others theirs before its own, which has what they have not.
-    /// Together they cost what it costs.
+    /// Returns its rows in the summary. A simple layer has one row under its name. A composed layer has the rows of its layers, then its
+    /// own with the remaining cost. The costs of the rows sum to the cost of the layer.
     fn rows(&self, name: &str, input: Shape) -> Vec<SummaryRow> {
         vec![SummaryRow::new(self, name, input, self.cost(input))]
     }
 
-    /// Whether it sees images rather than rows of features: a model whose first layer does is fed images.
+    /// Whether it takes images instead of rows of features. The first layer determines the input of the model.
     fn is_spatial(&self) -> bool {
         false
     }

@@ -1,4 +1,4 @@
-//! A model: layers in order behind a stack of pixels, and its summary.
+//! A model: a sequence of layers that starts from pixels, and its summary.
 
 use super::layer::{Builder, Cost, Layer, Mode, Shape, SummaryRow};
 use super::saved::saved_bits;
@@ -9,22 +9,22 @@ use crate::graph::{Graph, Value};
 use crate::ops::{MAX_CHANNELS, Normalise};
 use crate::tensor::{DType, TensorType};
 
-/// How bytes become numbers: x = scale * byte + shift, by channel.
+/// Normalisation of bytes: x = scale * byte + shift, by channel.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct PixelScale {
-    /// By channel.
+    /// Scale by channel.
     pub scale: [f32; MAX_CHANNELS],
-    /// By channel.
+    /// Shift by channel.
     pub shift: [f32; MAX_CHANNELS],
 }
 
 impl PixelScale {
-    /// Maps 0..=max to -1..=1, as Courbariaux et al. 2016.
+    /// Maps 0..=max to -1..=1, as in Courbariaux et al. 2016.
     pub fn to_unit(max: u8) -> Self {
         Self { scale: [2.0 / f32::from(max); MAX_CHANNELS], shift: [-1.0; MAX_CHANNELS] }
     }
 
-    /// Normalises as a data set says.
+    /// Returns the normalisation of a data set.
     pub fn of(data: &Data) -> Self {
         let channels: [(f32, f32); MAX_CHANNELS] = std::array::from_fn(|channel| data.normalisation.channel(channel));
         let max = f32::from(data.pixel_max);
@@ -54,28 +54,28 @@ impl PixelScale {
 /// ```
 #[derive(Debug)]
 pub struct Model {
-    /// Name in the zoo, or any.
+    /// Name in the zoo, or any other name.
     pub name: String,
     /// Height, width, channels.
     pub input: Shape,
-    /// How pixels become numbers.
+    /// Normalisation of pixels.
     pub pixels: PixelScale,
     layers: Sequence,
 }
 
-/// What a model costs, layer by layer and in all.
+/// The cost of a model, by layer and in total.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Summary {
     /// By layer.
     pub rows: Vec<SummaryRow>,
-    /// In all.
+    /// Total cost.
     pub total: Cost,
-    /// Bits of a sample that are kept for the backward pass.
+    /// Bits per sample that are kept for the backward pass.
     pub saved_bits: u64,
 }
 
 impl Model {
-    /// A model without layers.
+    /// Creates a model without layers.
     pub fn new(name: impl Into<String>, input: Shape, pixels: PixelScale) -> Self {
         Self { name: name.into(), input, pixels, layers: Sequence::new() }
     }
@@ -86,33 +86,33 @@ impl Model {
         self
     }
 
-    /// The same, by value.
+    /// Adds a layer, by value.
     pub fn with(mut self, layer: impl Layer + 'static) -> Self {
         self.push(layer);
         self
     }
 
-    /// Features of one sample.
+    /// Returns the features of a sample.
     pub fn features(&self) -> usize {
         self.input.iter().product()
     }
 
-    /// Shape of the output of one sample; says which layer does not fit.
+    /// Returns the shape of the output of a sample. The error names the layer that does not fit.
     pub fn output(&self) -> Result<Shape> {
         self.layers.shape(self.input)
     }
 
-    /// Features of the output: classes. 0 where the layers do not fit.
+    /// Returns the features of the output, the number of classes; 0 if the layers do not fit.
     pub fn outputs(&self) -> usize {
         self.output().map_or(0, |shape| shape.iter().product())
     }
 
-    /// Adds the model's nodes behind an input `pixels` of bytes; gives the output `[batch, outputs]`. Layers are named with `prefix`.
+    /// Adds the model's nodes behind an input `pixels` of bytes. Returns the output `[batch, outputs]`.
     pub fn build(&self, graph: &mut Graph, mode: Mode, batch: usize) -> Result<Value> {
         self.build_as(graph, mode, batch, "", false)
     }
 
-    /// The same, frozen: for evaluation, with a prefix before the names of all layers, beside another model on the same pixels. Its
+    /// Adds the frozen model for evaluation next to another model on the same pixels. `prefix` precedes the names of its layers. Its
     /// parameters are states of those names.
     pub fn build_frozen(&self, graph: &mut Graph, batch: usize, prefix: &str) -> Result<Value> {
         self.build_as(graph, Mode::Eval, batch, prefix, true)
@@ -129,10 +129,10 @@ impl Model {
         self.layers.build(&mut Builder { graph, mode, name: prefix, frozen }, prefix, x)
     }
 
-    /// Costs, layer by layer, those inside others too.
+    /// Returns the costs by layer, including layers inside others.
     pub fn summary(&self) -> Summary {
         let mut rows = self.layers.rows("", self.input);
-        // Nothing where the layers do not fit, or one of them cannot be trained through.
+        // Empty if the layers do not fit, or if one of them has no backward.
         let saved = saved_bits(&|graph, batch| self.build(graph, Mode::Train, batch)).unwrap_or_default();
         rows.iter_mut().for_each(|row| row.saved_bits = saved.get(&row.layer).copied().unwrap_or(0));
         let mut total = Cost::default();

@@ -1,23 +1,23 @@
-//! Pooling layers, and the step from images to rows of features.
+//! Pooling layers, and the conversion of images to rows of features.
 
 use super::layer::{Builder, Cost, Layer, Shape};
 use crate::error::Result;
 use crate::graph::Value;
 use crate::ops::{self, Window, image_of};
 
-/// The largest of each window.
+/// The maximum of each window.
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool(pub Window);
 
-/// The mean of each window; a kernel of 1 takes every `stride`-th pixel.
+/// The mean of each window; a kernel of 1 subsamples every `stride`-th pixel.
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool(pub Window);
 
-/// The mean of a whole image, as a row of features.
+/// The mean of each channel over the whole image, as a row of features.
 #[derive(Clone, Copy, Debug)]
 pub struct GlobalAvgPool;
 
-/// Images to rows of features: pixel by pixel, channel by channel. Rows stay as they are.
+/// Converts images to rows of features, in the order of pixels and then channels. Rows are unchanged.
 #[derive(Clone, Copy, Debug)]
 pub struct Flatten;
 

@@ -1,4 +1,4 @@
-//! What backward keeps of the layers of a model, read off the graph of a training step.
+//! The bits that backward keeps per layer, computed from the graph of a training step.
 
 use crate::error::Result;
 use crate::graph::{Graph, Init, Purpose, Value, ValueKind, backward};
@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 /// Samples that layouts pack together.
 const SAMPLES: usize = 32;
 
-/// Bits of a sample that backward keeps, by the layer that it keeps them for, as they lie in tensors: of rows of fewer than 32 channels
-/// the gaps, too. What several layers need counts for the first of them; what is computed again for none. Whether a layer's input has to be
-/// kept depends on the layers before it, so no layer can say it.
+/// Returns the bits per sample that backward keeps, by layer, as stored in tensors (including the padding of rows of fewer than 32
+/// channels). A value that several layers require counts for the first of them; a rematerialised value counts for none. Whether a layer's
+/// input is kept depends on the layers before it, so a layer cannot report these bits itself.
 ///
-/// `build` adds a model of batches of so many samples to a graph, and gives its logits.
+/// `build` adds a model for batches of the given number of samples to a graph, and returns its logits.
 pub(super) fn saved_bits(build: &dyn Fn(&mut Graph, usize) -> Result<Value>) -> Result<BTreeMap<String, u64>> {
-    // Two batches, since what has no rows of samples stays as large.
+    // The difference of two batch sizes excludes tensors without rows of samples, whose size is constant.
     let (less, mut more) = (kept(build, SAMPLES)?, kept(build, 2 * SAMPLES)?);
     for (layer, bits) in &mut more {
         *bits = bits.saturating_sub(less.get(layer).copied().unwrap_or(0)) / SAMPLES as u64;
@@ -23,7 +23,7 @@ pub(super) fn saved_bits(build: &dyn Fn(&mut Graph, usize) -> Result<Value>) -> 
     Ok(more)
 }
 
-/// Bits of all that forward makes and backward reads, by layer.
+/// Returns the bits of all tensors that forward writes and backward reads, by layer.
 fn kept(build: &dyn Fn(&mut Graph, usize) -> Result<Value>, batch: usize) -> Result<BTreeMap<String, u64>> {
     let mut graph = Graph::new();
     let logits = build(&mut graph, batch)?;
@@ -36,7 +36,7 @@ fn kept(build: &dyn Fn(&mut Graph, usize) -> Result<Value>, batch: usize) -> Res
     backward(&mut graph, loss, &join)?;
     let (before, behind) = graph.nodes().split_at(forward);
     let mut keepers: HashMap<Value, &str> = HashMap::new();
-    // Backward walks from the last layer to the first, whose claim stays.
+    // Backward visits the layers from the last to the first, so the first layer remains.
     for node in behind {
         keepers.extend(node.inputs.iter().map(|&value| (value, node.scope.as_str())));
     }
@@ -53,7 +53,7 @@ fn kept(build: &dyn Fn(&mut Graph, usize) -> Result<Value>, batch: usize) -> Res
 mod tests {
     use super::super::spec::ModelSpec;
 
-    /// (layer, bits) where any are kept, of a multi-layer perceptron of 64 inputs, 64 and 96 units, and 10 classes.
+    /// Returns (layer, bits) where any bits are kept, for a multi-layer perceptron of 64 inputs, 64 and 96 units, and 10 classes.
     fn rows(float: bool) -> Vec<(String, u64)> {
         let spec =
             ModelSpec { hidden: Some(vec![64, 96]), full_precision: float, ..ModelSpec::new("mlp", [8, 8, 1], 10) };
@@ -67,7 +67,7 @@ mod tests {
     fn what_is_computed_again_is_not_kept() {
         let named =
             |rows: &[(&str, u64)]| rows.iter().map(|(name, bits)| (name.to_string(), *bits)).collect::<Vec<_>>();
-        // Pixels as floats, products for batch norm; of ReLU nothing, since batch norm gives its input again.
+        // Pixels as floats, and products for batch norm. ReLU keeps nothing, since batch norm rematerialises its input.
         let products = [("norm1", 32 * 64), ("norm2", 32 * 96), ("norm3", 32 * 32)];
         let float = [&[("dense1", 32 * 64)], &products[..]].concat();
         // The sign of each input, and the mask of the surrogate.

@@ -1,18 +1,19 @@
-//! Layers in order, and branches that join again.
+//! Layers in sequence, and branches that are joined again.
 
 use super::layer::{Builder, Cost, Layer, Shape, SummaryRow};
 use crate::error::{Error, Result};
 use crate::graph::Value;
 use crate::ops::{Add, ShiftChannels};
 
-/// Layers in order. Each is named for its kind and its number among its kind: `dense1`, `norm1`, `dense2`. An empty one is the identity.
+/// Layers in sequence. Each is named after its kind and its number among its kind: `dense1`, `norm1`, `dense2`. An empty sequence is the
+/// identity.
 #[derive(Debug, Default)]
 pub struct Sequence {
     layers: Vec<(String, Box<dyn Layer>)>,
 }
 
 impl Sequence {
-    /// No layer yet.
+    /// Creates an empty sequence.
     pub fn new() -> Self {
         Self::default()
     }
@@ -24,18 +25,18 @@ impl Sequence {
         self
     }
 
-    /// The same, by value.
+    /// Adds a layer, by value.
     pub fn with(mut self, layer: impl Layer + 'static) -> Self {
         self.push(layer);
         self
     }
 
-    /// The layers by name.
+    /// Returns the layers by name.
     pub fn layers(&self) -> impl Iterator<Item = (&str, &dyn Layer)> {
         self.layers.iter().map(|(name, layer)| (name.as_str(), layer.as_ref()))
     }
 
-    /// Adds the nodes of all layers, named `prefix` and their own name.
+    /// Adds the nodes of all layers; a layer's name is `prefix` and its own name.
     pub fn build(&self, builder: &mut Builder<'_>, prefix: &str, x: Value) -> Result<Value> {
         self.layers().try_fold(x, |x, (name, layer)| {
             let name = format!("{prefix}{name}");
@@ -47,7 +48,7 @@ impl Sequence {
         })
     }
 
-    /// Shape of the output.
+    /// Returns the shape of the output.
     pub fn shape(&self, input: Shape) -> Result<Shape> {
         self.layers().try_fold(input, |shape, (name, layer)| {
             layer.shape(shape).map_err(|error| match error {
@@ -59,7 +60,7 @@ impl Sequence {
         })
     }
 
-    /// What all layers cost.
+    /// Returns the total cost of the layers.
     pub fn cost(&self, input: Shape) -> Cost {
         let (mut total, mut shape) = (Cost::default(), input);
         for (_, layer) in self.layers() {
@@ -69,7 +70,7 @@ impl Sequence {
         total
     }
 
-    /// The rows of all layers, named as [`Sequence::build`] names them.
+    /// Returns the rows of all layers, with the names of [`Sequence::build`].
     pub fn rows(&self, prefix: &str, input: Shape) -> Vec<SummaryRow> {
         let (mut rows, mut shape) = (Vec::new(), input);
         for (name, layer) in self.layers() {
@@ -84,12 +85,12 @@ impl Sequence {
     }
 }
 
-/// y = main(x) + shortcut(x) (He et al. 2016). Names of the layers inside: `residual1.conv1`, `residual1.shortcut.conv1`.
+/// y = main(x) + shortcut(x) (He et al. 2016). Names of the inner layers: `residual1.conv1`, `residual1.shortcut.conv1`.
 #[derive(Debug, Default)]
 pub struct Residual {
-    /// The layers around which the shortcut goes.
+    /// The layers that the shortcut bypasses.
     pub main: Sequence,
-    /// The shortcut; empty, it is x itself.
+    /// The shortcut; an empty one is the identity.
     pub shortcut: Sequence,
 }
 
@@ -123,7 +124,7 @@ impl Layer for Residual {
     fn rows(&self, name: &str, input: Shape) -> Vec<SummaryRow> {
         let mut rows = self.main.rows(&format!("{name}."), input);
         rows.extend(self.shortcut.rows(&format!("{name}.shortcut."), input));
-        // The join costs nothing by itself.
+        // The join has no cost.
         rows.push(SummaryRow::new(self, name, input, Cost::default()));
         rows
     }
@@ -133,7 +134,7 @@ impl Layer for Residual {
     }
 }
 
-/// The outputs of several branches side by side, in their channels. Names of the layers inside: `concat1.1.conv1`.
+/// Concatenates the outputs of several branches along the channels. Names of the inner layers: `concat1.1.conv1`.
 #[derive(Debug, Default)]
 pub struct Concat(pub Vec<Sequence>);
 
@@ -187,7 +188,7 @@ impl Layer for Concat {
         let branches = self.0.iter().enumerate();
         let mut rows: Vec<SummaryRow> =
             branches.flat_map(|(i, branch)| branch.rows(&format!("{name}.{}.", i + 1), input)).collect();
-        // The join costs nothing by itself.
+        // The join has no cost.
         rows.push(SummaryRow::new(self, name, input, Cost::default()));
         rows
     }
@@ -208,7 +209,7 @@ mod tests {
     use crate::ops::Window;
     use std::collections::BTreeSet;
 
-    /// Layers with weights: by the summary, and by the names that rules by layer match.
+    /// Layers with weights: by the summary, and by the names that patterns of layers match.
     fn names(model: &Model) -> [BTreeSet<String>; 2] {
         let mut graph = Graph::new();
         model.build(&mut graph, Mode::Train, 2).expect("it fits");

@@ -1,4 +1,4 @@
-//! A model of the zoo as settings.
+//! Settings of a model of the zoo.
 
 use super::layer::Shape;
 use super::model::PixelScale;
@@ -6,31 +6,31 @@ use super::quantizer::Quantizer;
 use crate::error::{Error, Result};
 use crate::ops::Surrogate;
 
-/// What a model of the zoo is made from.
+/// The settings of a model of the zoo.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
     /// Name in the zoo.
     pub model: String,
-    /// Units of the hidden layers of `mlp`; `None` is 4096 three times, as published.
+    /// Units of the hidden layers of `mlp`; `None` is 4096 in three layers, as published.
     pub hidden: Option<Vec<usize>>,
-    /// Dropout probabilities of the input and of the hidden activations of `mlp`; other networks have none.
+    /// Dropout probabilities of the input and of the hidden activations of `mlp`; other networks have no dropout.
     pub dropout: [f32; 2],
     /// Height, width, channels.
     pub input: Shape,
-    /// Classes.
+    /// Number of classes.
     pub classes: usize,
     /// Factor of the number of channels and hidden units of every layer; products are rounded.
     pub width: f64,
     /// Whether weights are floats and ReLU replaces sign: the full-precision baseline.
     pub full_precision: bool,
-    /// Surrogate gradient of sign; `None` is the one that the network was published with.
+    /// Surrogate gradient of sign; `None` uses the network's published one.
     pub surrogate: Option<String>,
-    /// How pixels become numbers.
+    /// Normalisation of pixels.
     pub pixels: PixelScale,
 }
 
 impl ModelSpec {
-    /// A model of the zoo on images of a shape, all else as published.
+    /// Creates the published settings of a model of the zoo for images of a shape.
     pub fn new(model: &str, input: Shape, classes: usize) -> Self {
         Self {
             model: model.into(),
@@ -45,7 +45,7 @@ impl ModelSpec {
         }
     }
 
-    /// How a layer sees its input where the network is binary.
+    /// Returns the quantiser of inputs of binary layers.
     pub(super) fn input_quantizer(&self) -> Result<Quantizer> {
         if self.full_precision {
             return Ok(Quantizer::Relu);
@@ -54,12 +54,12 @@ impl ModelSpec {
         Ok(Quantizer::Sign(Surrogate::named(surrogate)?))
     }
 
-    /// How it sees its weights.
+    /// Returns the quantiser of weights of binary layers.
     pub(super) fn weight_quantizer(&self) -> Quantizer {
         if self.full_precision { Quantizer::Float } else { Quantizer::sign() }
     }
 
-    /// A published number of channels, scaled.
+    /// Returns a published number of channels, scaled by the width.
     pub(super) fn channels(&self, published: usize) -> Result<usize> {
         match (published as f64 * self.width).round() {
             scaled if scaled < 1.0 => Err(Error::setting(

@@ -1,10 +1,10 @@
-//! Named tensors, to and from safetensors: signs as plain rows of u32 words, floats without padding, lists of words as they are.
+//! Named tensors, to and from safetensors files: signs as plain rows of u32 words, floats without padding, lists of words unchanged.
 
 use crate::tensor::{BitMatrix, DType, Layout, TensorType, pack_numbers, unpack_numbers, words_of};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use std::collections::{BTreeMap, HashMap};
 
-/// Metadata entry with the notes.
+/// The metadata entry that contains the notes.
 const NOTES: &str = "plusminus";
 
 /// A tensor on the host.
@@ -12,18 +12,18 @@ const NOTES: &str = "plusminus";
 pub enum Tensor {
     /// Signs.
     Bits(BitMatrix),
-    /// Floats, row-major without padding; narrow numbers, too, which all are floats.
+    /// Floats, row-major without padding; also narrow numbers, which f32 represents exactly.
     Floats {
         /// Extents.
         shape: Vec<usize>,
         /// Elements.
         data: Vec<f32>,
     },
-    /// Counters and the like, which floats would round.
+    /// Counters and other words that f32 would round.
     Words(Vec<u32>),
 }
 
-/// What a tensor is named after: the parameter `dense1.weight` of a state `dense1.weight.h`, the layer `dense1` of that parameter.
+/// Returns the parent of a tensor's name: the parameter `dense1.weight` of a state `dense1.weight.h`, the layer `dense1` of that parameter.
 pub fn parent_path(name: &str) -> &str {
     name.rsplit_once('.').map_or(name, |(parent, _)| parent)
 }
@@ -36,7 +36,7 @@ pub struct Weights {
 }
 
 impl Tensor {
-    /// From the words of a device's tensor.
+    /// Creates a tensor from the words of a device's tensor.
     pub fn from_words(ty: &TensorType, words: &[u32]) -> Option<Self> {
         match (ty.dtype, ty.layout) {
             (DType::Bits, Layout::Panels) => {
@@ -47,7 +47,7 @@ impl Tensor {
         }
     }
 
-    /// To the words of a device's tensor; `None` where it does not fit the type.
+    /// Returns the words of a device's tensor; `None` if the tensor does not fit the type.
     pub fn to_words(&self, ty: &TensorType) -> Option<Vec<u32>> {
         match (self, ty.dtype, ty.layout) {
             (Self::Bits(bits), DType::Bits, Layout::Panels)
@@ -61,7 +61,7 @@ impl Tensor {
         }
     }
 
-    /// `[512, 784] signs`.
+    /// Describes the tensor: `signs [512 x 784]`.
     pub fn describe(&self) -> String {
         match self {
             Self::Bits(bits) => format!("signs [{} x {}]", bits.rows(), bits.columns()),
@@ -72,15 +72,16 @@ impl Tensor {
 }
 
 impl Weights {
-    /// The first tensor with a number that is not finite.
+    /// Returns the name of the first tensor with a number that is not finite.
     pub fn not_finite(&self) -> Option<&str> {
         let broken =
             |tensor: &Tensor| matches!(tensor, Tensor::Floats { data, .. } if data.iter().any(|v| !v.is_finite()));
         self.tensors.iter().find(|(_, tensor)| broken(tensor)).map(|(name, _)| name.as_str())
     }
 
-    /// A safetensors file. Signs are `[rows, words]` of u32, words a list of u32. The one metadata entry, `plusminus`, is a JSON object of the notes and,
-    /// as `NAME.columns`, the number of signs in a row: one entry, since a file's bytes shall depend on nothing but its content.
+    /// Returns a safetensors file. Signs are `[rows, words]` of u32, words a list of u32. The single metadata entry, `plusminus`, is a JSON
+    /// object of the notes and, as `NAME.columns`, the number of signs per row. A single entry makes the bytes of the file a function of
+    /// its content.
     pub fn to_bytes(&self, metadata: &[(&str, String)]) -> Result<Vec<u8>, String> {
         let mut notes: BTreeMap<String, String> = metadata.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
         let mut views = Vec::new();
@@ -108,13 +109,13 @@ impl Weights {
         safetensors::serialize(list, Some(HashMap::from([(NOTES.to_string(), notes)]))).map_err(|e| e.to_string())
     }
 
-    /// From a safetensors file; gives the notes, too. The error says what is wrong with it.
+    /// Reads a safetensors file; also returns the notes. The error says what is wrong with the file.
     pub fn from_bytes(bytes: &[u8]) -> Result<(Self, BTreeMap<String, String>), String> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("no safetensors file ({e})"))?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| format!("not a safetensors file ({e})"))?;
         let notes =
             header.metadata().as_ref().and_then(|m| m.get(NOTES)).ok_or(format!("no metadata entry `{NOTES}`"))?;
         let notes: BTreeMap<String, String> = serde_json::from_str(notes).map_err(|e| format!("metadata: {e}"))?;
-        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("no whole safetensors file ({e})"))?;
+        let file = SafeTensors::deserialize(bytes).map_err(|e| format!("incomplete safetensors file ({e})"))?;
         let mut tensors = BTreeMap::new();
         for (name, view) in file.tensors() {
             let words = view.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]));
@@ -125,12 +126,13 @@ impl Weights {
                 (Dtype::U32, [_]) => Tensor::Words(words.collect()),
                 (Dtype::U32, &[rows, _]) => {
                     let columns = notes.get(&format!("{name}.columns")).and_then(|c| c.parse().ok());
-                    let columns = columns.ok_or(format!("`{name}` without a number of columns in the metadata"))?;
+                    let columns = columns.ok_or(format!("`{name}` has no number of columns in the metadata"))?;
                     let plain: Vec<u32> = words.collect();
                     let bits = BitMatrix::from_rows(rows, columns, &plain);
-                    Tensor::Bits(
-                        bits.ok_or(format!("`{name}`: {} words, which are no {rows} x {columns} signs", plain.len()))?,
-                    )
+                    Tensor::Bits(bits.ok_or(format!(
+                        "`{name}`: {} words, which do not hold {rows} x {columns} signs",
+                        plain.len()
+                    ))?)
                 }
                 (dtype, shape) => return Err(format!("`{name}` of {dtype:?} {shape:?}")),
             };
@@ -152,7 +154,7 @@ mod tests {
         weights
             .tensors
             .insert("norm1.scale".into(), Tensor::Floats { shape: vec![3], data: vec![1.0, -0.0, f32::MIN_POSITIVE] });
-        // More than a float can count.
+        // Beyond the integers that f32 represents exactly.
         weights.tensors.insert("dense1.weight.peaks".into(), Tensor::Words(vec![0, (1 << 24) + 1, u32::MAX]));
         let bytes = weights.to_bytes(&[("version", "1".into())]).expect("it can be written");
         let (again, notes) = Weights::from_bytes(&bytes).expect("it can be read");
@@ -165,7 +167,7 @@ mod tests {
         assert_eq!(weights.not_finite(), Some("norm1.bias"));
     }
 
-    /// A file of no words whose extents multiply, in 64 bits, to none.
+    /// A file without words whose extents multiply to 0 in 64 bits.
     #[test]
     fn crafted_extents_are_refused() {
         for (rows, columns) in [(64, "9223372036854775808"), (64, "18446744073709551615"), (64, "many"), (64, "32")] {

@@ -1,4 +1,4 @@
-//! The networks that the field is judged by. Each says where it was published; tests assert its exact number of binary weights.
+//! Standard benchmark networks. Each has its publication; tests assert its exact number of binary weights.
 
 use super::apply::{Apply, PadChannels};
 use super::batch_norm::BatchNorm;
@@ -20,23 +20,23 @@ use std::sync::Arc;
 pub struct ZooModel {
     /// Name in flags and files.
     pub name: &'static str,
-    /// Where it was published.
+    /// Publication.
     pub source: &'static str,
-    /// Images that it was published for, of all sizes that fit.
+    /// Published image shape; all sizes that fit are valid.
     pub input: Shape,
-    /// Classes that it was published for.
+    /// Published number of classes.
     pub classes: usize,
-    /// Surrogate of the derivative of sign, as published.
+    /// Published surrogate gradient of sign.
     pub surrogate: &'static str,
-    /// Binary weights as published, on those images.
+    /// Published number of binary weights, for these images.
     pub weights_1bit: u64,
-    /// Accuracy that was published, and how.
+    /// Published accuracy, and the training method.
     pub published: &'static str,
-    /// Adds its layers.
+    /// Adds its layers to a model.
     pub(super) make: fn(&ModelSpec, Model) -> Result<Model>,
 }
 
-/// Every network.
+/// The registry of networks.
 pub static MODELS: [ZooModel; 10] = [
     ZooModel {
         name: "mlp",
@@ -140,7 +140,7 @@ pub static MODELS: [ZooModel; 10] = [
     },
 ];
 
-/// What the layers of a network share.
+/// The quantisers that the layers of a network share.
 struct Parts<'a> {
     spec: &'a ModelSpec,
     input: Quantizer,
@@ -152,23 +152,23 @@ impl<'a> Parts<'a> {
         Ok(Self { spec, input: spec.input_quantizer()?, weight: spec.weight_quantizer() })
     }
 
-    /// A binary convolution of a published number of channels.
+    /// Returns a binary convolution of a published number of channels.
     fn conv(&self, channels: usize, side: usize, stride: usize) -> Result<Conv> {
         Ok(Conv::new(self.spec.channels(channels)?, Window::same(side, stride), self.input, self.weight))
     }
 
-    /// A convolution of floats, binary network or not.
+    /// Returns a convolution of floats, also in binary networks.
     fn float_conv(&self, channels: usize, window: Window) -> Result<Conv> {
         Ok(Conv::new(self.spec.channels(channels)?, window, Quantizer::Float, Quantizer::Float))
     }
 
-    /// What stands between a norm and the next sign. The clip surrogate masks where hardtanh is flat, so hardtanh only matters where its
-    /// value goes elsewhere, too; the float network has its ReLU in place of sign.
+    /// Returns the activation between a norm and the next sign. The mask of the clip surrogate is 0 where hardtanh is flat, so hardtanh
+    /// matters only if another layer reads its output. The float network has ReLU in place of sign.
     fn hardtanh(&self) -> Option<Apply> {
         (!self.spec.full_precision).then(|| Apply(Arc::new(Activation::Hardtanh)))
     }
 
-    /// A dense layer of floats with bias, as every published classifier.
+    /// Adds a dense layer of floats with bias, as in every published classifier.
     fn classifier(&self, mut model: Model) -> Model {
         let units = self.spec.classes;
         model.push(Dense { units, input: Quantizer::Float, weight: Quantizer::Float });
@@ -176,8 +176,8 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Every product binary, the first with float input; batch norm after each, the last too; sign between, some of them dropped where dropout is
-/// asked for.
+/// Every product is binary, the first one with float input. Batch norm follows each, also the last; sign is between them, with dropout if
+/// set.
 fn mlp(spec: &ModelSpec, mut model: Model) -> Result<Model> {
     let parts = Parts::of(spec)?;
     let [of_input, of_hidden] = spec.dropout;
@@ -189,7 +189,7 @@ fn mlp(spec: &ModelSpec, mut model: Model) -> Result<Model> {
     let hidden = spec.hidden.as_deref().unwrap_or(&[4096; 3]).iter();
     let hidden = hidden.map(|&units| spec.channels(units)).collect::<Result<Vec<usize>>>()?;
     for units in hidden.into_iter().chain([spec.classes]) {
-        // Floats are dropped before ReLU, which changes nothing.
+        // Dropout before ReLU is equivalent to dropout after it.
         if dropped > 0.0 && !input.is_binary() {
             model.push(Dropout(dropped));
         }
@@ -199,7 +199,7 @@ fn mlp(spec: &ModelSpec, mut model: Model) -> Result<Model> {
     Ok(model)
 }
 
-/// 128C3-128C3-MP2-256C3-256C3-MP2-512C3-512C3-MP2-1024-1024-10, every product binary; pooling before batch norm.
+/// 128C3-128C3-MP2-256C3-256C3-MP2-512C3-512C3-MP2-1024-1024-10 with binary products; pooling precedes batch norm.
 fn binarynet(spec: &ModelSpec, mut model: Model, original: bool) -> Result<Model> {
     let parts = Parts::of(spec)?;
     let norm = BatchNorm { scale: original };
@@ -220,7 +220,7 @@ fn binarynet(spec: &ModelSpec, mut model: Model, original: bool) -> Result<Model
     Ok(model)
 }
 
-/// Float convolution of 128, then 128-MP-256-256-MP-512-512-MP binary, then a float classifier.
+/// A float convolution of 128 channels, 128-MP-256-256-MP-512-512-MP binary, and a float classifier.
 fn vgg_small(spec: &ModelSpec, mut model: Model) -> Result<Model> {
     let parts = Parts::of(spec)?;
     model.push(parts.float_conv(128, Window::same(3, 1))?).push(BatchNorm::default());
@@ -235,8 +235,8 @@ fn vgg_small(spec: &ModelSpec, mut model: Model) -> Result<Model> {
     Ok(parts.classifier(model.with(Apply(Arc::new(last))).with(Flatten)))
 }
 
-/// Stem, stages of residual blocks of two convolutions, and a classifier behind batch norm. Shortcuts have no weights: where a stage begins
-/// they take every second pixel (three stages, IR-Net) or the mean of four (four stages, ReCU), and pad channels with zeros.
+/// A stem, stages of residual blocks of two convolutions, and a classifier behind batch norm. Shortcuts have no weights: at the start of a
+/// stage they subsample every second pixel (three stages, IR-Net) or average four (four stages, ReCU), and zero-pad the channels.
 fn cifar_resnet(spec: &ModelSpec, mut model: Model, stages: &[usize], blocks: usize, every: bool) -> Result<Model> {
     let parts = Parts::of(spec)?;
     model.push(parts.float_conv(stages[0], Window::same(3, 1))?).push(BatchNorm::default());
@@ -276,19 +276,19 @@ fn push_some(model: &mut Model, layer: Option<Apply>) {
     }
 }
 
-/// Bias, PReLU, bias: ReActNet's RPReLU.
+/// Adds bias, PReLU, bias: ReActNet's RPReLU.
 fn rprelu(model: &mut Model) {
     for kind in [ops::ByChannel::Bias, ops::ByChannel::Prelu, ops::ByChannel::Bias] {
         model.push(ByChannel(kind));
     }
 }
 
-/// A learned threshold before sign, where the network is ReActNet.
+/// Returns a learned threshold before sign for ReActNet; empty for other networks.
 fn rsign(react: bool) -> Sequence {
     if react { Sequence::new().with(ByChannel(ops::ByChannel::Bias)) } else { Sequence::new() }
 }
 
-/// Float stem, four stages of four single-convolution blocks, float 1x1 shortcuts behind mean pooling, float classifier.
+/// A float stem, four stages of four single-convolution blocks, float 1x1 shortcuts behind mean pooling, a float classifier.
 fn birealnet18(spec: &ModelSpec, mut model: Model, react: bool) -> Result<Model> {
     let parts = Parts::of(spec)?;
     let stem = Window { kernel: [7, 7], stride: 2, dilation: 1, padding: 3 };
@@ -317,9 +317,10 @@ fn birealnet18(spec: &ModelSpec, mut model: Model, react: bool) -> Result<Model>
     Ok(parts.classifier(model.with(GlobalAvgPool)))
 }
 
-/// Thirteen blocks of a 3x3 and a 1x1 binary convolution, each with its own shortcut; where channels double, two 1x1 lie side by side.
+/// Thirteen blocks of a 3x3 and a 1x1 binary convolution, each with its own shortcut. Where the number of channels doubles, two 1x1
+/// convolutions are concatenated.
 fn reactnet_a(spec: &ModelSpec, mut model: Model) -> Result<Model> {
-    // Every width is a multiple of the stem's, however that is rounded.
+    // Every width is a multiple of the stem's rounded width.
     let whole = ModelSpec { width: spec.channels(32)? as f64 / 32.0, ..spec.clone() };
     let parts = Parts::of(&whole)?;
     let stem = Window { kernel: [3, 3], stride: 2, dilation: 1, padding: 1 };
@@ -335,7 +336,7 @@ fn reactnet_a(spec: &ModelSpec, mut model: Model) -> Result<Model> {
         let main = rsign(true).with(parts.conv(before, 3, stride)?).with(BatchNorm::default());
         model.push(Residual { main, shortcut });
         rprelu(&mut model);
-        // Both halves see the same threshold and the same shortcut.
+        // Both halves have the same threshold and the same shortcut.
         let half = || Ok::<_, Error>(Sequence::new().with(parts.conv(before, 1, 1)?).with(BatchNorm::default()));
         if after == before {
             let main = rsign(true).with(parts.conv(before, 1, 1)?).with(BatchNorm::default());

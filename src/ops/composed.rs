@@ -1,5 +1,5 @@
-//! Producers of tiles with epilogues behind them, and the fusions that put them together. What is composed is never written out: a producer says how it
-//! makes its tiles, an epilogue what it does to one.
+//! Producers of tiles with epilogues, and the fusions that compose them. No composed kernel is written by hand: a producer defines how it
+//! computes its tiles, an epilogue how a tile is consumed.
 
 use crate::error::Result;
 use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
@@ -17,7 +17,7 @@ use crate::runtime::Recording;
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 use std::sync::Arc;
 
-/// A producer of a node, where it is one.
+/// Returns the producer of a node, if its operation is one.
 fn producer(node: &Node) -> Option<Arc<dyn Producer>> {
     fn of<P: Producer + Copy>(node: &Node) -> Option<Arc<dyn Producer>> {
         node.op_as::<P>().map(|op| Arc::new(*op) as Arc<dyn Producer>)
@@ -29,22 +29,22 @@ fn producer(node: &Node) -> Option<Arc<dyn Producer>> {
         .or(of::<FloatBits>(node))
 }
 
-/// The statistics of a product's integers in its own epilogue: they are not read again for them.
+/// Computes the statistics of a product's integers in its own epilogue, so that no kernel reads the integers again for them.
 pub const PRODUCT_STATISTICS: Fusion = Fusion {
     name: "product-statistics",
     at: |graph, i| graph.nodes()[i].op_as::<MaxPool>().is_none().then(|| with_statistics(graph, i)).flatten(),
 };
 
-/// The same where a max pool stands between product and batch norm.
+/// Like [`PRODUCT_STATISTICS`], with a max pool between product and batch norm.
 pub const POOL_STATISTICS: Fusion = Fusion {
     name: "pool-statistics",
     at: |graph, i| graph.nodes()[i].op_as::<MaxPool>().and_then(|_| with_statistics(graph, i)),
 };
 
-/// The mask of a sign's clip surrogate where the product behind it writes the gradient.
+/// Applies the mask of a sign's clip surrogate in the kernel of the product that writes the gradient.
 pub const MASK: Fusion = Fusion { name: "mask", at: product_and_mask };
 
-/// The gradient that another reader of the sign's input gives it, added there, too.
+/// Adds the gradient from another reader of the sign's input in the same kernel.
 pub const MASK_ADD: Fusion = Fusion { name: "mask-add", at: mask_and_add };
 
 fn with_statistics(graph: &Graph, i: usize) -> Option<Fused> {
@@ -98,20 +98,21 @@ fn mask_and_add(graph: &Graph, i: usize) -> Option<Fused> {
     graph.can_wait(i, j).then(|| Fused { nodes: vec![i, j], node: fused })
 }
 
-/// A producer and its epilogues in one kernel. Inputs: those of the producer, then of the epilogues (mask; other gradient). Outputs and updates: those of
-/// the producer, then of [`BatchNormStatistics`] where statistics are computed. It takes its place when the gradients are there, so it needs none.
+/// A producer and its epilogues in one kernel. Inputs: those of the producer, then of the epilogues (mask; other gradient). Outputs and
+/// updates: those of the producer, then of [`BatchNormStatistics`] if statistics are computed. The fusion applies after the gradients are
+/// added, so the operation has no backward.
 #[derive(Clone, Debug)]
 pub struct Composed {
-    /// What makes the tiles.
+    /// Computes the tiles.
     pub producer: Arc<dyn Producer>,
-    /// What consumes them.
+    /// Consumes the tiles.
     pub epilogues: Epilogues,
-    /// Inputs of the producer.
+    /// Number of inputs of the producer.
     pub inputs: usize,
 }
 
 impl Composed {
-    /// A producer of so many inputs with epilogues behind it.
+    /// Creates a producer of `inputs` inputs with epilogues.
     pub fn new(producer: impl Producer, epilogues: Epilogues, inputs: usize) -> Self {
         Self { producer: Arc::new(producer), epilogues, inputs }
     }

@@ -1,26 +1,26 @@
-//! Epilogues: which there are, and what they do on the processor, where they consume a tile that a producer's twin has just filled, while it is in
-//! cache. `shaders/epilogues/` has the same for GPUs.
+//! The registry of epilogues, and their implementation on the processor, where they consume a tile that a producer's twin has just filled,
+//! while it is in cache. `shaders/epilogues/` has the implementation for GPUs.
 
 use crate::ops::activation::sign::apply_mask;
 use crate::ops::norm::statistics::{integer_moments, width};
 use crate::runtime::kernel::{Task, TaskPanels};
 use crate::tensor::{PANEL, words_of};
 
-/// What follows a producer, in order.
+/// The epilogues of a producer, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Epilogues {
-    /// The tile is stored.
+    /// Stores the tile.
     Store,
-    /// It is stored, and mean and sum of squared deviations of each 32 rows are computed.
+    /// Stores the tile, and computes mean and sum of squared deviations of each 32 rows.
     Statistics,
-    /// It is 0 where the mask of a sign is not set, then stored.
+    /// Sets the tile to 0 where the mask of a sign is not set, then stores it.
     Mask,
-    /// The same, and another gradient is added before it is stored.
+    /// Like `Mask`, and adds another gradient before the store.
     MaskAdd,
 }
 
 impl Epilogues {
-    /// Name of an operation that ends in them.
+    /// Returns the name of an operation with these epilogues.
     pub(in crate::ops) fn op_name(self) -> &'static str {
         match self {
             Self::Store => "composed",
@@ -42,7 +42,8 @@ pub(in crate::ops) struct Epilogue<'a> {
 }
 
 impl<'a> Epilogue<'a> {
-    /// Takes what the kernel has beside the producer's own bindings. The output is `rows` by `columns`, and its first `valid` rows hold samples.
+    /// Takes the bindings of the kernel that are not the producer's own. The output is `rows` by `columns`, and its first `valid` rows hold
+    /// samples.
     pub fn take(task: &mut Task<'a>, [rows, columns]: [usize; 2], valid: usize) -> Self {
         let partial = task.position("partial").map(|at| task.panels(at));
         let mask = task.position("mask_bits").map(|at| task.read(at));
@@ -50,16 +51,16 @@ impl<'a> Epilogue<'a> {
         Self { partial, mask, other, rows, columns, valid }
     }
 
-    /// Consumes integers of panel `panel`, rows from `first` on.
+    /// Consumes integers of panel `panel`, from row `first` on.
     pub fn integers(&mut self, panel: usize, first: usize, tile: &[i32]) {
         if let Some(partial) = &mut self.partial {
-            // A task that has a whole panel has a share of the whole tensor.
+            // A task that covers a whole panel has a range of the whole tensor.
             let at = if partial.panels() == 1 { 0 } else { panel };
             integer_moments(tile, self.valid.saturating_sub(first), width(self.columns, panel), partial.panel(at));
         }
     }
 
-    /// Consumes floats of panel `panel`, rows from `first` on.
+    /// Consumes floats of panel `panel`, from row `first` on.
     pub fn floats(&mut self, panel: usize, first: usize, tile: &mut [f32]) {
         let Some(mask) = self.mask else { return };
         let words = words_of(self.columns);

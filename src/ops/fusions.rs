@@ -1,11 +1,11 @@
-//! Every fusion, in the order in which they are tried.
+//! The registry of fusions, in the order in which they are tried.
 
 use crate::graph::Fusion;
 
-/// Every fusion that a graph sees before its gradients are added.
+/// Fusions that are applied before gradients are added.
 pub static FUSIONS: &[Fusion] = &[super::norm::norm_sign::NORM_SIGN_FUSION];
 
-/// Every fusion that it sees when it is whole: what they make needs no gradient.
+/// Fusions that are applied after gradients are added; the operations that they create have no backward.
 pub static LATE_FUSIONS: &[Fusion] = &[
     super::composed::PRODUCT_STATISTICS,
     super::composed::POOL_STATISTICS,

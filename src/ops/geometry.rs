@@ -1,10 +1,10 @@
-//! Geometry as kernels take it, and the grids of convolutions.
+//! Geometry as parameters of kernels, and the grids of convolutions.
 
 use crate::runtime::Grid;
 use crate::runtime::interface::shared::conv::Params;
 use crate::tensor::{Geometry, PANEL, words_of};
 
-/// Parameters of a convolution.
+/// Returns the parameters of a convolution.
 pub(in crate::ops) fn params(g: &Geometry) -> Params {
     Params {
         batch: g.batch,
@@ -27,7 +27,7 @@ pub(in crate::ops) fn params(g: &Geometry) -> Params {
     }
 }
 
-/// The geometry that a twin's parameters say.
+/// Returns the geometry that a twin's parameters describe.
 pub(in crate::ops) fn geometry_of(p: &Params) -> Geometry {
     Geometry {
         batch: p.batch,
@@ -48,12 +48,12 @@ pub(in crate::ops) fn geometry_of(p: &Params) -> Geometry {
     }
 }
 
-/// The grid of a matrix of columns, with those of the last panel's tail, and rows.
+/// Returns the grid of a matrix: columns, including those in the tail of the last panel, and rows.
 pub(in crate::ops) fn matrix(columns: usize, rows: usize) -> Grid {
     Grid::Matrix([(words_of(columns) * PANEL) as u32, rows as u32])
 }
 
-/// The same `times` times, of rows that no dimension is too short for.
+/// Returns the grid of `times` such matrices, for rows within the limit of a dimension.
 pub(in crate::ops) fn tiles(columns: usize, rows: usize, times: usize) -> Grid {
     Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, times as u32])
 }

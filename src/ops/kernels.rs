@@ -1,3 +1,3 @@
-//! Every kernel of this folder: the build script lists what `kernel!` declares in its files.
+//! The registry of this folder's kernels; the build script lists what `kernel!` declares in its files.
 
 include!(concat!(env!("OUT_DIR"), "/kernels_ops.rs"));

@@ -1,4 +1,4 @@
-//! The contract of a producer: an operation whose kernel makes tiles of an output that epilogues can consume.
+//! The contract of a producer: an operation whose kernel computes tiles of an output that epilogues can consume.
 
 use crate::graph::{Bound, Op};
 use crate::ops::epilogue::Epilogues;
@@ -12,18 +12,18 @@ pub struct Chain {
     pub buffers: Vec<BufferArg>,
 }
 
-/// An operation whose kernel makes tiles of its first output, which epilogues can consume.
+/// An operation whose kernel computes tiles of its first output, which epilogues can consume.
 pub trait Producer: Op {
-    /// The kernel of each chain of epilogues that is permitted behind it.
+    /// Returns the kernel of each chain of epilogues that is permitted behind it.
     fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)];
 
-    /// Rows of the output that a task has, in every panel; `None` where a task has a whole panel.
+    /// Returns the rows of the output that a task computes in every panel; `None` if a task computes a whole panel.
     fn rows_per_task(&self, bound: &Bound<'_>) -> Option<usize>;
 
     /// Records the kernel of a chain.
     fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain);
 
-    /// The kernel with these epilogues; `None` where they are not permitted behind it.
+    /// Returns the kernel with these epilogues; `None` if the producer does not permit them.
     fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
         self.kernels().iter().find(|(chain, _)| *chain == epilogues).map(|(_, kernel)| *kernel)
     }

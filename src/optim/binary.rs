@@ -1,4 +1,4 @@
-//! A rule for binary weights with its hyperparameters: an optimizer.
+//! An optimizer of binary weights: a rule with its hyperparameters.
 
 use super::from_signs::{random_scaled_sign, scaled_sign};
 use super::hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
@@ -16,7 +16,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 impl BinaryRule {
-    /// The optimizer with its hyperparameters at their defaults but for these. A hyperparameter that the rule does not have is an error that names those it has.
+    /// Returns the optimizer with the given hyperparameters and defaults for the others. An unknown hyperparameter is an error that lists
+    /// the known ones.
     pub fn with<K: Into<Hyperparameter>>(
         &'static self,
         hyperparameters: impl IntoIterator<Item = (&'static str, K)>,
@@ -29,7 +30,7 @@ impl BinaryRule {
         )
     }
 
-    /// The same from a table, as a file has it.
+    /// Returns the optimizer with the hyperparameters of a table.
     pub fn make(&'static self, set: &BTreeMap<String, Hyperparameter>) -> Result<BinaryOptimizer> {
         if let Some((name, hyperparameter)) =
             set.iter().find(|(name, _)| self.hyperparameters.iter().all(|spec| spec.name != **name))
@@ -47,14 +48,15 @@ impl BinaryRule {
         Ok(BinaryOptimizer { rule: self, hyperparameters, filter, state: StateType::F32 })
     }
 
-    /// The hyperparameter as it is set, or the default. One that says where states start is read once: a schedule would do nothing.
+    /// Returns the hyperparameter as set, or the default. A hyperparameter of the initial states is read once, so a schedule for it is an
+    /// error.
     fn resolve(&self, spec: &HyperparameterSpec, set: Option<&Hyperparameter>) -> Result<Hyperparameter> {
         let hyperparameter = spec.resolve(set)?;
         let starts = self.states.iter().any(|state| state.init.hyperparameter() == Some(spec.name));
         if starts && hyperparameter.schedule != Some(Schedule::constant()) {
             return Err(Error::setting(
                 spec.name,
-                "a number without a schedule, since states start only once",
+                "a number without a schedule, since states are initialised once",
                 hyperparameter,
             ));
         }
@@ -72,7 +74,8 @@ pub struct BinaryOptimizer {
 }
 
 impl BinaryOptimizer {
-    /// The same with another filter; refuses one for a rule that has none, and a cut-off that is set beside poles or coefficients.
+    /// Returns the optimizer with another filter. Fails for a rule without a filter, and for a cut-off in addition to poles or
+    /// coefficients.
     pub fn with_filter(mut self, spec: &FilterSpec) -> Result<Self> {
         if !self.rule.is_filter {
             let got = format!("one for {}", self.rule.name);
@@ -86,13 +89,17 @@ impl BinaryOptimizer {
         if let (Filter::Fixed(_), Some(cutoff)) = (&filter, cutoff)
             && cutoff != iir::CUTOFF.resolve(None)?
         {
-            return Err(Error::setting("cutoff", "none beside poles or b and a, which say it all", cutoff));
+            return Err(Error::setting(
+                "cutoff",
+                "no cutoff with poles or b and a, which define the whole filter",
+                cutoff,
+            ));
         }
         self.filter = Some(filter);
         Ok(self)
     }
 
-    /// The same with states of another type; refuses one that the rule's kernels do not have.
+    /// Returns the optimizer with states of another type. Fails for a type that the rule has no kernels for.
     pub fn with_state(mut self, state: StateType) -> Result<Self> {
         if self.rule.kernel(state, self.planes()).is_none() {
             let names: Vec<String> = self.rule.kernels.iter().map(|kernel| kernel.storage.to_string()).collect();
@@ -103,40 +110,41 @@ impl BinaryOptimizer {
         Ok(self)
     }
 
-    /// Type of its states.
+    /// Returns the type of its states.
     pub fn state(&self) -> StateType {
         self.state
     }
 
-    /// The filter, of a rule that has one.
+    /// Returns the filter of a rule that has one.
     pub fn filter(&self) -> Option<&Filter> {
         self.filter.as_ref()
     }
 
-    /// Its update of the parameter of this name: hyperparameters from this vec4 on, flips in this counter.
+    /// Returns its update of the parameter of this name, with its hyperparameters from vec4 `hyper_offset` on and the counters of layer
+    /// `layer`.
     pub fn node(&self, parameter: &str, hyper_offset: u32, layer: u32) -> BinaryUpdate {
         let (planes, state, stream) = (self.planes(), self.state, stream_word(parameter));
         BinaryUpdate { rule: self.rule, planes, state, stream, hyper_offset, layer }
     }
 
-    /// States of a weight in each of the rule's tensors.
+    /// Returns the number of states per weight in each of the rule's tensors.
     fn planes(&self) -> usize {
         self.filter.as_ref().map_or(1, |filter| 2 * filter.count())
     }
 
-    /// The rule.
+    /// Returns the rule.
     pub fn rule(&self) -> &'static BinaryRule {
         self.rule
     }
 
-    /// Every hyperparameter of the rule by name, in the rule's order; but for the cut-off of a filter that has none.
+    /// Returns every hyperparameter of the rule by name, in the rule's order, except the cut-off of a filter without one.
     pub fn settings(&self) -> impl Iterator<Item = (&'static str, &Hyperparameter)> {
         let is_fixed = matches!(self.filter, Some(Filter::Fixed(_)));
         let all = self.rule.hyperparameters.iter().map(|spec| spec.name).zip(&self.hyperparameters);
         all.filter(move |(name, _)| !is_fixed || *name != iir::CUTOFF.name)
     }
 
-    /// States of a filter whose input has long been -scale times the weight; integers in a unit of this exponent.
+    /// Returns the states of a filter in equilibrium with an input of -scale times the weight, for integers in the unit of this exponent.
     fn scaled_start(&self, exponent: u32) -> Init {
         let scale = -self.value(STATE_INIT_SCALE.name);
         match &self.filter {
@@ -148,8 +156,8 @@ impl BinaryOptimizer {
         }
     }
 
-    /// Every tensor that it keeps beside a parameter of this type: the name that follows the parameter's, its type, and its start. Of integers
-    /// `row_state`, then the states.
+    /// Returns the tensors that the optimizer keeps for a parameter of this type: name suffix, type, and initial content. Integer storage
+    /// has `row_state` before the states.
     fn tensors(&self, parameter: &TensorType) -> Vec<(&'static str, TensorType, Init)> {
         let (rows, columns, planes) = (parameter.rows(), parameter.columns(), self.planes());
         let shape = if planes > 1 { vec![rows, planes, columns] } else { vec![rows, columns] };
@@ -211,7 +219,7 @@ impl Optimizer for BinaryOptimizer {
         let layer = target.layer.expect("a binary rule counts flips");
         let mut updates: Vec<Value> = vec![target.parameter, target.counters];
         let tensors = self.tensors(&info.ty);
-        // With states that follow the weights their units start anew, too; what begins at 0 goes on.
+        // Units restart with states that follow the weights; units of states that start at 0 continue.
         let follows = tensors.iter().any(|(.., init)| matches!(init, Init::FromSigns(_)));
         for (name, ty, init) in tensors {
             let restarts = follows && !matches!(init, Init::Fill(_));
@@ -233,7 +241,7 @@ impl Optimizer for BinaryOptimizer {
 
     fn decision(&self) -> Option<Decision> {
         let (place, name) = (self.rule.decides, self.rule.states[self.rule.decides].name);
-        // A filter does not keep the output of its sections.
+        // A filter does not store the output of its sections.
         Some(if self.rule.is_filter { Decision::Output { sections: name } } else { Decision::State { name, place } })
     }
 }

@@ -1,4 +1,4 @@
-//! A controller beside the rules: it moves the rate of every layer so that the share of its weights that flip in a step follows a target.
+//! A controller of every layer's rate that regulates the fraction of weights that flip per step to a target.
 
 use super::hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
 use super::optimizer::Hyperparameters;
@@ -15,22 +15,27 @@ kernel!(
     FLIP_CONTROL = ops::flip_control::{ flip_control }, twin = twin
 );
 
-/// What the target may be.
-const TARGET: HyperparameterSpec =
-    HyperparameterSpec::new("target-flip-ratio", "share of a layer's weights that flip in a step", Range::Rate, 1e-3);
+/// The range of the target.
+const TARGET: HyperparameterSpec = HyperparameterSpec::new(
+    "target-flip-ratio",
+    "target fraction of a layer's weights that flip per step",
+    Range::Rate,
+    1e-3,
+);
 
 /// Words of a layer's entry in the controller's state.
 const ENTRY: usize = 5;
 
-/// Steers the share of weights that flip in a step. After the updates of a step it takes each layer's flips, a moving average r of flips / weights at
-/// rate 0.1, and multiplies the factor of the layer's rate (alpha, or the learning rate of latent weights) by 1 + 0.05 (target - r) / target:
-/// by at most a fifth in a step. The factor stays at or above 1e-6, and the rate within the range of its hyperparameter.
+/// Regulates the fraction of weights that flip per step. After the updates of a step it reads each layer's flips, updates a moving average
+/// r of flips / weights at rate 0.1, and multiplies the factor of the layer's rate (alpha, or the learning rate of latent weights) by 1 +
+/// 0.05 (target - r) / target. The factor changes by at most a fifth per step, stays at or above 1e-6, and keeps the rate within the range
+/// of its hyperparameter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FlipControl {
     target: Hyperparameter,
 }
 
-/// A layer that the controller steers.
+/// A layer with a controlled rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ControlledLayer {
     /// Number of its binary weights.
@@ -42,23 +47,23 @@ pub struct ControlledLayer {
 }
 
 impl FlipControl {
-    /// With a target in (0, 1\]; constant unless it has a schedule, which may end at 0.
+    /// Creates the controller with a target in (0, 1\]. The target is constant unless it has a schedule, which may end at 0.
     pub fn new(target: &Hyperparameter) -> Result<Self> {
         Ok(Self { target: TARGET.resolve(Some(target))? })
     }
 
-    /// The target at step `step` (from 0) of `total`.
+    /// Returns the target at step `step` (from 0) of `total`.
     pub fn hyperparameters(&self, step: u64, total: u64) -> Hyperparameters {
         [[self.target.at(step, total), 0.0, 0.0, 0.0], [0.0; 4], [0.0; 4], [0.0; 4]]
     }
 
-    /// Refuses a schedule that leaves the range in a run of `total` steps.
+    /// Fails for a schedule that leaves the range in a run of `total` steps.
     pub fn check_steps(&self, total: u64) -> Result<()> {
         TARGET.check_steps(&self.target, total)
     }
 
-    /// Adds the controller behind the updates of a step. `counters` are those of the updates, `layers` in their order; the target is in the step's
-    /// hyperparameters from `hyper_offset` on.
+    /// Adds the controller after the updates of a step. `counters` are those of the updates, `layers` in their order. The target is in the
+    /// step's hyperparameters at `hyper_offset`.
     pub fn update(graph: &mut Graph, counters: Value, layers: &[ControlledLayer], hyper_offset: u32) -> Result<()> {
         let entry = |layer: &ControlledLayer| {
             [(layer.weights as f32).to_bits(), layer.rate_limit.to_bits(), layer.hyper_offset, 0, 0]
@@ -71,8 +76,8 @@ impl FlipControl {
     }
 }
 
-/// Updates: the counters of the step's updates, the controller's state (u32 `[layers][5]`: weights as f32, limit of the rate as f32, vec4 of the rate, flips
-/// before the step, average flip ratio as f32).
+/// Updates: the counters of the step's updates, the controller's state (u32 `[layers][5]`: weights as f32, limit of the rate as f32, vec4
+/// of the rate, flips before the step, average flip ratio as f32).
 #[derive(Clone, Copy, Debug)]
 pub struct FlipControlUpdate {
     /// The vec4 of the step's hyperparameters whose x is the target.

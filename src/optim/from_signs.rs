@@ -1,15 +1,15 @@
-//! States that start along the signs of their weights.
+//! Initial states derived from the signs of their weights.
 
 use crate::graph::{FromSigns, Init, StateContext};
 use crate::tensor::{Stream, pack_numbers};
 use std::sync::Arc;
 
-/// Starts at the sign of the weight times a factor; of a state `[rows][planes][columns]` each plane has its own.
+/// Returns states of the weight's sign times a factor, one factor per plane of a state `[rows][planes][columns]`.
 pub fn scaled_sign(factors: impl IntoIterator<Item = f32>) -> Init {
     Init::FromSigns(Arc::new(ScaledSign { factors: factors.into_iter().collect() }))
 }
 
-/// Starts at the sign of the weight times a number drawn from [0, bound), by the stream of the state's name.
+/// Returns states of the weight's sign times a number drawn uniformly from [0, bound), from the random stream of the state's name.
 pub fn random_scaled_sign(bound: f32) -> Init {
     Init::FromSigns(Arc::new(RandomScaledSign { bound }))
 }
@@ -37,7 +37,7 @@ impl FromSigns for RandomScaledSign {
     }
 }
 
-/// Signs times the sizes of elements, by their number and plane.
+/// Returns signs times the magnitudes of elements, given by their index and plane.
 fn signed(state: &StateContext<'_>, planes: usize, size: impl Fn(usize, usize) -> f32) -> Vec<u32> {
     let columns = state.signs.columns();
     let value = |i: usize| {

@@ -1,4 +1,4 @@
-//! A hyperparameter: a number with a schedule, its text, and the table that says what a rule's hyperparameters are.
+//! A hyperparameter: a number with a schedule, its text form, and the table entry that declares it.
 
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
@@ -6,22 +6,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 use std::fmt;
 use std::str::FromStr;
 
-/// A hyperparameter as it is set: `1e-3`, `1e-3,linear`, `0.1,warmup:500,cosine`, `off`. In a file a number, or such a text.
+/// A hyperparameter setting: `1e-3`, `1e-3,linear`, `0.1,warmup:500,cosine`, `off`. In a file it is a number or such a text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hyperparameter {
     /// Its value at the first step.
     pub value: f32,
-    /// How it moves; `None` is the hyperparameter's own default.
+    /// Its schedule; `None` uses the hyperparameter's default schedule.
     pub schedule: Option<Schedule>,
 }
 
 impl Hyperparameter {
-    /// A number that moves by a schedule.
+    /// Creates a number with a schedule.
     pub fn new(value: f32, schedule: Schedule) -> Self {
         Self { value, schedule: Some(schedule) }
     }
 
-    /// At step `step` (from 0) of `total`.
+    /// Returns the value at step `step` (from 0) of `total`.
     pub fn at(&self, step: u64, total: u64) -> f32 {
         self.schedule.as_ref().map_or(self.value, |schedule| schedule.at(self.value, step, total))
     }
@@ -41,7 +41,7 @@ impl FromStr for Hyperparameter {
             Some((number, schedule)) => (number, Some(schedule.parse()?)),
             None => (text, None),
         };
-        // A number too large for f32 is not meant as no limit.
+        // A number beyond the range of f32 is an error and does not mean "no limit".
         let finite = || number.trim().parse().ok().filter(|value: &f32| !value.is_infinite());
         let value = if number.trim() == "off" { Some(f32::INFINITY) } else { finite() };
         let value = value.ok_or_else(|| Error::setting("hyperparameter", "NUMBER or NUMBER,SCHEDULE", text))?;
@@ -95,7 +95,9 @@ impl Visitor<'_> for HyperparameterVisitor {
 
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> std::result::Result<Hyperparameter, E> {
         match number as f32 {
-            value if value.is_infinite() => Err(E::custom(Error::setting("hyperparameter", "a number of f32", number))),
+            value if value.is_infinite() => {
+                Err(E::custom(Error::setting("hyperparameter", "a number within the range of f32", number)))
+            }
             value => Ok(value.into()),
         }
     }
@@ -105,7 +107,7 @@ impl Visitor<'_> for HyperparameterVisitor {
     }
 }
 
-/// Which numbers a hyperparameter may be.
+/// The range of a hyperparameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Range {
     /// (0, 1\]: the rate of a moving average.
@@ -123,7 +125,7 @@ pub enum Range {
 }
 
 impl Range {
-    /// Whether the number is in it. (A not-a-number is in none.)
+    /// Whether the number is in the range. NaN is in none.
     pub fn holds(self, value: impl Into<f64>) -> bool {
         let value = value.into();
         match self {
@@ -136,7 +138,7 @@ impl Range {
         }
     }
 
-    /// In words.
+    /// Describes the range in words.
     pub fn describe(self) -> &'static str {
         match self {
             Self::Rate => "a number in (0, 1]",
@@ -149,39 +151,39 @@ impl Range {
     }
 }
 
-/// What a rule says of one of its hyperparameters.
+/// The declaration of a hyperparameter of a rule.
 #[derive(Clone, Copy, Debug)]
 pub struct HyperparameterSpec {
     /// Name in flags and files.
     pub name: &'static str,
-    /// What it does.
+    /// Description.
     pub doc: &'static str,
-    /// What it may be.
+    /// Valid range.
     pub range: Range,
-    /// Where it starts unless it is set.
+    /// Default value.
     pub default: f32,
-    /// How it moves unless that is set: a schedule's text.
+    /// Text of the default schedule.
     pub schedule: &'static str,
 }
 
 impl HyperparameterSpec {
-    /// A hyperparameter that stays where it is.
+    /// Declares a hyperparameter that is constant by default.
     pub const fn new(name: &'static str, doc: &'static str, range: Range, default: f32) -> Self {
         Self { name, doc, range, default, schedule: "constant" }
     }
 
-    /// The same, falling to 0 in a straight line by default.
+    /// Sets the default schedule to a linear decay to 0.
     pub const fn falling(self) -> Self {
         Self { schedule: "linear", ..self }
     }
 
-    /// The hyperparameter as it is set, or the default; checked, and with its schedule. A schedule may end at 0 whatever the range, but for a
-    /// period, which ends nowhere below 2.
+    /// Returns the hyperparameter as set, or the default, with its schedule, after a check of its range. A schedule may end at 0 whatever
+    /// the range, except for a period, which must stay at 2 or above.
     pub fn resolve(&self, set: Option<&Hyperparameter>) -> Result<Hyperparameter> {
         let hyperparameter = set.cloned().unwrap_or_else(|| self.default.into());
         let wrong = |got: &dyn fmt::Display| Error::setting(self.name, self.range.describe(), got);
         if hyperparameter.value == f32::INFINITY && self.range != Range::Limit {
-            return Err(wrong(&"off, which only a limit such as clip may be"));
+            return Err(wrong(&"off, which is valid only for a limit such as clip"));
         }
         if !self.range.holds(hyperparameter.value) {
             return Err(wrong(&hyperparameter.value));
@@ -198,7 +200,7 @@ impl HyperparameterSpec {
         self.range.holds(value) || (value == 0.0 && self.range != Range::Period)
     }
 
-    /// Refuses what the hyperparameter is at a step of a run of `total`; looks at a thousand, evenly apart, and the last.
+    /// Fails if the hyperparameter leaves its range in a run of `total` steps; checks at most 1000 evenly spaced steps and the last.
     pub(super) fn check_steps(&self, hyperparameter: &Hyperparameter, total: u64) -> Result<()> {
         let every = total.div_ceil(1000).max(1) as usize;
         for step in (0..total).step_by(every).chain(total.checked_sub(1)) {
@@ -212,7 +214,7 @@ impl HyperparameterSpec {
     }
 }
 
-/// What the rate of a rule for float parameters may be.
+/// The range of the rate of a rule for float parameters.
 pub(super) const FLOAT_RATE: HyperparameterSpec =
     HyperparameterSpec::new("float-rate", "learning rate of float parameters", Range::Positive, 1e-3);
 
@@ -237,7 +239,7 @@ mod tests {
             assert!(error.contains(word), "`{text}`: {error}");
         }
         let error = serde_json::from_str::<Hyperparameter>("1e39").expect_err("too large").to_string();
-        assert!(error.contains("hyperparameter: expected a number of f32, got 1000"), "{error}");
+        assert!(error.contains("hyperparameter: expected a number within the range of f32, got 1000"), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Optimizers: filters whose sign is the weight, and the usual rules for float parameters.
+//! Optimizers: gradient filters whose sign is the weight, rules for latent weights, and the usual rules for float parameters.
 
 mod binary;
 mod counters;

@@ -1,58 +1,58 @@
-//! The contract: states in the open, hyperparameters by step, one node that reads the gradient once.
+//! The contract of an optimizer: states are tensors of the graph, hyperparameters depend on the step, and one node reads the gradient once.
 
 use crate::error::Result;
 use crate::graph::{Graph, Role, Value};
 use crate::tensor::TensorType;
 use std::fmt;
 
-/// The numbers that a rule's kernels get at a step, after their schedules: four vec4 of the step's hyperparameters.
+/// The hyperparameters of a rule's kernels at a step, after their schedules: four vec4 of the step's hyperparameters.
 pub type Hyperparameters = [[f32; 4]; 4];
 
-/// Where a parameter's update finds and leaves things.
+/// The values that a parameter's update reads and writes.
 #[derive(Clone, Copy, Debug)]
 pub struct UpdateTarget {
     /// The parameter.
     pub parameter: Value,
     /// Its gradient.
     pub gradient: Value,
-    /// The first of the four vec4 of the step's hyperparameters that belong to the rule.
+    /// Index of the first of the rule's four vec4 in the step's hyperparameters.
     pub hyper_offset: u32,
     /// Counters of the step's updates ([`first_counters`](super::first_counters)).
     pub counters: Value,
-    /// Which layer of them is this parameter's, where it is binary.
+    /// Index of the layer in these counters; `None` for a float parameter.
     pub layer: Option<u32>,
 }
 
-/// What the weights are the signs of, for diagnostics.
+/// The values whose signs are the weights, for diagnostics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// A state, as the update leaves it.
+    /// A state, after the update.
     State {
-        /// The name that follows the parameter's.
+        /// Suffix of its name after the parameter's.
         name: &'static str,
-        /// Its place among the rule's states, for the units of narrow ones: halves count in 2^-16, integers in powers of two that the tensor
-        /// `row_state` of the parameter begins with (`[states][rows][2]`, by step mod 2, 127 for 1).
+        /// Index among the rule's states, for the units of narrow ones. 16-bit floats count in 2^-16. Integers count in powers of two,
+        /// whose exponents are at the start of the parameter's tensor `row_state` (`[states][rows][2]`, by step mod 2, 127 for 1).
         place: usize,
     },
-    /// What sections of second order put out, which no tensor keeps.
+    /// The output of second-order sections, which no tensor stores.
     Output {
         /// Name of the tensor of their states.
         sections: &'static str,
     },
 }
 
-/// A rule that turns gradients into parameters.
+/// A rule that updates parameters from gradients.
 pub trait Optimizer: fmt::Debug + Send + Sync {
-    /// Name in flags and files.
+    /// Returns the name in flags and files.
     fn name(&self) -> &'static str;
 
-    /// Which parameters it trains.
+    /// Returns the kind of parameters that it trains.
     fn role(&self) -> Role;
 
-    /// Hyperparameters of step `step` (from 0) of `total`.
+    /// Returns the hyperparameters of step `step` (from 0) of `total`.
     fn hyperparameters(&self, step: u64, total: u64) -> Hyperparameters;
 
-    /// Refuses schedules that leave the ranges of their hyperparameters in a run of `total` steps.
+    /// Fails for schedules that leave the ranges of their hyperparameters in a run of `total` steps.
     fn check_steps(&self, _total: u64) -> Result<()> {
         Ok(())
     }
@@ -60,16 +60,16 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// Adds the states and the update node of one parameter.
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()>;
 
-    /// Bytes of all tensors that it keeps beside a parameter of this type, padded as they lie.
+    /// Returns the bytes of all tensors that it keeps for a parameter of this type, including padding.
     fn state_bytes(&self, parameter: &TensorType) -> u64;
 
-    /// Largest value of the rate that a [`FlipControl`](super::FlipControl) may set: the first of its hyperparameters, which its kernel multiplies by the
-    /// layer's factor of the counters. `None` where its kernel has no such rate.
+    /// Returns the largest rate that a [`FlipControl`](super::FlipControl) may set. The rate is the first of its hyperparameters, which its
+    /// kernel multiplies by the layer's factor in the counters. `None` if its kernel has no such rate.
     fn rate_limit(&self) -> Option<f32> {
         None
     }
 
-    /// What the weights are the signs of; `None` where nothing is known.
+    /// Returns the value whose sign is the weight; `None` if it is unknown.
     fn decision(&self) -> Option<Decision> {
         None
     }

@@ -1,4 +1,5 @@
-//! Rules from outside the crate: a WGSL function and a Rust function; the loop, the storage, the packing and the counting of flips are ours.
+//! Rules from outside the crate: a WGSL function and a Rust function. The crate supplies the loop, the storage, the packing and the count of
+//! flips.
 
 use super::hyperparameter::HyperparameterSpec;
 use super::rule::{BinaryRule, RuleKernel, State, StateInit, in_order};
@@ -8,8 +9,8 @@ use crate::bits;
 use crate::error::{Error, Result};
 use crate::runtime::{Kernel, Task};
 
-/// A rule for binary weights that looks at one weight alone, as WGSL; [`ElementwiseFilter::rule`] adds the same in Rust. It is joined with the same loops and
-/// storage as the rules of this crate.
+/// An elementwise rule for binary weights in WGSL; [`ElementwiseFilter::rule`] adds its implementation in Rust. It is composed with the
+/// same loops and storage as the rules of this crate.
 ///
 /// ```
 /// # use plusminus::optim::{ElementwiseFilter, HyperparameterSpec, Range, StateInit, StateType};
@@ -36,31 +37,32 @@ use crate::runtime::{Kernel, Task};
 pub struct ElementwiseFilter {
     /// Name in profiles and errors.
     pub name: &'static str,
-    /// What it does, in a line.
+    /// Description in one line.
     pub doc: &'static str,
     /// Its hyperparameters, at most 16. A layer's rate controller (`--target-flip-ratio`) multiplies the first.
     pub hyperparameters: &'static [HyperparameterSpec],
-    /// Its states, one to four: the name that follows the parameter's, and the start. `StateInit::Scaled` needs a hyperparameter `state-init-scale`,
-    /// `StateInit::Latent` a hyperparameter `init`; those take no schedule.
+    /// Its states, one to four: name suffix after the parameter's, and initial content. `StateInit::Scaled` requires a hyperparameter
+    /// `state-init-scale`, `StateInit::Latent` a hyperparameter `init`; neither may have a schedule.
     pub states: &'static [(&'static str, StateInit)],
-    /// Types that its states may be stored in, f32 first. Narrow ones make the weight the sign of a state as it is stored: only for rules whose decision is a
-    /// state.
+    /// Types in which its states may be stored, f32 first. With a narrow type the weight is the sign of a stored state, so narrow types are
+    /// valid only for rules whose decision is a state.
     pub storage: &'static [StateType],
-    /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, hyper: Hyperparameters) -> f32`: from the gradient of a weight it moves the
-    /// states and returns the decision (above 0 the weight becomes -1, below 0 it becomes +1, exactly 0 leaves it). `States` and `Hyperparameters`
-    /// are structs of f32 with the names above, `_` for `-`.
+    /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, hyper: Hyperparameters) -> f32`. It updates the states from the
+    /// gradient of a weight and returns the decision (above 0 the weight becomes -1, below 0 it becomes +1, exactly 0 keeps it). `States`
+    /// and `Hyperparameters` are structs of f32 with the names above, `_` for `-`.
     pub source: &'static str,
 }
 
-/// Bindings of states: eight storage buffers are promised everywhere, and gradient, weight, counters and row state are four.
+/// Maximum number of states: every device supports eight storage buffers, and gradient, weight, counters and row state take four.
 const MAX_STATES: usize = 4;
 /// Numbers in four vec4.
 const MAX_HYPERPARAMETERS: usize = 16;
 
 impl ElementwiseFilter {
-    /// The rule, with its function in Rust: the gradient, the states and the hyperparameters after their schedules, in the order of the names,
-    /// give the new states and the decision. The WGSL is checked here, as [`Kernel::new`] says. Where states are narrow,
-    /// the weight is the sign of the last state that starts along the weights, or of the last one. Rules live as long as the program.
+    /// Returns the rule with its function in Rust. The function receives the gradient, the states and the hyperparameters after their
+    /// schedules, in the order of the names, and returns the new states and the decision. The WGSL is checked here, as in [`Kernel::new`].
+    /// With narrow states the weight is the sign of the last state that is initialised from the weights, or of the last state if there is
+    /// none. Rules live as long as the process.
     pub fn rule<const STATES: usize, const HYPERPARAMETERS: usize>(
         &self,
         update: impl Fn(f32, [f32; STATES], [f32; HYPERPARAMETERS]) -> ([f32; STATES], f32) + Copy + Send + Sync + 'static,
@@ -125,7 +127,7 @@ impl ElementwiseFilter {
         Ok(())
     }
 
-    /// The kernel of one storage: the user's text as a piece with a header of our own, joined like the rules of this crate.
+    /// Creates the kernel of one storage: the user's text with a generated header, composed like the rules of this crate.
     fn kernel(
         &self,
         states: &[State],
@@ -136,13 +138,13 @@ impl ElementwiseFilter {
         let names = states.iter().map(|state| word(state.name)).collect::<Vec<_>>().join(", ");
         let hyperparameters = self.hyperparameters.iter().map(|h| word(h.name)).collect::<Vec<_>>().join(", ");
         let decides = word(states[decides].name);
-        // The user's text first, so that lines in messages are the user's.
+        // The user's text comes first, so that line numbers in messages match it.
         let header = format!("// states: {names}\n// decides: {decides}\n// hyperparameters: {hyperparameters}\n");
         Kernel::of_rule(self.name, &format!("{}\n{header}", self.source), &storage.to_string(), twin)
     }
 }
 
-/// A name as WGSL takes it.
+/// Returns a name as a WGSL identifier.
 fn word(name: &str) -> String {
     name.replace('-', "_")
 }

@@ -1,4 +1,4 @@
-//! The registry of rules, by name.
+//! The registry of rules by name.
 
 use super::hyperparameter::Range;
 use super::kernels::BINARY_RULES;
@@ -9,28 +9,28 @@ use crate::error::{Error, Result};
 use crate::optim::rules::adam::Adam;
 use crate::optim::rules::sgd::Sgd;
 
-/// What a float rule says of one of its hyperparameters; those stay where they are, only the rate moves.
+/// The declaration of a hyperparameter of a float rule. It is constant; only the rate has a schedule.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatHyperparameter {
     /// Name in flags and files.
     pub name: &'static str,
-    /// What it may be.
+    /// Valid range.
     pub range: Range,
-    /// What it is unless it is set; in f64, since 1 - beta is what enters.
+    /// Default value; in f64, since the kernels use 1 - beta.
     pub default: f64,
 }
 
-/// From a rate, its schedule, and hyperparameters.
+/// A constructor from a rate, its schedule, and hyperparameters.
 type Make = fn(f32, Schedule, &[f64]) -> Result<Box<dyn Optimizer>>;
 
-/// A rule for float parameters, made from its rate, the rate's schedule, and its hyperparameters.
+/// A rule for float parameters, created from its rate, the rate's schedule, and its hyperparameters.
 #[derive(Clone, Copy)]
 pub struct FloatRule {
     /// Name in flags and files.
     pub name: &'static str,
-    /// Its hyperparameters beside the rate.
+    /// Its hyperparameters other than the rate.
     pub hyperparameters: &'static [FloatHyperparameter],
-    /// Makes it from values in the order of its hyperparameters, whose ranges are checked; refuses a rate outside its range.
+    /// Creates it from values in the order of its hyperparameters, whose ranges are checked; fails for a rate outside its range.
     make: Make,
 }
 
@@ -40,7 +40,7 @@ const fn hyperparameter(name: &'static str, range: Range, default: f64) -> Float
 
 const DECAY: FloatHyperparameter = hyperparameter("float-weight-decay", Range::NotNegative, 0.0);
 
-/// Every rule for float parameters.
+/// The rules for float parameters.
 pub static FLOAT_RULES: [FloatRule; 2] = [
     FloatRule {
         name: "adam",
@@ -72,7 +72,7 @@ pub static FLOAT_RULES: [FloatRule; 2] = [
 ];
 
 impl BinaryRule {
-    /// The rule of that name.
+    /// Returns the rule of that name.
     pub fn named(name: &str) -> Result<&'static Self> {
         let names = BINARY_RULES.map(|r| r.name).join(", ");
         BINARY_RULES.into_iter().find(|r| r.name == name).ok_or_else(|| Error::setting("optimizer", names, name))
@@ -80,13 +80,13 @@ impl BinaryRule {
 }
 
 impl FloatRule {
-    /// The rule of that name.
+    /// Returns the rule of that name.
     pub fn named(name: &str) -> Result<&'static Self> {
         let names = FLOAT_RULES.map(|r| r.name).join(", ");
         FLOAT_RULES.iter().find(|r| r.name == name).ok_or_else(|| Error::setting("float-optimizer", names, name))
     }
 
-    /// All of its hyperparameters, those that are set and else their defaults; refuses one that it does not have or that is outside its range.
+    /// Returns all hyperparameters, as set or by default; fails for one that is unknown or outside its range.
     pub fn settings(&self, set: &[(&str, f64)]) -> Result<Vec<(&'static str, f64)>> {
         if let Some((name, value)) =
             set.iter().find(|(name, _)| self.hyperparameters.iter().all(|hyperparameter| hyperparameter.name != *name))
@@ -100,7 +100,7 @@ impl FloatRule {
                 .iter()
                 .find(|(name, _)| *name == hyperparameter.name)
                 .map_or(hyperparameter.default, |(_, value)| *value);
-            // As the kernels see it.
+            // The kernels use f32.
             match hyperparameter.range.holds(value as f32) {
                 true => Ok((hyperparameter.name, value)),
                 false => Err(Error::setting(hyperparameter.name, hyperparameter.range.describe(), value)),
@@ -109,7 +109,7 @@ impl FloatRule {
         self.hyperparameters.iter().map(value).collect()
     }
 
-    /// The rule with its rate, how that moves, and some hyperparameters; the others keep their defaults.
+    /// Returns the rule with its rate, the rate's schedule, and some hyperparameters; the others keep their defaults.
     pub fn with(&self, rate: f32, schedule: Schedule, set: &[(&str, f64)]) -> Result<Box<dyn Optimizer>> {
         let values: Vec<f64> = self.settings(set)?.into_iter().map(|(_, value)| value).collect();
         (self.make)(rate, schedule, &values)

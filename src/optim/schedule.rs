@@ -1,13 +1,13 @@
-//! Schedules: a hyperparameter's value as a pure function of the step, in one line of text.
+//! Schedules: the value of a hyperparameter as a pure function of the step, with a text form of one line.
 
 use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
 
-/// How a hyperparameter moves from its value at the first step: pieces that follow each other, each from where the one before it ended.
+/// The values of a hyperparameter over a run: pieces in sequence, each of which starts at the end value of the previous one.
 ///
-/// As text, pieces are joined by commas; `END` is a value of the hyperparameter (0 where it is left out), `@LENGTH` a number of steps or a share
-/// of the run such as `@20%`, which all pieces but the last need (the last takes what is left):
+/// As text, pieces are joined by commas. `END` is a value of the hyperparameter (default 0). `@LENGTH` is a number of steps or a share of
+/// the run such as `@20%`; every piece except the last requires it, and the last takes the remaining steps:
 ///
 /// | text | from v, after t of n steps |
 /// |---|---|
@@ -45,20 +45,20 @@ enum Length {
 }
 
 impl Schedule {
-    /// Every form of a piece, for help texts and errors.
+    /// The forms of a piece, for help texts and errors.
     pub const FORMS: &str = "constant, linear[:END], cosine[:END], exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, or several with commas";
 
-    /// Stays.
+    /// Returns a constant schedule.
     pub fn constant() -> Self {
         Self::of(Shape::Constant)
     }
 
-    /// To 0 after the last step, in a straight line.
+    /// Returns a linear decay to 0 after the last step.
     pub fn linear() -> Self {
         Self::of(Shape::Linear(0.0))
     }
 
-    /// To 0 after the last step, along half a cosine.
+    /// Returns a decay to 0 after the last step along half a cosine.
     pub fn cosine() -> Self {
         Self::of(Shape::Cosine(0.0))
     }
@@ -67,7 +67,7 @@ impl Schedule {
         Self(vec![Piece { shape, length: None }])
     }
 
-    /// The hyperparameter at step `step` (from 0) of `total`, where it starts at `value`.
+    /// Returns the hyperparameter at step `step` (from 0) of `total`, for an initial value of `value`.
     pub fn at(&self, value: f32, step: u64, total: u64) -> f32 {
         let (mut from, mut start) = (f64::from(value), 0);
         for (i, piece) in self.0.iter().enumerate() {
@@ -83,7 +83,7 @@ impl Schedule {
         from as f32
     }
 
-    /// The values that pieces end at, where they name one.
+    /// Returns the end values that pieces specify.
     pub(super) fn ends(&self) -> impl Iterator<Item = f32> {
         self.0.iter().filter_map(|piece| match piece.shape {
             Shape::Linear(end) | Shape::Cosine(end) | Shape::Exponential(end) => Some(end),
@@ -93,7 +93,7 @@ impl Schedule {
 }
 
 impl Shape {
-    /// After `t` of `length` steps, from `from`.
+    /// Returns the value after `t` of `length` steps, for an initial value of `from`.
     fn at(self, from: f64, t: u64, length: u64, total: u64) -> f64 {
         let share = if length == 0 { 0.0 } else { t as f64 / length as f64 };
         let toward = |end: f32, left: f64| f64::from(end) + (from - f64::from(end)) * left;
@@ -217,7 +217,7 @@ mod tests {
         text.parse().expect(text)
     }
 
-    /// Every form, its value at the first step, half-way, and its end, of a hyperparameter that starts at 0.5 in a run of 100 steps.
+    /// Every form with its value at the first step, half-way, and at the end, for an initial value of 0.5 and a run of 100 steps.
     const FORMS: [(&str, [f32; 3]); 12] = [
         ("constant", [0.5, 0.5, 0.5]),
         ("linear", [0.5, 0.25, 0.0]),

@@ -1,4 +1,4 @@
-//! How states are stored: as floats of 32 or 16 bits, or as integers whose unit a row shares, rounded at random.
+//! Storage of states: 32-bit or 16-bit floats, or integers in a unit per row, with stochastic rounding.
 
 use crate::bits::Unit;
 use crate::error::{Error, Result};
@@ -9,36 +9,36 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// How a rule's states are stored. Narrow ones are rounded to one of their two neighbours at random, the nearer the likelier, by a hash of
-/// (seed, step, parameter, element), so that changes below a step of the format still count on average.
+/// The storage of a rule's states. Narrow types are rounded stochastically to one of the two neighbours, so that changes below a step of
+/// the format are preserved on average. The random bits are a hash of (seed, step, parameter, element).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum StateType {
     /// 32-bit floats.
     #[default]
     F32,
-    /// 16-bit floats of 2^16 times the state: sizes from 1e-12 to 1, as large as gradients of a mean cross-entropy are.
+    /// 16-bit floats of 2^16 times the state: magnitudes from 1e-12 to 1, the range of gradients of a mean cross-entropy.
     F16,
-    /// 16-bit integers in a power of two that a row shares and that follows the row's largest size.
+    /// 16-bit integers in a power of two per row, which follows the row's largest magnitude.
     I16,
-    /// The same with 8 bits.
+    /// 8-bit integers in a power of two per row.
     I8,
 }
 
-/// What halves hold of a state.
+/// Factor of 16-bit floats relative to the state.
 const SCALE: f32 = as_f16::SCALE_F16;
 
 impl StateType {
-    /// Every one.
+    /// All types.
     pub const ALL: [Self; 4] = [Self::F32, Self::F16, Self::I16, Self::I8];
 
     /// Unit of 16-bit floats.
     pub const HALF_UNIT: f32 = as_f16::UNIT_F16;
 
-    /// The same, and its inverse.
+    /// Unit of 16-bit floats, and its inverse.
     pub(super) const HALVES: Unit = Unit { old: Self::HALF_UNIT, inverse: SCALE };
 
-    /// Element type of a state's tensor.
+    /// Returns the element type of a state's tensor.
     pub fn dtype(self) -> DType {
         match self {
             Self::F32 => DType::F32,
@@ -48,7 +48,7 @@ impl StateType {
         }
     }
 
-    /// Bytes of a state.
+    /// Returns the bytes per state.
     pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
@@ -57,19 +57,19 @@ impl StateType {
         }
     }
 
-    /// Size of a gradient that first units are made for. i16: a large one of a last layer. i8, whose steps are coarse: a usual one. Units
-    /// follow by some powers a step; until they fit, states are at the ends, with their signs, or coarse.
+    /// Returns the gradient magnitude for which the first units are chosen. i16: a large one of a last layer. i8, whose steps are coarse: a
+    /// typical one. Units adapt by a few powers of two per step; until they fit, states saturate with the correct sign, or are coarse.
     fn first_gradient(self) -> f32 {
         2_f32.powi(if self == Self::I8 { -11 } else { -6 })
     }
 
-    /// Biased exponent of the unit for a first state of this size: it takes half the range, or a quarter.
+    /// Returns the biased exponent of the unit for a first state of this magnitude, which then uses half or a quarter of the range.
     fn exponent(self, size: f32) -> u32 {
         let bits = 8 * self.bytes() as u32;
         (size.to_bits() >> 23).clamp(30 + bits, 226).saturating_sub(bits - 3)
     }
 
-    /// A first state as its tensor holds it, of integers in the unit of this exponent.
+    /// Returns a first state as stored, for integers in the unit of this exponent.
     pub(super) fn stored(self, state: f32, exponent: u32) -> f32 {
         match self {
             Self::F32 => state,
@@ -78,8 +78,8 @@ impl StateType {
         }
     }
 
-    /// Exponents of the first units of states, each given as `[rate, first size]`: for the size that it starts with, or for what its rate leaves of the
-    /// gradient, or of the state before, in one step, whichever is larger.
+    /// Returns the exponents of the first units of states, each given as `[rate, first magnitude]`. They are chosen for the larger of the
+    /// first magnitude and the rate times the gradient (or the previous state) of one step.
     pub(super) fn exponents(self, states: &[[f32; 2]]) -> Vec<u32> {
         let mut step = self.first_gradient();
         let exponent = |[rate, size]: &[f32; 2]| {
@@ -89,13 +89,13 @@ impl StateType {
         states.iter().map(exponent).collect()
     }
 
-    /// Whether rows have units of their own, which the tensor `row_state` keeps.
+    /// Whether each row has a unit, which the tensor `row_state` stores.
     pub fn has_units(self) -> bool {
         matches!(self, Self::I16 | Self::I8)
     }
 
-    /// First content of `row_state` for states with these exponents of their first units, of `rows` rows: the exponents `[states][rows][2]` by step mod 2,
-    /// then the rows' largest sizes `[states][rows][3]` by step mod 3.
+    /// Returns the initial content of `row_state` for states with these exponents of their first units and `rows` rows: the exponents
+    /// `[states][rows][2]` by step mod 2, then the rows' largest magnitudes `[states][rows][3]` by step mod 3.
     pub(super) fn row_state(exponents: &[u32], rows: usize) -> Init {
         let units = exponents.iter().flat_map(|&exponent| std::iter::repeat_n(exponent, 2 * rows));
         let sizes = std::iter::repeat_n(0, 3 * rows * exponents.len());
@@ -130,7 +130,7 @@ mod tests {
     use crate::runtime::interface::shared::conv;
     use crate::runtime::interface::{shared::half, storage};
 
-    /// `bits` lies below the shaders' interface and has these constants by itself.
+    /// `bits` is below the shaders' interface and defines these constants itself.
     #[test]
     fn constants_of_bits_are_those_of_the_shaders() {
         assert_eq!(

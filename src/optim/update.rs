@@ -1,4 +1,4 @@
-//! The update of a matrix of binary weights by a rule: the node of the graph, and its twin, one loop for every rule and storage.
+//! The update of a matrix of binary weights by a rule: the node of the graph, and its twin, a single loop for every rule and storage.
 
 use super::counters::{layers_of, raise_failed};
 use super::rule::BinaryRule;
@@ -12,8 +12,9 @@ use crate::tensor::{Draws, PANEL, TensorType, words_of};
 use bytemuck::Pod;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// The kernels of a rule by its shader `shaders/rules/NAME.wgsl` and its function in Rust, from a gradient, the states and the hyperparameters in the order in
-/// which the host packs them to new states and the decision: `rule_kernels!(cema: all, cema)` for states of every type, `rule_kernels!(bop: f32, bop)`.
+/// Declares the kernels of a rule by its shader `shaders/rules/NAME.wgsl` and its function in Rust, which maps a gradient, the states and
+/// the hyperparameters (in the order of `pack`) to new states and the decision: `rule_kernels!(cema: all, cema)` for states of every type,
+/// `rule_kernels!(bop: f32, bop)`.
 macro_rules! rule_kernels {
     ($rule:ident: all, $update:expr) => {
         $crate::optim::update::rule_kernels!($rule => f32_1 F32 1 $update, f16_1 F16 1 $update, i16_1 I16 1 $update, i8_1 I8 1 $update)
@@ -43,26 +44,26 @@ macro_rules! rule_kernels {
 }
 pub(in crate::optim) use rule_kernels;
 
-/// Input: gradient. Updates: the weight, the counters, of integers `row_state`, the rule's states.
+/// Input: gradient. Updates: the weight, the counters, `row_state` for integers, and the rule's states.
 #[derive(Clone, Copy, Debug)]
 pub struct BinaryUpdate {
     /// The rule.
     pub rule: &'static BinaryRule,
-    /// States of a weight in each of its tensors: 1 but for filters.
+    /// Numbers per weight in each state's tensor: 1 except for filters.
     pub planes: usize,
-    /// How they are stored.
+    /// Storage of the states.
     pub state: StateType,
     /// Stream of its random numbers.
     pub stream: u32,
-    /// The first of its vec4 of the step's hyperparameters.
+    /// Index of its first vec4 of the step's hyperparameters.
     pub hyper_offset: u32,
-    /// Which counters are the layer's.
+    /// Index of the layer's counters.
     pub layer: u32,
 }
 
 impl BinaryUpdate {
-    /// Records the update alone for a weight matrix `[rows, columns]`; `tensors` are the gradient, the weight, the counters (of `layers` layers), of integers
-    /// `row_state`, then the states.
+    /// Records the update of a weight matrix `[rows, columns]` without a graph. `tensors` are the gradient, the weight, the counters (of
+    /// `layers` layers), `row_state` for integers, then the states.
     pub fn dispatch(
         &self,
         recording: &mut Recording,
@@ -73,7 +74,7 @@ impl BinaryUpdate {
         let words = words_of(columns);
         let [g, weight, counters] = [0, 1, 2].map(|i| tensors[i]);
         let (row_state, states) = tensors[3..].split_at(usize::from(self.state.has_units()));
-        // A task has 32 neighbouring rows.
+        // A task covers 32 adjacent rows.
         let per_task = PANEL * PANEL * words * self.planes * self.state.bytes() / 4;
         let weight = weight.per_task(PANEL * words);
         let first: [(&str, BufferArg); 3] = [("g", g.into()), ("weight", weight), ("counters", counters.into())];
@@ -111,8 +112,8 @@ impl Op for BinaryUpdate {
     }
 }
 
-/// The twin of every rule and storage. A task has a panel of 32 rows of weights with `planes` planes a state. With `has_rate` the first hyperparameter is a
-/// rate, which the layer's factor multiplies.
+/// The twin of every rule and storage. A task covers a panel of 32 rows of weights with `planes` planes per state. With `has_rate` the
+/// first hyperparameter is a rate, which the layer's factor multiplies.
 pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: usize, const DECIDES: usize>(
     task: &mut Task<'_>,
     planes: usize,
@@ -155,7 +156,7 @@ pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: u
                 units: units.map(|(unit, _)| unit),
                 draws: (draws, ((first + row) * pitch / 2) as u32),
             },
-            // By value: what is behind a reference would be read again for every weight.
+            // Passed by value: values behind a reference would be reloaded for every weight.
             |g, states| rule(g, states, hyper),
         );
         flips += updated.flips;
@@ -174,7 +175,8 @@ pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: u
     }
 }
 
-/// Unit of a state of a row, and where its largest size goes: `begin_row` of `shaders/shared/row_state.wgsl`.
+/// Returns the unit of a state of a row, and where its largest magnitude is written; twin of `begin_row` in
+/// `shaders/shared/row_state.wgsl`.
 fn unit<S: Storage>(
     row_state: &[AtomicU32],
     [state, states]: [usize; 2],
@@ -187,7 +189,7 @@ fn unit<S: Storage>(
     let peaks = 2 * states * rows + at * 3;
     let [now, before, after] = [0, 2, 1].map(|later| peaks + step.wrapping_add(later) as usize % 3);
     let (exponent, peak) = (old.load(Relaxed), row_state[before].load(Relaxed) as f32);
-    // At the end a state may be any size.
+    // A saturated state may have any magnitude.
     let up = if peak >= S::MAX { 4 } else { u32::from(peak > 0.75 * S::MAX) };
     let down = if peak < S::MAX / 64.0 { 3 } else { u32::from(peak < 0.25 * S::MAX) };
     let moved = if peak > 0.0 && down > 0 { exponent.max(27 + down) - down } else { (exponent + up).min(227) };

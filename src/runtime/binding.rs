@@ -1,8 +1,8 @@
-//! Bindings: what a kernel binds, and the tensors that a dispatch binds there.
+//! Bindings: what a kernel binds, and the tensors that a dispatch supplies.
 
 use std::borrow::Cow;
 
-/// Which tensor of a program.
+/// Index of a tensor in a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BufferId(pub u32);
 
@@ -11,34 +11,35 @@ pub struct BufferId(pub u32);
 pub enum Access {
     /// `var<storage, read>`.
     Read,
-    /// `var<storage, read_write>`: each task owns its share.
+    /// `var<storage, read_write>`; tasks write disjoint ranges.
     Write,
-    /// An array of atomics: all tasks share it.
+    /// An array of atomics that all tasks share.
     Atomic,
 }
 
-/// A tensor binding, in group 0.
+/// A tensor binding in group 0.
 #[derive(Clone, Debug)]
 pub struct Binding {
     /// `@binding(index)`.
     pub index: u32,
     /// Name in the shader.
     pub name: Cow<'static, str>,
-    /// Use.
+    /// Access mode.
     pub access: Access,
-    /// How many elements a dispatch may touch, as `shaders/extent.rs` reads it: `[columns/32][rows][32]`, `as x`, `any length`.
+    /// The number of elements that a dispatch may access, in the syntax of `shaders/extent.rs`: `[columns/32][rows][32]`, `as x`, `any
+    /// length`.
     pub extent: Cow<'static, str>,
 }
 
-/// A tensor in a dispatch, and how its tasks share it if the kernel writes it.
+/// A tensor of a dispatch, and how it is divided among tasks if the kernel writes it.
 #[derive(Clone, Copy, Debug)]
 pub struct BufferArg {
     /// The tensor.
     pub id: BufferId,
-    /// Words of it (of each of its panels) that a task writes: task `i` has those from `i * per_task` on, the last one the remaining words.
-    /// `None` for what is read, and for atomics.
+    /// Words of the tensor (of each of its panels) that a task writes: task `i` writes those from `i * per_task` on, the last task the
+    /// remaining words. `None` for tensors that are only read, and for atomics.
     pub per_task: Option<usize>,
-    /// Panels of the tensor, in each of which a task has a share; 1 where tasks share the whole tensor.
+    /// Number of panels, each of which is divided among the tasks; 1 if the whole tensor is divided.
     pub panels: usize,
 }
 
@@ -54,8 +55,8 @@ impl BufferId {
         BufferArg { id: self, per_task: Some(words), panels: 1 }
     }
 
-    /// The tensor is `panels` panels of equal length; task `i` writes `words` words of each, from `i * words` on. The shader's file names such a
-    /// binding on a line `// per panel: NAME`, and the twin gets [`TaskPanels`] of it.
+    /// The tensor has `panels` panels of equal length; task `i` writes `words` words of each, from `i * words` on. The shader declares such
+    /// a binding on a line `// per panel: NAME`, and the twin receives [`TaskPanels`] of it.
     pub fn per_task_in_each_panel(self, panels: usize, words: usize) -> BufferArg {
         BufferArg { id: self, per_task: Some(words), panels }
     }

@@ -1,4 +1,4 @@
-//! The engine that runs the twins, on all cores.
+//! The engine that runs the twins on all cores.
 #![allow(unsafe_code, reason = "memory that tasks of several threads share in disjoint tiles")]
 
 use super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
@@ -14,15 +14,15 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use std::sync::Arc;
 use web_time::Instant;
 
-/// More threads than any machine has cores are a mistake.
+/// Upper bound of the setting; a larger number is a mistake.
 const MAX_THREADS: usize = 1024;
 
-/// A cache line, so that slots start on one.
+/// A cache line; slots are aligned to it.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 struct Line([u32; 16]);
 
-/// One slot's memory. Everything reaches it through this one pointer.
+/// The memory of one slot. All accesses derive from this one pointer.
 struct Memory {
     pointer: *mut Line,
     lines: usize,
@@ -30,7 +30,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// `None` where there is no memory left.
+    /// Returns `None` if the allocation fails.
     fn new(words: usize, fill: u32) -> Option<Self> {
         let mut content = Vec::new();
         content.try_reserve_exact(words.div_ceil(16)).ok()?;
@@ -57,24 +57,25 @@ impl Drop for Memory {
     }
 }
 
-/// Runs twins. Results do not depend on the number of threads: tasks are fixed by shapes, and no task reads what another writes.
+/// The engine that runs twins. Results do not depend on the number of threads: shapes alone determine the tasks, and no task reads what
+/// another writes.
 pub struct CpuEngine {
     info: DeviceInfo,
     #[cfg(not(target_arch = "wasm32"))]
     pool: rayon::ThreadPool,
     program: Arc<Program>,
     memory: Vec<Memory>,
-    /// For each recording and dispatch, the tensors it binds.
+    /// The bound tensors of each dispatch of each recording.
     bound: Vec<Vec<Vec<BoundBuffer>>>,
     stats: Stats,
     profile: Option<Profile>,
     threads: usize,
-    /// Words of scratch that each thread has for the program.
+    /// Words of scratch memory per thread.
     scratch: usize,
 }
 
 impl CpuEngine {
-    /// An engine on so many threads; `None` takes all cores.
+    /// Creates an engine with `threads` threads; `None` uses all cores.
     pub fn new(threads: Option<usize>) -> Result<Self> {
         if let Some(threads) = threads.filter(|threads| !(1..=MAX_THREADS).contains(threads)) {
             return Err(Error::setting("threads", format!("1 to {MAX_THREADS}"), threads));
@@ -107,7 +108,7 @@ impl CpuEngine {
         })
     }
 
-    /// Allocates every slot; refuses what this machine cannot hold, before it is touched.
+    /// Allocates every slot. Refuses a program that exceeds the available memory before any of it is allocated.
     fn allocate(&mut self, program: &Program) -> Result<()> {
         if let Some(available) = available_bytes().filter(|&bytes| program.bytes() > bytes) {
             let (tensor, bytes) = ("all of them".into(), program.bytes());
@@ -132,7 +133,7 @@ impl CpuEngine {
         Ok(())
     }
 
-    /// Sets scratch aside on every thread.
+    /// Allocates scratch memory on every thread.
     fn reserve(&mut self, words: usize) {
         self.scratch = words;
         #[cfg(not(target_arch = "wasm32"))]
@@ -167,7 +168,7 @@ impl CpuEngine {
         self.memory[info.slot].words_mut()[..words.len()].copy_from_slice(words);
     }
 
-    /// Runs a part, whose first dispatch is number `first` of the recording.
+    /// Runs a part; `first` is the index of its first dispatch in the recording.
     fn run(&mut self, part: Part<'_>, (recording, first): (usize, usize), step: &StepParams) {
         let (bound, profile) = (&self.bound[recording][first..], &mut self.profile);
         let all = || {
@@ -186,7 +187,7 @@ impl CpuEngine {
     }
 }
 
-/// What the system says it can still give; it would rather kill a program later than refuse it memory now.
+/// The available memory that the system reports. An allocation above it may succeed, and the system kills the process later.
 fn available_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
@@ -215,7 +216,7 @@ impl Engine for CpuEngine {
 
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>> {
         program.check();
-        // The program before goes first, since the machine may not hold both. Where the next one fails there is none.
+        // The previous program is dropped first, since memory may not suffice for both. If loading fails, no program is loaded.
         self.program = Arc::default();
         self.bound.clear();
         self.memory.clear();

@@ -1,16 +1,16 @@
-//! A recording as lines that people and programs read.
+//! A recording as lines for people and programs.
 
 use super::kernel::{Access, BufferId};
 use super::recording::{Command, Dispatch, Program};
 use serde::Serialize;
 use std::fmt;
 
-/// A tensor as a command uses it.
+/// A tensor that a command uses.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TensorUse {
     /// Name of the tensor.
     pub name: String,
-    /// Element type and shape, as `F32[100 x 784]`; of tensors that come from no graph the number of words.
+    /// Element type and shape, such as `F32[100 x 784]`; the number of words for tensors that do not come from a graph.
     pub shape: String,
     /// Bytes, padding included.
     pub bytes: u64,
@@ -23,28 +23,28 @@ pub struct TensorUse {
 pub struct CommandLine {
     /// `dispatch`, `upload`, `download`, or `cut`.
     pub command: &'static str,
-    /// Layer that asked for it; empty where there is none.
+    /// Layer of the command; empty if it has none.
     pub layer: String,
-    /// Kernel of a dispatch, name of a cut.
+    /// Kernel of a dispatch, or name of a cut.
     pub kernel: String,
     /// Tensors, in the order of the kernel's bindings.
     pub tensors: Vec<TensorUse>,
-    /// Bytes of all of them.
+    /// Total bytes of the tensors.
     pub bytes: u64,
-    /// Multiply-adds of a product.
+    /// Multiply-adds of a product; 0 for other commands.
     pub multiply_adds: u64,
 }
 
 impl Program {
-    /// Every command of a recording, in order.
+    /// Returns every command of a recording, in order.
     ///
     /// # Panics
-    /// Where there is no such recording.
+    /// Panics if there is no such recording.
     pub fn describe(&self, recording: usize) -> Vec<CommandLine> {
         self.recordings[recording].commands.iter().map(|command| self.describe_command(command)).collect()
     }
 
-    /// Bytes of all tensors that a dispatch binds.
+    /// Returns the total bytes of the tensors that a dispatch binds.
     pub fn bytes_of(&self, dispatch: &Dispatch) -> u64 {
         dispatch.buffers.iter().map(|arg| 4 * self.buffer(arg.id).words as u64).sum()
     }
@@ -115,7 +115,7 @@ impl fmt::Display for CommandLine {
     }
 }
 
-/// A number with a letter for its thousands.
+/// Formats a number with an SI prefix.
 fn scaled(number: u64) -> String {
     match number {
         0..1_000 => format!("{number} "),

@@ -1,19 +1,20 @@
-//! The registry of devices, by name, and which one `auto` takes.
+//! The registry of devices by name, and the selection of `auto`.
 
 use super::cpu::CpuEngine;
 use super::engine::{DeviceInfo, Engine};
 use crate::error::{Error, Result};
 
-/// Every device here: adapters of the feature `gpu` by their numbers, then the processor.
+/// Returns all devices: adapters of the feature `gpu` by index, then the processor.
 pub async fn list() -> Result<Vec<DeviceInfo>> {
     let mut found = adapters().await;
     found.push(CpuEngine::new(None)?.device().clone());
     Ok(found)
 }
 
-/// Opens `auto`, `cpu`, a number of [`list`], or the first device whose name contains the text; tells why this one.
+/// Opens `auto`, `cpu`, an index into [`list`], or the first device whose name contains the text. Also returns the reason of the selection.
 ///
-/// `auto` takes the first real GPU, discrete before integrated, else the processor. Software adapters are taken only by name.
+/// `auto` selects the first hardware GPU, discrete before integrated, otherwise the processor. Software adapters are selected only by name
+/// or index.
 pub async fn open(wanted: &str, threads: Option<usize>) -> Result<(Box<dyn Engine>, String)> {
     let cpu =
         |why: &str| -> Result<(Box<dyn Engine>, String)> { Ok((Box::new(CpuEngine::new(threads)?), why.to_string())) };

@@ -1,4 +1,4 @@
-//! The contract of an engine: holds a program's memory, plays its recordings, takes uploads, gives downloads.
+//! The contract of an engine: it holds a program's memory, plays its recordings, and transfers uploads and downloads.
 
 use super::interface::StepParams;
 use super::kernel::BufferId;
@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use futures::{FutureExt, future::LocalBoxFuture};
 use std::{fmt, sync::Arc};
 
-/// What a device is and why it was taken.
+/// Description of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
     /// "AMD Radeon 780M", or "cpu".
@@ -18,7 +18,7 @@ pub struct DeviceInfo {
     pub kind: &'static str,
     /// "vulkan", "metal", "dx12", "webgpu"; the instruction set for the processor.
     pub backend: String,
-    /// Driver, or threads.
+    /// Driver, or number of threads.
     pub detail: String,
 }
 
@@ -28,22 +28,22 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// What an engine has made since it was opened. Inside a step none of these may grow.
+/// Counters of what an engine has created since it was opened. Inside a step, allocations, pipelines and bind groups must not grow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Pieces of device or tensor memory allocated.
+    /// Allocations of device or tensor memory.
     pub allocations: u64,
-    /// Compute pipelines made.
+    /// Compute pipelines created.
     pub pipelines: u64,
-    /// Bind groups made.
+    /// Bind groups created.
     pub bind_groups: u64,
-    /// Read-backs asked for.
+    /// Read-backs requested.
     pub read_backs: u64,
     /// Submissions to the device.
     pub submissions: u64,
 }
 
-/// What the host gives at a cut, held against what the next part uploads.
+/// Returns what the host supplies at a cut, after a comparison with the uploads of the next part.
 pub(super) async fn at_cut(
     program: &Program,
     (cut, next): (&str, Part<'_>),
@@ -63,36 +63,37 @@ pub(super) async fn at_cut(
     Ok(given)
 }
 
-/// Results on their way back from the device: one list of words a tensor asked for.
+/// Results in transfer from the device: one list of words per requested tensor.
 pub type Download = LocalBoxFuture<'static, Result<Vec<Vec<u32>>>>;
 
-/// Acts where a recording is cut: reduces gradients with other ranks, looks at numbers and decides.
+/// Acts at the cuts of a recording: for example reduces gradients over ranks, or reads values and decides on updates.
 pub trait Host {
-    /// Gets the downloads of the part that ended at the cut of this name, in order; gives the uploads of the part that follows, in order.
+    /// Receives the downloads of the part that ended at the cut of this name, in order. Returns the uploads of the part that follows, in
+    /// order.
     fn at_cut<'a>(&'a mut self, cut: &'a str, downloads: Vec<Vec<u32>>) -> LocalBoxFuture<'a, Result<Vec<Vec<u32>>>>;
 }
 
-/// Plays recordings. Calls take effect in the order in which they are made. Natively the futures wait for the device inside
-/// `poll`, so give them a thread of their own (`block_on`); in a browser they give way.
+/// Plays recordings. Calls take effect in the order in which they are made. Natively the futures block in `poll` until the device is done,
+/// so drive them from a dedicated thread (`block_on`). In a browser they yield.
 pub trait Engine {
-    /// Which device this is.
+    /// Returns the description of the device.
     fn device(&self) -> &DeviceInfo;
 
-    /// What it can do, for plans.
+    /// Returns the capabilities of the device, for planning.
     fn target(&self) -> Target {
         Target { device: self.device().name.clone(), ..Target::any() }
     }
 
-    /// Takes a program in the place of the one before: allocates its memory, makes pipelines and bind groups. Errors name tensor and size;
-    /// after one the engine has no program, and every play is refused.
+    /// Loads a program in place of the previous one: allocates its memory, creates pipelines and bind groups. Errors name tensor and size.
+    /// After an error no program is loaded, and every play is refused.
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>>;
 
-    /// Overwrites a tensor, outside steps.
+    /// Overwrites a tensor outside steps.
     fn upload(&mut self, buffer: BufferId, words: &[u32]) -> Result<()>;
 
-    /// Sends the step's values and the uploads of the recording's first part, then plays it. At most two plays are in flight; the third waits
-    /// for the first. At each cut the host acts; without one a cut does nothing but end a submit, and uploads behind it are an error. Gives
-    /// the downloads of the last part. Refuses what [`Program::check_play`] does.
+    /// Sends the step's values and the uploads of the recording's first part, then plays it. At most two plays are in flight; the third
+    /// waits for the first. The host acts at each cut; without a host a cut only ends a submission, and uploads behind it are an error.
+    /// Returns the downloads of the last part. Fails where [`Program::check_play`] does.
     fn play_with<'a>(
         &'a mut self,
         recording: usize,
@@ -101,7 +102,7 @@ pub trait Engine {
         host: Option<&'a mut dyn Host>,
     ) -> LocalBoxFuture<'a, Result<Download>>;
 
-    /// The same without a host, for recordings whose downloads nobody wants.
+    /// Plays a recording without a host, for recordings whose downloads are not used.
     fn play<'a>(
         &'a mut self,
         recording: usize,
@@ -111,19 +112,20 @@ pub trait Engine {
         self.play_with(recording, inputs, step, None).map(|played| played.map(drop)).boxed_local()
     }
 
-    /// Copies tensors as they are after everything played so far. The copy is taken now; the future gives it when it has arrived,
-    /// so steps played meanwhile overlap with it.
+    /// Copies tensors in their state after all plays so far. The copy is enqueued by the call and the future resolves when the data arrive,
+    /// so later steps overlap with the transfer.
     fn download(&mut self, buffers: &[BufferId]) -> Result<Download>;
 
-    /// Counters.
+    /// Returns the counters.
     fn stats(&self) -> Stats;
 
-    /// Bytes that it holds beside the program's tensors: scratch of threads, parameters, staging of uploads and read-backs.
+    /// Returns the bytes held in addition to the program's tensors: scratch memory of threads, parameters, staging of uploads and
+    /// read-backs.
     fn buffer_bytes(&self) -> u64;
 
-    /// Measures every dispatch of plays from now on (slower), or stops.
+    /// Starts or stops the measurement of every dispatch. It slows plays down.
     fn set_profiling(&mut self, on: bool);
 
-    /// What was measured since profiling began.
+    /// Returns the measurements since profiling began.
     fn profile(&mut self) -> LocalBoxFuture<'_, Result<Profile>>;
 }

@@ -1,12 +1,12 @@
-//! Whether a dispatch binds tensors as long as its kernel may touch, by the extents behind the shader's bindings. It is what makes shaders without bounds
-//! checks sound: an index that a shader computes from its parameters lies inside these extents.
+//! Checks that a dispatch binds tensors of the length that its kernel may access, given by the extents behind the shader's bindings. This
+//! check makes shaders without bounds checks sound: an index that a shader computes from its parameters lies inside these extents.
 
 use super::binding::Binding;
 use super::extent::{self, Extent};
 use super::kernel::{Interface, Shape};
 
-/// Checks every extent, limit and dimension of the grid of a dispatch; `words` says how long the tensor of a binding is. The error says what was expected
-/// and what is bound.
+/// Checks every extent, limit and grid dimension of a dispatch; `words` returns the length of the tensor of a binding. The error contains
+/// what was expected and what is bound.
 pub fn check(interface: &Interface, params: &[u32], grid: &[u64], words: &dyn Fn(usize) -> u64) -> Result<(), String> {
     let names = Names { shape: &interface.shape, params };
     for (at, binding) in interface.bindings.iter().enumerate() {
@@ -29,7 +29,7 @@ pub fn check(interface: &Interface, params: &[u32], grid: &[u64], words: &dyn Fn
     check_grid(interface.shape.grid, grid, &lookup)
 }
 
-/// Words that a binding must have at least; `None` where any length will do.
+/// Returns the minimum number of words of a binding; `None` if any length is valid.
 fn needed(
     binding: &Binding,
     all: &[Binding],
@@ -58,20 +58,20 @@ fn check_grid(grid: &str, given: &[u64], lookup: &extent::Lookup<'_>) -> Result<
     for (at, &given) in given.iter().enumerate().take(brackets.len()) {
         let most = extent::evaluate(brackets[at], lookup)?;
         if given > most {
-            return Err(format!("its grid is at most {grid}, and dimension {at} is {given} where that is {most}"));
+            return Err(format!("its grid is at most {grid}, and dimension {at} is {given}, above {most}"));
         }
     }
     Ok(())
 }
 
-/// Names of extents: members of the parameters, and lengths made of them.
+/// The names that extents use: members of the parameters, and lengths computed from them.
 struct Names<'a> {
     shape: &'a Shape,
     params: &'a [u32],
 }
 
 impl Names<'_> {
-    /// Lengths may be made of lengths, but not without end.
+    /// Evaluates a name. Lengths may refer to lengths up to a fixed depth.
     fn value(&self, name: &str, depth: usize) -> Option<u64> {
         if let Some((_, at)) = self.shape.members.iter().find(|(member, _)| *member == name) {
             return self.params.get(*at as usize).map(|&word| u64::from(word));

@@ -1,5 +1,6 @@
-//! What the build script read in the shaders: for `shaders/ROOM/FILE.wgsl` the module `ROOM::FILE` with its `Params`, and for each entry
-//! point a module with `INTERFACE` (bindings), `VARIANTS` (texts), `Args` (what a twin receives) and `Buffers` (what a dispatch binds).
+//! Code that the build script generates from the shaders. For `shaders/FOLDER/FILE.wgsl` it contains the module `FOLDER::FILE` with the
+//! struct `Params`. For each entry point it contains a module with `INTERFACE` (bindings), `VARIANTS` (texts), `Args` (arguments of the
+//! twin) and `Buffers` (tensors that a dispatch binds).
 #![allow(clippy::module_inception, reason = "an entry point may be called like its file")]
 
 include!(concat!(env!("OUT_DIR"), "/interface.rs"));

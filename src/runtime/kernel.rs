@@ -1,4 +1,4 @@
-//! A kernel: its interface as the shader states it, the shader in its variants, and its twin on the processor.
+//! A kernel: its interface as declared by the shader, the variants of the shader, and its twin on the processor.
 
 use super::assemble;
 pub use super::binding::{Access, Binding, BufferArg, BufferId};
@@ -7,85 +7,85 @@ pub use super::task::{Task, TaskPanels};
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 
-/// What extents refer to, and what else must hold of a dispatch; from the shader's comments.
+/// The names that extents refer to, and the conditions on a dispatch, from the shader's comments.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// The u32 members of `Params` by name, and where they are, in words.
+    /// The u32 members of `Params`: name, and offset in words.
     pub members: &'static [(&'static str, u32)],
     /// Named lengths and constants: name and expression.
     pub lengths: &'static [(&'static str, &'static str)],
     /// Comparisons that must hold.
     pub limits: &'static [&'static str],
-    /// The largest grid that the shader takes, in brackets; empty where it guards its indices itself.
+    /// The largest grid that the shader supports, in brackets; empty if the shader checks its indices itself.
     pub grid: &'static str,
 }
 
 impl Shape {
-    /// Of a kernel that says nothing.
+    /// The shape of a kernel without such comments.
     pub const NONE: Self = Self { members: &[], lengths: &[], limits: &[], grid: "" };
 }
 
-/// What a kernel binds: tensors in group 0; its parameters and the step's values as bindings 0 and 1 of group 1.
+/// The bindings of a kernel: tensors in group 0; its parameters and the step's values as bindings 0 and 1 of group 1.
 #[derive(Clone, Debug)]
 pub struct Interface {
-    /// `folder::file::entry`: what profiles and errors call it.
+    /// `folder::file::entry`: its name in profiles and errors.
     pub label: &'static str,
     /// Whether it has a `Params` uniform.
     pub params: bool,
     /// Whether it reads the `StepParams` uniform.
     pub step: bool,
-    /// Whether its layout has the `grid` uniform of linear and folded grids, which says where a part of one begins.
+    /// Whether its layout has the `grid` uniform of linear and folded grids, which holds the start of a part of the grid.
     pub grid: bool,
-    /// What extents of the bindings refer to.
+    /// The names that extents of the bindings refer to.
     pub shape: Shape,
     /// Tensors, in binding order.
     pub bindings: Cow<'static, [Binding]>,
 }
 
-/// One text of a shader that computes what the kernel promises.
+/// A shader that implements the kernel.
 #[derive(Clone, Debug)]
 pub struct Variant {
     /// Entry point.
     pub entry: Cow<'static, str>,
     /// Letter of the preset.
     pub preset: &'static str,
-    /// Where its text comes from.
+    /// Source of the text.
     pub source: Source,
-    /// `@workgroup_size`; zeros for a kernel from outside the crate, which only its shader knows.
+    /// `@workgroup_size`; zeros for a kernel from outside the crate, where only the shader declares it.
     pub workgroup: [u32; 3],
     /// Elements of the grid that one workgroup covers.
     pub cover: [u32; 3],
-    /// What a device must have for it.
+    /// Requirements on the device.
     pub requires: Requirements,
 }
 
-/// Where a variant's text comes from.
+/// The source of a variant's text.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// Pieces of `shaders/`, by path: they are joined when the pipeline is made.
+    /// Files of `shaders/`, by path; they are concatenated when the pipeline is created.
     Pieces(&'static [&'static str]),
-    /// WGSL as it is.
+    /// The WGSL itself.
     Text(String),
 }
 
-/// What a device must have for a variant.
+/// The requirements of a variant on the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Requirements {
     /// Features by their names in WGSL: `subgroups`, `f16`.
     pub features: &'static [&'static str],
-    /// Bytes of workgroup memory.
+    /// Minimum workgroup memory in bytes.
     pub workgroup_bytes: u32,
-    /// Invocations of a workgroup.
+    /// Minimum number of invocations per workgroup.
     pub invocations: u32,
 }
 
 impl Requirements {
-    /// What every device has.
+    /// No requirements beyond WebGPU's defaults.
     pub const NONE: Self = Self { features: &[], workgroup_bytes: 0, invocations: 0 };
 }
 
 impl Variant {
-    /// Its WGSL, assembled; for `browser` with the `enable` directives that browsers want and naga does not take.
+    /// Returns the assembled WGSL. For `browser` it has the `enable` directives that browsers require and naga rejects.
     pub fn text(&self, browser: bool) -> Result<String> {
         let text = match &self.source {
             Source::Text(text) => text.clone(),
@@ -101,31 +101,32 @@ impl Variant {
     }
 }
 
-/// A kernel. Built-in ones are statics made by the `kernel!` macro from what the build script read in the shaders;
-/// [`Kernel::new`] makes others. All variants and the twin compute the same.
+/// A kernel. Built-in kernels are statics, declared by the `kernel!` macro from what the build script reads in the shaders; [`Kernel::new`]
+/// creates others. All variants and the twin compute the same result.
 pub struct Kernel {
-    /// What it binds.
+    /// Its bindings.
     pub interface: Interface,
-    /// Its shaders, the simple one first; several entry points may each bring their presets.
+    /// Its shaders by entry point, the simple one first; each entry point may have several presets.
     pub variants: &'static [&'static [Variant]],
-    /// The same on the processor.
+    /// The implementation on the processor.
     pub twin: &'static TaskFn,
-    /// Whether it is one of ours; only those are compiled without bounds checks.
+    /// Whether the kernel is part of this crate. Only those are compiled without bounds checks.
     pub(crate) trusted: bool,
 }
 
-/// An entry point, and the elements of the grid that one workgroup of it covers.
+/// An entry point, and the number of grid elements that one of its workgroups covers.
 pub(crate) struct Cover<'a> {
     pub entry: &'a str,
     pub cover: [u32; 3],
 }
 
-/// A kernel from outside the crate, before it is checked.
+/// The definition of a kernel from outside the crate.
 pub struct CustomKernel<'a> {
-    /// What profiles and errors call it.
+    /// Its name in profiles and errors.
     pub label: &'a str,
-    /// WGSL. Tensors are `var<storage, ..>` by name (`@group(0)`), a `Params` uniform is `var<uniform> params: Params` (`@group(1) @binding(0)`).
-    /// Extents behind the tensors (`// [columns/32][rows][32]`, see `shaders/extent.rs`) are for readers: the shader runs with bounds checks on.
+    /// WGSL. Tensors are `var<storage, ..>` by name (`@group(0)`); a `Params` uniform is `var<uniform> params: Params` (`@group(1)
+    /// @binding(0)`). Extents behind the tensors (`// [columns/32][rows][32]`, see `shaders/extent.rs`) are documentation only: the shader
+    /// runs with bounds checks.
     pub source: &'a str,
     /// Files of `shaders/shared/` that are appended: `index`, `bits`, `step`.
     pub imports: &'a [&'a str],
@@ -138,8 +139,9 @@ pub struct CustomKernel<'a> {
 }
 
 impl Kernel {
-    /// A kernel from outside the crate, with its twin. The source is checked by naga where there is one: with the feature `gpu`, but not in a
-    /// browser, whose own compiler checks it later. It must parse, have the entry point, and bind what is declared. Kernels live as long as the program.
+    /// Creates a kernel from outside the crate, with its twin. With the feature `gpu`, naga checks the source, except in a browser, whose
+    /// own compiler checks it later. The source must parse, have the entry point, and bind the declared tensors. Kernels live as long as
+    /// the process.
     pub fn new(custom: &CustomKernel<'_>, twin: impl Fn(&mut Task<'_>) + Sync + 'static) -> Result<&'static Self> {
         let wrong = |message: String| Error::Kernel { kernel: custom.label.into(), message };
         const OWN: &str = "custom";
@@ -157,7 +159,7 @@ impl Kernel {
         Self::from_text(custom.label, source, &[cover], custom.bindings, twin)
     }
 
-    /// The update by a rule from outside the crate, for one storage of its states.
+    /// Creates the update kernel of a rule from outside the crate, for one storage of its states.
     pub(crate) fn of_rule(
         label: &str,
         rule: &str,
@@ -178,7 +180,7 @@ impl Kernel {
         Self::from_text(label, text.clone(), &entries, &bindings, twin)
     }
 
-    /// A kernel with an assembled text; several entry points bind the same.
+    /// Creates a kernel from an assembled text; several entry points share the bindings.
     pub(crate) fn from_text(
         label: &str,
         source: String,
@@ -226,17 +228,17 @@ impl Kernel {
         })))
     }
 
-    /// What profiles and errors call it.
+    /// Returns the name for profiles and errors.
     pub fn label(&self) -> &'static str {
         self.interface.label
     }
 
-    /// Whether it is part of this crate, so that its shader may run without bounds checks.
+    /// Whether the kernel is part of this crate, so that its shader may run without bounds checks.
     pub fn is_trusted(&self) -> bool {
         self.trusted
     }
 
-    /// Every variant of every entry point.
+    /// Returns all variants of all entry points.
     pub fn all_variants(&self) -> impl Iterator<Item = &'static Variant> {
         self.variants.iter().flat_map(|entry| entry.iter())
     }
@@ -248,7 +250,7 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
-/// Name and access of a storage binding that a line of WGSL declares.
+/// Returns name and access of the storage binding that a line of WGSL declares.
 fn declared_binding(line: &str) -> Option<(&str, Access)> {
     let (_, rest) = line.split_once(" var<storage, ")?;
     let (access, rest) = rest.split_once("> ")?;
@@ -261,17 +263,17 @@ fn declared_binding(line: &str) -> Option<(&str, Access)> {
     Some((name, access))
 }
 
-/// A generated struct of buffers: binds by name, in the order of the interface.
+/// A generated struct of buffers, which binds by name in the order of the interface.
 pub trait Bind {
-    /// The kernel's parameter struct, `()` where it has none.
+    /// The kernel's parameter struct; `()` if it has none.
     type Params: bytemuck::Pod;
-    /// The tensors, in binding order.
+    /// Returns the tensors in binding order.
     fn list(self) -> Vec<BufferArg>;
 }
 
-/// Declares a kernel: `kernel!(ADD = ops::add::add, twin = add)`; several entry points of one file may follow each other with `|`.
-/// The twin takes the generated `Args` of the first entry; with `task = twin` it takes the task itself, so that one twin serves a producer with any
-/// epilogues.
+/// Declares a kernel: `kernel!(ADD = ops::add::add, twin = add)`. Several entry points of one file may follow each other, separated by `|`.
+/// The twin receives the generated `Args` of the first entry point. With `task = twin` it receives the task itself, so that one twin serves
+/// a producer with any epilogues.
 macro_rules! kernel {
     ($(#[$meta:meta])* $name:ident = $folder:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, twin = $twin:path) => {
         $crate::runtime::kernel::kernel!($(#[$meta])* $name = $folder::$file::{ $first $(| $more)* }, |task| {

@@ -1,4 +1,4 @@
-//! Kernels, recordings, and the engines that play them: the processor's own and, with the feature `gpu`, wgpu's.
+//! Kernels, recordings, and the engines that play them: on the processor and, with the feature `gpu`, on wgpu.
 
 mod assemble;
 mod binding;

@@ -1,4 +1,4 @@
-//! Floats by floats on the processor: a safe door to the `gemm` crate. One task calls it, so it stays on its thread.
+//! Products of floats by floats on the processor: a safe interface to the `gemm` crate. Each product runs on the thread of its task.
 #![allow(unsafe_code, reason = "the gemm crate takes pointers and strides")]
 
 /// A matrix in memory: element (r, c) is `data[r * row + c * column]`.
@@ -13,24 +13,24 @@ pub struct Matrix<'a> {
 }
 
 impl Matrix<'_> {
-    /// Whether every element of `[rows, columns]`, at least one, lies in the slice.
+    /// Whether every element of a matrix of `rows` x `columns` (both at least 1) lies in the slice.
     fn holds(&self, rows: usize, columns: usize) -> bool {
         last(rows, self.row, columns, self.column).is_some_and(|last| last < self.data.len())
     }
 }
 
-/// Index of the last element of `[rows, columns]` with these steps; `None` where it, or a step as the signed number that `gemm`
-/// takes, overflows.
+/// Returns the index of the last element of a matrix of `rows` x `columns` with these steps; `None` if the index, or a step as the `isize`
+/// that `gemm` takes, overflows.
 fn last(rows: usize, row: usize, columns: usize, column: usize) -> Option<usize> {
     isize::try_from(row).ok()?;
     isize::try_from(column).ok()?;
     (rows - 1).checked_mul(row)?.checked_add((columns - 1).checked_mul(column)?)
 }
 
-/// y += a b for a `[m, k]`, b `[k, n]`, and y `[m, n]` in rows `pitch` apart. Nothing to do where an extent is 0.
+/// Computes y += a b for a `[m, k]`, b `[k, n]`, and y `[m, n]` with rows `pitch` apart. Does nothing if an extent is 0.
 ///
 /// # Panics
-/// Where a matrix does not hold its extents, and where rows of y overlap.
+/// Panics if a matrix is too short for its extents, or if rows of y overlap.
 pub fn product(a: Matrix<'_>, b: Matrix<'_>, y: &mut [f32], pitch: usize, [m, n, k]: [usize; 3]) {
     if m == 0 || n == 0 || k == 0 {
         return;
@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    /// Steps whose multiples wrap to what a slice holds are refused before `gemm` reads or writes there.
+    /// Steps whose multiples wrap around into the slice are refused before `gemm` accesses memory with them.
     #[test]
     fn steps_that_wrap_are_refused() {
         let [a, b] = [[1.0; 16]; 2];
@@ -109,7 +109,7 @@ mod tests {
             assert!(refuses(plain(&a), Matrix { row: step, ..plain(&b) }, 4, [3, 3, 3]), "rows of b, {step} apart");
             assert!(refuses(plain(&a), plain(&b), step, [3, 3, 3]), "rows of y, {step} apart");
         }
-        // One row never takes the step, which is no isize all the same.
+        // A single row never uses the step, which nevertheless must fit an isize.
         assert!(refuses(Matrix { row: 1 << (usize::BITS - 1), ..plain(&a) }, plain(&b), 4, [1, 3, 3]));
     }
 }

@@ -1,4 +1,4 @@
-//! Time by kernel and layer, from whichever clock the engine has.
+//! Time by kernel and layer, from the clock that the engine has.
 
 use std::collections::HashMap;
 
@@ -7,24 +7,24 @@ use std::collections::HashMap;
 pub struct KernelTime {
     /// `folder::file::entry`.
     pub kernel: String,
-    /// Layer that asked for it.
+    /// Layer of the dispatch.
     pub scope: String,
     /// Calls.
     pub calls: u64,
-    /// Seconds in all.
+    /// Total seconds.
     pub seconds: f64,
 }
 
-/// Times by kernel, and the clock they come from.
+/// Times by kernel, and their clock.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
-    /// "device timestamps", "processor clock", or why there is none.
+    /// "device timestamps", "processor clock", or the reason why there is no clock.
     pub clock: String,
     times: HashMap<(String, String), (u64, f64)>,
 }
 
 impl Profile {
-    /// An empty profile of a clock.
+    /// Creates an empty profile of a clock.
     pub fn new(clock: impl Into<String>) -> Self {
         Self { clock: clock.into(), times: HashMap::new() }
     }
@@ -36,7 +36,7 @@ impl Profile {
         entry.1 += seconds;
     }
 
-    /// Slowest first.
+    /// Returns the kernels, slowest first.
     pub fn sorted(&self) -> Vec<KernelTime> {
         let row = |((kernel, scope), (calls, seconds)): (&(String, String), &(u64, f64))| KernelTime {
             kernel: kernel.clone(),

@@ -1,4 +1,4 @@
-//! A step is data before it is action: tensors, and a flat list of dispatches over them.
+//! A recording is a step as data: tensors, and a flat list of dispatches over them.
 
 use super::interface::StepParams;
 use super::kernel::{Access, Bind, BufferArg, BufferId, Kernel};
@@ -6,19 +6,19 @@ use crate::error::{Error, Result};
 use crate::tensor::TensorType;
 use std::collections::HashSet;
 
-/// How much work a dispatch has, in elements; an engine divides by what its variant of the kernel covers.
+/// The amount of work of a dispatch, in elements. An engine divides it by the elements that a workgroup of its variant covers.
 #[derive(Clone, Copy, Debug)]
 pub enum Grid {
-    /// So many elements in a row, folded where they exceed a dimension.
+    /// This number of elements in one dimension, folded where they exceed its limit.
     Linear(u64),
-    /// Columns and rows; rows that exceed a dimension are folded into the third (`folded` in shaders/shared/index.wgsl).
+    /// Columns and rows; rows that exceed the limit of a dimension are folded into the third (`folded` in shaders/shared/index.wgsl).
     Matrix([u32; 2]),
     /// Extents in x, y and z.
     Tiles([u32; 3]),
 }
 
 impl Grid {
-    /// Its dimensions, x first.
+    /// Returns its dimensions, x first.
     pub fn dimensions(&self) -> Vec<u64> {
         match self {
             Self::Linear(elements) => vec![*elements],
@@ -33,46 +33,46 @@ impl Grid {
 pub enum Command {
     /// Calls a kernel.
     Dispatch(Dispatch),
-    /// Overwrites a tensor with words from the host; before the dispatches of its part.
+    /// Overwrites a tensor with words from the host. Precedes the dispatches of its part.
     Upload(BufferId),
-    /// Copies a tensor to the host; behind the dispatches of its part.
+    /// Copies a tensor to the host. Follows the dispatches of its part.
     Download(BufferId),
-    /// Ends a submit. The host sees the downloads so far and gives the uploads that follow ([`Host`](super::Host)).
+    /// Ends a submission. The host receives the downloads so far and supplies the uploads that follow ([`Host`](super::Host)).
     Cut(String),
 }
 
 /// One call of a kernel.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
-    /// Which.
+    /// The kernel.
     pub kernel: &'static Kernel,
-    /// Tensors in the order of its interface.
+    /// Tensors in the order of the kernel's interface.
     pub buffers: Vec<BufferArg>,
-    /// Its parameters' words; they never change.
+    /// Words of its parameters, which are constant.
     pub params: Vec<u32>,
-    /// Work for a GPU.
+    /// Amount of work on a GPU.
     pub grid: Grid,
-    /// Work for the processor.
+    /// Number of tasks on the processor.
     pub tasks: usize,
-    /// Words of its thread's memory that a task takes on the processor.
+    /// Words of scratch memory that a task uses on the processor.
     pub scratch: usize,
-    /// Multiply-adds of a product, whatever their operands are; 0 for what only moves numbers.
+    /// Multiply-adds of a product, whatever the type of its operands; 0 for other operations.
     pub multiply_adds: u64,
-    /// Layer that asked for it.
+    /// Layer of the dispatch.
     pub scope: String,
 }
 
-/// Commands in order: a whole step, since nothing that happens in a step lives beside it.
+/// Commands in order: everything that happens in a step.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
-    /// What it is for: `train`, `eval`.
+    /// Its purpose: `train`, `eval`.
     pub name: String,
-    /// In order; each sees what earlier ones wrote. Between two cuts, uploads come first and downloads last.
+    /// Commands in order; each reads what earlier ones wrote. Between two cuts, uploads come first and downloads last.
     pub commands: Vec<Command>,
     scope: String,
 }
 
-/// What a recording does between two cuts.
+/// The commands between two cuts.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
     /// Uploads, dispatches, downloads.
@@ -82,34 +82,34 @@ pub struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// Tensors that the host gives before its dispatches, in order.
+    /// Returns the tensors that the host uploads before the dispatches, in order.
     pub fn uploads(self) -> impl Iterator<Item = BufferId> + 'a {
         self.commands.iter().filter_map(|c| if let Command::Upload(id) = c { Some(*id) } else { None })
     }
 
-    /// Calls of kernels, in order.
+    /// Returns the dispatches in order.
     pub fn dispatches(self) -> impl Iterator<Item = &'a Dispatch> {
         self.commands.iter().filter_map(|c| if let Command::Dispatch(dispatch) = c { Some(dispatch) } else { None })
     }
 
-    /// Tensors that the host gets after its dispatches, in order.
+    /// Returns the tensors that the host downloads after the dispatches, in order.
     pub fn downloads(self) -> impl Iterator<Item = BufferId> + 'a {
         self.commands.iter().filter_map(|c| if let Command::Download(id) = c { Some(*id) } else { None })
     }
 }
 
 impl Recording {
-    /// An empty recording.
+    /// Creates an empty recording.
     pub fn new(name: impl Into<String>) -> Self {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// Dispatches from here on belong to this layer.
+    /// Sets the layer of the dispatches that are added from here on.
     pub fn set_scope(&mut self, scope: &str) {
         self.scope = scope.to_string();
     }
 
-    /// Records a call of a built-in kernel: its tensors by name, work for a GPU (`grid`) and for the processor (`tasks`).
+    /// Records a dispatch of a built-in kernel: its tensors by name, the work for a GPU (`grid`) and for the processor (`tasks`).
     pub fn dispatch<B: Bind>(
         &mut self,
         kernel: &'static Kernel,
@@ -121,7 +121,7 @@ impl Recording {
         self.dispatch_with(kernel, params, buffers, Vec::new(), grid, tasks);
     }
 
-    /// The same for a producer with epilogues, whose tensors follow the producer's own.
+    /// Records a dispatch of a producer with epilogues, whose tensors follow the producer's own.
     pub fn dispatch_with<B: Bind>(
         &mut self,
         kernel: &'static Kernel,
@@ -135,10 +135,10 @@ impl Recording {
         self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers, grid, tasks);
     }
 
-    /// Records a call of a kernel that is put together of pieces: its tensors by the names of their bindings, in any order.
+    /// Records a dispatch of a kernel that is composed of several shader files: its tensors by the names of their bindings, in any order.
     ///
     /// # Panics
-    /// Where a binding has no tensor, or a tensor no binding.
+    /// Panics if a binding has no tensor, or a tensor no binding.
     pub fn dispatch_named<P: bytemuck::Pod>(
         &mut self,
         kernel: &'static Kernel,
@@ -156,7 +156,7 @@ impl Recording {
         self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), list, grid, tasks);
     }
 
-    /// The same for a kernel from outside the crate: tensors in the order of its bindings, parameters as words.
+    /// Records a dispatch of a kernel from outside the crate: tensors in the order of its bindings, parameters as words.
     pub fn dispatch_raw(
         &mut self,
         kernel: &'static Kernel,
@@ -170,43 +170,43 @@ impl Recording {
         self.commands.push(Command::Dispatch(dispatch));
     }
 
-    /// Says that the last dispatch is a product: it makes as many multiply-adds as the product of these extents, from which engines
-    /// estimate its time.
+    /// Declares the last dispatch as a product whose number of multiply-adds is the product of these extents. Engines estimate its time
+    /// from that number.
     pub fn set_multiply_adds(&mut self, extents: impl IntoIterator<Item = usize>) {
         if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
             dispatch.multiply_adds = extents.into_iter().fold(1, |count, extent| count.saturating_mul(extent as u64));
         }
     }
 
-    /// Says how many words of scratch ([`with_scratch`](super::with_scratch)) a task of the last dispatch takes on the processor. Engines
-    /// set them aside when they load a program.
+    /// Sets the words of scratch ([`with_scratch`](super::with_scratch)) that a task of the last dispatch uses on the processor. Engines
+    /// allocate them when they load a program.
     pub fn set_scratch(&mut self, words: usize) {
         if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
             dispatch.scratch = words;
         }
     }
 
-    /// Records that the host gives a tensor.
+    /// Records an upload of a tensor from the host.
     pub fn upload(&mut self, buffer: BufferId) {
         self.commands.push(Command::Upload(buffer));
     }
 
-    /// Records that the host gets a tensor.
+    /// Records a download of a tensor to the host.
     pub fn download(&mut self, buffer: BufferId) {
         self.commands.push(Command::Download(buffer));
     }
 
-    /// Records a cut, where the host may act.
+    /// Records a cut, at which the host may act.
     pub fn cut(&mut self, name: impl Into<String>) {
         self.commands.push(Command::Cut(name.into()));
     }
 
-    /// Calls of kernels, in order.
+    /// Returns the dispatches in order.
     pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
         self.parts().flat_map(Part::dispatches)
     }
 
-    /// What lies between its cuts, in order; at least one part.
+    /// Returns the parts between its cuts, in order; at least one part.
     pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
         self.commands.split_inclusive(|command| matches!(command, Command::Cut(_))).chain(self.open_end()).map(|all| {
             match all.split_last() {
@@ -216,7 +216,7 @@ impl Recording {
         })
     }
 
-    /// The empty last part behind a cut that ends the list, or of an empty list.
+    /// Returns the empty last part of a list that ends with a cut, or of an empty list.
     fn open_end(&self) -> Option<&[Command]> {
         self.commands.last().is_none_or(|last| matches!(last, Command::Cut(_))).then_some(&[])
     }
@@ -225,17 +225,17 @@ impl Recording {
 /// A tensor of a program.
 #[derive(Clone, Debug)]
 pub struct BufferInfo {
-    /// `dense1.weight`; temporary ones are named for the node that makes them.
+    /// `dense1.weight`; temporary tensors are named after the node that produces them.
     pub name: String,
-    /// Type, where it comes from a graph.
+    /// Type, if the tensor comes from a graph.
     pub ty: Option<TensorType>,
-    /// Size.
+    /// Size in words.
     pub words: usize,
-    /// Which piece of memory holds it; tensors that never live at once share one.
+    /// The slot that holds it; tensors whose lifetimes do not overlap may share one.
     pub slot: usize,
 }
 
-/// What the values of a step may be: kernels index tensors with them.
+/// Bounds of the values of a step, with which kernels index tensors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepLimits {
     /// Rows of a batch: [`StepParams::valid_rows`] is at most this.
@@ -245,46 +245,46 @@ pub struct StepLimits {
 }
 
 impl Default for StepLimits {
-    /// One row, one loss.
+    /// Returns the limits of one row and one loss.
     fn default() -> Self {
         Self { rows: 1, losses: 1 }
     }
 }
 
-/// Everything an engine needs: tensors, the memory behind them, and recordings that share both.
+/// The input of an engine: tensors, the memory that holds them, and recordings that share both.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
     /// Tensors, by [`BufferId`].
     pub buffers: Vec<BufferInfo>,
-    /// Words of each piece of memory.
+    /// Words of each slot.
     pub slots: Vec<usize>,
-    /// What can be played.
+    /// The recordings that can be played.
     pub recordings: Vec<Recording>,
-    /// What a step's values may be.
+    /// Bounds of the values of a step.
     pub limits: StepLimits,
-    /// Word that fresh memory is filled with; tests poison it so that nothing relies on zeros.
+    /// Word that fresh memory is filled with. Tests set it so that no kernel relies on zeros.
     pub poison: Option<u32>,
 }
 
 impl Program {
-    /// Bytes of all slots together: the peak, since nothing is allocated later.
+    /// Returns the bytes of all slots: the peak of tensor memory, since nothing is allocated later.
     pub fn bytes(&self) -> u64 {
         self.slots.iter().map(|&words| 4 * words as u64).sum()
     }
 
-    /// Size and name of a tensor.
+    /// Returns name and size of a tensor.
     pub fn buffer(&self, id: BufferId) -> &BufferInfo {
         &self.buffers[id.0 as usize]
     }
 
-    /// Name of the largest tensor of a slot, for errors.
+    /// Returns the name of the largest tensor of a slot, for errors.
     pub fn largest_in(&self, slot: usize) -> &str {
         let tensors = self.buffers.iter().filter(|b| b.slot == slot);
         tensors.max_by_key(|b| b.words).map_or("unused", |b| &b.name)
     }
 
-    /// Refuses what no play of this program may ask for: a recording that it does not have, inputs that are not what its first part
-    /// uploads, and values of a step beyond its limits.
+    /// Refuses a play of this program with an unknown recording, with inputs other than the uploads of its first part, or with values of a
+    /// step beyond its limits.
     pub fn check_play(&self, recording: usize, inputs: &[(BufferId, &[u32])], step: &StepParams) -> Result<()> {
         let found = self.recordings.get(recording);
         let count = self.recordings.len();
@@ -312,8 +312,8 @@ impl Program {
         Ok(())
     }
 
-    /// Asserts what both engines rely on: every dispatch binds what its kernel wants; memory that it writes is bound once (wgpu
-    /// does not check this, browsers do); tasks' shares are disjoint and inside their tensors.
+    /// Asserts the invariants of both engines: every dispatch binds what its kernel declares; memory that it writes is bound once (browsers
+    /// check this, wgpu does not); the ranges of tasks are disjoint and inside their tensors.
     pub fn check(&self) {
         for recording in &self.recordings {
             recording.parts().for_each(|part| self.check_order(part, &recording.name));
@@ -357,7 +357,7 @@ impl Program {
             }
             if binding.access == Access::Write {
                 let chunk =
-                    output.per_task.unwrap_or_else(|| panic!("{place}: `{}` is not shared over tasks", binding.name));
+                    output.per_task.unwrap_or_else(|| panic!("{place}: `{}` has no words per task", binding.name));
                 let all = dispatch
                     .tasks
                     .checked_mul(chunk)

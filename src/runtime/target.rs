@@ -1,8 +1,8 @@
-//! What the device of a plan can do: which tensors it binds, and which variants of kernels it runs.
+//! The target of a plan: the tensors that a device binds, and the variants of kernels that it runs.
 
 use super::kernel::Requirements;
 
-/// Limits and features of a device, as far as plans and kernels depend on them.
+/// Limits and features of a device that plans and kernels depend on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Name of the device.
@@ -18,13 +18,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// What every device of WebGPU has, but for tensors of any size: plans that no device is known for, and the processor.
+    /// Returns the target of a plan without a known device, and of the processor: the defaults of WebGPU, with tensors of any size.
     pub fn any() -> Self {
         let device = "any device".into();
         Self { device, max_tensor_bytes: u64::MAX, features: Vec::new(), workgroup_bytes: 16 << 10, invocations: 256 }
     }
 
-    /// Whether it runs what requires this.
+    /// Whether the device meets these requirements.
     pub fn meets(&self, required: &Requirements) -> bool {
         required.features.iter().all(|feature| self.features.contains(feature))
             && required.workgroup_bytes <= self.workgroup_bytes

@@ -1,7 +1,7 @@
-//! One task of a twin: typed slices of what it reads, and its own share of what it writes.
+//! One task of a twin: typed slices of the tensors that it reads, and its own range of those that it writes.
 //!
-//! This is where the processor's engine hands out memory to threads, so the pointers live here. What makes it sound is checked when
-//! a program is loaded (`Program::check`): a tensor that a dispatch writes appears in it once, and no two tasks' shares overlap.
+//! The processor's engine hands out memory to threads here, through pointers. `Program::check` establishes soundness when a program is
+//! loaded: a tensor that a dispatch writes appears in it once, and the ranges of two tasks never overlap.
 #![allow(unsafe_code, reason = "disjoint tiles of one buffer go to several threads")]
 
 use super::binding::{Access, Binding};
@@ -11,7 +11,7 @@ use bytemuck::Pod;
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicU32;
 
-/// A twin, whatever it has captured.
+/// A twin with its captures.
 pub type TaskFn = dyn for<'a, 'b> Fn(&'a mut Task<'b>) + Sync;
 
 /// A tensor bound to a dispatch, on the processor.
@@ -24,12 +24,12 @@ pub(super) struct BoundBuffer {
     pub panels: usize,
 }
 
-// SAFETY: the engine owns the buffers for as long as the dispatch runs, and tasks touch disjoint shares of what is written.
+// SAFETY: the engine owns the buffers for as long as the dispatch runs, and tasks write disjoint ranges.
 unsafe impl Send for BoundBuffer {}
 // SAFETY: as above.
 unsafe impl Sync for BoundBuffer {}
 
-/// What one call of a twin gets.
+/// The argument of one call of a twin.
 pub struct Task<'a> {
     pub(super) index: usize,
     pub(super) bindings: &'static [Binding],
@@ -40,27 +40,27 @@ pub struct Task<'a> {
 }
 
 impl<'a> Task<'a> {
-    /// Number of the task, from 0.
+    /// Returns the index of the task, from 0.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// Which binding has this name; `None` where the kernel has no such binding.
+    /// Returns the index of the binding of this name; `None` if the kernel has none.
     pub fn position(&self, name: &str) -> Option<usize> {
         self.bindings.iter().position(|binding| binding.name == name)
     }
 
-    /// The dispatch's parameters.
+    /// Returns the dispatch's parameters.
     pub fn params<P: Pod>(&self) -> &'a P {
         bytemuck::from_bytes(bytemuck::cast_slice(self.params))
     }
 
-    /// The step's values.
+    /// Returns the step's values.
     pub fn step(&self) -> &'a StepParams {
         self.step
     }
 
-    /// Binding number `binding` (in the order of the interface), whole; the kernel only reads it.
+    /// Returns all of binding number `binding` (in the order of the interface), which the kernel only reads.
     pub fn read<T: Pod>(&self, binding: usize) -> &'a [T] {
         let slot = self.slots[binding];
         assert_eq!(slot.access, Access::Read, "binding {binding} is not read-only");
@@ -68,7 +68,7 @@ impl<'a> Task<'a> {
         bytemuck::cast_slice(unsafe { std::slice::from_raw_parts(slot.pointer, slot.words) })
     }
 
-    /// Binding number `binding`, shared by all tasks.
+    /// Returns binding number `binding`, which all tasks share.
     pub fn atomic(&self, binding: usize) -> &'a [AtomicU32] {
         let slot = self.slots[binding];
         assert_eq!(slot.access, Access::Atomic, "binding {binding} is not atomic");
@@ -76,15 +76,15 @@ impl<'a> Task<'a> {
         unsafe { std::slice::from_raw_parts(slot.pointer.cast(), slot.words) }
     }
 
-    /// This task's share of binding number `binding`. Each can be taken once.
+    /// Returns this task's range of binding number `binding`. Each binding can be taken once.
     pub fn write<T: Pod>(&mut self, binding: usize) -> &'a mut [T] {
         let panels = self.panels::<T>(binding);
         assert_eq!(panels.panels, 1, "binding {binding} is shared by panels");
-        // SAFETY: the one share of this task, which owns it and takes it once.
+        // SAFETY: the range belongs to this task alone, which takes it once.
         unsafe { std::slice::from_raw_parts_mut(panels.pointer.cast::<T>(), panels.length) }
     }
 
-    /// This task's share of binding number `binding` in each panel. They can be taken once.
+    /// Returns this task's range of binding number `binding` in each panel. They can be taken once.
     pub fn panels<T: Pod>(&mut self, binding: usize) -> TaskPanels<'a, T> {
         const { assert!(size_of::<T>() == 4 && align_of::<T>() == 4) };
         let slot = self.slots[binding];
@@ -101,7 +101,7 @@ impl<'a> Task<'a> {
     }
 }
 
-/// A task's share of a tensor in panels: the same stretch of each.
+/// A task's range of a tensor in panels: the same range of each panel.
 pub struct TaskPanels<'a, T> {
     pointer: *mut u32,
     panel_words: usize,
@@ -111,20 +111,20 @@ pub struct TaskPanels<'a, T> {
 }
 
 impl<T: Pod> TaskPanels<'_, T> {
-    /// Panels of the tensor.
+    /// Returns the number of panels of the tensor.
     pub fn panels(&self) -> usize {
         self.panels
     }
 
-    /// Elements of a share.
+    /// Returns the number of elements of the range.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The share in panel `panel`.
+    /// Returns the range in panel `panel`.
     pub fn panel(&mut self, panel: usize) -> &mut [T] {
         assert!(panel < self.panels, "panel {panel} of {}", self.panels);
-        // SAFETY: every share is inside its panel, no other task has one that overlaps (Program::check), and self is borrowed mutably.
+        // SAFETY: every range is inside its panel, no other task has one that overlaps (Program::check), and self is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.pointer.add(panel * self.panel_words).cast::<T>(), self.length) }
     }
 }

@@ -1,22 +1,22 @@
-//! The one definition of bit order, tails and panels.
+//! The definition of bit order, tails and panels.
 
 use super::random::Stream;
 
-/// Rows of a panel of bits, columns of a panel of numbers, bits of a word: one number on purpose, so that a 32 x 32 tile of bits is
-/// 32 neighbouring words and transposes in place.
+/// Rows of a panel of bits, columns of a panel of numbers, and bits of a word. All three are equal so that a 32 x 32 tile of bits is 32
+/// adjacent words and can be transposed in place.
 pub const PANEL: usize = 32;
 
-/// Words that hold `columns` signs: `ceil(columns / 32)`.
+/// Returns the number of words of `columns` signs: `ceil(columns / 32)`.
 pub const fn words_of(columns: usize) -> usize {
     columns.div_ceil(PANEL)
 }
 
-/// Where element (row, column) of a matrix of numbers with so many rows lies in panels `[columns/32][rows][32]`.
+/// Returns the index of element (row, column) of a matrix of numbers with `rows` rows in panels `[columns/32][rows][32]`.
 pub const fn number_at(rows: usize, row: usize, column: usize) -> usize {
     ((column / PANEL) * rows + row) * PANEL + column % PANEL
 }
 
-/// Bits of a row's last word that belong to no column.
+/// Returns the bits of a row's last word that belong to no column.
 const fn tail_of(columns: usize) -> u32 {
     match columns % PANEL {
         0 => 0,
@@ -34,7 +34,7 @@ pub struct BitMatrix {
 }
 
 impl BitMatrix {
-    /// From a function of (row, column) that says whether the sign is +1.
+    /// Creates a matrix from a function of (row, column) that returns whether the sign is +1.
     pub fn from_fn(rows: usize, columns: usize, mut positive: impl FnMut(usize, usize) -> bool) -> Self {
         let per_row = words_of(columns);
         let mut words = vec![0; rows.div_ceil(PANEL) * per_row * PANEL];
@@ -47,7 +47,7 @@ impl BitMatrix {
         Self { rows, columns, words }
     }
 
-    /// Random signs, each with probability one half.
+    /// Draws random signs, each +1 with probability one half.
     pub fn random(rows: usize, columns: usize, stream: Stream) -> Self {
         let mut at = 0;
         Self::from_fn(rows, columns, |_, _| {
@@ -56,7 +56,7 @@ impl BitMatrix {
         })
     }
 
-    /// From words that already lie in panels; `None` when their number is wrong or a tail bit is set.
+    /// Creates a matrix from words in panels; `None` if their number is wrong or a tail bit is set.
     pub fn from_panels(rows: usize, columns: usize, words: Vec<u32>) -> Option<Self> {
         let per_row = words_of(columns);
         if rows.div_ceil(PANEL).checked_mul(per_row)?.checked_mul(PANEL)? != words.len() {
@@ -77,14 +77,14 @@ impl BitMatrix {
         clean.then_some(Self { rows, columns, words })
     }
 
-    /// From the plain rows of a file, `[rows][words]`; `None` when their number is wrong or a tail bit is set.
+    /// Creates a matrix from the plain rows of a file, `[rows][words]`; `None` if their number is wrong or a tail bit is set.
     pub fn from_rows(rows: usize, columns: usize, plain: &[u32]) -> Option<Self> {
         let per_row = words_of(columns);
         if rows.checked_mul(per_row)? != plain.len() {
             return None;
         }
         let mut words = vec![0; rows.div_ceil(PANEL) * per_row * PANEL];
-        // No columns, no words: then there are no rows to visit.
+        // A matrix without columns has no words, and no rows to visit.
         for (r, row) in plain.chunks_exact(per_row.max(1)).enumerate() {
             if row[per_row - 1] & tail_of(columns) != 0 {
                 return None;
@@ -95,7 +95,7 @@ impl BitMatrix {
         Some(Self { rows, columns, words })
     }
 
-    /// Plain rows `[rows][words]`, as files hold them.
+    /// Returns plain rows `[rows][words]`, the format of files.
     pub fn to_rows(&self) -> Vec<u32> {
         let per_row = words_of(self.columns);
         let word = |r: usize, w: usize| self.words[((r / PANEL) * per_row + w) * PANEL + r % PANEL];
@@ -112,17 +112,17 @@ impl BitMatrix {
         (((row / PANEL) * words_of(self.columns) + column / PANEL) * PANEL + row % PANEL, column % PANEL)
     }
 
-    /// The words, in panels.
+    /// Returns the words in panels.
     pub fn panels(&self) -> &[u32] {
         &self.words
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Columns.
+    /// Returns the number of columns.
     pub fn columns(&self) -> usize {
         self.columns
     }
@@ -147,7 +147,7 @@ mod tests {
         assert!(BitMatrix::from_rows(1, 3, &[0b1000]).is_none());
         assert!(BitMatrix::from_rows(1, 3, &[0b111]).is_some());
         assert!(BitMatrix::from_panels(1, 3, vec![0; 31]).is_none());
-        // Every bit of every word: those of the 33 x 40 signs, and no other.
+        // All bits of all words: those of the 33 x 40 signs, and the padding.
         let (rows, columns) = (33, 40);
         for bit in 0..2 * 2 * PANEL * 32 {
             let (at, place) = (bit / 32, bit % 32);
@@ -159,7 +159,7 @@ mod tests {
         }
     }
 
-    /// Products of such extents wrap to what a file may hold.
+    /// Products of such extents wrap around to sizes that a file may have.
     #[test]
     fn extents_that_wrap_are_refused() {
         let columns = 1 << (usize::BITS - 1);

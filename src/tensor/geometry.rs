@@ -1,49 +1,50 @@
-//! The geometry that convolutions and poolings share: windows over NHWC images, and which pixel a tap reads.
+//! The geometry that convolutions and poolings share: windows over NHWC images, and the pixel that a tap reads.
 
 use super::bits::{PANEL, words_of};
 use super::shape::TensorType;
 use crate::error::{Error, Result};
 
-/// What a tap in the padding of a binary convolution reads.
+/// The value that a tap of a binary convolution reads in the padding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PadValue {
-    /// Nothing: the tap is absent and adds 0, as zero padding after sign (PyTorch, and every paper).
+    /// The tap is absent and adds 0, like zero padding after sign (the usual definition, also in PyTorch).
     #[default]
     Zero,
-    /// +1 in every channel: a border costs nothing then (Larq's `pad_values = 1`).
+    /// +1 in every channel, which needs no correction at borders (Larq's `pad_values = 1`).
     One,
 }
 
-/// A window that slides over an image, its output `1 + (size + 2 padding - dilation (kernel - 1) - 1) / stride` wide (rounded down).
+/// A window that slides over an image. The output has `1 + (size + 2 padding - dilation (kernel - 1) - 1) / stride` positions per axis
+/// (rounded down).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Height and width.
     pub kernel: [usize; 2],
-    /// Pixels from one position to the next.
+    /// Pixels between adjacent positions.
     pub stride: usize,
-    /// Pixels from one tap to the next.
+    /// Pixels between adjacent taps.
     pub dilation: usize,
     /// Padding on each side.
     pub padding: usize,
 }
 
 impl Window {
-    /// A square window that keeps the size of the image at stride 1: padding `side / 2`.
+    /// Returns a square window that keeps the size of the image at stride 1: padding `side / 2`.
     pub const fn same(side: usize, stride: usize) -> Self {
         Self { kernel: [side, side], stride, dilation: 1, padding: side / 2 }
     }
 
-    /// A square window without padding.
+    /// Returns a square window without padding.
     pub const fn valid(side: usize, stride: usize) -> Self {
         Self { kernel: [side, side], stride, dilation: 1, padding: 0 }
     }
 
-    /// Taps.
+    /// Returns the number of taps.
     pub const fn taps(&self) -> usize {
         self.kernel[0] * self.kernel[1]
     }
 
-    /// Height and width of the output for those of the input.
+    /// Returns height and width of the output for those of the input.
     pub fn output(&self, op: &str, [height, width]: [usize; 2]) -> Result<[usize; 2]> {
         let Self { kernel, stride, dilation, padding } = *self;
         if kernel.contains(&0) || stride == 0 || dilation == 0 {
@@ -68,28 +69,28 @@ impl Window {
     }
 }
 
-/// A convolution: a window, output channels, groups, and what the padding reads.
+/// A convolution: a window, output channels, groups, and the value of the padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvShape {
     /// The window.
     pub window: Window,
     /// Output channels.
     pub channels: usize,
-    /// Parts that the channels are cut into; a part of the output sees the same part of the input. 1 sees everything, as many as input
-    /// channels is a depthwise convolution.
+    /// Number of groups of channels; each group of output channels reads the same group of input channels. 1 is a full convolution, the
+    /// number of input channels a depthwise convolution.
     pub groups: usize,
-    /// What a tap in the padding reads.
+    /// Value of a tap in the padding.
     pub pad: PadValue,
 }
 
-/// Batch, height, width and channels of an image tensor.
+/// Returns batch, height, width and channels of an image tensor.
 pub fn image_of(op: &str, ty: &TensorType) -> Result<[usize; 4]> {
     <[usize; 4]>::try_from(&ty.shape[..])
         .map_err(|_| Error::shape(op, "images [batch x height x width x channels]", ty))
 }
 
 impl ConvShape {
-    /// The geometry on images `[batch, height, width, channels]`; says what does not fit.
+    /// Returns the geometry on images `[batch, height, width, channels]`. The error says what does not fit.
     pub fn on(&self, op: &str, [batch, height, width, channels]: [usize; 4]) -> Result<Geometry> {
         let Self { window, groups, .. } = *self;
         if self.channels == 0 || channels == 0 {
@@ -130,10 +131,10 @@ impl ConvShape {
     }
 }
 
-/// A convolution or pooling on images of a shape: extents of both sides, and the window.
+/// A convolution or pooling on images of a shape: the extents of input and output, and the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
-    /// Images.
+    /// Number of images.
     pub batch: u32,
     /// Height of the input.
     pub in_height: u32,
@@ -153,55 +154,55 @@ pub struct Geometry {
     pub kernel_height: u32,
     /// Width of the window, in taps.
     pub kernel_width: u32,
-    /// Pixels from one position to the next.
+    /// Pixels between adjacent positions.
     pub stride: u32,
-    /// Pixels from one tap to the next.
+    /// Pixels between adjacent taps.
     pub dilation: u32,
     /// Padding on each side, in pixels.
     pub padding: u32,
-    /// Whether padded taps are +1 in every channel; else they are absent.
+    /// Whether padded taps are +1 in every channel; otherwise they are absent.
     pub pad_one: bool,
     /// Words that hold a group's input channels.
     pub words: u32,
 }
 
 impl Geometry {
-    /// Positions of the window.
+    /// Returns the number of taps of the window.
     pub fn taps(&self) -> usize {
         (self.kernel_height * self.kernel_width) as usize
     }
 
-    /// Pixels of all input images.
+    /// Returns the number of pixels of all input images.
     pub fn in_rows(&self) -> usize {
         (self.batch * self.in_height * self.in_width) as usize
     }
 
-    /// Pixels of all output images.
+    /// Returns the number of pixels of all output images.
     pub fn out_rows(&self) -> usize {
         (self.batch * self.out_height * self.out_width) as usize
     }
 
-    /// Input channels of a group.
+    /// Returns the number of input channels of a group.
     pub fn depth(&self) -> usize {
         (self.in_channels / self.groups) as usize
     }
 
-    /// Output channels of a group.
+    /// Returns the number of output channels of a group.
     pub fn outputs(&self) -> usize {
         (self.out_channels / self.groups) as usize
     }
 
-    /// Extents whose product is the number of multiply-adds, forward and in both gradients.
+    /// Returns extents whose product is the number of multiply-adds, of the forward product and of either gradient.
     pub fn multiply_adds(&self) -> [usize; 4] {
         [self.out_rows(), self.out_channels as usize, self.taps(), self.depth()]
     }
 
-    /// Whether every group is whole words of input bits and whole panels of output: what the kernels of bits want.
+    /// Whether every group consists of whole words of input bits and whole panels of output, which kernels of bits require.
     pub fn is_aligned(&self) -> bool {
         self.groups == 1 || (self.depth().is_multiple_of(PANEL) && self.outputs().is_multiple_of(PANEL))
     }
 
-    /// Input pixel that tap `tap` of output pixel `row` reads; `None` in the padding.
+    /// Returns the input pixel that tap `tap` of output pixel `row` reads; `None` in the padding.
     pub fn source(&self, row: usize, tap: usize) -> Option<usize> {
         let (row, tap) = (row as u32, tap as u32);
         let (ox, oy) = (row % self.out_width, row / self.out_width % self.out_height);
@@ -211,7 +212,7 @@ impl Geometry {
         (y < self.in_height && x < self.in_width).then(|| ((image * self.in_height + y) * self.in_width + x) as usize)
     }
 
-    /// Output pixel whose tap `tap` reads input pixel `row`; `None` where there is none.
+    /// Returns the output pixel whose tap `tap` reads input pixel `row`; `None` if there is none.
     pub fn sink(&self, row: usize, tap: usize) -> Option<usize> {
         let (row, tap) = (row as u32, tap as u32);
         let (ix, iy) = (row % self.in_width, row / self.in_width % self.in_height);

@@ -1,9 +1,9 @@
-//! Floats of 16 bits as IEEE 754 has them (as WGSL's `pack2x16float` does), by integer arithmetic: the same on every device.
+//! 16-bit floats of IEEE 754 (as in WGSL's `pack2x16float`), by integer arithmetic that gives the same result on every device.
 
-/// Largest number of 16 bits.
+/// Largest finite 16-bit float.
 pub const HALF_MOST: f32 = 65504.0;
 
-/// The number; infinities and not-a-number are never stored.
+/// Returns the number as f32. Infinities and NaN are never stored.
 #[inline(always)]
 pub fn half_value(half: u16) -> f32 {
     let (sign, size) = (u32::from(half & 0x8000) << 16, u32::from(half & 0x7fff));
@@ -11,28 +11,28 @@ pub fn half_value(half: u16) -> f32 {
     f32::from_bits(choose(size >= 0x400, normal, small) | sign)
 }
 
-/// One of the two neighbours, the nearer the likelier where the low 13 bits of `random` are; the nearest one where they are 0x1000. What is
-/// larger than [`HALF_MOST`] becomes that.
+/// Rounds to one of the two neighbours, with the probability of each given by its distance if the low 13 bits of `random` are uniform;
+/// rounds to nearest if they are 0x1000. Magnitudes above [`HALF_MOST`] saturate.
 #[inline(always)]
 pub fn half_rounded(value: f32, random: u32) -> u16 {
     let (sign, random) = (value.to_bits() >> 16 & 0x8000, random & 0x1fff);
     let size = (value.to_bits() & 0x7fff_ffff).min(HALF_MOST.to_bits());
     let normal = ((size + random) >> 13).wrapping_sub(112 << 10);
-    // Below the least normal number the steps are 2^-24.
+    // Below the smallest normal number the step is 2^-24.
     let small = f32::from_bits(size.min(0x3880_0000)) * 2_f32.powi(24) + random as f32 / 8192.0;
     (choose(size >= 0x3880_0000, normal, floor(small)) | sign) as u16
 }
 
-/// The integer below a number from 0 to 2^22, by additions: `as` looks for what an integer cannot hold, lane by lane.
+/// Returns the largest integer not above a number from 0 to 2^22, by additions: `as` checks for values out of range, lane by lane.
 #[inline(always)]
 fn floor(x: f32) -> u32 {
     const ONES: f32 = 8_388_608.0;
-    // From here on the steps of floats are 1.
+    // From here on the step of f32 is 1.
     let nearest = x + ONES;
     nearest.to_bits() - ONES.to_bits() - u32::from(nearest - ONES > x)
 }
 
-/// One or the other without a branch, which would keep loops from becoming vector instructions.
+/// Selects without a branch, which would prevent vectorisation of loops.
 #[inline(always)]
 fn choose(first: bool, one: u32, other: u32) -> u32 {
     let mask = u32::from(first).wrapping_neg();
@@ -67,7 +67,7 @@ mod tests {
             assert_eq!(half_value(half), value);
         }
         assert_eq!(half_rounded(1e6, 0x1fff), 0x7bff);
-        // 1 + 0.3 / 1024 lies 0.3 of the way from 1 to the next; so does 100.3 * 2^-24 from 100 steps.
+        // 1 + 0.3 / 1024 lies at 0.3 of the interval from 1 to the next number; so does 100.3 * 2^-24 above 100 steps.
         for (value, below) in
             [(1.0 + 0.3 / 1024.0, 0x3c00), (-(1.0 + 0.3 / 1024.0), 0xbc00), (100.3 * 2_f32.powi(-24), 100)]
         {

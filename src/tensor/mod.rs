@@ -1,4 +1,4 @@
-//! Shapes, element types, the bit layouts, and counter-based random numbers: what every floor above agrees on.
+//! Shapes, element types, bit layouts, and counter-based random numbers, shared by all modules above.
 
 mod bits;
 #[cfg(feature = "train")]

@@ -1,11 +1,11 @@
-//! Numbers on the host to the words of a tensor and back, whatever its element type and layout.
+//! Converts numbers on the host to the words of a tensor and back, for every element type and layout.
 
 use super::bits::{PANEL, number_at, words_of};
 use super::half::{half_rounded, half_value};
 use super::shape::{DType, Layout, TensorType};
 
-/// Words of a tensor of floats or narrow numbers, from its elements row after row; padding is 0. `None` where it holds something else, or
-/// another number of elements.
+/// Returns the words of a tensor of floats or narrow numbers from its elements in row-major order; padding is 0. `None` if the tensor has
+/// another element type, or another number of elements.
 pub fn pack_numbers(ty: &TensorType, data: &[f32]) -> Option<Vec<u32>> {
     if data.len() != ty.elements() {
         return None;
@@ -21,7 +21,7 @@ pub fn pack_numbers(ty: &TensorType, data: &[f32]) -> Option<Vec<u32>> {
     Some(words)
 }
 
-/// The elements of such a tensor, row after row, from its words.
+/// Returns the elements of such a tensor in row-major order from its words.
 pub fn unpack_numbers(ty: &TensorType, words: &[u32]) -> Option<Vec<f32>> {
     let (bits, place) = (bits(ty.dtype)?, place(ty));
     let mut data = Vec::with_capacity(ty.elements());
@@ -34,7 +34,7 @@ pub fn unpack_numbers(ty: &TensorType, words: &[u32]) -> Option<Vec<f32>> {
     Some(data)
 }
 
-/// Bits of an element.
+/// Returns the bits of an element.
 fn bits(dtype: DType) -> Option<usize> {
     match dtype {
         DType::F32 => Some(32),
@@ -44,7 +44,7 @@ fn bits(dtype: DType) -> Option<usize> {
     }
 }
 
-/// Where an element of the matrix lies, counted in elements. Narrow numbers lie in rows.
+/// Returns a function from (row, column) to the index of an element in the tensor. Narrow numbers use the layout of rows.
 fn place(ty: &TensorType) -> impl Fn(usize, usize) -> usize {
     let (rows, columns, is_panels) = (ty.rows(), ty.columns(), ty.layout == Layout::Panels && ty.dtype == DType::F32);
     let is_plain = ty.layout == Layout::Plain && ty.dtype == DType::F32;
@@ -52,7 +52,7 @@ fn place(ty: &TensorType) -> impl Fn(usize, usize) -> usize {
     move |row, column| if is_panels { number_at(rows, row, column) } else { row * pitch + column }
 }
 
-/// A number from the low bits of a word; integers and halves are all floats, too.
+/// Returns a number from the low bits of a word; f32 represents integers and 16-bit floats of these types exactly.
 fn from_word(dtype: DType, word: u32) -> f32 {
     match dtype {
         DType::F16 => half_value(word as u16),
@@ -62,7 +62,7 @@ fn from_word(dtype: DType, word: u32) -> f32 {
     }
 }
 
-/// The nearest number of a type, as the low bits of a word.
+/// Returns the nearest number of a type as the low bits of a word.
 fn to_word(dtype: DType, value: f32) -> u32 {
     match dtype {
         DType::F16 => u32::from(half_rounded(value, 0x1000)),

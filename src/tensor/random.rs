@@ -1,40 +1,40 @@
-//! Counter-based random numbers: a hash of (seed, stream, index), so that results depend on no schedule and no thread.
+//! Counter-based random numbers: a hash of (seed, stream, index), so that results do not depend on the schedule or the threads.
 
-/// One stream of numbers, named for its purpose ("dense1.weight"), never for its place in a graph.
+/// A stream of numbers, named after its purpose ("dense1.weight"), not after its position in a graph.
 #[derive(Clone, Copy, Debug)]
 pub struct Stream {
     key: u64,
 }
 
 impl Stream {
-    /// The stream of that name under a seed.
+    /// Creates the stream of that name under a seed.
     pub fn new(seed: u64, name: &str) -> Self {
-        // Hashed, then mixed with the seed.
+        // The name is hashed, then mixed with the seed.
         Self { key: mix(hash(name.bytes()) ^ mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15))) }
     }
 
-    /// A stream under this one.
+    /// Returns a substream.
     pub fn named(self, name: &str) -> Self {
         Self::new(self.key, name)
     }
 
-    /// Number `index` of the stream, 32 uniform bits.
+    /// Returns number `index` of the stream, 32 uniform bits.
     pub fn word(self, index: u64) -> u32 {
         (mix(self.key.wrapping_add(index.wrapping_mul(0x9e37_79b9_7f4a_7c15))) >> 32) as u32
     }
 
-    /// Number `index` as a float in [0, 1), of 24 bits.
+    /// Returns number `index` as a float in [0, 1) with 24 bits.
     pub fn unit(self, index: u64) -> f32 {
         (self.word(index) >> 8) as f32 / (1 << 24) as f32
     }
 
-    /// Number `index` as an integer below `bound`, without a remainder's bias worth naming (below 2^-32 * bound).
+    /// Returns number `index` as an integer below `bound`, with a bias below 2^-32 * bound.
     pub fn below(self, index: u64, bound: u32) -> u32 {
         ((u64::from(self.word(index)) * u64::from(bound)) >> 32) as u32
     }
 }
 
-/// FNV-1a of 64 bits: the same everywhere, and no secret's keeper.
+/// 64-bit FNV-1a, the same on every platform; not a cryptographic hash.
 pub(crate) fn hash(bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
 }
@@ -46,32 +46,32 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Random numbers of one stream at one step, as kernels draw them: the twin of `shaders/shared/random.wgsl`, equal to it bit for bit. Shaders
-/// have no 64-bit integers, so this is another generator than [`Stream`], which the host draws with.
+/// Random numbers of one stream at one step, as kernels draw them: the twin of `shaders/shared/random.wgsl`, bit for bit. Shaders have no
+/// 64-bit integers, so this is a different generator than [`Stream`], which the host uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Draws {
     key: [u32; 2],
 }
 
 impl Draws {
-    /// What numbers are multiplied by, first and second.
+    /// The two multipliers of the hash.
     pub(crate) const FACTORS: [u32; 2] = [0x7feb_352d, 0x846c_a68b];
 
-    /// The numbers of a stream ([`stream_word`]) at a step.
+    /// Creates the numbers of a stream ([`stream_word`]) at a step.
     #[inline]
     pub const fn new(seed: u32, step: u32, stream: u32) -> Self {
         let first = mix32(mix32(mix32(seed.wrapping_add(0x9e37_79b9)) ^ step) ^ stream);
         Self { key: [first, mix32(first.wrapping_add(0x85eb_ca6b))] }
     }
 
-    /// The two words that numbers are made with, for loops that make several at once.
+    /// Returns the two key words, for loops that compute several numbers at once.
     #[inline(always)]
     pub(crate) const fn key(self) -> [u32; 2] {
         self.key
     }
 
-    /// Number `index`, 32 uniform bits: "lowbias32" with a word of the key before each product, so that no two keys give the same numbers
-    /// in another order.
+    /// Returns number `index`, 32 uniform bits: "lowbias32" with a word of the key before each multiplication, so that no two keys yield
+    /// the same numbers in another order.
     #[inline(always)]
     pub const fn word(self, index: u32) -> u32 {
         let x = index ^ self.key[0];
@@ -81,13 +81,14 @@ impl Draws {
     }
 }
 
-/// The word that stands for a run's seed in the values of a step ([`Draws`] takes it): its lower half, plus a bijection of its upper half
-/// that maps 0 to 0. So seeds below 2^32 stand for themselves, and seeds that differ in their upper half alone never share a word.
+/// Returns the word that represents a run's seed in the values of a step ([`Draws`] takes it): the lower half of the seed plus a bijection
+/// of the upper half that maps 0 to 0. Seeds below 2^32 are represented by themselves, and seeds that differ only in their upper half have
+/// different words.
 pub const fn seed_word(seed: u64) -> u32 {
     (seed as u32).wrapping_add(mix32((seed >> 32) as u32))
 }
 
-/// The word that stands for a stream in a kernel's parameters, from its name ("dense1.weight.h"): FNV-1a of 32 bits.
+/// Returns the word that represents a stream in a kernel's parameters, from its name ("dense1.weight.h"): 32-bit FNV-1a.
 pub fn stream_word(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
@@ -99,7 +100,7 @@ const fn mix32(x: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// `0..count` in random order (Fisher and Yates), fixed by the stream.
+/// Returns `0..count` in random order (Fisher-Yates), determined by the stream.
 pub fn shuffled(count: usize, stream: Stream) -> Vec<u32> {
     let mut order: Vec<u32> = (0..count as u32).collect();
     for i in (1..count).rev() {
@@ -130,7 +131,7 @@ mod tests {
             let count = |bit: u32| (0..COUNT).filter(|&i| f(i) >> bit & 1 == 1).count() as f64 / f64::from(COUNT);
             (0..32).map(count).collect()
         };
-        // Six standard errors of a share of one half.
+        // Six standard errors of a proportion of one half.
         let fair = |what: &str, shares: Vec<f64>| {
             let far = shares.iter().enumerate().find(|(_, share)| (*share - 0.5).abs() > 3.0 / f64::from(COUNT).sqrt());
             assert!(far.is_none(), "{what}: share of ones at bit {far:?}");

@@ -3,7 +3,7 @@
 use super::bits::{PANEL, words_of};
 use std::fmt;
 
-/// Element type. Everything is stored in 32-bit words.
+/// Element type. All types are stored in 32-bit words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 32-bit float.
@@ -24,67 +24,67 @@ pub enum DType {
     Bits,
 }
 
-/// Where the elements of a matrix `[rows][columns]` lie.
+/// The layout of a matrix `[rows][columns]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layout {
-    /// Row after row without gaps.
+    /// Row-major without gaps.
     Plain,
-    /// Rows padded with zeros to a multiple of 32 columns: gradients of weights, filter states.
+    /// Rows padded with zeros to a multiple of 32 columns: weight gradients, filter states.
     Rows,
-    /// Panels. Numbers: `[columns/32][rows][32]`, so that channels pack and no column has a power-of-two pitch.
-    /// Bits: `[rows/32][words][32]`, so that a 32 x 32 tile of bits is 32 neighbouring words. Tails are 0.
+    /// Panels. Numbers: `[columns/32][rows][32]`, so that channels pack and no column has a power-of-two pitch. Bits:
+    /// `[rows/32][words][32]`, so that a 32 x 32 tile of bits is 32 adjacent words. Tails are 0.
     Panels,
 }
 
-/// Shape, element type and layout. The last axis is the one that packs (channels, features); the others together are the rows.
+/// Shape, element type and layout. The last axis (channels, features) is packed; the product of the others is the number of rows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct TensorType {
     /// Extents, outermost first.
     pub shape: Vec<usize>,
     /// Element type.
     pub dtype: DType,
-    /// Where elements lie.
+    /// Layout of the elements.
     pub layout: Layout,
 }
 
 impl TensorType {
-    /// A tensor type from its parts.
+    /// Creates a tensor type.
     pub fn new(dtype: DType, layout: Layout, shape: &[usize]) -> Self {
         assert!(!shape.is_empty(), "a tensor has at least one axis");
         Self { shape: shape.to_vec(), dtype, layout }
     }
 
-    /// Floats or integers in panels: activations and their gradients.
+    /// Returns a type of floats or integers in panels: activations and their gradients.
     pub fn panels(dtype: DType, rows: usize, columns: usize) -> Self {
         Self::new(dtype, Layout::Panels, &[rows, columns])
     }
 
-    /// Signs in panels.
+    /// Returns a type of signs in panels.
     pub fn bits(rows: usize, columns: usize) -> Self {
         Self::new(DType::Bits, Layout::Panels, &[rows, columns])
     }
 
-    /// A vector, or any tensor without gaps.
+    /// Returns a type without gaps, such as a vector.
     pub fn plain(dtype: DType, shape: &[usize]) -> Self {
         Self::new(dtype, Layout::Plain, shape)
     }
 
-    /// Product of all axes but the last.
+    /// Returns the product of all axes except the last.
     pub fn rows(&self) -> usize {
         self.shape[..self.shape.len() - 1].iter().product()
     }
 
-    /// Extent of the last axis.
+    /// Returns the extent of the last axis.
     pub fn columns(&self) -> usize {
         self.shape[self.shape.len() - 1]
     }
 
-    /// Elements, without padding.
+    /// Returns the number of elements, without padding.
     pub fn elements(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Elements in a word, where there are several whole ones.
+    /// Returns the number of elements per word: 1 for 32-bit types, 32 for signs.
     pub fn elements_a_word(&self) -> usize {
         match self.dtype {
             DType::F16 | DType::I16 => 2,
@@ -94,7 +94,7 @@ impl TensorType {
         }
     }
 
-    /// 32-bit words that the tensor takes, padding included; at least one, since no device binds nothing.
+    /// Returns the number of 32-bit words including padding; at least one, since no device binds empty buffers.
     pub fn words(&self) -> usize {
         let (rows, words) = (self.rows(), words_of(self.columns()));
         let count = match (self.dtype, self.layout) {
@@ -109,7 +109,7 @@ impl TensorType {
         count.max(1)
     }
 
-    /// Bytes that the tensor takes.
+    /// Returns the number of bytes including padding.
     pub fn bytes(&self) -> u64 {
         4 * self.words() as u64
     }

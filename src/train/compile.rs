@@ -1,4 +1,4 @@
-//! From a model to a plan: forward, loss, fusions, gradients, updates; one graph to train, one to evaluate.
+//! Compiles a model to a plan: forward, loss, fusions, gradients, updates; a graph for training, and one for evaluation.
 
 use super::diagnostics::{Diagnostics, follow};
 use super::rules::Rules;
@@ -13,38 +13,38 @@ use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What is minimised.
+/// The loss that training minimises.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Loss {
-    /// Softmax and cross-entropy, with this share of label smoothing.
+    /// Softmax cross-entropy, with this amount of label smoothing.
     CrossEntropy(f32),
     /// Squared hinge on +-1 targets.
     SquaredHinge,
 }
 
-/// How a model is compiled.
+/// Options of the compilation.
 #[derive(Debug)]
 pub struct Options {
-    /// What is minimised.
+    /// The loss.
     pub loss: Loss,
-    /// Samples of a batch.
+    /// Samples per batch.
     pub batch: usize,
-    /// Of weights and of random numbers.
+    /// Seed of weights and random numbers.
     pub seed: u64,
-    /// Steps of the whole run, which schedules span; at 0, not known, they stay where they begin.
+    /// Steps of the whole run, the domain of schedules. With 0 (unknown) schedules keep their initial values.
     pub total_steps: u64,
-    /// Whether fusions apply; what comes out is the same.
+    /// Whether fusions apply; they do not change the results.
     pub fuse: bool,
-    /// A teacher beside the labels; the loss is cross-entropy then.
+    /// A teacher in addition to the labels; the loss must be cross-entropy.
     pub teacher: Option<Teacher>,
     /// Whether a step's logits stay readable as the tensor `logits`, and the gradient of each trained parameter as `NAME.grad`.
     pub keep_gradients: bool,
-    /// Whether there is a recording more, [`super::Session::diagnose`].
+    /// Whether there is an additional recording for [`super::Session::diagnose`].
     pub diagnostics: bool,
 }
 
 impl Options {
-    /// Batches of 100, seed 1, a run of unknown length, fused, no teacher, nothing beside training and evaluation.
+    /// Creates options with batches of 100, seed 1, a run of unknown length, fusions, no teacher, and no diagnostics.
     pub fn new(loss: Loss) -> Self {
         Self {
             loss,
@@ -58,40 +58,40 @@ impl Options {
         }
     }
 
-    /// Those before gradients are added, and those after.
+    /// Returns the fusions before and after gradients are added.
     fn fusions(&self) -> [&'static [Fusion]; 2] {
         if self.fuse { [FUSIONS, LATE_FUSIONS] } else { [&[], &[]] }
     }
 }
 
-/// Steps whose losses the device keeps before they are read back.
+/// Number of steps whose losses the device keeps between read-backs.
 pub(super) const RING: usize = 64;
 
-/// Before the names of a teacher's tensors.
+/// Prefix of the names of a teacher's tensors.
 pub(super) const TEACHER: &str = "teacher.";
-/// The input with a teacher's logits from a file.
+/// The input of a teacher's logits from a file.
 pub(super) const TEACHER_LOGITS: &str = "teacher.logits";
-/// The output of an evaluation.
+/// The output of the evaluation.
 pub(super) const LOGITS: &str = "eval.logits";
 
 /// Binary parameters with their sizes.
 type Binary = Vec<(String, u64)>;
-/// Fusions that fired, by name: in the training graph, or in the one to evaluate where only that has them.
+/// Applied fusions by name: those of the training graph, or of the evaluation graph if only that has them.
 type Fired = BTreeMap<&'static str, usize>;
 
-/// What a model is compiled to.
+/// The result of the compilation.
 pub(super) struct Compiled {
     pub plan: Plan,
     pub binary: Binary,
     pub fused: Fired,
-    /// Whether training, and whether evaluation reads what the recording `prepare` makes.
+    /// Whether training, and whether evaluation reads values of the recording `prepare`.
     pub is_prepared: [bool; 2],
-    /// Bytes that the rules of binary weights keep beside them.
+    /// Bytes of the states of binary weights.
     pub states: u64,
     pub diagnostics: Option<Diagnostics>,
 }
 
-/// Graphs of the model, planned together for a device.
+/// Builds the graphs of the model, and plans them together for a device.
 pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, target: &Target) -> Result<Compiled> {
     let &Options { loss, batch, .. } = options;
     if batch == 0 {
@@ -102,7 +102,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, t
     let (logits, _) = loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
     eval.keep(logits, LOGITS);
     let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
-    // What depends on weights alone, of evaluation and of a teacher, is made when they change.
+    // Values that depend on weights alone, of evaluation and of a teacher, are computed when the weights change.
     let mut prepare = Graph::new();
     let of_eval = hoist(&mut eval, &mut prepare)?;
     let Some(rules) = rules else {
@@ -123,14 +123,14 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, t
     Ok(Compiled { plan, binary, fused, is_prepared, states: states_of(&train, rules), diagnostics })
 }
 
-/// Bytes that the rules of binary weights keep beside them.
+/// Returns the bytes of the states of binary weights.
 fn states_of(train: &Graph, rules: &Rules) -> u64 {
     let binary = train.trained().into_iter().filter(|(_, role)| *role == Role::Binary);
     let bytes = |(value, role)| rules.of(parent_path(&train.info(value).name), role).0.state_bytes(train.ty(value));
     binary.map(bytes).sum()
 }
 
-/// A training step, with what `measured` looks at.
+/// Builds the graph of a training step, with the nodes of `measured`.
 fn training(
     model: &Model,
     rules: &Rules,
@@ -197,7 +197,7 @@ fn training(
     Ok((train, binary, fused))
 }
 
-/// Model, loss and its mean; gives the logits and the losses by row.
+/// Adds model, loss and its mean. Returns the logits and the losses by row.
 fn loss_of(
     graph: &mut Graph,
     model: &Model,
@@ -234,7 +234,7 @@ fn loss_of(
     Ok((logits, rows))
 }
 
-/// The teacher's logits, of the student's type.
+/// Adds the teacher's logits, of the student's type.
 fn teacher_logits(graph: &mut Graph, teacher: &Teacher, logits: Value, batch: usize) -> Result<Value> {
     match &teacher.source {
         Source::Network { model, .. } => model.build_frozen(graph, batch, TEACHER),
@@ -249,7 +249,7 @@ mod tests {
     use crate::optim::{Adam, CEMA, Schedule, StateType};
     use std::collections::HashSet;
 
-    /// Words of what forward makes and backward reads, the loss's own left out, in a step with fusions.
+    /// Returns the words that forward writes and backward reads, without the loss's own, in a step with fusions.
     fn kept(model: &Model, batch: usize) -> usize {
         let mut graph = Graph::new();
         let (_, rows) = loss_of(&mut graph, model, Loss::CrossEntropy(0.0), None, Mode::Train, batch).expect("it fits");
@@ -263,7 +263,7 @@ mod tests {
         made.filter(|value| read.contains(value)).map(|&value| graph.ty(value).words()).sum()
     }
 
-    /// Whoever asks for states by what they are for gets all of them, and no others.
+    /// A query by purpose returns all states of that purpose and no others.
     #[test]
     fn every_state_has_its_purpose() {
         let model =

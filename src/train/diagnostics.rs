@@ -1,4 +1,4 @@
-//! What training looks like from inside, layer by layer: nodes that only look, and what their counts mean.
+//! Diagnostics of training by layer: nodes that only measure, and the interpretation of their counters.
 
 use super::metrics::Counters;
 use crate::error::{Error, Result};
@@ -13,53 +13,53 @@ use crate::tensor::{DType, TensorType};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// A weight oscillates where it flips back at most so many steps after it flipped.
+/// Maximum number of steps between a flip and the flip back for a weight to count as oscillating.
 pub const OSCILLATION_WINDOW: u32 = 100;
 
 /// Bins of a histogram of the states.
 const BINS: usize = 16;
-/// Powers of two between the first bin's upper end and the root mean square.
+/// Powers of two between the first bin's upper limit and the root mean square.
 const BELOW: isize = 11;
 
-/// A layer as it was at a step. What a layer does not have is left out.
+/// The state of a layer at a step. Values that a layer does not have are absent.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LayerDiagnostics {
     /// Its name.
     pub layer: String,
-    /// Share of its binary weights that flipped in a step, mean since the last measurement.
+    /// Fraction of its binary weights that flipped per step, mean since the last measurement.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub flip_ratio: Option<f64>,
-    /// Share of its binary weights that have never flipped; of a sample of at most 8192.
+    /// Fraction of its binary weights that have never flipped, in a sample of at most 8192.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub never_flipped: Option<f64>,
-    /// Share of its binary weights that flipped back since the last measurement, within [`OSCILLATION_WINDOW`]; of the same sample.
+    /// Fraction of its binary weights that flipped back since the last measurement, within [`OSCILLATION_WINDOW`], in the same sample.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oscillating: Option<f64>,
     /// Root mean square of the weights' gradient.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gradient_rms: Option<f64>,
-    /// Root mean square of the state whose sign the weights are, after the step; of a filter without such a state, of its output.
+    /// Root mean square of the state whose sign is the weight, after the step; of the filter's output if there is no such state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_rms: Option<f64>,
-    /// Shares of that state's sizes, 16 bins of a factor 2: with r the power of two at or below the root mean square, bin i has
-    /// r 2^(i - 12) <= |state| < r 2^(i - 11); the first also what is smaller, the last what is larger.
+    /// Histogram of that state's magnitudes as fractions, 16 bins of a factor 2. With r the power of two at or below the root mean square,
+    /// bin i has r 2^(i - 12) <= |state| < r 2^(i - 11). The first bin also has all smaller magnitudes, the last bin all larger ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state_histogram: Option<Vec<f64>>,
-    /// Share of the gradients of its input's signs, where not 0, that the surrogate makes 0.
+    /// Fraction of the nonzero gradients of its input's signs that the surrogate sets to 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked: Option<f64>,
-    /// Share of its input's channels that have the same sign for the whole batch.
+    /// Fraction of its input's channels with a constant sign over the batch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dead_channels: Option<f64>,
 }
 
 impl LayerDiagnostics {
-    /// Upper end of the first bin of [`LayerDiagnostics::state_histogram`], as a power of two.
+    /// Upper limit of the first bin of [`LayerDiagnostics::state_histogram`], as a power of two.
     pub const FIRST_LIMIT: f64 = -(BELOW as f64);
 }
 
-/// A tensor whose sizes are measured.
+/// A tensor whose magnitudes are measured.
 struct Probe {
     name: String,
     padding: usize,
@@ -73,7 +73,7 @@ impl Probe {
         Self::with(graph, name, (Magnitudes, &[x]), behind)
     }
 
-    /// The same with the operation that measures, and what it reads: first a tensor as large as what is measured.
+    /// Adds a measuring node of a given operation with its inputs, the first of which has the size of what is measured.
     fn with(
         graph: &mut Graph,
         name: String,
@@ -89,7 +89,7 @@ impl Probe {
         Ok(Self { name, padding, elements: ty.elements(), counters })
     }
 
-    /// Numbers by exponent field, without padding, since the last time.
+    /// Returns the counts by exponent field since the last call, without padding.
     fn exponents(&mut self, counts: &[u32]) -> Vec<u64> {
         let mut counts = self.counters.growth(counts);
         counts[0] -= counts[0].min(self.padding as u64);
@@ -102,7 +102,7 @@ impl Probe {
     }
 }
 
-/// What measurements are kept in, from 0.
+/// Adds a state of a measurement, initially 0.
 fn state(graph: &mut Graph, name: &str, ty: TensorType) -> Value {
     graph.state(name, ty, Purpose::Diagnostic, Init::Words(0))
 }
@@ -120,26 +120,26 @@ fn push(
     }
 }
 
-/// Binary weights that are measured.
+/// Measured binary weights.
 struct Weights {
     name: String,
     elements: u64,
     gradient: Probe,
-    /// The node that measures the gradient, the last before the update.
+    /// The node that measures the gradient, the last one before the update.
     before: usize,
     state: Option<Probe>,
 }
 
-/// The signs of a layer's input that are measured.
+/// Measured signs of a layer's input.
 struct LayerSigns {
     layer: String,
     channels: usize,
-    /// Gradient of the signs, and of what they are the signs of.
+    /// Gradient of the signs, and of the input of sign.
     gradients: [Probe; 2],
     constant: Counters,
 }
 
-/// What is measured, and how far counters had counted the last time.
+/// The measured values, and the values of the counters at the last measurement.
 #[derive(Default)]
 pub(super) struct Diagnostics {
     weights: Vec<Weights>,
@@ -147,7 +147,7 @@ pub(super) struct Diagnostics {
     flips: Option<Counters>,
 }
 
-/// Adds the node that follows a sample of the weights from step to step; before their update, in every step.
+/// Adds the node that samples the weights at every step, before their update.
 pub(super) fn follow(graph: &mut Graph, weight: Value, report: bool) -> Result<()> {
     let info = graph.info(weight).clone();
     let states =
@@ -165,8 +165,8 @@ impl Diagnostics {
         Ok(())
     }
 
-    /// Adds the node that measures what the last weights are the signs of: a state behind their update, the output of sections, whose hyperparameters
-    /// begin at `hyperparameter`, before it.
+    /// Adds the node that measures the value whose sign is the weight, for the last added weights: a state after the update, or the output
+    /// of sections, whose hyperparameters begin at `hyperparameter`, before the update.
     pub(super) fn state(
         &mut self,
         graph: &mut Graph,
@@ -189,7 +189,7 @@ impl Diagnostics {
                 Probe::with(graph, name, (op, &[gradient, state]), Some(weights.before))?
             }
             (Decision::State { .. }, DType::I16 | DType::I8, None) => {
-                return Err(Error::shape(name, "the state `row_state` beside one of integers", "none"));
+                return Err(Error::shape(name, "the state `row_state` for an integer state", "none"));
             }
             (Decision::State { place, .. }, DType::F16 | DType::I16 | DType::I8, units) => {
                 let op = NarrowMagnitudes { unit: StateType::HALF_UNIT, state: place };
@@ -201,17 +201,17 @@ impl Diagnostics {
         Ok(())
     }
 
-    /// Adds the nodes that measure signs of activations, right behind those that make them and their gradients. A layer's are those that
-    /// it reads, whichever layer's scope they are made in.
+    /// Adds the nodes that measure signs of activations, right behind those that produce them and their gradients. Signs belong to the
+    /// layer that reads them, whatever layer's scope they are produced in.
     pub(super) fn signs(&mut self, graph: &mut Graph) -> Result<()> {
         let mut all: Vec<TrainedSigns> = (0..graph.nodes().len()).filter_map(|i| TrainedSigns::at(graph, i)).collect();
-        // From the end of the backward pass, so that the places of what comes before stay what they are.
+        // In descending order of the backward nodes, so that insertions do not move the positions of earlier nodes.
         all.sort_by_key(|found| std::cmp::Reverse(found.back));
         for TrainedSigns { signs, back, kept, gradient, masked, layer, .. } in &all {
             let name = |part: &str| format!("diagnostics.{layer}.{part}");
             let (dx, behind) = match masked {
                 Some(masked) => (*masked, *back),
-                // Fused with another operation's it never stores what passes the mask.
+                // A fused backward never stores the gradient after the mask.
                 None => {
                     let clip = SignBackward(Sign { surrogate: Surrogate::named("clip")? });
                     (graph.push_behind(*back, Arc::new(clip), &[*kept, *gradient], &[])?[0], back + 1)
@@ -236,7 +236,7 @@ impl Diagnostics {
         Ok(())
     }
 
-    /// What a measurement reads back.
+    /// Returns the tensors that a measurement reads back.
     pub(super) fn tensors(&self, plan: &Plan) -> Vec<BufferId> {
         let mut names = vec!["metrics.counters".to_string()];
         for weights in &self.weights {
@@ -252,12 +252,12 @@ impl Diagnostics {
         names.iter().map(|name| plan.id(name)).collect()
     }
 
-    /// Flips as they were at some step between two measurements, which may be too far apart for a counter of 32 bits.
+    /// Updates the flip counters between two measurements, which may be too far apart for 32-bit counters.
     pub(super) fn see_flips(&mut self, flips: &[u32]) {
         self.flips.as_mut().expect("a finished graph").see(flips);
     }
 
-    /// What it says, `steps` steps after the last measurement.
+    /// Interprets the words of a measurement `steps` steps after the previous one.
     pub(super) fn read(&mut self, words: &[Vec<u32>], steps: u64) -> Vec<LayerDiagnostics> {
         let mut words = words.iter().map(Vec::as_slice);
         let mut next = || words.next().expect("as many as were asked for");
@@ -276,7 +276,7 @@ impl Diagnostics {
                 oscillating: Some(share(back, sample)),
                 ..LayerDiagnostics::default()
             };
-            // The gradient's sizes are counted, too; its scale says enough.
+            // The gradient's histogram is discarded; only its scale is reported.
             weights.gradient.exponents(next());
             layer.gradient_rms = Some(weights.gradient.rms(next()));
             if let Some(state) = &mut weights.state {
@@ -301,22 +301,22 @@ impl Diagnostics {
     }
 }
 
-/// Signs that are trained through.
+/// Signs that gradients pass through.
 struct TrainedSigns {
     signs: Value,
-    /// The node that makes them, and the one of their gradient.
+    /// The node that produces them, and the node of their gradient.
     forward: usize,
     back: usize,
-    /// What backward reads of them, their gradient, and what the surrogate leaves of it where it is stored.
+    /// What backward reads, the gradient of the signs, and the gradient after the surrogate if it is stored.
     kept: Value,
     gradient: Value,
     masked: Option<Value>,
-    /// The layer that reads them, whichever layer's scope they are made in.
+    /// The layer that reads them, whatever layer's scope they are produced in.
     layer: String,
 }
 
 impl TrainedSigns {
-    /// Those that node `forward` makes.
+    /// Returns the signs that node `forward` produces.
     fn at(graph: &Graph, forward: usize) -> Option<Self> {
         let node = &graph.nodes()[forward];
         let Signs::Forward { kept } = node.op.signs()? else { return None };
@@ -331,19 +331,19 @@ impl TrainedSigns {
             let (read, gradient, masked) = (node.inputs[input], node.inputs[gradient], masked.map(|i| node.outputs[i]));
             let layer = layer.clone();
             let found = Self { signs, forward, back, kept: read, gradient, masked, layer };
-            // Backward nodes are in the scope of their forward node, which tells apart signs of one value in two layers.
+            // Backward nodes are in the scope of their forward node, which distinguishes signs of one value in two layers.
             (node.scope == *scope && graph.is_same(read, kept)).then_some(found)
         })
     }
 }
 
-/// Shares of sizes relative to the power of two at or below `rms`.
+/// Returns the fractions of magnitudes by bin relative to the power of two at or below `rms`.
 fn histogram(exponents: &[u64], rms: f64) -> Vec<f64> {
     let middle = ((rms as f32).to_bits() >> 23 & 255) as isize;
     let mut bins = vec![0_u64; BINS];
     for (exponent, count) in exponents.iter().enumerate() {
         let bin = (exponent as isize - middle + BELOW + 1).clamp(0, BINS as isize - 1);
-        // Zeros are smaller than anything, whatever the scale.
+        // Zeros belong to the first bin at every scale.
         bins[if exponent == 0 { 0 } else { bin as usize }] += count;
     }
     let all = bins.iter().sum::<u64>().max(1) as f64;
@@ -358,7 +358,7 @@ mod tests {
     fn bins_are_relative_to_the_root_mean_square() {
         let exponent = |value: f32| (value.to_bits() >> 23) as usize;
         let mut exponents = vec![0; 256];
-        // Half at the scale, a quarter at a 256th of it, the rest 0 and far beyond.
+        // Half at the scale, a quarter at a factor of 1/256 of it, the others 0 and far above.
         for (value, count) in [(3e-6, 4), (3e-6 / 256.0, 2), (0.0, 1), (1.0, 1)] {
             exponents[exponent(value)] += count;
         }

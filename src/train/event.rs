@@ -46,7 +46,8 @@ pub enum Event {
         steps: usize,
         /// Tensor memory in bytes, allocated up front.
         bytes_peak: u64,
-        /// Bytes beside it: scratch of threads, staging of uploads and read-backs, batches; 0 in runs from before this was kept.
+        /// Bytes in addition to tensor memory: scratch memory of threads, staging of uploads and read-backs, batches; 0 in runs of older
+        /// versions.
         #[serde(default)]
         bytes_buffers: u64,
         /// The seed.
@@ -77,7 +78,7 @@ pub enum Event {
         /// Mean loss of its steps.
         #[serde(deserialize_with = "number")]
         train_loss: f64,
-        /// Training accuracy, measured while the weights changed.
+        /// Training accuracy, accumulated while the weights change.
         train_accuracy: f64,
         /// Mean loss on the validation images, if there are any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -90,13 +91,13 @@ pub enum Event {
         test_loss: f64,
         /// Test accuracy.
         test_accuracy: f64,
-        /// Fraction of the binary weights that flipped in a step, mean over the epoch.
+        /// Fraction of the binary weights that flipped per step, mean over the epoch.
         flip_ratio: f64,
-        /// The same by layer.
+        /// Flip ratio by layer.
         flip_ratio_by_layer: Vec<(String, f64)>,
         /// Training images per second.
         images_per_second: f64,
-        /// Seconds since the start, evaluation included.
+        /// Seconds since the start, including evaluation.
         seconds: f64,
     },
     /// Training has ended.

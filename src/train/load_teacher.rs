@@ -8,13 +8,13 @@ use crate::error::{Error, Result};
 use crate::nn::{Tensor, Weights};
 use std::path::Path;
 
-/// Tensors of a file of logits, and its note of the class names, one a line.
+/// Names of the tensors of a file of logits, and of its note of the class names, one per line.
 const LOGITS: &str = "logits";
 const LABELS: &str = "labels";
 const CLASSES: &str = "classes";
 
 impl Teacher {
-    /// The teacher that a configuration names; `None` where it names none.
+    /// Returns the teacher of a configuration; `None` if it has none.
     pub fn of(config: &TrainConfig, data: &Data) -> Result<Option<Self>> {
         let (Some(weight), Some(temperature)) = (config.teacher_weight, config.temperature) else { return Ok(None) };
         let source = match (&config.teacher, &config.teacher_logits) {
@@ -46,8 +46,8 @@ impl Teacher {
     }
 }
 
-/// Writes logits `[samples, classes]` of the training images as a file that [`Teacher::of`] reads. The images' labels and the names of
-/// the classes lie beside them, so that other images, or the same in another order, are refused.
+/// Writes logits `[samples, classes]` of the training images to a file that [`Teacher::of`] reads. The file contains the images' labels and
+/// the class names, so that other images, or the same in another order, are refused.
 pub fn write_logits(path: &Path, logits: Vec<f32>, data: &Data) -> Result<()> {
     let classes = data.classes.len();
     let shape = vec![logits.len() / classes.max(1), classes];
@@ -62,7 +62,7 @@ fn labels(data: &Data) -> Tensor {
     Tensor::Floats { shape: vec![labels.len()], data: labels }
 }
 
-/// Labels and class names may be missing: other tools write logits, too.
+/// Labels and class names are optional, since other tools write logits as well.
 fn read_logits(path: &Path, data: &Data) -> Result<Vec<f32>> {
     let bytes = std::fs::read(path).map_err(Error::file("reading", path))?;
     let (samples, classes) = (data.train.len(), data.classes.len());
@@ -75,7 +75,7 @@ fn read_logits(path: &Path, data: &Data) -> Result<Vec<f32>> {
     let logits = match file.tensors.remove(LOGITS) {
         Some(Tensor::Floats { shape, .. }) if shape != [samples, classes] => return Err(wrong(format!("{shape:?}"))),
         Some(Tensor::Floats { data, .. }) if data.iter().all(|v| v.is_finite()) => data,
-        Some(Tensor::Floats { .. }) => return Err(wrong("a number that is not finite".into())),
+        Some(Tensor::Floats { .. }) => return Err(wrong("NaN or infinity".into())),
         _ => return Err(wrong(format!("no tensor `{LOGITS}` of floats"))),
     };
     if let Some(names) = notes.get(CLASSES).filter(|names| **names != data.classes.join("\n")) {

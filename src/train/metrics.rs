@@ -1,15 +1,15 @@
-//! Sums over steps, from counters that only ever grow on the device.
+//! Sums over steps, from counters that only grow on the device.
 
-/// What happened between two read-backs.
+/// Metrics between two read-backs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interval {
-    /// Steps.
+    /// Number of steps.
     pub steps: u64,
-    /// Samples.
+    /// Number of samples.
     pub samples: u64,
     /// Sum over steps of the mean loss.
     pub loss: f64,
-    /// Correct samples.
+    /// Number of correct samples.
     pub correct: u64,
     /// Flipped weights by binary layer.
     pub flips: Vec<u64>,
@@ -26,29 +26,29 @@ impl Interval {
         self.flips.iter_mut().zip(&other.flips).for_each(|(a, b)| *a += b);
     }
 
-    /// Mean loss of a step.
+    /// Returns the mean loss per step.
     pub fn mean_loss(&self) -> f64 {
         self.loss / self.steps.max(1) as f64
     }
 
-    /// Share of correct samples.
+    /// Returns the fraction of correct samples.
     pub fn accuracy(&self) -> f64 {
         self.correct as f64 / self.samples.max(1) as f64
     }
 
-    /// Share of `weights` that flipped in a step of layer `layer`.
+    /// Returns the fraction of `weights` that flipped per step in layer `layer`.
     pub fn flip_ratio(&self, layer: usize, weights: u64) -> f64 {
         let flips = self.flips.get(layer).copied().unwrap_or(0);
         flips as f64 / (weights.max(1) * self.steps.max(1)) as f64
     }
 }
 
-/// Counters that wrap, as numbers that do not. Looks at them are less than 2^31 counts apart, and may come out of order.
+/// Extends wrapping 32-bit counters to 64 bits. Successive readings differ by less than 2^31, and may arrive out of order.
 #[derive(Clone, Debug)]
 pub(super) struct Counters {
-    /// The furthest look.
+    /// The latest reading.
     latest: Vec<(u32, u64)>,
-    /// What growth was last last_reported from.
+    /// The values at the last call of `growth`.
     last_reported: Vec<u64>,
 }
 
@@ -57,7 +57,7 @@ impl Counters {
         Self { latest: vec![(0, 0); count], last_reported: vec![0; count] }
     }
 
-    /// What they were when they were read so.
+    /// Returns the extended values of a reading.
     pub(super) fn see(&mut self, now: &[u32]) -> Vec<u64> {
         let total = |(&now, latest): (&u32, &mut (u32, u64))| {
             let ahead = now.wrapping_sub(latest.0).cast_signed();
@@ -70,7 +70,7 @@ impl Counters {
         now.iter().zip(&mut self.latest).map(total).collect()
     }
 
-    /// Their growth since this was last asked for, in order.
+    /// Returns the growth since the last call, whose readings are in order.
     pub(super) fn growth(&mut self, now: &[u32]) -> Vec<u64> {
         let totals = self.see(now);
         let growth = totals
@@ -91,7 +91,7 @@ mod tests {
     fn counters_may_wrap() {
         let mut counters = Counters::new(1);
         assert_eq!(counters.growth(&[7]), [7]);
-        // Looks between two questions, one of them after a later one.
+        // Readings between two calls of `growth`, one of them out of order.
         assert_eq!(counters.see(&[1 << 31]), [1 << 31]);
         assert_eq!(counters.see(&[3 << 30]), [3 << 30]);
         assert_eq!(counters.see(&[3]), [(1 << 32) + 3]);

@@ -1,4 +1,4 @@
-//! Training: configuration, the compiled step, metrics, events, run folders, and the trainer that ties them together.
+//! Training: configuration, the compiled step, metrics, events, run folders, and the trainer that combines them.
 
 mod compile;
 mod diagnostics;

@@ -1,11 +1,11 @@
-//! How a configuration is compiled: its loss and options.
+//! Loss and compile options of a configuration.
 
 use super::compile::{Loss, Options};
 use super::settings::TrainConfig;
 use crate::error::{Error, Result};
 
 impl TrainConfig {
-    /// The loss.
+    /// Returns the loss.
     pub fn loss(&self) -> Result<Loss> {
         match self.loss.as_str() {
             "cross-entropy" => Ok(Loss::CrossEntropy(self.label_smoothing)),
@@ -14,7 +14,7 @@ impl TrainConfig {
         }
     }
 
-    /// Options of the compiled step, without a teacher.
+    /// Returns the options of the compiled step, without a teacher.
     pub fn options(&self) -> Result<Options> {
         let (batch, seed, fuse, diagnostics) = (self.batch_size, self.seed, !self.no_fuse, self.diagnostics > 0);
         Ok(Options { batch, seed, fuse, diagnostics, ..Options::new(self.loss()?) })

@@ -1,4 +1,4 @@
-//! Which rule trains which parameters: one for binary weights, one for float parameters, and others for some layers.
+//! Assignment of rules to parameters: one for binary weights, one for float parameters, and others for some layers.
 
 use crate::error::{Error, Result};
 use crate::graph::Role;
@@ -6,7 +6,7 @@ use crate::optim::{FlipControl, Hyperparameters, Optimizer};
 use crate::runtime::StepParams;
 use std::fmt;
 
-/// Largest number of rules: those that the step has hyperparameters for.
+/// Maximum number of rules, given by the hyperparameters of a step.
 const MAX: usize = size_of::<StepParams>() / size_of::<Hyperparameters>();
 
 /// Number of vec4 of a rule's hyperparameters.
@@ -17,7 +17,7 @@ const HYPERPARAMETERS: usize = size_of::<Hyperparameters>() / size_of::<[f32; 4]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// A pattern from its text.
+    /// Creates a pattern from its text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
@@ -43,7 +43,7 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Which rule trains which parameters.
+/// The rules of a model's parameters.
 #[derive(Debug)]
 pub struct Rules {
     /// Rule of the binary weights.
@@ -57,28 +57,28 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// The same two rules for all layers.
+    /// Creates rules with the same two rules for all layers.
     pub fn new(binary: impl Optimizer + 'static, float: impl Optimizer + 'static) -> Self {
         Self { binary: Box::new(binary), float: Box::new(float), layers: Vec::new(), control: None }
     }
 
-    /// With another rule for the layers that match a pattern and no earlier one.
+    /// Sets another rule for the layers that match a pattern and no earlier one.
     pub fn with(mut self, layers: &str, rule: impl Optimizer + 'static) -> Self {
         self.layers.push((Pattern::new(layers), Box::new(rule)));
         self
     }
 
-    /// With a controller of the rates of binary weights.
+    /// Sets a controller of the rates of binary weights.
     pub fn with_control(self, control: FlipControl) -> Self {
         Self { control: Some(control), ..self }
     }
 
-    /// Every rule, in the order of hyperparameters in a step's values.
+    /// Returns the rules in the order of their hyperparameters in a step's values.
     fn all(&self) -> impl Iterator<Item = &dyn Optimizer> {
         [&self.binary, &self.float].into_iter().chain(self.layers.iter().map(|(_, rule)| rule)).map(Box::as_ref)
     }
 
-    /// The rule of a layer's parameters of a role, and the index of the first vec4 of its hyperparameters in the step's values.
+    /// Returns the rule of a layer's parameters of a role, and the index of the first vec4 of its hyperparameters in the step's values.
     pub(super) fn of(&self, layer: &str, role: Role) -> (&dyn Optimizer, u32) {
         let matching = |(pattern, rule): &(Pattern, Box<dyn Optimizer>)| rule.role() == role && pattern.matches(layer);
         let number = match self.layers.iter().position(matching) {
@@ -88,12 +88,12 @@ impl Rules {
         (self.all().nth(number).expect("the number of a rule"), (HYPERPARAMETERS * number) as u32)
     }
 
-    /// The index of the first vec4 of the controller's hyperparameters, which follow those of the rules.
+    /// Returns the index of the first vec4 of the controller's hyperparameters, which follow those of the rules.
     pub(super) fn control_offset(&self) -> u32 {
         (HYPERPARAMETERS * (2 + self.layers.len())) as u32
     }
 
-    /// Largest value of a rule's rate, where there is a controller; refuses a rule whose rate it cannot move.
+    /// Returns the largest value of a rule's rate, for a controller. Fails for a rule without a rate.
     pub(super) fn rate_limit(&self, rule: &dyn Optimizer) -> Result<f32> {
         match rule.rate_limit() {
             None if self.control.is_some() => {
@@ -111,13 +111,13 @@ impl Rules {
         slots.iter_mut().zip(rules.chain(control)).for_each(|(slot, values)| *slot = values);
     }
 
-    /// Refuses hyperparameters whose schedules leave their ranges in a run of `total` steps.
+    /// Fails for hyperparameters whose schedules leave their ranges in a run of `total` steps.
     pub(super) fn check_steps(&self, total: u64) -> Result<()> {
         self.all().try_for_each(|rule| rule.check_steps(total))?;
         self.control.as_ref().map_or(Ok(()), |control| control.check_steps(total))
     }
 
-    /// Refuses rules of the wrong role, too many rules, and patterns that match no layer with parameters of the rule's role.
+    /// Fails for rules of the wrong role, too many rules, and patterns that match no layer with parameters of the rule's role.
     pub(super) fn check(&self, parameters: &[(&str, Role)]) -> Result<()> {
         for (rule, role) in [(&self.binary, Role::Binary), (&self.float, Role::Float)] {
             if rule.role() != role {
@@ -140,7 +140,7 @@ impl Rules {
         Ok(())
     }
 
-    /// Refuses more patterns than a step has hyperparameters for, beside those of a controller.
+    /// Fails for more patterns than a step has hyperparameters for, given a controller or none.
     pub(super) fn check_count(patterns: usize, is_controlled: bool) -> Result<()> {
         let most = MAX - 2 - usize::from(is_controlled);
         if patterns > most {

@@ -75,13 +75,13 @@ impl Run {
         std::fs::remove_dir(folder).map_err(Error::file("removing the unfinished run", folder))
     }
 
-    /// The folder.
+    /// Returns the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Adds a line to `metrics.jsonl`, and to TensorBoard's file if there is one. A line of diagnostics is written with the next other line,
-    /// since writing the file can take longer than a step.
+    /// Appends a line to `metrics.jsonl`, and to TensorBoard's file if there is one. A line of diagnostics is written together with the
+    /// next line of another kind, since writing the file can take longer than a step.
     pub fn log(&mut self, event: &Event) -> Result<()> {
         self.lines += &serde_json::to_string(event).expect("events are plain values");
         self.lines.push('\n');
@@ -91,7 +91,7 @@ impl Run {
         if matches!(event, Event::Diagnostics { .. }) { Ok(()) } else { self.flush() }
     }
 
-    /// Writes lines that were not written yet.
+    /// Writes buffered lines.
     pub fn flush(&self) -> Result<()> {
         self.write("metrics.jsonl", self.lines.as_bytes())
     }
@@ -141,10 +141,10 @@ impl Run {
         cut.map_or(Ok(events), Err)
     }
 
-    /// The same of a run that may have been killed or is being copied: an incomplete last line is left out and returned as an error.
+    /// Reads the events of a run that may have been killed or is being copied. An incomplete last line is omitted and returned as an error.
     pub fn whole_events(folder: &Path) -> Result<(Vec<Event>, Option<Error>)> {
         let path = folder.join("metrics.jsonl");
-        // The last character may be incomplete too.
+        // The last character may be incomplete as well.
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let text = String::from_utf8_lossy(&bytes);
         let event = |(number, line): (usize, &str)| {
@@ -171,21 +171,21 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         // A link is kept; a device or another special file is not replaced.
         let target = path.canonicalize().unwrap_or_else(|_| path.into());
         if target.metadata().is_ok_and(|there| !there.is_file()) {
-            return Err(std::io::Error::other("it exists and is no regular file"));
+            return Err(std::io::Error::other("it exists and is not a regular file"));
         }
         written(&target, bytes)?.persist(&target).map(drop).map_err(|e| e.error)
     };
     write().map_err(Error::file("writing", path))
 }
 
-/// The same for a file that does not exist yet; of several writers one succeeds.
+/// Writes a file that does not exist yet; one of several concurrent writers succeeds.
 #[cfg(not(target_arch = "wasm32"))]
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || written(path, bytes)?.persist_noclobber(path).map(drop).map_err(|e| e.error);
     write().map_err(Error::file("writing", path))
 }
 
-/// A temporary file beside `path`, synced to disk, with the permissions of a new file.
+/// Creates a temporary file in the folder of `path`, synced to disk, with the permissions of a new file.
 #[cfg(not(target_arch = "wasm32"))]
 fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
     use std::io::Write;
@@ -199,13 +199,13 @@ fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile
     Ok(file)
 }
 
-/// There are no files in a browser.
+/// A browser has no files.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
     Err(Error::file("writing", path)(std::io::ErrorKind::Unsupported.into()))
 }
 
-/// There are no files in a browser.
+/// A browser has no files.
 #[cfg(target_arch = "wasm32")]
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     write_whole(path, bytes)

@@ -4,34 +4,34 @@ use crate::error::Error;
 use crate::nn::{Model, Shape, Weights};
 use crate::tensor::{PANEL, number_at, words_of};
 
-/// Where the teacher's logits come from.
+/// The source of the teacher's logits.
 #[derive(Debug)]
 pub enum Source {
-    /// A network that sees the batches of the student, augmented as they are; its batch norm uses running statistics.
+    /// A network that takes the student's batches with their augmentation; its batch norm uses running statistics.
     Network {
         /// Its layers.
         model: Model,
         /// Its weights.
         weights: Weights,
     },
-    /// Logits `[samples, classes]`, one row a training image.
+    /// Logits `[samples, classes]`, one row per training image.
     Logits(Vec<f32>),
 }
 
-/// A teacher, and how much it counts (see [`crate::ops::Distillation`]).
+/// A teacher, and its weight in the loss (see [`crate::ops::Distillation`]).
 #[derive(Debug)]
 pub struct Teacher {
-    /// Its logits.
+    /// Source of its logits.
     pub source: Source,
-    /// Its share of the loss, 0 to 1.
+    /// Weight of its term in the loss, 0 to 1.
     pub weight: f32,
     /// Temperature of both softmaxes.
     pub temperature: f32,
 }
 
 impl Teacher {
-    /// A network that the student's images do not fit; networks that end in a global average take other sizes, so that only building and
-    /// loading it can tell.
+    /// Returns the error of a network that does not fit the student's images. Networks with global average pooling take several sizes, so
+    /// only building and loading the network detects this.
     pub(super) fn misfit([height, width, channels]: Shape, why: Error) -> Error {
         match why {
             Error::Setting { .. } | Error::Shape { .. } => {
@@ -42,7 +42,7 @@ impl Teacher {
     }
 }
 
-/// Rows of logits in panels, as the loss reads them; rows without a sample are 0.
+/// Packs rows of logits into panels, as the loss reads them; rows without a sample are 0.
 pub(super) fn to_panels(logits: &[f32], classes: usize, samples: &[u32], rows: usize, out: &mut Vec<u32>) {
     out.clear();
     out.resize(words_of(classes) * rows * PANEL, 0);

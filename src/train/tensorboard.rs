@@ -1,8 +1,8 @@
-//! Event files for TensorBoard: records of three kinds of protobuf messages. Written by hand, since the crates for it depend on a protobuf
-//! runtime, for a hundred lines.
+//! Event files for TensorBoard: records of three kinds of protobuf messages. They are encoded here in about a hundred lines, since the
+//! available crates depend on a protobuf runtime.
 //!
 //! A record (TensorFlow's `record_writer.cc`) is the length as u64, its checksum, the message, its checksum. The messages are `Event`,
-//! `Summary` and `HistogramProto` of `tensorboard/compat/proto/`; the numbers of their fields stand below.
+//! `Summary` and `HistogramProto` of `tensorboard/compat/proto/`; comments below state their field numbers.
 
 use super::diagnostics::LayerDiagnostics;
 use super::event::Event;
@@ -76,7 +76,7 @@ impl EventFile {
     }
 }
 
-/// Seconds since 1970.
+/// Returns the seconds since 1970.
 fn now() -> f64 {
     SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64())
 }
@@ -124,7 +124,8 @@ fn of_layer(layer: &LayerDiagnostics) -> Vec<(String, f64)> {
     values.into_iter().filter_map(|(name, value)| Some((format!("{name}/{}", layer.layer), value?))).collect()
 }
 
-/// HistogramProto of fractions by powers of two, in percent: min = 1, max = 2, num = 3, sum = 4, sum_squares = 5, bucket_limit = 6, bucket = 7.
+/// Encodes a HistogramProto of fractions by powers of two, in percent: min = 1, max = 2, num = 3, sum = 4, sum_squares = 5, bucket_limit =
+/// 6, bucket = 7.
 fn of_shares<'a>(histogram: &'a mut Message, shares: &[f64]) -> &'a mut Message {
     let limit = |i: usize| i as f64 + LayerDiagnostics::FIRST_LIMIT;
     let moment = |power: i32| {
@@ -141,7 +142,7 @@ fn of_shares<'a>(histogram: &'a mut Message, shares: &[f64]) -> &'a mut Message 
         .bytes(7, &packed(&mut shares.iter().map(|share| 100.0 * share)))
 }
 
-/// A protobuf message on the wire: each field is a number and a wire type, then the value.
+/// An encoded protobuf message: each field is a number and a wire type, then the value.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
@@ -181,7 +182,7 @@ impl Message {
     }
 }
 
-/// Table of CRC-32C by byte (Castagnoli 1993; the reversed polynomial).
+/// Table of CRC-32C by byte (Castagnoli 1993; reversed polynomial).
 const CHECKSUMS: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -197,7 +198,7 @@ const CHECKSUMS: [u32; 256] = {
     table
 };
 
-/// TensorFlow rotates and offsets checksums, since a checksum of bytes that contain checksums is weak.
+/// Masks a checksum. TensorFlow rotates and offsets checksums, since a checksum of bytes that contain checksums is weak.
 fn masked_checksum(bytes: &[u8]) -> u32 {
     let checksum = !bytes.iter().fold(u32::MAX, |sum, byte| CHECKSUMS[usize::from(sum as u8 ^ byte)] ^ sum >> 8);
     checksum.rotate_right(15).wrapping_add(0xa282_ead8)

@@ -1,4 +1,4 @@
-//! The trainer: data, device, model and run folder, driven epoch by epoch.
+//! The trainer: runs training epoch by epoch with data, device, model and run folder.
 
 use super::compile::Options;
 use super::event::{Best, Event, StopHandle};
@@ -17,11 +17,11 @@ use std::path::Path;
 use std::sync::Arc;
 use web_time::Instant;
 
-/// Trains a model as a configuration says.
+/// Trains a model by a configuration.
 pub struct Trainer {
     config: TrainConfig,
     data: Data,
-    /// That make batches of it.
+    /// Threads that create batches.
     threads: Threads,
     model: Model,
     session: Session,
@@ -32,21 +32,21 @@ pub struct Trainer {
     has_trained: bool,
 }
 
-/// How training ended.
+/// The outcome of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Share of the test images that are right.
+    /// Test accuracy, a fraction.
     pub test_accuracy: f64,
-    /// The best epoch, where images are held back to validate.
+    /// The best epoch, if there are validation images.
     pub best: Option<Best>,
-    /// Seconds.
+    /// Seconds since the start.
     pub seconds: f64,
     /// Whether it was stopped early.
     pub interrupted: bool,
 }
 
 impl Trainer {
-    /// Reads the data, opens the device, compiles the model. Nothing is saved unless a folder for the run is given.
+    /// Reads the data, opens the device, and compiles the model. The run is saved only if a folder is given.
     pub async fn new(config: TrainConfig, run: Option<&Path>) -> Result<Self> {
         let threads = Threads::new(config.threads);
         let data = config.data().load_on(&threads)?;
@@ -56,7 +56,7 @@ impl Trainer {
         Ok(Self { threads, ..trainer })
     }
 
-    /// The same with data, model and engine (and why it was taken) of your own.
+    /// Creates a trainer with the given data, model and engine; `why` is the reason of the device's selection.
     pub async fn from_parts(
         config: TrainConfig,
         data: Data,
@@ -68,7 +68,7 @@ impl Trainer {
         Self::with_rules(config, data, model, rules, device, run).await
     }
 
-    /// The same with optimizers of your own, too; those of the configuration are not used.
+    /// Creates a trainer with the given optimizers as well; those of the configuration are not used.
     pub async fn with_rules(
         config: TrainConfig,
         data: Data,
@@ -101,61 +101,62 @@ impl Trainer {
             let set = session.set_weights(&weights);
             set.map_err(|error| Error::setting("init-from", "a run of the same network", error))?;
         }
-        // Last, so that what fails before leaves no folder behind.
+        // Last, so that earlier failures leave no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
         let (threads, stop) = (Threads::new(config.threads), StopHandle::default());
         Ok(Self { config, data, threads, model, session, device, why, run, stop, has_trained: false })
     }
 
-    /// The configuration.
+    /// Returns the configuration.
     pub fn config(&self) -> &TrainConfig {
         &self.config
     }
 
-    /// The data.
+    /// Returns the data.
     pub fn data(&self) -> &Data {
         &self.data
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn model(&self) -> &Model {
         &self.model
     }
 
-    /// The compiled model on its device.
+    /// Returns the compiled model on its device.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session
     }
 
-    /// The device, and why it was taken.
+    /// Returns the device, and the reason of its selection.
     pub fn device(&self) -> (&DeviceInfo, &str) {
         (&self.device, &self.why)
     }
 
-    /// Ends training from elsewhere.
+    /// Returns a handle that stops training.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
     }
 
-    /// Lets a handle made elsewhere end training.
+    /// Sets the handle that stops training.
     pub fn set_stop_handle(&mut self, stop: StopHandle) {
         self.stop = stop;
     }
 
-    /// Starts from these weights instead of drawn ones.
+    /// Sets the initial weights, instead of random ones.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.session.set_weights(weights)
     }
 
-    /// The weights as they are now.
+    /// Returns the current weights.
     pub async fn weights(&mut self) -> Result<Weights> {
         self.session.weights().await
     }
 
-    /// Trains for all epochs, telling `on_event` what happens. The run is saved after each epoch and at the end, also when it is
-    /// stopped; a loss that is no number ends it with an error that names the step.
+    /// Trains for all epochs and calls `on_event` with each event. The run is saved after each epoch and at the end, also if it is stopped.
+    /// A loss that is NaN or infinite ends training with an error that contains the step.
     ///
-    /// Once: schedules and Adam's corrections count steps from the beginning. A second training is a new trainer with these weights.
+    /// A trainer trains once: schedules and Adam's bias corrections count steps from the beginning. For a second training, create a new
+    /// trainer with these weights.
     pub async fn fit(&mut self, mut on_event: impl FnMut(&Event)) -> Result<Outcome> {
         if std::mem::replace(&mut self.has_trained, true) {
             return Err(Error::setting("fit", "a trainer that has not trained yet", "one that has"));
@@ -184,13 +185,13 @@ impl Trainer {
         let (mut epoch, mut interrupted, mut test_accuracy, mut best) = (0, false, None, None::<Best>);
         while epoch < self.config.epochs {
             epoch += 1;
-            // Stopped behind the last step, while it is judged, it is whole.
+            // If the stop arrives after the last step, during evaluation, the run is complete.
             let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else {
                 interrupted = true;
                 break;
             };
             let seconds = interval.1;
-            // Before it is judged, which takes time and may fail.
+            // Saved before the evaluation, which takes time and may fail.
             self.save(epoch).await?;
             let validation = self.validate().await?;
             let evaluation = self.evaluate().await?;
@@ -221,12 +222,12 @@ impl Trainer {
         Ok(outcome)
     }
 
-    /// The test images, as they are judged now.
+    /// Evaluates the test images.
     pub async fn evaluate(&mut self) -> Result<Evaluation> {
         self.judge(&self.data.test.clone()).await
     }
 
-    /// The validation images, as they are judged now; `None` where none are held back.
+    /// Evaluates the validation images; `None` if there are none.
     pub async fn validate(&mut self) -> Result<Option<Evaluation>> {
         let Some(part) = self.data.validation.clone() else { return Ok(None) };
         self.judge(&part).await.map(Some)
@@ -241,7 +242,7 @@ impl Trainer {
         Ok(Loader::training(&self.data, self.config.batch_size)?.with_thread_pool(&self.threads))
     }
 
-    /// One epoch and its seconds; `None` when it was stopped.
+    /// Trains one epoch and returns its interval and seconds; `None` if it was stopped.
     async fn epoch(
         &mut self,
         loader: &Loader,
@@ -259,7 +260,7 @@ impl Trainer {
             let Some(batch) = batches.next().transpose()? else { break };
             let number = self.session.step();
             let is_measured = self.config.diagnostics > 0 && (number + 1).is_multiple_of(self.config.diagnostics);
-            // Two steps may be in flight: after so many the answer is there, and nothing waits for it.
+            // Two steps may be in flight. After this number of steps the measurement has arrived, and taking it does not wait.
             if let Some(earlier) = measured.take_if(|(at, _)| is_measured || number > *at + 1) {
                 self.tell_layers(earlier, epoch, on_event).await?;
             }
@@ -272,7 +273,7 @@ impl Trainer {
             step += 1;
             on_event(&Event::Step { epoch, step, steps });
             if self.session.is_read_back_due() {
-                // The answer of the last but one is taken while later steps run.
+                // The result of the previous read-back is taken while later steps run.
                 let asked = self.session.read_back()?;
                 if let Some(earlier) = waiting.replace(asked) {
                     self.take(earlier, &mut sums, epoch).await?;
@@ -310,7 +311,7 @@ impl Trainer {
     }
 
     fn diverged(&self, step: u32, epoch: u32) -> Result<Error> {
-        // What was measured on the way tells why.
+        // Writes earlier measurements, which help to explain the failure.
         self.run.as_ref().map_or(Ok(()), Run::flush)?;
         Ok(Error::Diverged { step, epoch })
     }
@@ -352,7 +353,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Writes the run; refuses weights that no network can have, or states that no longer move them, and keeps those of the epoch before.
+    /// Saves the run. Weights that are NaN or infinite, or states that no longer update them, are an error, and the files of the previous
+    /// epoch remain.
     async fn save(&mut self, epoch: u32) -> Result<()> {
         if let Some(step) = self.session.non_finite_step().await? {
             return Err(self.diverged(step, epoch)?);

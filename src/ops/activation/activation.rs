@@ -18,7 +18,7 @@ kernel!(
 /// Words of a task.
 const CHUNK: usize = 4096;
 
-/// y = f(x) for floats of any shape; made again in backward rather than kept.
+/// y = f(x) for floats of any shape; rematerialised in backward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
     /// max(x, 0).

@@ -1,4 +1,4 @@
-//! Operations with one learned number a channel: bias, scale, PReLU.
+//! Operations with one learned number per channel: bias, scale, PReLU.
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
@@ -14,7 +14,7 @@ kernel!(
     BY_CHANNEL = ops::by_channel::{ by_channel }, twin = twin
 );
 kernel!(
-    /// dx, and dv of a block of rows.
+    /// dx, and dv over a block of rows.
     BY_CHANNEL_BACKWARD = ops::by_channel::{ by_channel_backward }, twin = backward_twin
 );
 kernel!(
@@ -26,19 +26,21 @@ kernel!(
     JOIN_SUMS = ops::by_channel::{ join_sums }, twin = join_twin
 );
 
-/// y = f(x, v) for x `[rows, channels]` in panels, integers or floats, and v `[channels]`; floats, made again in backward rather than kept.
+/// y = f(x, v) for x `[rows, channels]` in panels, integers or floats, and v `[channels]`. The output is floats, rematerialised in
+/// backward.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ByChannel {
-    /// x + v: before sign a learned threshold (RSign; Liu et al. 2020, ReActNet, section 4.2).
+    /// x + v: a learned threshold before sign (RSign; Liu et al. 2020, ReActNet, section 4.2).
     Bias,
-    /// x * v: a scale of binary products (Rastegari et al. 2016, XNOR-Net, section 3.1, but learned; Bulat and Tzimiropoulos 2019).
+    /// x * v: a learned scale of binary products (Bulat and Tzimiropoulos 2019; computed from the weights in Rastegari et al. 2016,
+    /// XNOR-Net, section 3.1).
     Scale,
     /// x where x > 0, else x * v (He et al. 2015, section 2.1).
     Prelu,
 }
 
 impl ByChannel {
-    /// Its code in the shader.
+    /// Returns its code in the shader.
     fn kind(self) -> u32 {
         match self {
             Self::Bias => BIAS,
@@ -72,7 +74,7 @@ impl Op for ByChannel {
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (x, v) = (inputs[0], inputs[1]);
         if !matches!(x.dtype, DType::F32 | DType::I32) || v.elements() != x.columns() {
-            return Err(Error::shape(self.name(), "numbers, and a vector as long as a row", format!("{x}, {v}")));
+            return Err(Error::shape(self.name(), "numbers, and a vector of the length of a row", format!("{x}, {v}")));
         }
         Ok(vec![TensorType { dtype: DType::F32, ..x.clone() }])
     }
@@ -168,7 +170,7 @@ fn join(recording: &mut Recording, params: Params, [parts, dv]: [crate::runtime:
     recording.dispatch(&JOIN_SUMS, params, buffers, Grid::Tiles([ty.columns() as u32, 1, 1]), words_of(ty.columns()));
 }
 
-/// A task has a block of rows; so have the others, but for the joining.
+/// A task covers a block of rows, also in the other twins except `join_twin`.
 fn twin(mut args: by_channel::Args<'_>) {
     let kind = args.params.kind;
     for panel in 0..args.y.panels() {
@@ -207,7 +209,7 @@ fn sums_twin(mut args: channel_sums::Args<'_>) {
     }
 }
 
-/// A task has one panel of 32 channels.
+/// A task covers one panel of 32 channels.
 fn join_twin(args: join_sums::Args<'_>) {
     let blocks = args.params.blocks as usize;
     let (parts, _) = args.parts[args.index * blocks * PANEL..][..blocks * PANEL].as_chunks::<PANEL>();

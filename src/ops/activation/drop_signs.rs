@@ -1,4 +1,4 @@
-//! Dropout of signs: what is dropped is 0, the mean of two signs, so that a product with it is the mean of two products of signs.
+//! Dropout of signs. A dropped sign becomes 0, the mean of the signs +1 and -1, so a product with it is the mean of two products of signs.
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
@@ -19,12 +19,12 @@ kernel!(
 /// Words of a task.
 const CHUNK: usize = 4096;
 
-/// Signs to two copies of them: where one is dropped, with probability p, the first has +1 and the second -1. Their mean is the sign that
-/// is kept, or 0 (Srivastava et al. 2014); [`crate::ops::JoinDropped`] joins what is made of the copies and divides by 1 - p. What is dropped is a hash of
-/// (seed, step, stream, place), so that backward draws the same again.
+/// Outputs two copies of signs. Where a sign is dropped, with probability p, the first copy has +1 and the second -1. The mean of the
+/// copies is the kept sign, or 0 (Srivastava et al. 2014). [`crate::ops::JoinDropped`] adds the products with both copies and divides by 2
+/// (1 - p). A hash of (seed, step, stream, element) decides what is dropped, so that backward reproduces the decision.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DropSigns {
-    /// p, in [0, 1): the share that is dropped.
+    /// p, in [0, 1): the probability that a sign is dropped.
     pub probability: f32,
     /// Stream of its random numbers ([`crate::tensor::stream_word`]).
     pub stream: u32,
@@ -73,7 +73,7 @@ impl Op for DropSigns {
     }
 }
 
-/// The gradient of the signs: the sum of those of the copies where a sign is kept, else 0. Inputs: the two gradients.
+/// The gradient of the signs: the sum of the copies' gradients where a sign is kept, else 0. Inputs: the two gradients.
 #[derive(Clone, Copy, Debug)]
 pub struct DropSignsBackward(pub DropSigns);
 
@@ -97,7 +97,7 @@ impl Op for DropSignsBackward {
     }
 }
 
-/// A task has 32 rows.
+/// A task covers 32 rows.
 fn twin(args: drop_signs::Args<'_>) {
     let Params { rows, columns, stream, threshold, .. } = *args.params;
     let (words, first) = (words_of(columns as usize), args.index * PANEL);

@@ -14,17 +14,17 @@ kernel!(
 /// Words of a task.
 const CHUNK: usize = 4096;
 
-/// y = x / (1 - p) where an element is kept, with probability 1 - p, else 0 (Srivastava et al. 2014), for floats of any shape. What is
-/// kept is a hash of (seed, step, stream, place), so that backward, the same operation on dy, draws the same again: no mask is stored.
+/// y = x / (1 - p) where an element is kept, with probability 1 - p, else 0 (Srivastava et al. 2014), for floats of any shape. A hash of
+/// (seed, step, stream, element) decides what is kept. Backward is the same operation on dy with the same hash, so no mask is stored.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
-    /// p, in [0, 1): the share that is dropped.
+    /// p, in [0, 1): the probability that an element is dropped.
     pub probability: f32,
     /// Stream of its random numbers ([`crate::tensor::stream_word`]).
     pub stream: u32,
 }
 
-/// Refuses what is no share that can be dropped.
+/// Refuses a probability outside [0, 1).
 pub fn check_share(name: impl Into<String>, probability: f32) -> Result<()> {
     match (0.0..1.0).contains(&probability) {
         true => Ok(()),
@@ -32,7 +32,7 @@ pub fn check_share(name: impl Into<String>, probability: f32) -> Result<()> {
     }
 }
 
-/// Random words below it drop: p 2^32, below 2^32 since the largest p is 1 - 2^-24.
+/// Returns the threshold below which a random word drops an element: p 2^32, which fits 32 bits since the largest p is 1 - 2^-24.
 pub(in crate::ops) fn threshold(probability: f32) -> u32 {
     (f64::from(probability) * 2_f64.powi(32)) as u32
 }

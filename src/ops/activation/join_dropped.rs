@@ -1,4 +1,4 @@
-//! The product with signs, some of which are dropped, from those with the two copies of [`crate::ops::DropSigns`].
+//! The product with signs under dropout, computed from the products with the two copies of [`crate::ops::DropSigns`].
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
@@ -19,11 +19,11 @@ kernel!(
 /// Words of a task.
 const CHUNK: usize = 4096;
 
-/// y = (u + d) / (2 (1 - p)) of the products u and d with the two copies of [`crate::ops::DropSigns`]: the product with the signs that are left, divided by the
-/// share of them. Integers or floats; a sum of integers is exact.
+/// y = (u + d) / (2 (1 - p)) for the products u and d with the two copies of [`crate::ops::DropSigns`]: the product with the kept signs,
+/// divided by the probability that a sign is kept. u and d are integers or floats; a sum of integers is exact.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JoinDropped {
-    /// p, in [0, 1): the share that was dropped.
+    /// p, in [0, 1): the probability that a sign was dropped.
     pub probability: f32,
 }
 

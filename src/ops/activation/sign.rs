@@ -25,14 +25,14 @@ kernel!(
     SIGN_BACKWARD = ops::sign::{ sign_backward }, twin = sign_backward_twin
 );
 
-/// A surrogate for the derivative of sign, used in the backward pass.
+/// A surrogate gradient of sign.
 #[derive(Clone, Copy)]
 pub struct Surrogate {
     /// Name in flags and files.
     pub name: &'static str,
     /// Formula of s(x), where dx = dy * s(x).
     pub formula: &'static str,
-    /// Where it was published.
+    /// Publication.
     pub source: &'static str,
     /// s(x).
     pub derivative: fn(f32) -> f32,
@@ -40,7 +40,7 @@ pub struct Surrogate {
     code: u32,
 }
 
-/// Every surrogate.
+/// The registry of surrogates.
 pub static SURROGATES: [Surrogate; 6] = [
     Surrogate {
         name: "identity",
@@ -90,19 +90,19 @@ pub static SURROGATES: [Surrogate; 6] = [
 ];
 
 impl Surrogate {
-    /// The surrogate of that name.
+    /// Returns the surrogate of that name.
     pub fn named(name: &str) -> Result<&'static Self> {
         let names: Vec<&str> = SURROGATES.iter().map(|s| s.name).collect();
         SURROGATES.iter().find(|s| s.name == name).ok_or_else(|| Error::setting("surrogate", names.join(", "), name))
     }
 
-    /// Whether one bit an element is all that backward needs.
+    /// Whether backward requires only one bit per element.
     pub(in crate::ops) fn is_mask(&self) -> bool {
         self.name == "clip"
     }
 }
 
-/// The surrogate of a code; identity for a code that is none.
+/// Returns the surrogate of a code; identity for an unknown code.
 fn by_code(code: u32) -> &'static Surrogate {
     SURROGATES.iter().find(|surrogate| surrogate.code == code).unwrap_or(&SURROGATES[0])
 }
@@ -113,10 +113,10 @@ impl std::fmt::Debug for Surrogate {
     }
 }
 
-/// y = +1 where x >= 0, else -1, packed; dx = dy * s(x). With the clip surrogate the mask is kept as bits, else x is kept.
+/// y = +1 where x >= 0, else -1, packed; dx = dy * s(x). The clip surrogate keeps its mask as bits for backward, others keep x.
 #[derive(Clone, Copy, Debug)]
 pub struct Sign {
-    /// Stands in for the derivative.
+    /// Surrogate gradient of sign.
     pub surrogate: &'static Surrogate,
 }
 
@@ -194,7 +194,7 @@ impl Op for SignBackward {
     }
 }
 
-/// Row panel `index`: for each column panel its rows in x, as words.
+/// Returns the rows of row panel `index` in each column panel of x, as words.
 fn row_panel(
     params: &Params,
     index: usize,
@@ -207,7 +207,7 @@ fn row_panel(
     })
 }
 
-/// A task has one panel of 32 rows.
+/// A task covers one panel of 32 rows.
 fn sign_twin(args: sign::Args<'_>) {
     let isa = bits::current();
     let y = args.y;
@@ -227,7 +227,7 @@ fn sign_mask_twin(args: sign_mask::Args<'_>) {
     }
 }
 
-/// Bit by lane: comparing with these vectorises, shifting by the lane does not.
+/// Bit by lane. A comparison with these constants vectorises; a shift by the lane does not.
 const BITS: [u32; PANEL] = {
     let mut bits = [0; PANEL];
     let mut lane = 0;
@@ -238,10 +238,10 @@ const BITS: [u32; PANEL] = {
     bits
 };
 
-/// Rows of a task of the gradients.
+/// Rows per task of the gradient twins.
 const ROWS_PER_TASK: usize = 256;
 
-/// A task has 256 rows, all columns; so has the other.
+/// A task covers 256 rows of all columns, also in the other gradient twin.
 fn sign_mask_backward_twin(mut args: sign_mask_backward::Args<'_>) {
     let (rows, words) = (args.params.rows as usize, args.dx.panels());
     let first = args.index * ROWS_PER_TASK;
@@ -258,7 +258,7 @@ fn sign_mask_backward_twin(mut args: sign_mask_backward::Args<'_>) {
 /// Sets the numbers of a panel's row to 0 where the bit of `word` is not set.
 pub(in crate::ops) fn apply_mask(row: &mut [f32], word: u32) {
     for (value, bit) in row.iter_mut().zip(&BITS) {
-        // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
+        // All ones or all zeros: needs no branch, and discards a NaN where the mask is not set.
         let keep = if word & bit == 0 { 0 } else { u32::MAX };
         *value = f32::from_bits(value.to_bits() & keep);
     }

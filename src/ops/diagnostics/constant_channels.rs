@@ -1,4 +1,4 @@
-//! Channels whose sign is the same for the whole batch: they tell the next layer nothing. For diagnostics.
+//! Channels whose sign is constant over the batch, which carry no information for the next layer. For diagnostics.
 
 use crate::error::Result;
 use crate::graph::{Bound, Op};
@@ -9,11 +9,12 @@ use crate::tensor::{PANEL, TensorType, words_of};
 use std::sync::atomic::Ordering;
 
 kernel!(
-    /// Adds the number of channels of one sign.
+    /// Adds the number of constant channels to a counter.
     CONSTANT_CHANNELS = ops::constant_channels::{ constant_channels }, twin = twin
 );
 
-/// Input: signs of activations `[rows, channels]`. Updates: a counter, by the number of channels that have one sign in all rows with samples.
+/// Input: signs of activations `[rows, channels]`. Updates: a counter, by the number of channels with the same sign in all rows that hold
+/// samples.
 #[derive(Clone, Copy, Debug)]
 pub struct ConstantChannels;
 
@@ -35,7 +36,7 @@ impl Op for ConstantChannels {
     }
 }
 
-/// A task has a word, 32 channels.
+/// A task covers a word, 32 channels.
 fn twin(args: constant_channels::Args<'_>) {
     let Params { rows, columns, pixels, .. } = *args.params;
     let (columns, words) = (columns as usize, words_of(columns as usize));

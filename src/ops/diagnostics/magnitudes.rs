@@ -1,4 +1,4 @@
-//! How large the numbers of a tensor are: a histogram by powers of two and sums of squares, for diagnostics.
+//! Magnitudes of a tensor's numbers: a histogram by powers of two and sums of squares, for diagnostics.
 
 use crate::error::Result;
 use crate::graph::{Bound, Op};
@@ -15,22 +15,22 @@ kernel!(
 /// Values of a float's exponent field.
 const EXPONENTS: usize = 256;
 
-/// Input: floats of any layout, padding 0. Updates: counts by exponent field (they grow and wrap), sums of squares by block of words.
+/// Input: floats of any layout, padding 0. Updates: counts by exponent field (they accumulate and wrap), sums of squares by block of words.
 #[derive(Clone, Copy, Debug)]
 pub struct Magnitudes;
 
 impl Magnitudes {
-    /// Type of the counts.
+    /// Returns the type of the counts.
     pub fn counts() -> TensorType {
         TensorType::plain(DType::U32, &[EXPONENTS])
     }
 
-    /// Type of the sums of squares.
+    /// Returns the type of the sums of squares.
     pub fn squares(x: &TensorType) -> TensorType {
         TensorType::plain(DType::F32, &[x.words().div_ceil(Self::block(x))])
     }
 
-    /// Words of a block: at most some 64 blocks.
+    /// Returns the words per block; there are about 64 blocks at most.
     pub(in crate::ops) fn block(x: &TensorType) -> usize {
         x.words().div_ceil(64).max(4096)
     }
@@ -54,13 +54,13 @@ impl Op for Magnitudes {
     }
 }
 
-/// Lanes of the shaders, so that twins sum in the same order.
+/// Lanes of the shaders; twins use the same number so that both sum in the same order.
 pub(in crate::ops) const LANES: usize = crate::runtime::interface::shared::exponent_histogram::THREADS as usize;
 
-/// Neighbours often have the same exponent: with tables of their own they do not wait for each other.
+/// Adjacent numbers often have the same exponent; separate tables avoid dependent increments.
 const TABLES: usize = 4;
 
-/// What a twin has met in a block: `shaders/shared/exponent_histogram.wgsl`.
+/// The histogram and sums of a block; twin of `shaders/shared/exponent_histogram.wgsl`.
 pub(in crate::ops) struct ExponentHistogram {
     tables: [[u32; EXPONENTS]; TABLES],
     sums: [f32; LANES],
@@ -71,7 +71,7 @@ impl ExponentHistogram {
         Self { tables: [[0; EXPONENTS]; TABLES], sums: [0.0; LANES] }
     }
 
-    /// Numbers of as many lanes, from the first on.
+    /// Adds numbers; number i belongs to lane i.
     pub(in crate::ops) fn add(&mut self, values: &[f32]) {
         self.sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * value);
         for (lane, value) in values.iter().enumerate() {
@@ -79,7 +79,7 @@ impl ExponentHistogram {
         }
     }
 
-    /// Adds the counts to those of all blocks, and gives the sum of squares.
+    /// Adds the counts to those of all blocks, and returns the sum of squares.
     pub(in crate::ops) fn end(self, counts: &[AtomicU32]) -> f32 {
         for (exponent, counter) in counts.iter().enumerate() {
             let count: u32 = self.tables.iter().map(|table| table[exponent]).sum();
@@ -91,7 +91,7 @@ impl ExponentHistogram {
     }
 }
 
-/// A task has a block.
+/// A task covers a block.
 fn twin(args: magnitudes::Args<'_>) {
     let Params { words, block, .. } = *args.params;
     let first = args.index * block as usize;

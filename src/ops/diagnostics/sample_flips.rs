@@ -1,4 +1,5 @@
-//! A fixed sample of binary weights, followed from step to step: who has ever flipped, who flips back and forth. For diagnostics.
+//! A fixed sample of binary weights, observed at every step: which weights have ever flipped, and which flip back and forth. For
+//! diagnostics.
 
 use crate::error::Result;
 use crate::graph::{Bound, Op};
@@ -7,29 +8,31 @@ use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, Draws, PANEL, TensorType, words_of};
 
 kernel!(
-    /// Sees which weights of the sample flipped; with `report` counts them.
+    /// Detects which weights of the sample flipped; with `report` counts them.
     SAMPLE_FLIPS = ops::sample_flips::{ sample_flips }, twin = twin
 );
 
-/// Words of the sample at most, 8192 weights: a share of them is within a point of all weights' (two standard errors).
+/// Maximum words of the sample, 8192 weights: a ratio in the sample is within about one percentage point of the ratio over all weights (two
+/// standard errors).
 const SAMPLE: usize = 256;
 
-/// Which word of each stretch is followed: the same at every step and under every seed.
+/// Draws the word of each stretch that is sampled: the same at every step and under every seed.
 const PLACES: Draws = Draws::new(0, 0, 0);
 
-/// Input: binary weights, before the step's update. Updates: [`SampleFlips::states`], that is the words of the sample as they were, the step of
-/// each weight's last flip, who has ever flipped, who flipped back since the last report, and the report: weights in the sample, those that have
-/// ever flipped, those that flipped back since the last report.
+/// Input: binary weights, before the step's update. Updates: [`SampleFlips::states`], which are the previous words of the sample, the step
+/// of each weight's last flip, the weights that have ever flipped, the weights that flipped back since the last report, and the report. The
+/// report holds the numbers of weights in the sample, of weights that have ever flipped, and of weights that flipped back since the last
+/// report.
 #[derive(Clone, Copy, Debug)]
 pub struct SampleFlips {
-    /// A flip is a flip back where it comes at most so many steps after the one before.
+    /// Maximum number of steps after the previous flip for a flip to count as a flip back.
     pub window: u32,
-    /// Whether to write the report, and to begin a new one.
+    /// Whether to write the report and start a new one.
     pub report: bool,
 }
 
 impl SampleFlips {
-    /// Names and types of what it updates.
+    /// Returns names and types of what it updates.
     pub fn states(weight: &TensorType) -> [(&'static str, TensorType); 5] {
         let words = |count| TensorType::plain(DType::U32, &[count]);
         let count = Self::count(weight);

@@ -1,4 +1,4 @@
-//! How large what weights are the signs of is, where it is no tensor of floats: narrow states, and what filters put out.
+//! Magnitudes of the values whose signs are the weights, where these are not a tensor of floats: narrow states, and outputs of filters.
 
 use crate::error::Result;
 use crate::graph::{Bound, Op};
@@ -14,25 +14,25 @@ kernel!(
     STATE_F16 = ops::state_magnitudes::{ state_f16 }, twin = f16_twin
 );
 kernel!(
-    /// Of 16-bit integers.
+    /// [`STATE_F16`] for 16-bit integers.
     STATE_I16 = ops::state_magnitudes::{ state_i16 }, twin = i16_twin
 );
 kernel!(
-    /// Of 8-bit integers.
+    /// [`STATE_F16`] for 8-bit integers.
     STATE_I8 = ops::state_magnitudes::{ state_i8 }, twin = i8_twin
 );
 kernel!(
-    /// Of the output of sections of second order.
+    /// [`MAGNITUDES`](crate::ops::diagnostics::magnitudes::MAGNITUDES) of the output of second-order sections.
     MAX_BIQUADS = ops::state_magnitudes::{ sections }, twin = sections_twin
 );
 
-/// [`Magnitudes`] of a narrow state, behind its update. Inputs: the state, 16-bit floats or integers in rows; for integers the exponents of
-/// their units. Updates: as [`Magnitudes`], whose types are made from the state's.
+/// [`Magnitudes`] of a narrow state, after its update. Inputs: the state, 16-bit floats or integers in rows; for integers also the
+/// exponents of their units. Updates: as [`Magnitudes`], with types derived from the state's.
 #[derive(Clone, Copy, Debug)]
 pub struct NarrowMagnitudes {
     /// Unit of 16-bit floats.
     pub unit: f32,
-    /// Which of the rule's states it is: its rows' units follow those of the states before it.
+    /// Index of the state among the rule's states: the units of its rows follow those of the states before it.
     pub state: usize,
 }
 
@@ -70,12 +70,12 @@ impl Op for NarrowMagnitudes {
     }
 }
 
-/// [`Magnitudes`] of what a filter of sections of second order puts out at a step, before its update: y = b0 u + p of the last, where u is
-/// the gradient, then the y of the section before. Inputs: the gradient, the sections' states. Updates: as [`Magnitudes`], whose types are
-/// made from the gradient's.
+/// [`Magnitudes`] of the output of a filter of second-order sections at a step, before its update: y = b0 u + p of the last section, where
+/// u is the gradient for the first section, then the y of the previous one. Inputs: the gradient, the sections' states. Updates: as
+/// [`Magnitudes`], with types derived from the gradient's.
 #[derive(Clone, Copy, Debug)]
 pub struct SectionMagnitudes {
-    /// The first of the rule's vec4 of the step's hyperparameters: b0, b1, a1, a2 of each section.
+    /// Index of the rule's first vec4 of the step's hyperparameters: b0, b1, a1, a2 of each section.
     pub hyper_offset: u32,
 }
 
@@ -102,7 +102,7 @@ fn params(ty: &TensorType, pitch: usize) -> Params {
     Params { words, block, pitch: pitch as u32, unit: 0.0, first: 0, hyper_offset: 0 }
 }
 
-/// Sum of squares of a block of words with N numbers each, by the word, its row and its place in that.
+/// Returns the sum of squares of a block of words with N numbers each, from a function of the word, its row and its position in the row.
 fn block<const N: usize>(
     (index, params): (usize, &Params),
     counts: &[AtomicU32],
@@ -110,7 +110,7 @@ fn block<const N: usize>(
 ) -> f32 {
     let (first, pitch) = (index * params.block as usize, params.pitch as usize);
     let end = (first + params.block as usize).min(params.words as usize);
-    // Counted, as divisions would take longer than all the rest.
+    // Counted instead of divided: divisions would take longer than the rest of the loop.
     let (mut row, mut place) = (first / pitch, first % pitch);
     let mut histogram = ExponentHistogram::new();
     for at in (first..end).step_by(LANES) {
@@ -129,7 +129,7 @@ fn block<const N: usize>(
     histogram.end(counts)
 }
 
-/// The unit that a row of integers is stored in once the step has been taken.
+/// Returns the unit in which a row of integers is stored after the step.
 fn unit(params: &Params, step: &StepParams, exponents: &[u32], row: usize) -> f32 {
     let at = (params.first as usize + row) * 2 + step.step.wrapping_add(1) as usize % 2;
     f32::from_bits(exponents[at] << 23)

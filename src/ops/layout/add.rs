@@ -1,4 +1,4 @@
-//! Adds two tensors element by element: joins branches, and gradients of a value that was used twice.
+//! Adds two tensors element by element: joins branches, and gradients of a value that is used twice.
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Graph, Op, Value};
@@ -11,7 +11,7 @@ kernel!(
     ADD = ops::add::{ add }, twin = twin
 );
 
-/// Words of a task: some 16 KiB of each operand.
+/// Words per task: 16 KiB of each operand.
 const CHUNK: usize = 4096;
 
 /// y = a + b.
@@ -41,7 +41,7 @@ impl Op for Add {
     }
 }
 
-/// Joins two gradients, for [`crate::graph::backward`].
+/// Adds two gradients, for [`crate::graph::backward`].
 pub fn join(graph: &mut Graph, a: Value, b: Value) -> Result<Value> {
     graph.add(Add, &[a, b], &[])
 }

@@ -77,7 +77,7 @@ fn params(image: &TensorType) -> Params {
     Params { samples, pixels: pixels(image) as u32, channels }
 }
 
-/// A task has one panel of features.
+/// A task covers one panel of features.
 fn flatten_twin(mut args: flatten::Args<'_>) {
     let Params { samples, pixels, channels, .. } = *args.params;
     let (samples, pixels, channels) = (samples as usize, pixels as usize, channels as usize);
@@ -94,7 +94,7 @@ fn flatten_twin(mut args: flatten::Args<'_>) {
     }
 }
 
-/// A task has one sample.
+/// A task covers one sample.
 fn unflatten_twin(mut args: unflatten::Args<'_>) {
     let Params { samples, channels, .. } = *args.params;
     let (samples, channels) = (samples as usize, channels as usize);

@@ -1,4 +1,4 @@
-//! Bytes of pixels to numbers, by channel: the first node of every network.
+//! Normalises bytes of pixels to floats by channel: the first node of every network.
 
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Op};
@@ -11,18 +11,18 @@ kernel!(
     NORMALISE = ops::normalise::{ normalise }, twin = twin
 );
 
-/// Channels that the kernel has scales for.
+/// Maximum number of channels, a limit of the kernel's parameters.
 pub const MAX_CHANNELS: usize = 4;
 
-/// x = scale\[c\] * byte + shift\[c\] for pixels `[batch, height, width, channels]`. Gives panels: images of the same shape, or rows of
-/// features `[batch, height * width * channels]`.
+/// x = scale\[c\] * byte + shift\[c\] for pixels `[batch, height, width, channels]`. The output is in panels: images of the same shape, or
+/// rows of features `[batch, height * width * channels]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Normalise {
-    /// By channel.
+    /// Scale by channel.
     pub scale: [f32; MAX_CHANNELS],
-    /// By channel.
+    /// Shift by channel.
     pub shift: [f32; MAX_CHANNELS],
-    /// Whether images come out, rather than rows of features.
+    /// Whether the output is images instead of rows of features.
     pub images: bool,
 }
 
@@ -59,7 +59,7 @@ impl Op for Normalise {
     }
 }
 
-/// A task has one panel of 32 columns.
+/// A task covers one panel of 32 columns.
 fn twin(args: normalise::Args<'_>) {
     let Params { scale, shift, columns, channels, .. } = *args.params;
     let (columns, channels) = (columns as usize, channels as usize);

@@ -1,4 +1,4 @@
-//! Packs a bit matrix along its other axis, for products that read it that way.
+//! Packs a bit matrix along its other axis, for products that read it in that order.
 
 use crate::bits;
 use crate::error::{Error, Result};
@@ -45,7 +45,7 @@ impl Op for TransposeBits {
     }
 }
 
-/// A task has one panel of y: 32 columns of x.
+/// A task covers one panel of y: 32 columns of x.
 fn twin(args: transpose_bits::Args<'_>) {
     let words = args.params.words as usize;
     let isa = bits::current();

@@ -15,7 +15,7 @@ kernel!(
     UNPACK_SIGNS_ROWS = ops::unpack_signs::{ unpack_signs_rows }, twin = rows_twin
 );
 
-/// x = -1 or +1 for each bit, as floats in panels (activations) or in padded rows (weights). Made again in backward rather than kept.
+/// x = -1 or +1 for each bit, as floats in panels (activations) or in padded rows (weights). Rematerialised in backward.
 #[derive(Clone, Copy, Debug)]
 pub struct UnpackSigns(pub Layout);
 
@@ -45,7 +45,7 @@ impl Op for UnpackSigns {
         }
     }
 
-    /// The derivative is 1: what stands in for the derivative of sign belongs to who made the bits.
+    /// The derivative is 1: the surrogate gradient of sign belongs to the operation that packed the bits.
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         Ok(vec![cx.grad(0)])
     }
@@ -62,7 +62,7 @@ fn expand(word: u32, columns: usize, x: &mut [f32]) {
     }
 }
 
-/// A task has 32 rows.
+/// A task covers 32 rows.
 fn twin(mut args: unpack_signs::Args<'_>) {
     let columns = args.params.columns as usize;
     let words = words_of(columns);
@@ -73,7 +73,7 @@ fn twin(mut args: unpack_signs::Args<'_>) {
     }
 }
 
-/// The same.
+/// A task covers 32 rows.
 fn rows_twin(mut args: unpack_signs_rows::Args<'_>) {
     let columns = args.params.columns as usize;
     let words = words_of(columns);

@@ -19,15 +19,15 @@ kernel!(
 
 /// loss\[r\] = (1 - w) CE(z, labels) + w T² CE(z / T, softmax(t / T)) (Hinton et al. 2015, section 2).
 ///
-/// Inputs: logits z `[rows, classes]` in panels, labels `[rows]`, the teacher's logits t as z; no gradient goes to the teacher. Update:
+/// Inputs: logits z `[rows, classes]` in panels, labels `[rows]`, the teacher's logits t like z; the teacher gets no gradient. Update:
 /// correct samples by class. Output: losses by row.
 #[derive(Clone, Copy, Debug)]
 pub struct Distillation {
-    /// Share of the label's target that is spread over all classes.
+    /// Part of the label's target that is spread over all classes.
     pub smoothing: f32,
-    /// w, the teacher's share of the loss, 0 to 1.
+    /// w, the weight of the teacher's term in the loss, 0 to 1.
     pub weight: f32,
-    /// T, at least above 0: the higher, the softer the teacher.
+    /// T, above 0: a higher temperature makes the teacher's distribution softer.
     pub temperature: f32,
 }
 

@@ -1,4 +1,4 @@
-//! The mean of the rows' losses, kept in a ring until it is read back.
+//! The mean of the rows' losses, stored in a ring until it is read back.
 
 use crate::error::Result;
 use crate::graph::{Bound, Op};
@@ -8,7 +8,7 @@ use crate::tensor::TensorType;
 use std::sync::atomic::Ordering;
 
 kernel!(
-    /// ring\[slot\] = mean of the rows' losses; the first step that is not finite is kept.
+    /// ring\[slot\] = mean of the rows' losses; the first step whose loss is not finite is kept.
     MEAN_LOSS = ops::mean_loss::{ mean_loss }, twin = twin
 );
 
@@ -35,7 +35,7 @@ impl Op for MeanLoss {
     }
 }
 
-/// Lanes of the shader, so that both sum in the same order.
+/// Lanes of the shader; the twin uses the same number so that both sum in the same order.
 const LANES: usize = THREADS as usize;
 
 fn twin(args: mean_loss::Args<'_>) {

@@ -21,7 +21,7 @@ kernel!(
 /// Inputs: logits `[rows, classes]` in panels, labels `[rows]`. Update: correct samples by class. Output: losses by row.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropy {
-    /// Share of the target that is spread over all classes: 0 for plain labels.
+    /// Part of the target that is spread over all classes: 0 for plain labels.
     pub smoothing: f32,
 }
 
@@ -31,13 +31,13 @@ impl SoftmaxCrossEntropy {
     }
 }
 
-/// What every loss on logits and labels demands.
+/// Checks the inputs of a loss on logits and labels.
 pub(in crate::ops) fn check_logits(op: &'static str, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
     match inputs {
         [z, labels] if z.dtype == DType::F32 && labels.elements() == z.rows() => {
             Ok(vec![TensorType::plain(DType::F32, &[z.rows()])])
         }
-        _ => Err(Error::shape(op, "float logits and one label a row", inputs.len())),
+        _ => Err(Error::shape(op, "float logits and one label per row", inputs.len())),
     }
 }
 
@@ -84,12 +84,12 @@ impl Op for SoftmaxCrossEntropyBackward {
     }
 }
 
-/// What a class should have, of a smoothed label.
+/// Returns the target of a class for a smoothed label.
 pub(in crate::ops) fn target(smoothing: f32, classes: usize, class: usize, label: usize) -> f32 {
     smoothing / classes as f32 + if class == label { 1.0 - smoothing } else { 0.0 }
 }
 
-/// max z and sum of exp((z - max) / temperature) of a row.
+/// Returns max z and the sum of exp((z - max) / temperature) of a row.
 pub(in crate::ops) fn normaliser(z: &[f32], rows: usize, row: usize, classes: usize, temperature: f32) -> (f32, f32) {
     let logits = || (0..classes).map(|c| z[number_at(rows, row, c)]);
     let top = logits().fold(f32::NEG_INFINITY, f32::max);

@@ -1,4 +1,4 @@
-//! Squared hinge loss on +-1 targets, the loss of the first binary networks.
+//! Squared hinge loss on +-1 targets, as in the first binary networks.
 
 use crate::error::Result;
 use crate::graph::{Backward, Bound, Op, Value};
@@ -78,7 +78,7 @@ fn forward_twin(args: squared_hinge::Args<'_>) {
         let (mut sum, mut best) = (0.0, 0);
         for class in 0..classes {
             let z = args.z[number_at(rows, row, class)];
-            // A maximum with 0 hides what is no number.
+            // The maximum with 0 would hide a NaN.
             let slack = (1.0 - if class == label { z } else { -z }).max(0.0);
             sum += if z.is_finite() { slack * slack } else { z };
             if z > args.z[number_at(rows, row, best)] {

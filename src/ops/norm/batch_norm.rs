@@ -1,4 +1,4 @@
-//! Batch normalisation by channel, with the statistics of the batch (`statistics.rs`) in training and the running ones in evaluation.
+//! Batch normalisation by channel, with the batch's statistics (`statistics.rs`) in training and the running statistics in evaluation.
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
@@ -18,7 +18,7 @@ kernel!(
     SUMS = ops::batch_norm::{ batch_norm_sums }, twin = sums_twin
 );
 kernel!(
-    /// dscale, dbias, and the gradient means, that is of dz and dz * n over the samples, from the sums of the blocks.
+    /// dscale, dbias, and the gradient means (those of dz and dz * n over the samples), from the sums of the blocks.
     GRADIENTS = ops::batch_norm::{ batch_norm_gradients }, twin = gradients_twin
 );
 kernel!(
@@ -26,9 +26,9 @@ kernel!(
     BACKWARD = ops::batch_norm::{ batch_norm_backward }, twin = backward_twin
 );
 
-/// Added to the variance, as PyTorch.
+/// Added to the variance; PyTorch's default.
 pub const EPSILON: f32 = 1e-5;
-/// Share of the batch in the running statistics, as PyTorch.
+/// Weight of the batch in the running statistics; PyTorch's default.
 pub const MOMENTUM: f32 = 0.1;
 
 pub(in crate::ops) fn params(y: &TensorType) -> Params {
@@ -45,7 +45,7 @@ pub(in crate::ops) fn params(y: &TensorType) -> Params {
     }
 }
 
-/// Two numbers a channel and block.
+/// Returns the type of two numbers per channel and block.
 pub(in crate::ops) fn partial_type(y: &TensorType, blocks: Blocks) -> TensorType {
     TensorType::plain(DType::F32, &[words_of(y.columns()), blocks.count, 2, PANEL])
 }
@@ -59,23 +59,23 @@ fn channel_grid(y: &TensorType) -> (Grid, usize) {
     (Grid::Tiles([y.columns() as u32, 1, 1]), words_of(y.columns()))
 }
 
-/// What batch norm demands of numbers and their four vectors; gives the numbers' type.
+/// Checks the inputs of batch norm: numbers, and their four vectors. Returns the type of the numbers.
 pub(in crate::ops) fn check_input<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Result<&'a TensorType> {
     let (y, vectors) = (inputs[0], &inputs[1..]);
     if !matches!(y.dtype, DType::F32 | DType::I32) || vectors.iter().any(|v| v.elements() != y.columns()) {
-        return Err(Error::shape(op, "numbers, and four vectors as long as a row", y));
+        return Err(Error::shape(op, "numbers, and four vectors of the length of a row", y));
     }
     Ok(y)
 }
 
-/// Outputs of a backward: dy, dscale, dbias; the sums of blocks of rows; and the gradient means.
+/// Returns the types of the outputs of a backward: dy, dscale, dbias, the sums of blocks of rows, and the gradient means.
 pub(in crate::ops) fn gradient_types(y: &TensorType, dz: &TensorType) -> Vec<TensorType> {
     let vector = TensorType::plain(DType::F32, &[y.columns()]);
     let gradient_means = TensorType::plain(DType::F32, &[words_of(y.columns()), 2, PANEL]);
     vec![dz.clone(), vector.clone(), vector, partial_type(y, Blocks::of(y)), gradient_means]
 }
 
-/// From the sums of blocks to dscale, dbias and the gradient means.
+/// Records the reduction of the blocks' sums to dscale, dbias and the gradient means.
 pub(in crate::ops) fn record_gradients(
     recording: &mut Recording,
     [parts, dscale, dbias, gradient_means]: [BufferId; 4],
@@ -91,13 +91,13 @@ pub(in crate::ops) fn record_gradients(
     recording.dispatch(&GRADIENTS, params(y), buffers, grid, tasks);
 }
 
-/// 1 / sqrt(variance + epsilon) of a panel's channels.
+/// Returns 1 / sqrt(variance + epsilon) of a panel's channels.
 pub(in crate::ops) fn rstd(variance: &[f32], panel: usize, epsilon: f32) -> Lanes {
     lanes(variance, panel, 1.0).map(|v| 1.0 / (v + epsilon).sqrt())
 }
 
-/// Inputs: y `[rows, channels]`, mean, variance, scale, bias. Output: z, floats in panels. It is computed again in backward rather
-/// than kept: y is smaller (integers), and z is one multiplication away.
+/// Inputs: y `[rows, channels]`, mean, variance, scale, bias. Output: z, floats in panels. z is rematerialised in backward: y is smaller
+/// (integers), and z is one multiply-add away.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNorm;
 
@@ -137,8 +137,8 @@ impl Op for BatchNorm {
     }
 }
 
-/// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale, dbias, through the batch's statistics; the sums of blocks of rows, and the gradient
-/// means.
+/// Inputs: y, dz, mean, variance, scale. Outputs: dy, dscale and dbias, with gradients through the batch's statistics; the sums of blocks
+/// of rows, and the gradient means.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormBackward;
 
@@ -166,18 +166,18 @@ impl Op for BatchNormBackward {
     }
 }
 
-/// Samples' rows.
+/// Returns the number of rows that hold samples.
 pub(in crate::ops) fn valid_rows(params: &Params, step: &StepParams) -> usize {
     (step.valid_rows * params.pixels) as usize
 }
 
-/// Rows of a block that hold samples.
+/// Returns the number of rows of a block that hold samples.
 pub(in crate::ops) fn rows_in(block: usize, params: &Params, step: &StepParams) -> usize {
     let (end, rows) = (valid_rows(params, step), params.block as usize);
     end.saturating_sub(block * rows).min(rows)
 }
 
-/// A task has a block of rows; so have those that follow, but for the gradients.
+/// A task covers a block of rows, also in the twins that follow, except `gradients_twin`.
 fn apply_twin(mut args: batch_norm::Args<'_>) {
     for i in 0..args.z.panels() {
         let (mean, scale, bias) = (lanes(args.mean, i, 0.0), lanes(args.scale, i, 0.0), lanes(args.bias, i, 0.0));
@@ -191,7 +191,7 @@ fn apply_twin(mut args: batch_norm::Args<'_>) {
     }
 }
 
-/// A task has one block of one panel.
+/// A task covers one block of one panel.
 fn sums_twin(args: batch_norm_sums::Args<'_>) {
     let blocks = args.params.blocks as usize;
     let (panel, at) = (args.index / blocks, args.index % blocks);
@@ -208,7 +208,7 @@ fn sums_twin(args: batch_norm_sums::Args<'_>) {
     to_scale.copy_from_slice(&dscale);
 }
 
-/// A task has one panel of 32 channels.
+/// A task covers one panel of 32 channels.
 fn gradients_twin(args: batch_norm_gradients::Args<'_>) {
     let blocks = args.params.blocks as usize;
     let (parts, _) = args.parts[args.index * blocks * 2 * PANEL..][..blocks * 2 * PANEL].as_chunks::<PANEL>();
@@ -240,7 +240,7 @@ fn backward_twin(mut args: batch_norm_backward::Args<'_>) {
             // Tail lanes have gain 0.
             *dy = std::array::from_fn(|l| gain[l] * (dz[l] - bias_mean[l] - (y[l] - mean[l]) * slope[l]));
         }
-        // A row without a sample gets no gradient.
+        // Rows without a sample have gradient 0.
         rest.fill([0.0; PANEL]);
     }
 }

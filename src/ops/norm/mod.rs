@@ -1,4 +1,4 @@
-//! Batch normalisation, its statistics, and the sign behind it.
+//! Batch normalisation, its statistics, and its fusion with sign.
 
 pub(crate) mod batch_norm;
 pub(crate) mod norm_sign;

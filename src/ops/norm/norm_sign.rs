@@ -1,4 +1,4 @@
-//! Batch norm and the sign behind it, fused: what lies between is never stored, forward or backward.
+//! Fused batch norm and sign: the normalised values and their gradient are never stored.
 
 use crate::bits;
 use crate::error::Result;
@@ -26,7 +26,7 @@ kernel!(
     NORM_SIGN_BACKWARD = ops::norm_sign::{ norm_sign_backward }, twin = backward_twin
 );
 
-/// Batch norm whose output only a sign with the clip surrogate reads: one pass, one bit and one bit of mask for each number.
+/// Fuses a batch norm with a sign (clip surrogate) that is its only reader: one pass, with one bit of sign and one bit of mask per number.
 pub const NORM_SIGN_FUSION: Fusion = Fusion { name: "norm-sign", at: norm_and_sign };
 
 fn norm_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
@@ -123,7 +123,7 @@ impl Op for NormSignBackward {
     }
 }
 
-/// A task has 32 rows, all channels.
+/// A task covers 32 rows of all channels.
 fn twin(args: norm_sign::Args<'_>) {
     let p = args.params;
     let (rows, columns) = (p.rows as usize, p.columns as usize);
@@ -145,7 +145,7 @@ fn twin(args: norm_sign::Args<'_>) {
     }
 }
 
-/// dz of the rows of a block: dy where the mask is set. `kept` is the mask's words of the panel, `words` of a row.
+/// Returns dz of the rows of a block: dy where the mask is set. `kept` holds the mask's words of the panel, `words` per row.
 fn masked<'a>(
     dy: &'a [f32],
     kept: &'a [u32],
@@ -157,12 +157,12 @@ fn masked<'a>(
     dy.iter().enumerate().map(move |(i, dy)| {
         let row = first + i;
         let word = kept[((row / PANEL) * words + panel) * PANEL + row % PANEL];
-        // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
+        // All ones or all zeros: needs no branch, and discards a NaN where the mask is not set.
         std::array::from_fn(|l| f32::from_bits(dy[l].to_bits() & 0_u32.wrapping_sub(word >> l & 1)))
     })
 }
 
-/// A task has one block of one panel.
+/// A task covers one block of one panel.
 fn sums_twin(args: norm_sign_sums::Args<'_>) {
     let p = args.params;
     let blocks = args.params.blocks as usize;
@@ -180,7 +180,7 @@ fn sums_twin(args: norm_sign_sums::Args<'_>) {
     to_scale.copy_from_slice(&dscale);
 }
 
-/// A task has a block of rows.
+/// A task covers a block of rows.
 fn backward_twin(mut args: norm_sign_backward::Args<'_>) {
     let p = args.params;
     let here = rows_in(args.index, p, args.step);
@@ -199,7 +199,7 @@ fn backward_twin(mut args: norm_sign_backward::Args<'_>) {
         for (dx, (dz, x)) in samples.iter_mut().zip(dz.zip(x)) {
             *dx = std::array::from_fn(|l| gain[l] * (dz[l] - bias_mean[l] - (x[l] - mean[l]) * slope[l]));
         }
-        // A row without a sample gets no gradient.
+        // Rows without a sample have gradient 0.
         rest.fill([0.0; PANEL]);
     }
 }

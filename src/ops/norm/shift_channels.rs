@@ -1,4 +1,4 @@
-//! Channels moved along: cut out, padded with zeros, or laid side by side.
+//! Shifts channels: slices, zero padding, and concatenation.
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
@@ -11,7 +11,7 @@ kernel!(
     SHIFT_CHANNELS = ops::shift_channels::{ shift_channels }, twin = twin
 );
 
-/// Rows of a task.
+/// Rows per task.
 const TILE: usize = 256;
 
 /// y\[r\]\[c\] = x\[r\]\[c + offset\] for floats in panels, 0 where x has no such channel.
@@ -19,7 +19,7 @@ const TILE: usize = 256;
 pub struct ShiftChannels {
     /// Channels of y.
     pub channels: usize,
-    /// Which channel of x comes first; below 0, so many zeros come first.
+    /// Channel of x that becomes channel 0 of y; a negative offset puts -offset channels of zeros first.
     pub offset: isize,
 }
 
@@ -62,7 +62,7 @@ impl Op for ShiftChannels {
     }
 }
 
-/// A task has 256 rows, all channels.
+/// A task covers 256 rows of all channels.
 fn twin(mut args: shift_channels::Args<'_>) {
     let Params { rows, x_columns, y_columns, offset } = *args.params;
     let (rows, x_columns, y_columns) = (rows as usize, x_columns as usize, y_columns as usize);

@@ -1,4 +1,4 @@
-//! Mean and variance by channel over the samples of a batch: of blocks of rows first, then of all of them.
+//! Mean and variance by channel over the samples of a batch: first of blocks of rows, then of all of them.
 
 use crate::error::Result;
 use crate::graph::{Backward, Bound, Op, Value};
@@ -13,11 +13,11 @@ kernel!(
     BLOCK_STATISTICS = ops::statistics::{ block_statistics }, twin = block_twin
 );
 kernel!(
-    /// Mean and biased variance by channel, from those of the blocks; moves the running statistics.
+    /// Mean and biased variance by channel, from those of the blocks; updates the running statistics.
     JOIN_STATISTICS = ops::statistics::{ join_statistics }, twin = join_twin
 );
 
-/// Integers go by 32 rows, which is what every product and every pooling that makes them has at hand; floats as in every other sum.
+/// Integers use blocks of 32 rows, which the tiles of every product and pooling contain; floats use the blocks of [`Blocks::of`].
 fn blocks(y: &TensorType) -> Blocks {
     match y.dtype {
         DType::I32 => Blocks { rows: PANEL, count: y.rows().div_ceil(PANEL) },
@@ -30,13 +30,13 @@ fn block_params(y: &TensorType) -> Params {
     Params { block: blocks.rows as u32, blocks: blocks.count as u32, ..params(y) }
 }
 
-/// Mean, biased variance, and mean and sum of squared deviations of blocks of rows.
+/// Returns the types of mean, biased variance, and mean and sum of squared deviations of blocks of rows.
 pub(in crate::ops) fn statistics_types(y: &TensorType) -> Vec<TensorType> {
     let vector = TensorType::plain(DType::F32, &[y.columns()]);
     vec![vector.clone(), vector, partial_type(y, blocks(y))]
 }
 
-/// From the blocks' to mean and variance, and to the running ones.
+/// Records the join of the blocks' statistics to mean and variance, and the update of the running ones.
 pub(in crate::ops) fn record_join(
     recording: &mut Recording,
     [mean, variance, parts]: [BufferId; 3],
@@ -54,8 +54,8 @@ pub(in crate::ops) fn record_join(
     recording.dispatch(&JOIN_STATISTICS, block_params(y), buffers, Grid::Tiles([panels as u32, 1, 1]), panels);
 }
 
-/// Input: y `[rows, channels]`, integers or floats in panels. Updates: running mean and variance. Outputs: mean, biased variance, and
-/// those of blocks of rows.
+/// Input: y `[rows, channels]`, integers or floats in panels. Updates: running mean and variance. Outputs: mean, biased variance, and mean
+/// and sum of squared deviations of blocks of rows.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchNormStatistics;
 
@@ -78,13 +78,13 @@ impl Op for BatchNormStatistics {
         record_join(recording, [mean, variance, parts], [bound.update(0), bound.update(1)], ty);
     }
 
-    /// The statistics' part of the gradient is in the backward of [`crate::ops::BatchNorm`].
+    /// The gradient through the statistics is part of the backward of [`crate::ops::BatchNorm`].
     fn backward(&self, _cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         Ok(vec![None])
     }
 }
 
-/// Mean and sum of squared deviations of a block of `count` rows.
+/// Computes mean and sum of squared deviations of a block of `count` rows.
 fn moments(rows: impl Iterator<Item = Lanes> + Clone, count: usize, out: &mut [f32]) {
     let mean = sum(rows.clone()).map(|s| s / count.max(1) as f32);
     let squares = sum(rows.map(|row| std::array::from_fn(|l| (row[l] - mean[l]) * (row[l] - mean[l]))));
@@ -93,10 +93,11 @@ fn moments(rows: impl Iterator<Item = Lanes> + Clone, count: usize, out: &mut [f
     to_deviation.copy_from_slice(&squares);
 }
 
-/// Channels that go at a time, so that their sums stay in registers.
+/// Channels that are processed together, so that their sums stay in registers.
 const AT_ONCE: usize = PANEL / 2;
 
-/// The same of integers below 2^26 of `width` channels. They are centred on a whole number: squares and their sums are whole, too, and exact below 2^24.
+/// Computes mean and sum of squared deviations of a block of integers below 2^26 in `width` channels. The integers are centred on an
+/// integer, so squares and their sums are integers, which are exact below 2^24.
 fn integer_block(rows: &[[i32; PANEL]], width: usize, out: &mut [f32]) {
     let (count, n) = (rows.len() as i32, rows.len().max(1) as f32);
     let (out, _) = out.as_chunks_mut::<AT_ONCE>();
@@ -124,7 +125,7 @@ fn integer_block(rows: &[[i32; PANEL]], width: usize, out: &mut [f32]) {
     }
 }
 
-/// Those of each block of integers of one panel of `width` channels, of whose rows the first `valid` hold samples.
+/// Computes the statistics of each block of integers of one panel of `width` channels, whose first `valid` rows hold samples.
 pub(in crate::ops) fn integer_moments(y: &[i32], valid: usize, width: usize, out: &mut [f32]) {
     let (rows, _) = y.as_chunks::<PANEL>();
     for (b, (rows, out)) in rows.chunks(PANEL).zip(out.chunks_exact_mut(2 * PANEL)).enumerate() {
@@ -132,7 +133,7 @@ pub(in crate::ops) fn integer_moments(y: &[i32], valid: usize, width: usize, out
     }
 }
 
-/// A task has one block of one panel.
+/// A task covers one block of one panel.
 fn block_twin(args: block_statistics::Args<'_>) {
     let p = args.params;
     let blocks = p.blocks as usize;
@@ -145,12 +146,12 @@ fn block_twin(args: block_statistics::Args<'_>) {
     integer_moments(bytemuck::cast_slice(y), count, width(p.columns as usize, panel), args.partial);
 }
 
-/// Channels of a panel.
+/// Returns the number of channels of a panel.
 pub(in crate::ops) fn width(columns: usize, panel: usize) -> usize {
     PANEL.min(columns - panel * PANEL)
 }
 
-/// A task has one panel of 32 channels. Blocks are joined as in Chan, Golub, LeVeque 1979.
+/// A task covers one panel of 32 channels. Blocks are joined as in Chan, Golub, LeVeque 1979.
 fn join_twin(args: join_statistics::Args<'_>) {
     let p = args.params;
     let (blocks, n) = (args.params.blocks as usize, valid_rows(p, args.step) as f32);
@@ -165,7 +166,7 @@ fn join_twin(args: join_statistics::Args<'_>) {
     for l in 0..mean_out.len() {
         mean_out[l] = mean[l];
         variance_out[l] = deviation[l] / n;
-        // One row has no variance: the running statistics wait.
+        // One row has no variance, so the running statistics stay.
         let momentum = if n > 1.0 { args.params.momentum } else { 0.0 };
         running_mean[l] += momentum * (mean[l] - running_mean[l]);
         running_variance[l] += momentum * (deviation[l] / (n - 1.0).max(1.0) - running_variance[l]);

@@ -1,4 +1,4 @@
-//! Max pooling of signs, whose largest is an OR of bits.
+//! Max pooling of signs, whose maximum is an OR of bits.
 
 use crate::graph::Bound;
 use crate::ops::geometry::{geometry_of, params};
@@ -19,7 +19,7 @@ pub(in crate::ops) fn record_bits(recording: &mut Recording, bound: &Bound<'_>, 
     recording.dispatch(&MAX_POOL_BITS, params(g), buffers, grid, g.out_rows().div_ceil(PANEL));
 }
 
-/// A task has 32 output pixels, all channels.
+/// A task covers 32 output pixels of all channels.
 fn bits_twin(args: max_pool_bits::Args<'_>) {
     let g = geometry_of(args.params);
     let (first, words, y) = (args.index * PANEL, words_of(g.in_channels as usize), args.y);

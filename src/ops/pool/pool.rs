@@ -14,7 +14,7 @@ use crate::runtime::{Grid, Kernel, Recording, Task, kernel::kernel};
 use crate::tensor::{DType, Layout, PANEL, TensorType, Window, image_of, words_of};
 
 kernel!(
-    /// The largest of a window, and which it was.
+    /// The maximum of a window, and its tap.
     MAX_POOL = ops::max_pool::{ max_pool }, task = max_twin
 );
 kernel!(
@@ -22,7 +22,7 @@ kernel!(
     MAX_POOL_STATISTICS = producers::max_pool::{ max_pool_statistics }, task = max_twin
 );
 kernel!(
-    /// dy to the tap that was the largest.
+    /// Routes dy to the tap of the maximum.
     MAX_POOL_BACKWARD = ops::pool::{ max_pool_backward }, twin = max_backward_twin
 );
 kernel!(
@@ -30,12 +30,12 @@ kernel!(
     AVG_POOL = ops::pool::{ avg_pool }, twin = mean_twin
 );
 kernel!(
-    /// A share of dy to every tap.
+    /// Distributes dy evenly to all taps.
     AVG_POOL_BACKWARD = ops::pool::{ avg_pool_backward }, twin = mean_backward_twin
 );
 
-/// y = the largest of each window of an image, of integers or floats; a second output says which tap it was, the first of equals. Of signs, whose largest
-/// is an OR of bits, it gives signs and nothing else, and has no gradient.
+/// y = the maximum of each window of an image, of integers or floats. A second output holds the tap of the maximum, the first of equals.
+/// Applied to signs, whose maximum is an OR of bits, it outputs signs only and has no gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool(pub Window);
 
@@ -57,7 +57,7 @@ impl Producer for MaxPool {
             y: bound.output(0).per_task_in_each_panel(panels, TILE * PANEL),
             chosen: bound.output(1).per_task_in_each_panel(panels, TILE * PANEL / 4),
         };
-        // Alone it goes by words of chosen taps, with epilogues by tiles.
+        // Alone the kernel covers words of chosen taps; with epilogues it covers tiles.
         let grid = match chain.buffers[..] {
             [] => Grid::Linear(bound.outputs[0].1.words() as u64),
             _ => matrix(ty.columns(), g.out_rows()),
@@ -97,7 +97,7 @@ impl Op for MaxPool {
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let Some(dy) = cx.grad(0) else { return Ok(vec![None]) };
         if cx.input_type(0).dtype == DType::Bits {
-            return Err(Error::shape("max_pool", "numbers, to train through", cx.input_type(0)));
+            return Err(Error::shape("max_pool", "numbers for training", cx.input_type(0)));
         }
         let image = image_of("max_pool", cx.input_type(0))?;
         let chosen = cx.output(1);
@@ -128,7 +128,7 @@ impl Op for MaxPoolBackward {
     }
 }
 
-/// y = the mean of each window of an image, padding counted as 0; floats. A kernel of 1 takes every `stride`-th pixel.
+/// y = the mean of each window of an image, padding counted as 0; floats. A kernel of 1 subsamples every `stride`-th pixel.
 #[derive(Clone, Copy, Debug)]
 pub struct AvgPool(pub Window);
 
@@ -182,12 +182,12 @@ impl Op for AvgPoolBackward {
     }
 }
 
-/// Row `row` of panel `panel`.
+/// Returns row `row` of panel `panel`.
 fn row<T>(x: &[T], rows: usize, panel: usize, row: usize) -> &[T] {
     &x[(panel * rows + row) * PANEL..][..PANEL]
 }
 
-/// A task has 256 pixels, all channels; so have the others.
+/// A task covers 256 pixels of all channels, also in the other twins.
 fn max_twin(task: &mut Task<'_>) {
     let max_pool::Args { index, x, mut y, mut chosen, params, .. } = max_pool::Args::take(task);
     let (g, is_integer) = (&geometry_of(params), params.integer == 1);
@@ -195,7 +195,7 @@ fn max_twin(task: &mut Task<'_>) {
     let (extents, valid) = ([g.out_rows(), g.out_channels as usize], task.step().valid_rows as usize * pixels);
     let mut epilogue = Epilogue::take(task, extents, valid);
     let patches = Patches::new(g, index * TILE, y.length() / PANEL);
-    // The order of integers is that of floats that are not negative; the sign turns it round.
+    // Integers order like the bits of non-negative floats; the sign reverses the order of negative ones.
     let key = |word: u32| if is_integer { word.cast_signed() as f32 } else { f32::from_bits(word) };
     for panel in 0..y.panels() {
         let (y, chosen) = (y.panel(panel), chosen.panel(panel));
@@ -289,7 +289,7 @@ mod tests {
         let window = |kernel, dilation, padding| Window { kernel: [kernel; 2], stride: 1, dilation, padding };
         let on = |window, side| geometry("max_pool", window, [1, side, side, 1]).map_err(|e| e.to_string());
         let error = on(window(2, 3, 1), 2).expect_err("its taps lie on both sides of the image");
-        assert!(error.contains("windows that each see a pixel") && error.contains("on 2x2"), "{error}");
+        assert!(error.contains("at least one tap on the image") && error.contains("on 2x2"), "{error}");
         assert!(on(window(2, 3, 1), 3).is_ok() && on(window(3, 1, 1), 1).is_ok());
         let error = on(window(300, 1, 0), 400).expect_err("too wide");
         assert!(error.contains("at most 256") && error.contains("300x300"), "{error}");
@@ -310,6 +310,6 @@ mod tests {
         let correct = graph.state("correct", TensorType::plain(DType::U32, &[12]), Purpose::Counter, Init::Words(0));
         let loss = graph.add(SquaredHinge, &[rows, labels], &[correct]).expect("logits and labels");
         let error = backward(&mut graph, loss, &join).expect_err("a gradient of an OR").to_string();
-        assert!(error.contains("max_pool") && error.contains("numbers, to train through"), "{error}");
+        assert!(error.contains("max_pool") && error.contains("numbers for training"), "{error}");
     }
 }

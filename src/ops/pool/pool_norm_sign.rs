@@ -1,4 +1,4 @@
-//! Max pooling of integers with batch norm and sign behind it, in one pass.
+//! Max pooling of integers, batch norm and sign in one pass.
 
 use crate::bits;
 use crate::error::{Error, Result};
@@ -16,12 +16,12 @@ use crate::tensor::{DType, Geometry, PANEL, TensorType, Window, image_of, words_
 use std::sync::Arc;
 
 kernel!(
-    /// Sign of batch norm of the largest of a window.
+    /// Sign of batch norm of the maximum of a window.
     POOL_NORM_SIGN = ops::pool_bits::{ pool_norm_sign }, twin = sign_twin
 );
 
-/// Max pool, batch norm and sign in one pass where the pooled integers are nothing else's: in evaluation, with running statistics. In training they are kept,
-/// for the statistics of the batch and for the gradient.
+/// Fuses max pool, batch norm and sign if nothing else reads the pooled integers: in evaluation, with running statistics. Training keeps
+/// the integers for the batch's statistics and the gradient.
 pub const POOL_NORM_SIGN_FUSION: Fusion = Fusion { name: "pool-norm-sign", at: pool_and_sign };
 
 fn pool_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
@@ -30,7 +30,7 @@ fn pool_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
     let j = graph.only_reader(pool.outputs[0])?;
     let sign = &graph.nodes()[j];
     sign.op_as::<NormSign>()?;
-    // Which tap it was and the mask are for gradients.
+    // Only gradients read the chosen tap and the mask.
     let unread = [pool.outputs.get(1)?, &sign.outputs[1]].iter().all(|v| graph.consumers(**v).is_empty());
     let node = Node {
         op: Arc::new(PoolNormSign(window)),
@@ -61,7 +61,7 @@ impl Op for PoolNormSign {
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let (x, vectors) = (inputs[0], &inputs[1..]);
         if x.dtype != DType::I32 || vectors.iter().any(|v| v.elements() != x.columns()) {
-            return Err(Error::shape(self.name(), "images of integers, and four vectors as long as a pixel", x));
+            return Err(Error::shape(self.name(), "images of integers, and four vectors of one number per channel", x));
         }
         Ok(vec![pooled(&self.geometry(x)?, DType::Bits)])
     }
@@ -83,7 +83,7 @@ impl Op for PoolNormSign {
     }
 }
 
-/// A task has 32 output pixels, all channels.
+/// A task covers 32 output pixels of all channels.
 fn sign_twin(args: pool_norm_sign::Args<'_>) {
     let g = geometry_of(args.params);
     let (first, channels) = (args.index * PANEL, g.in_channels as usize);

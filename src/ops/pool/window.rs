@@ -1,17 +1,17 @@
-//! What all poolings share: the geometry of a window, its checks, and the types that come out.
+//! Geometry, checks and output types that all poolings share.
 
 use crate::error::{Error, Result};
 use crate::ops::geometry::params;
 use crate::runtime::interface::shared::conv::Params;
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PadValue, TensorType, Window, image_of};
 
-/// Pixels of a task.
+/// Pixels per task.
 pub(in crate::ops) const TILE: usize = 256;
 
-/// Most taps of a maximum, as the chosen one is a byte; and of a side of any window.
+/// Maximum number of taps of a max pool, whose chosen tap is a byte; also the maximum side of any window.
 pub(in crate::ops) const MAX_TAPS: usize = crate::runtime::interface::shared::conv::MAX_TAPS as usize;
 
-/// The geometry of a window on images; the same number of channels comes out.
+/// Returns the geometry of a window on images, with the same number of output channels.
 pub(in crate::ops) fn geometry(op: &str, window: Window, image: [usize; 4]) -> Result<Geometry> {
     let shape = ConvShape { window, channels: image[3], groups: image[3].max(1), pad: PadValue::Zero };
     let g = shape.on(op, image)?;
@@ -23,19 +23,19 @@ pub(in crate::ops) fn geometry(op: &str, window: Window, image: [usize; 4]) -> R
         return Err(Error::shape(op, format!("a window of sides of at most {MAX_TAPS}"), got));
     }
     let sides = [(image[1], g.out_height, window.kernel[0]), (image[2], g.out_width, window.kernel[1])];
-    // A dilated window may step over a small image.
+    // A dilated window may have no tap on a small image.
     let sees = |at: usize, size: usize, kernel: usize| {
         let taps = (0..kernel).map(|k| at * window.stride + k * window.dilation);
         taps.into_iter().any(|tap| (window.padding..window.padding + size).contains(&tap))
     };
     if !sides.into_iter().all(|(size, out, kernel)| (0..out as usize).all(|at| sees(at, size, kernel))) {
-        let expected = "windows that each see a pixel";
+        let expected = "windows with at least one tap on the image";
         return Err(Error::shape(op, expected, format!("{window:?} on {}x{}", image[1], image[2])));
     }
     Ok(g)
 }
 
-/// Parameters of a pooling of images of a type.
+/// Returns the parameters of a pooling of images of a type.
 pub(in crate::ops) fn pool_params(g: &Geometry, dtype: DType) -> Params {
     Params { integer: u32::from(dtype == DType::I32), ..params(g) }
 }

@@ -1,4 +1,4 @@
-//! Convolution of signs by signs. On the processor a tile's patches are packed in a thread's own memory.
+//! Convolution of signs by signs. On the processor the patches of a tile are packed in scratch memory.
 
 use crate::bits;
 use crate::error::{Error, Result};
@@ -23,10 +23,10 @@ kernel!(
     CONV_BITS_STATISTICS = producers::conv_bits::{ conv_bits_statistics }, task = twin
 );
 
-/// Inputs: signs of images `[batch, height, width, channels]`, and the two outputs of [`crate::ops::ConvWeights`]. Output: integers in panels, images too.
-/// Groups are whole words of channels (see [`Geometry::is_aligned`]).
+/// Inputs: signs of images `[batch, height, width, channels]`, and the two outputs of [`crate::ops::ConvWeights`]. Output: images of
+/// integers in panels. Groups consist of whole words of channels (see [`Geometry::is_aligned`]).
 ///
-/// Backward: floats by signs, with respect to the images here and to the weights by way of [`ConvBitsWeight`].
+/// Backward: products of floats by signs, [`ConvBitsInput`] for the images and [`ConvBitsWeight`] for the weights.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvBits(pub ConvShape);
 
@@ -88,12 +88,12 @@ impl Op for ConvBits {
     }
 }
 
-/// A task has 96 output pixels, all channels.
-/// Words that the product of so many rows packs: their patches, and where they have absent taps.
+/// Returns the words of scratch that the product of `rows` rows packs: their patches, and the positions of absent taps.
 fn scratch(g: &Geometry, rows: usize) -> usize {
     rows.div_ceil(PANEL) * g.taps() * g.words as usize * PANEL + g.taps() * rows
 }
 
+/// A task covers 96 output pixels of all channels.
 fn twin(task: &mut Task<'_>) {
     let conv_bits::Args { index, a, w, sums, mut y, params, .. } = conv_bits::Args::take(task);
     let g = &geometry_of(params);
@@ -104,7 +104,7 @@ fn twin(task: &mut Task<'_>) {
     let (depth, channels) = (g.depth(), g.out_channels as usize);
     let panel_words = taps * words * PANEL;
     let rows = y.length() / PANEL;
-    // Each word of a patch may end in a gap, which the product counts as equal signs.
+    // The padding bits at the end of each word of a patch count as equal signs.
     let gap = (panel_words - taps * depth) as i32;
     let patches = Patches::new(g, index * TILE, rows);
     with_scratch(scratch(g, rows), |scratch| {
@@ -137,7 +137,7 @@ fn twin(task: &mut Task<'_>) {
                 y.chunks_exact_mut(PANEL).for_each(|y| y[..here].iter_mut().for_each(|y| *y -= gap));
             }
             if !g.pad_one {
-                // Absent taps were read as pixels of -1, which took the sums of their signs.
+                // Absent taps were read as pixels of -1; their sums of signs are corrected here.
                 let (rows, _) = y.as_chunks_mut::<PANEL>();
                 let (sums, _) = sums[panel * taps * PANEL..][..taps * PANEL].as_chunks::<PANEL>();
                 for &at in &absent[..missing] {

@@ -1,4 +1,4 @@
-//! The gradient of a convolution of signs by signs for its images.
+//! The gradient of a convolution of signs by signs with respect to its images.
 
 use crate::bits;
 use crate::error::Result;
@@ -20,11 +20,11 @@ kernel!(
     CONV_BITS_INPUT_MASK = producers::conv_bits_input::{ conv_bits_input_mask }, task = twin
 );
 kernel!(
-    /// The same, and another gradient.
+    /// [`CONV_BITS_INPUT_MASK`], plus another gradient.
     CONV_BITS_INPUT_MASK_ADD = producers::conv_bits_input::{ conv_bits_input_mask_add }, task = twin
 );
 
-/// The gradient for the images. Inputs: dy, packed weights. BufferArg: floats in panels, of the images' shape.
+/// The gradient for the images. Inputs: dy, packed weights. Output: floats in panels, of the images' shape.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvBitsInput(pub ConvShape, pub [usize; 4]);
 
@@ -87,12 +87,12 @@ impl bits::Panels for GroupOf<'_, '_> {
     }
 }
 
-/// Words of the places that so many rows read.
+/// Returns the words of scratch for the positions that `rows` rows read.
 fn scratch(g: &Geometry, rows: usize) -> usize {
     g.taps() * rows
 }
 
-/// A task has 96 input pixels, all channels. The sum runs over (panel of outputs, tap, output).
+/// A task covers 96 input pixels of all channels. The sum runs over (panel of outputs, tap, output).
 fn twin(task: &mut Task<'_>) {
     let conv_bits_input::Args { index, dy, weight, mut y, params, .. } = conv_bits_input::Args::take(task);
     let g = geometry_of(params);

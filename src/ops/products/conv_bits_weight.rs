@@ -1,4 +1,4 @@
-//! The weight gradient of a convolution of signs by signs. On the processor a tile's patches are packed in a thread's own memory.
+//! The weight gradient of a convolution of signs by signs. On the processor the patches of a tile are packed in scratch memory.
 
 use crate::bits;
 use crate::error::Result;
@@ -46,7 +46,7 @@ impl Op for ConvBitsWeight {
     }
 }
 
-/// What a task of the processor has of the gradient: so many output channels, of one panel, in all taps or in one.
+/// The part of the gradient that a task computes on the processor: a number of output channels of one panel, for all taps or for one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct TaskTile {
     rows: usize,
@@ -54,8 +54,8 @@ struct TaskTile {
 }
 
 impl TaskTile {
-    /// Where signs are made ready panel by panel, a task has one tap of many rows, if rows then follow each other from task to task; else all
-    /// taps, and few rows where there are few, so that every thread has some.
+    /// If the instruction set unpacks signs panel by panel and the rows of successive tasks are contiguous, a task computes one tap of many
+    /// rows. Otherwise it computes all taps, with fewer rows if there are few, so that every thread has work.
     fn for_geometry(g: &Geometry) -> Self {
         let channels = g.out_channels as usize;
         let whole = if channels <= PANEL { channels } else { 1 << channels.trailing_zeros().min(PANEL.ilog2()) };
@@ -72,20 +72,20 @@ impl TaskTile {
     }
 }
 
-/// Output pixels whose words are packed at once, at most.
+/// Maximum number of output pixels whose words are packed together.
 const STRETCH: usize = 512;
 
-/// Output pixels that are packed at once for so many taps: what they pack stays in the second-level cache.
+/// Returns the output pixels that are packed together for `taps` taps: their words fit the second-level cache.
 fn stretch(g: &Geometry, taps: usize) -> usize {
     ((64 << 10) / (taps * g.words as usize * PANEL) * PANEL).clamp(4 * PANEL, STRETCH)
 }
 
-/// Words that they pack, and sums of what absent taps read.
+/// Returns the words of scratch: the packed pixels, and the sums over absent taps.
 fn scratch(g: &Geometry, taps: usize) -> usize {
     stretch(g, taps) * taps * g.words as usize + taps * PANEL
 }
 
-/// Columns of a task's product are (tap, channel).
+/// The columns of a task's product are (tap, channel).
 fn twin(mut args: conv_bits_weight::Args<'_>) {
     let g = geometry_of(args.params);
     let (rows, words, share) = (g.out_rows(), g.words as usize, TaskTile::for_geometry(&g));

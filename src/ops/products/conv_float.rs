@@ -25,10 +25,10 @@ kernel!(
     CONV_FLOAT_WEIGHT = ops::conv_float_weight::{ conv_float_weight | conv_float_weight_split }, twin = weight_twin
 );
 
-/// Pixels of a task.
+/// Pixels per task.
 const TILE: usize = 128;
 
-/// Inputs: images of floats `[batch, height, width, channels]`, float weights as [`weight_type`] has them. Output: images of floats.
+/// Inputs: images of floats `[batch, height, width, channels]`, float weights of [`weight_type`]. Output: images of floats.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvFloat(pub ConvShape);
 
@@ -126,18 +126,18 @@ impl Op for ConvFloatWeight {
     }
 }
 
-/// Stretches of `columns` that lie in one group of `size` each: the group, and the stretch.
+/// Splits `columns` into ranges that lie in one group of `size` columns each. Returns the group, and the range.
 fn by_group(columns: Range<usize>, size: usize) -> impl Iterator<Item = (usize, Range<usize>)> {
     let groups = columns.start / size..columns.end.div_ceil(size);
     groups.map(move |group| (group, columns.start.max(group * size)..columns.end.min((group + 1) * size)))
 }
 
-/// Words of the patches of so many rows, and of the weights of a panel.
+/// Returns the words of scratch for the patches of `rows` rows and the weights of a panel.
 fn scratch(rows: usize, terms: usize) -> usize {
     (rows + PANEL) * terms
 }
 
-/// A task has 128 output pixels, all channels.
+/// A task covers 128 output pixels of all channels.
 fn twin(mut args: conv_float::Args<'_>) {
     let g = geometry_of(args.params);
     let (taps, depth, pitch) = (g.taps(), g.depth(), g.words as usize * PANEL);
@@ -171,7 +171,7 @@ fn twin(mut args: conv_float::Args<'_>) {
     });
 }
 
-/// A task has 128 input pixels, all channels.
+/// A task covers 128 input pixels of all channels.
 fn input_twin(mut args: conv_float_input::Args<'_>) {
     let g = geometry_of(args.params);
     let (taps, depth, pitch) = (g.taps(), g.depth(), g.words as usize * PANEL);
@@ -207,10 +207,10 @@ fn input_twin(mut args: conv_float_input::Args<'_>) {
     });
 }
 
-/// Output pixels whose channels are packed at once.
+/// Output pixels whose channels are packed together.
 const STRETCH: usize = 512;
 
-/// A task has one tap.
+/// A task covers one tap.
 fn weight_twin(args: conv_float_weight::Args<'_>) {
     let g = geometry_of(args.params);
     let (rows, depth, pitch, tap) = (g.out_rows(), g.depth(), g.words as usize * PANEL, args.index);

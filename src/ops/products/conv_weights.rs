@@ -1,4 +1,4 @@
-//! Binary weights of a convolution in the order in which its products read them.
+//! Binary weights of a convolution, in the order in which its products read them.
 
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Op};
@@ -12,15 +12,15 @@ kernel!(
     CONV_WEIGHTS = ops::conv_weights::{ conv_weights }, twin = twin
 );
 
-/// Type of the weights of a convolution: `[kernel height, kernel width, output channels, input channels of a group]`.
+/// Returns the type of the weights of a convolution: `[kernel height, kernel width, output channels, input channels of a group]`.
 pub fn weight_type(dtype: DType, shape: &ConvShape, in_channels: usize) -> TensorType {
     let layout = if dtype == DType::Bits { Layout::Panels } else { Layout::Rows };
     let [height, width] = shape.window.kernel;
     TensorType::new(dtype, layout, &[height, width, shape.channels, in_channels / shape.groups.max(1)])
 }
 
-/// Input: binary weights as [`weight_type`] has them. Outputs: the same bits as `[output channels/32][taps][words][32]`, and the sum of the
-/// signs of each tap as integers `[output channels/32][taps][32]`. Made again in backward rather than kept.
+/// Input: binary weights of [`weight_type`]. Outputs: the same bits as `[output channels/32][taps][words][32]`, and the sum of the signs of
+/// each tap as integers `[output channels/32][taps][32]`. Rematerialised in backward.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvWeights(pub ConvShape);
 
@@ -28,7 +28,7 @@ impl ConvWeights {
     fn geometry(&self, weight: &TensorType) -> Result<Geometry> {
         let [height, width] = self.0.window.kernel;
         let in_channels = weight.columns() * self.0.groups;
-        // The window fits an image of its own span; only weights matter here.
+        // An image of the window's own span; the geometry of the weights does not depend on the image.
         let span = |kernel: usize| self.0.window.dilation * kernel.saturating_sub(1) + 1;
         self.0.on("conv_weights", [1, span(height), span(width), in_channels])
     }
@@ -67,7 +67,7 @@ impl Op for ConvWeights {
     }
 }
 
-/// A task has one panel of 32 output channels.
+/// A task covers one panel of 32 output channels.
 fn twin(args: conv_weights::Args<'_>) {
     let g = geometry_of(args.params);
     let (words, channels) = (g.words as usize, g.out_channels as usize);

@@ -36,18 +36,18 @@ pub(in crate::ops) fn floats_and_bits<'a>(
     }
 }
 
-/// Rows of a task of [`FloatBits`]: few, so that a small batch keeps every thread at work, more where there are many, since each task unpacks
-/// all bits.
+/// Returns the rows per task of [`FloatBits`]: few for a small batch, so that every thread has work; more for a large one, since each task
+/// unpacks all bits.
 fn rows_per_task(rows: usize) -> usize {
     (rows / 16).next_multiple_of(24).clamp(24, 96)
 }
 
-/// y = x s for floats `x` `[rows, depth]` and signs `s` `[depth, columns]`; floats in panels. The input gradient dX = dY * W.
+/// y = x s for floats `x` `[rows, depth]` and signs `s` `[depth, columns]`; floats in panels. Computes the input gradient dX = dY * W.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatBits;
 
 impl FloatBits {
-    /// Records the product alone.
+    /// Records the product without a graph.
     pub fn dispatch(recording: &mut Recording, tensors: [BufferId; 3], extents: [usize; 3]) {
         record(recording, &FLOAT_BITS, tensors, extents, Vec::new());
     }
@@ -103,8 +103,8 @@ impl Op for FloatBits {
     }
 }
 
-/// y = x wᵀ for floats `x` `[rows, depth]` and binary weights `w` `[columns, depth]`: the forward of a layer with float input. Its
-/// second output is the weights packed along the other axis. Backward: dx = dy * w, dw = dyᵀ * x.
+/// y = x wᵀ for floats `x` `[rows, depth]` and binary weights `w` `[columns, depth]`: the forward of a layer with float input. The second
+/// output is the weights packed along the other axis. Backward: dx = dy * w, dw = dyᵀ * x.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatByBits;
 
@@ -137,7 +137,7 @@ impl Op for FloatByBits {
     }
 }
 
-/// A task has some rows, all columns.
+/// A task covers a number of rows, all columns.
 fn twin(task: &mut Task<'_>) {
     let float_bits::Args { index, x, bits, mut y, params, .. } = float_bits::Args::take(task);
     let Params { rows, columns, depth, words } = *params;

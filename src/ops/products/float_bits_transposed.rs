@@ -13,13 +13,13 @@ kernel!(
     FLOAT_BITS_TRANSPOSED = producers::float_bits_transposed::{ float_bits_transposed }, twin = twin
 );
 
-/// y = xᵀ s for floats `x` `[depth, rows]` and signs `s` `[depth, columns]`; floats in padded rows. The weight gradient
+/// y = xᵀ s for floats `x` `[depth, rows]` and signs `s` `[depth, columns]`; floats in padded rows. Computes the weight gradient
 /// dW = dYᵀ * A, where `depth` is the batch.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatBitsTransposed;
 
 impl FloatBitsTransposed {
-    /// Records the product alone.
+    /// Records the product without a graph.
     pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
         let pitch = words_of(columns) * PANEL;
         let grid = Grid::Tiles([pitch as u32, rows as u32, 1]);
@@ -50,7 +50,7 @@ impl Op for FloatBitsTransposed {
     }
 }
 
-/// A task has one panel of 32 rows, all columns.
+/// A task covers one panel of 32 rows, all columns.
 fn twin(mut args: float_bits_transposed::Args<'_>) {
     let Params { rows, columns, depth, words } = *args.params;
     let (depth, pitch) = (depth as usize, words as usize * PANEL);

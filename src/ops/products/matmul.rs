@@ -127,7 +127,7 @@ impl Op for MatmulTransposed {
     }
 }
 
-/// A task has one panel of y; the sum over k runs panel by panel of x.
+/// A task covers one panel of y; the sum over k runs over the panels of x.
 fn matmul_twin(args: matmul::Args<'_>) {
     let Params { rows, columns, depth, pitch } = *args.params;
     let (rows, depth, pitch) = (rows as usize, depth as usize, pitch as usize);
@@ -143,7 +143,7 @@ fn matmul_twin(args: matmul::Args<'_>) {
     }
 }
 
-/// A task has one panel of y; the sum over k runs panel by panel of x.
+/// A task covers one panel of y; the sum over k runs over the panels of x.
 fn input_twin(args: matmul_input::Args<'_>) {
     let Params { rows, columns, depth, pitch } = *args.params;
     let (rows, depth, pitch) = (rows as usize, depth as usize, pitch as usize);
@@ -159,7 +159,7 @@ fn input_twin(args: matmul_input::Args<'_>) {
     }
 }
 
-/// A task has 32 rows of y, which lie side by side in x; columns run panel by panel of w.
+/// A task covers 32 rows of y, which are adjacent columns of x; columns run over the panels of w.
 fn transposed_twin(args: matmul_transposed::Args<'_>) {
     let Params { rows, columns, depth, pitch } = *args.params;
     let (columns, depth, pitch) = (columns as usize, depth as usize, pitch as usize);

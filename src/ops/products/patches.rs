@@ -1,13 +1,14 @@
-//! What convolutions read of a stretch of pixels, packed for a product: the processor's side of an implicit matrix product.
+//! The inputs of a convolution for a range of pixels, packed for a product: an implicit matrix product on the processor.
 
 use crate::bits::{ABSENT, panel_mask};
 use crate::tensor::{Geometry, PANEL, words_of};
 use std::ops::Range;
 
-/// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.
+/// Pixels per task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for all of
+/// them.
 pub(in crate::ops) const TILE: usize = 3 * PANEL;
 
-/// A pixel: its image, and y and x before a tap moves them.
+/// A pixel: its image, and y and x before the offset of a tap.
 #[derive(Clone, Copy)]
 struct Place {
     image: u32,
@@ -15,27 +16,27 @@ struct Place {
     x: u32,
 }
 
-/// Neighbouring pixels of the output (or, for the input gradient, of the input).
+/// Adjacent pixels of the output (of the input, for the input gradient).
 pub struct Patches<'a> {
     g: &'a Geometry,
     first: usize,
     rows: usize,
 }
 
-/// Where pixel `row` is.
+/// Returns the position of pixel `row`.
 fn place(row: usize, [height, width]: [u32; 2]) -> Place {
     let line = row as u32 / width;
     Place { image: line / height, y: line % height, x: row as u32 % width }
 }
 
 impl<'a> Patches<'a> {
-    /// Those of `rows` pixels from `first` on.
+    /// Creates the patches of `rows` pixels from `first` on.
     pub fn new(g: &'a Geometry, first: usize, rows: usize) -> Self {
         Self { g, first, rows }
     }
 
-    /// Calls `each` with stretches of output pixels of one line, and the first of the input pixels that the tap reads, one a stride further for
-    /// each; or with `None` where it reads nothing.
+    /// Calls `each` with ranges of output pixels of one line, and the first of the input pixels that the tap reads; the others follow at
+    /// steps of the stride. Passes `None` where the tap is absent.
     #[inline]
     pub fn runs(&self, tap: usize, mut each: impl FnMut(Range<usize>, Option<usize>)) {
         let g = self.g;
@@ -46,7 +47,7 @@ impl<'a> Patches<'a> {
             let end = self.rows.min(i + (g.out_width - at.x) as usize);
             let y = (at.y * g.stride + down).wrapping_sub(g.padding);
             let x = at.x * g.stride + across;
-            // Pixels of the line from where on x is at least the padding, or the padding and the width.
+            // Pixels of the line from the position on where x is at least the padding, or the padding and the width.
             let beyond = |least: u32| (i + least.saturating_sub(x).div_ceil(g.stride) as usize).min(end);
             let inside = if y < g.in_height { beyond(g.padding)..beyond(g.padding + g.in_width) } else { end..end };
             if i < inside.start {
@@ -63,7 +64,7 @@ impl<'a> Patches<'a> {
         }
     }
 
-    /// Calls `each` with the number of every output pixel of the stretch and the input pixel that the tap reads.
+    /// Calls `each` with the index of every output pixel of the range and the input pixel that the tap reads.
     #[inline]
     pub fn sources(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
         let stride = self.g.stride as usize;
@@ -73,7 +74,7 @@ impl<'a> Patches<'a> {
         });
     }
 
-    /// The same for input pixels and the output pixel whose tap reads them.
+    /// Calls `each` with every input pixel and the output pixel whose tap reads it.
     #[inline]
     pub fn sinks(&self, tap: usize, mut each: impl FnMut(usize, Option<usize>)) {
         let g = self.g;
@@ -96,8 +97,8 @@ impl<'a> Patches<'a> {
         }
     }
 
-    /// The words of input bits that a tap reads: word w of pixel i of block b (32 pixels) at `out[b * pitch + w * 32 + i]`. An absent pixel has zeros,
-    /// or ones where the padding is +1; `absent` is told of it.
+    /// Gathers the words of input bits that a tap reads: word w of pixel i of block b (32 pixels) is at `out[b * pitch + w * 32 + i]`. An
+    /// absent pixel has zeros, or ones if the padding is +1; `absent` is called for it.
     pub fn gather(
         &self,
         a: &[u32],
@@ -112,7 +113,7 @@ impl<'a> Patches<'a> {
         let from = |p: usize, word: usize| (p / PANEL * in_words + group * words + word) * PANEL + p % PANEL;
         self.runs(tap, |run, pixel| match pixel {
             Some(first) if g.stride == 1 => {
-                // In pieces that lie within a block on both sides.
+                // Split at the borders of blocks on both sides.
                 let mut i = run.start;
                 while i < run.end {
                     let p = first + i - run.start;
@@ -139,27 +140,28 @@ impl<'a> Patches<'a> {
         });
     }
 
-    /// Output pixels whose tap reads each input pixel of the stretch, `[taps][rows]`; [`ABSENT`] where there is none.
+    /// Writes the output pixels whose tap reads each input pixel of the range, `[taps][rows]`; [`ABSENT`] where there is none.
     pub fn places(&self, out: &mut [u32]) {
         for (tap, out) in out.chunks_exact_mut(self.rows).enumerate() {
             self.sinks(tap, |i, pixel| out[i] = pixel.map_or(ABSENT, |pixel| pixel as u32));
         }
     }
 
-    /// Channels of one tap of every pixel, pixel by pixel `pitch` apart; an absent pixel's are `fill`.
+    /// Gathers the channels of one tap of every pixel, with pixels `pitch` apart; those of an absent pixel are `fill`.
     pub fn channels(&self, x: &[f32], tap: usize, channels: Range<usize>, out: &mut [f32], pitch: usize) {
         let (rows, fill) = (self.g.in_rows(), f32::from(u8::from(self.g.pad_one)));
         self.sources(tap, |i, pixel| copy(x, rows, pixel, channels.clone(), fill, &mut out[i * pitch..]));
     }
 
-    /// Gradients of some output channels that input pixels see through a tap, pixel by pixel `pitch` apart; an absent pixel's are 0.
+    /// Gathers the gradients of some output channels that input pixels contribute to through a tap, with pixels `pitch` apart; those of an
+    /// absent pixel are 0.
     pub fn outputs(&self, dy: &[f32], tap: usize, channels: Range<usize>, out: &mut [f32], pitch: usize) {
         let rows = self.g.out_rows();
         self.sinks(tap, |i, pixel| copy(dy, rows, pixel, channels.clone(), 0.0, &mut out[i * pitch..]));
     }
 }
 
-/// Columns of row `row` of a matrix in panels.
+/// Copies columns of row `row` of a matrix in panels.
 fn copy(x: &[f32], rows: usize, row: Option<usize>, columns: Range<usize>, fill: f32, out: &mut [f32]) {
     let Some(row) = row else { return out[..columns.len()].fill(fill) };
     let (mut at, mut out) = (columns.start, out);

@@ -1,4 +1,4 @@
-//! Signs by signs: the forward product of a layer whose input and weights are both binary.
+//! Signs by signs: the forward product of a layer with binary input and binary weights.
 
 use crate::bits;
 use crate::error::{Error, Result};
@@ -27,7 +27,7 @@ kernel!(
 pub struct XnorMatmul;
 
 impl XnorMatmul {
-    /// Records the product alone: `a` and `w` bits with rows of `depth` signs, `y` integers `[rows, columns]`.
+    /// Records the product without a graph: `a` and `w` are bits with rows of `depth` signs, `y` integers `[rows, columns]`.
     pub fn dispatch(recording: &mut Recording, tensors: [BufferId; 3], extents: [usize; 3]) {
         record(recording, &XNOR_MATMUL, tensors, extents, Vec::new());
     }
@@ -91,7 +91,7 @@ impl Op for XnorMatmul {
     }
 }
 
-/// A task has one panel of 32 columns.
+/// A task covers one panel of 32 columns.
 fn twin(task: &mut Task<'_>) {
     let xnor_matmul::Args { index, a, w, y, params, .. } = xnor_matmul::Args::take(task);
     let Params { rows, columns, depth, words } = *params;

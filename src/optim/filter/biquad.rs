@@ -1,17 +1,17 @@
-//! Linear filters as sections of second order: from poles and zeros, with gain 1 at frequency 0.
+//! Linear filters as second-order sections, from poles and zeros, with gain 1 at frequency 0.
 
 use num_complex::Complex64;
 use std::f64::consts::TAU;
 
-/// Most sections in a row; a filter has at most twice this order.
+/// Maximum number of sections in series; the maximum order of a filter is twice this number.
 pub const MAX_BIQUADS: usize = 4;
 
-/// A section in transposed direct form II with the delta operator, d = z - 1, in the place of z:
+/// A second-order section in transposed direct form II with the delta operator d = z - 1 instead of z:
 ///
 /// y = b0 u + p,  p += q + b1 u - a1 y,  q += a2 (u - y),   H = (b0 d^2 + b1 d + a2) / (d^2 + a1 d + a2).
 ///
-/// Where poles crowd around z = 1, as they do in slow filters, a1 and a2 are small numbers that f32 holds to seven digits, where
-/// the usual coefficients are near -2 and 1 and lose them; and the gain at frequency 0 is 1 to the last bit, whatever is rounded.
+/// The poles of slow filters cluster around z = 1. There a1 and a2 are small numbers that f32 represents to seven digits, while the usual
+/// coefficients are near -2 and 1 and lose these digits. The gain at frequency 0 is exactly 1 regardless of rounding.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Biquad {
     /// Of d^2 in the numerator.
@@ -20,18 +20,18 @@ pub struct Biquad {
     pub b1: f64,
     /// Of d in the denominator.
     pub a1: f64,
-    /// The constant of both.
+    /// The constant term of both.
     pub a2: f64,
 }
 
-/// Up to [`MAX_BIQUADS`] sections in a row.
+/// Up to [`MAX_BIQUADS`] sections in series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Biquads {
     sections: [Biquad; MAX_BIQUADS],
     count: usize,
 }
 
-/// Real polynomial of degree 0 to 2 in d whose first coefficient is 1: its constant, and its coefficient of d.
+/// A real polynomial of degree 0 to 2 in d with leading coefficient 1: its constant, and its coefficient of d.
 #[derive(Clone, Copy)]
 enum Factor {
     One,
@@ -40,12 +40,12 @@ enum Factor {
 }
 
 impl Biquads {
-    /// From poles and zeros, given as z - 1; complex ones come with their conjugates, there are at most 2 [`MAX_BIQUADS`] poles and no more
-    /// zeros than poles, and no zero is at frequency 0.
+    /// Creates the sections from poles and zeros, given as z - 1. Complex ones come with their conjugates. There are at most 2
+    /// [`MAX_BIQUADS`] poles, no more zeros than poles, and no zero at frequency 0.
     pub(in crate::optim) fn new(poles: &[Complex64], zeros: &[Complex64]) -> Self {
         let (mut poles, mut zeros) = (poles.to_vec(), zeros.to_vec());
         if poles.len() % 2 == 1 {
-            // z = 0 in both, which changes nothing.
+            // A pole and a zero at z = 0 cancel.
             [&mut poles, &mut zeros].into_iter().for_each(|list| list.push(Complex64::new(-1.0, 0.0)));
         }
         let (poles, zeros) = (factors(poles), factors(zeros));
@@ -61,12 +61,12 @@ impl Biquads {
         Self { sections, count: poles.len() }
     }
 
-    /// The sections.
+    /// Returns the sections.
     pub fn list(&self) -> &[Biquad] {
         &self.sections[..self.count]
     }
 
-    /// H at a frequency in cycles a step, as (real, imaginary).
+    /// Returns H at a frequency in cycles per step, as (real, imaginary).
     pub fn response(&self, frequency: f64) -> [f64; 2] {
         // exp(i w) - 1 without loss of digits at low frequencies.
         let (half, phase) = (TAU * frequency / 2.0, Complex64::from_polar(1.0, TAU * frequency / 2.0));
@@ -76,7 +76,7 @@ impl Biquads {
         [all.re, all.im]
     }
 
-    /// The output for an input of 1 at step 0 and 0 later, in f64.
+    /// Returns the impulse response in f64.
     pub fn impulse(&self, steps: usize) -> Vec<f64> {
         let mut states = [[0.0; 2]; MAX_BIQUADS];
         let step = |t: usize| {
@@ -93,8 +93,8 @@ impl Biquads {
     }
 }
 
-/// Pairs of conjugates and of real numbers as quadratic factors; a real number that is left over, as a linear one, comes last. Which of two
-/// nearly real numbers is whose conjugate rounding may have hidden: each goes where it costs least.
+/// Pairs conjugates and real numbers into quadratic factors; a remaining real number becomes a linear factor, last. Rounding may hide which
+/// of two nearly real numbers is the conjugate of which; the pairing minimises the error.
 fn factors(mut roots: Vec<Complex64>) -> Vec<Factor> {
     let (mut quadratic, mut real) = (Vec::new(), Vec::new());
     while !roots.is_empty() {
@@ -120,13 +120,14 @@ fn factors(mut roots: Vec<Complex64>) -> Vec<Factor> {
     quadratic
 }
 
-/// Roots of a polynomial with real coefficients, the constant first and the last not 0, by the simultaneous iteration of Weierstrass (1891),
-/// Durand (1960) and Kerner (1966). A root of multiplicity m is found to some 1e-16^(1/m), its coefficients to rounding.
+/// Returns the roots of a polynomial with real coefficients, the constant first and the last not 0, by the simultaneous iteration of
+/// Weierstrass (1891), Durand (1960) and Kerner (1966). A root of multiplicity m has an error of about 1e-16^(1/m); the polynomial is
+/// reproduced to rounding.
 pub(in crate::optim) fn roots(coefficients: &[f64]) -> Vec<Complex64> {
     let degree = coefficients.len() - 1;
     let last = coefficients[degree];
     let value = |x: Complex64| coefficients.iter().rev().fold(Complex64::ZERO, |sum, c| sum * x + c / last);
-    // A circle that the roots are about as large as, at angles that are no mirror images.
+    // Starts on a circle of about the magnitude of the roots, at angles that are not symmetric about the real axis.
     let size = |i: usize| (coefficients[i] / last).abs().powf(1.0 / (degree - i) as f64);
     let radius = (0..degree).map(size).fold(1e-300, f64::max);
     let start = |i: usize| Complex64::from_polar(radius, TAU * i as f64 / degree as f64 + 0.4);
@@ -136,7 +137,7 @@ pub(in crate::optim) fn roots(coefficients: &[f64]) -> Vec<Complex64> {
         for i in 0..degree {
             let others = (0..degree).filter(|&j| j != i).map(|j| roots[i] - roots[j]).product::<Complex64>();
             let step = value(roots[i]) / others;
-            // Two that meet part again at the next turn.
+            // Two estimates that coincide separate in the next iteration.
             if step.is_finite() {
                 roots[i] -= step;
                 moved = moved.max(step.norm() / roots[i].norm().max(1e-3 * radius));

@@ -1,4 +1,4 @@
-//! Filters as a user names them: by a design and its cut-off, by poles, or by coefficients.
+//! Specification of filters: by a design and its cut-off, by poles, or by coefficients.
 
 use crate::error::{Error, Result};
 use crate::optim::filter::biquad::{Biquads, MAX_BIQUADS, roots};
@@ -8,8 +8,9 @@ use std::f64::consts::{PI, SQRT_2};
 use std::fmt;
 use std::str::FromStr;
 
-/// A recursive filter with gain 1 at frequency 0, in one of three ways: a design and its order (the cut-off is a hyperparameter), the poles, or the
-/// coefficients b and a of H = (b\[0\] + b\[1\] / z + ...) / (a\[0\] + a\[1\] / z + ...). What is left out takes its default: a design, of order 2.
+/// A recursive filter with gain 1 at frequency 0, specified in one of three ways: a design and its order (the cut-off is a hyperparameter),
+/// the poles, or the coefficients b and a of H = (b\[0\] + b\[1\] / z + ...) / (a\[0\] + a\[1\] / z + ...). The default is a design of
+/// order 2.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FilterSpec {
@@ -19,7 +20,7 @@ pub struct FilterSpec {
     /// Order of the design, 1 to 8.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<usize>,
-    /// All-pole filter: moving averages in a row, where the poles are real.
+    /// Poles of an all-pole filter; with real poles it is a cascade of moving averages.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poles: Option<Poles>,
     /// Numerator.
@@ -30,28 +31,29 @@ pub struct FilterSpec {
     pub a: Option<Vec<f64>>,
 }
 
-/// Poles in z, as text `0.99,0.9+0.1i`; a complex one stands for its conjugate, too.
+/// Poles in z, as text `0.99,0.9+0.1i`; a complex pole implies its conjugate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Poles(Vec<Complex64>);
 
-/// A filter that is ready to be used: what is left open is at most the cut-off.
+/// A checked filter, which may still depend on the cut-off.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Filter {
-    /// The same at every step.
+    /// Constant over the run.
     Fixed(Biquads),
-    /// Poles of the analog design whose gain is 1 / sqrt(2) at 1 radian a second.
+    /// Poles of the analog design with gain 1 / sqrt(2) at 1 radian per second.
     Designed(Vec<[f64; 2]>),
 }
 
 /// Names of the designs.
 pub const DESIGNS: [&str; 3] = ["butterworth", "bessel", "critical"];
 
-/// Below a period of two steps there is no frequency; designs stay a little away from it.
+/// Minimum period of the cut-off; a period of two steps is the Nyquist limit.
 const SHORTEST: f64 = 2.001;
 
 impl FilterSpec {
-    /// Checks it. Refused are unknown designs, orders that no kernel has, filters that are not stable or whose gain at frequency 0 is not 1.
+    /// Checks the specification. Fails for unknown designs, unsupported orders, unstable filters, and filters whose gain at frequency 0 is
+    /// not 1.
     pub fn resolve(&self) -> Result<Filter> {
         if self.ways().iter().filter(|way| **way).count() > 1 {
             return Err(Error::setting("filter", "either a design, or poles, or b and a", "more than one of them"));
@@ -59,19 +61,21 @@ impl FilterSpec {
         match (&self.poles, &self.b, &self.a) {
             (Some(poles), ..) => poles.filter(),
             (None, Some(b), Some(a)) => from_coefficients(b, a),
-            (None, Some(_), None) => Err(Error::setting("a", "coefficients of the denominator beside b", "none")),
-            (None, None, Some(_)) => Err(Error::setting("b", "coefficients of the numerator beside a", "none")),
+            (None, Some(_), None) => {
+                Err(Error::setting("a", "coefficients of the denominator in addition to b", "none"))
+            }
+            (None, None, Some(_)) => Err(Error::setting("b", "coefficients of the numerator in addition to a", "none")),
             (None, None, None) => designed(self.design.as_deref().unwrap_or("critical"), self.order.unwrap_or(2)),
         }
     }
 
-    /// Of design, poles and coefficients, which are set.
+    /// Returns which of design, poles and coefficients are set.
     fn ways(&self) -> [bool; 3] {
         let Self { design, order, poles, b, a } = self;
         [design.is_some() || order.is_some(), poles.is_some(), b.is_some() || a.is_some()]
     }
 
-    /// What is set here, and else what is set in `other`, unless that names its filter in another way.
+    /// Returns the settings of `self`, completed by those of `other`, unless `other` specifies its filter in another way.
     pub fn over(self, other: Self) -> Self {
         if self.ways() != other.ways() {
             return self;
@@ -85,7 +89,7 @@ impl FilterSpec {
         }
     }
 
-    /// The same with nothing left out.
+    /// Returns the specification with defaults filled in.
     pub fn filled(mut self) -> Self {
         if self.poles.is_none() && self.b.is_none() && self.a.is_none() {
             self.design.get_or_insert_with(|| "critical".into());
@@ -96,7 +100,7 @@ impl FilterSpec {
 }
 
 impl Filter {
-    /// Biquads at a cut-off: the period, in steps, of the frequency where the gain is 1 / sqrt(2). Fixed filters have none.
+    /// Returns the sections for a cut-off: the period, in steps, of the frequency where the gain is 1 / sqrt(2). Fixed filters ignore it.
     pub fn sections(&self, cutoff: f32) -> Biquads {
         match self {
             Self::Fixed(sections) => *sections,
@@ -104,7 +108,7 @@ impl Filter {
         }
     }
 
-    /// How many sections.
+    /// Returns the number of sections.
     pub fn count(&self) -> usize {
         match self {
             Self::Fixed(sections) => sections.list().len(),
@@ -126,14 +130,14 @@ fn designed(design: &str, order: usize) -> Result<Filter> {
     Ok(Filter::Designed(poles.into_iter().map(|p| [p.re, p.im]).collect()))
 }
 
-/// Equally spaced on the left half of the unit circle.
+/// Returns poles equally spaced on the left half of the unit circle.
 fn butterworth(order: usize) -> Vec<Complex64> {
     let n = order as f64;
     (0..order).map(|k| Complex64::from_polar(1.0, PI * (2.0 * k as f64 + n + 1.0) / (2.0 * n))).collect()
 }
 
-/// Roots of the reverse Bessel polynomial, sum of (2n - k)! / ((n - k)! k! 2^(n - k)) s^k, divided by the frequency where the gain is
-/// 1 / sqrt(2) (SciPy's `norm="mag"`; its default is another).
+/// Returns the roots of the reverse Bessel polynomial, sum of (2n - k)! / ((n - k)! k! 2^(n - k)) s^k, divided by the frequency where the
+/// gain is 1 / sqrt(2) (SciPy's `norm="mag"`, which is not its default).
 fn bessel(order: usize) -> Vec<Complex64> {
     let factorial = |n: usize| (1..=n).map(|i| i as f64).product::<f64>();
     let n = order;
@@ -151,7 +155,7 @@ fn bessel(order: usize) -> Vec<Complex64> {
     roots(&coefficients).into_iter().map(|root| root / below).collect()
 }
 
-/// The bilinear transform, s = 2 (z - 1) / (z + 1), with the cut-off where it belongs: poles z - 1 = 2 s / (2 - s), zeros at z = -1.
+/// Applies the bilinear transform s = 2 (z - 1) / (z + 1) with a prewarped cut-off: poles z - 1 = 2 s / (2 - s), zeros at z = -1.
 fn bilinear(poles: &[[f64; 2]], cutoff: f64) -> Biquads {
     let warped = 2.0 * (PI / cutoff.max(SHORTEST)).tan();
     let pole = |&[re, im]: &[f64; 2]| {
@@ -162,16 +166,16 @@ fn bilinear(poles: &[[f64; 2]], cutoff: f64) -> Biquads {
     Biquads::new(&poles, &vec![Complex64::new(-2.0, 0.0); poles.len()])
 }
 
-/// Whether all poles, as z - 1, are inside the unit circle; `what` is the setting that they come from.
+/// Fails unless all poles, given as z - 1, are inside the unit circle; `what` is the setting that they come from.
 fn check_stable(what: &str, poles: &[Complex64]) -> Result<()> {
-    // |1 + d|^2 - 1, without rounding near z = 1.
+    // |1 + d|^2 - 1, without cancellation near z = 1.
     let excess = |d: &Complex64| 2.0 * d.re + d.norm_sqr();
     match poles.iter().find(|d| excess(d) >= 0.0 || excess(d).is_nan()) {
         None => Ok(()),
         Some(d) => {
             let (pole, size) = (d + 1.0, (d + 1.0).norm());
             let got = format!("a pole at {} of size {size}", text(pole));
-            let expected = "poles inside the unit circle, else the state grows without end";
+            let expected = "poles inside the unit circle, since the state diverges otherwise";
             let lost = "; coefficients lose poles that lie close together: give those as poles";
             Err(Error::setting(what, format!("{expected}{}", if what == "a" { lost } else { "" }), got))
         }
@@ -191,7 +195,7 @@ impl Poles {
     }
 }
 
-/// A pole as it is written.
+/// Formats a pole.
 fn text(pole: Complex64) -> String {
     if pole.im == 0.0 { pole.re.to_string() } else { pole.to_string() }
 }
@@ -226,7 +230,7 @@ impl From<Poles> for String {
     }
 }
 
-/// From b and a; the gain may err by one part in a million, which is then taken out.
+/// Creates the filter from b and a. A gain within one part in a million of 1 is accepted and normalised.
 fn from_coefficients(b: &[f64], a: &[f64]) -> Result<Filter> {
     let order = b.len().max(a.len()).saturating_sub(1);
     let finite = |list: &[f64]| !list.is_empty() && list.iter().all(|c| c.is_finite());
@@ -250,12 +254,12 @@ fn from_coefficients(b: &[f64], a: &[f64]) -> Result<Filter> {
     Ok(Filter::Fixed(Biquads::new(&poles, &roots_of(b, order))))
 }
 
-/// Roots of the coefficients of 1, 1/z, ..., not all 0, times z^order, as z - 1. Coefficients that end early have roots at z = 0, those that
-/// begin with zeros (a delay) have fewer roots.
+/// Returns the roots of the polynomial with these coefficients of 1, 1/z, ... (not all 0), times z^order, as z - 1. Missing trailing
+/// coefficients give roots at z = 0, leading zeros (a delay) reduce the number of roots.
 fn roots_of(coefficients: &[f64], order: usize) -> Vec<Complex64> {
     let delay = coefficients.iter().take_while(|c| **c == 0.0).count();
     let end = coefficients.iter().rposition(|c| *c != 0.0).map_or(delay, |last| last + 1);
-    // A polynomial in z - 1, the constant first, by Horner's shift.
+    // The polynomial in z - 1, the constant first, by Horner's scheme.
     let mut p: Vec<f64> = coefficients[delay..end].iter().rev().copied().collect();
     for first in 0..p.len().saturating_sub(1) {
         for i in (first..p.len() - 1).rev() {
@@ -332,7 +336,7 @@ mod tests {
         let same = spec("b = [0.005]\na = [1, -2.5, 2.09, -0.585]");
         let [one, two] = [poles, same].map(|spec| spec.resolve().expect("stable").sections(0.0).impulse(100));
         assert!(one.iter().zip(&two).all(|(a, b)| (a - b).abs() < 1e-12));
-        // A delay of a step.
+        // A delay of one step.
         let late = spec("b = [0, 0.1]\na = [1, -0.9]").resolve().expect("stable").sections(0.0).impulse(3);
         assert!(late.iter().zip([0.0, 0.1, 0.09]).all(|(a, b)| (a - b).abs() < 1e-15), "{late:?}");
     }

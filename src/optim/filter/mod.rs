@@ -1,4 +1,4 @@
-//! Theory of the filters: design, second-order sections, and translation to and from latent SGD.
+//! Filter theory: design, second-order sections, and translation to and from latent SGD.
 
 pub(crate) mod biquad;
 pub(crate) mod design;

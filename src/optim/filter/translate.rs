@@ -1,10 +1,10 @@
-//! What SGD's learning rate, momentum and weight decay mean as a filter on the gradient, and back.
+//! Translates SGD's learning rate, momentum and weight decay to a filter on the gradient, and back.
 
 use crate::error::{Error, Result};
 use crate::optim::hyperparameter::Range;
 use std::f64::consts::PI;
 
-/// Settings of SGD on latent weights, as PyTorch means them: v = momentum v + (g + decay x), x -= rate v.
+/// Settings of SGD on latent weights in PyTorch's definition: v = momentum v + (g + decay x), x -= rate v.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LatentSgd {
     /// Learning rate.
@@ -15,14 +15,14 @@ pub struct LatentSgd {
     pub decay: f64,
 }
 
-/// The filter h = -decay x obeys: a linear recursion of second order with gain 1 at frequency 0,
+/// The filter of h = -decay x: a linear recursion of second order with gain 1 at frequency 0,
 ///
 /// h_t = sum h_{t-1} - product h_{t-2} + gain G_t,  sum = p + q, product = p q, gain = (1 - p)(1 - q),
 ///
-/// whose poles p and q are the roots of z^2 - (1 + momentum - rate decay) z + momentum. Where they are real and not below 0 it is the cascade
+/// whose poles p and q are the roots of z^2 - (1 + momentum - rate decay) z + momentum. If they are real and not negative it is the cascade
 /// of two moving averages with alpha = 1 - p and gamma = 1 - q.
 ///
-/// All is reckoned from what is left to 1, since slow poles differ from it by less than their rounding.
+/// All computations use differences to 1, since slow poles differ from 1 by less than the rounding of the poles themselves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Response {
     /// 1 - p q = 1 - momentum.
@@ -32,7 +32,7 @@ pub struct Response {
 }
 
 impl LatentSgd {
-    /// The filter; refuses settings out of range, and those that blow up.
+    /// Returns the filter; fails for settings out of range, and for divergent ones.
     pub fn response(&self) -> Result<Response> {
         let Self { rate, momentum, decay } = *self;
         let ranges = [
@@ -48,7 +48,7 @@ impl LatentSgd {
         let gain = rate * decay;
         if gain >= 2.0 * (1.0 + momentum) {
             let most =
-                format!("below 2 (1 + momentum) = {}, else the weights grow without end", 2.0 * (1.0 + momentum));
+                format!("below 2 (1 + momentum) = {}, since the weights diverge otherwise", 2.0 * (1.0 + momentum));
             return Err(Error::setting("lr * weight-decay", most, gain));
         }
         Ok(Response { loss: 1.0 - momentum, gain })
@@ -56,7 +56,7 @@ impl LatentSgd {
 }
 
 impl Response {
-    /// The cascade of two moving averages; gamma 1 is one.
+    /// Returns the cascade of two moving averages; with gamma 1 it is a single one.
     pub fn cascade(alpha: f64, gamma: f64) -> Result<Self> {
         for (name, value) in [("alpha", alpha), ("gamma", gamma)] {
             if !Range::Rate.holds(value) {
@@ -67,26 +67,26 @@ impl Response {
         Ok(Self { loss: alpha + gamma - gain, gain })
     }
 
-    /// Momentum, and learning rate times weight decay, of the SGD that is this filter.
+    /// Returns momentum, and learning rate times weight decay, of the equivalent SGD.
     pub fn momentum_and_gain(&self) -> [f64; 2] {
         [1.0 - self.loss, self.gain]
     }
 
-    /// (alpha + gamma) / 2 = 1 - sum / 2.
+    /// Returns (alpha + gamma) / 2 = 1 - sum / 2.
     fn middle(&self) -> f64 {
         0.5 * (self.loss + self.gain)
     }
 
-    /// A quarter of the discriminant of z^2 - sum z + product.
+    /// Returns a quarter of the discriminant of z^2 - sum z + product.
     fn discriminant(&self) -> f64 {
         let middle = self.middle();
         let root = middle * middle - self.gain;
-        // Two equal poles are real, whichever side the rounding of a momentum leaves them on.
+        // Two equal poles are treated as real, whatever the sign of the rounding error.
         if root.abs() <= 4.0 * f64::EPSILON * middle { 0.0 } else { root }
     }
 
-    /// 1 - p and 1 - q of real poles, the slower first: the rates of two moving averages, unless one is above 1 and its pole below 0.
-    /// `None` where the poles are complex.
+    /// Returns 1 - p and 1 - q of real poles, the slower first; `None` if the poles are complex. They are the rates of two moving averages
+    /// unless one is above 1, where its pole is negative.
     pub fn rates(&self) -> Option<[f64; 2]> {
         let root = self.discriminant();
         (root >= 0.0).then(|| {
@@ -96,19 +96,19 @@ impl Response {
         })
     }
 
-    /// The rates of the two moving averages that it is, the slower first: alpha and gamma; `None` where it is none.
+    /// Returns the rates of the equivalent two moving averages, alpha and gamma, the slower first; `None` if there are none.
     pub fn averages(&self) -> Option<[f64; 2]> {
-        // A rate of 1 may come out a rounding above it.
+        // Rounding may yield a rate slightly above 1.
         let rates = self.rates().filter(|rates| rates.iter().all(|rate| (0.0..=1.0 + 1e-12).contains(rate)));
         rates.map(|rates| rates.map(|rate| rate.min(1.0)))
     }
 
-    /// The poles, as (real, imaginary), the slower first.
+    /// Returns the poles as (real, imaginary), the slower first.
     pub fn poles(&self) -> [[f64; 2]; 2] {
         self.offsets().map(|[left, imaginary]| [1.0 - left, imaginary])
     }
 
-    /// 1 - the real part of each pole, and the imaginary part.
+    /// Returns 1 minus the real part of each pole, and the imaginary part.
     fn offsets(&self) -> [[f64; 2]; 2] {
         match self.rates() {
             Some(rates) => rates.map(|rate| [rate, 0.0]),
@@ -116,7 +116,7 @@ impl Response {
         }
     }
 
-    /// Steps after which each pole has forgotten all but 1/e: -1 / ln |p|; infinite where nothing is forgotten, 0 where all is.
+    /// Returns the time constant of each pole in steps, -1 / ln |p|: infinite for |p| = 1, 0 for p = 0.
     pub fn time_constants(&self) -> [f64; 2] {
         let steps = |rate: f64| match rate {
             rate if (1.0 - rate).abs() < 1e-12 => 0.0,
@@ -129,18 +129,18 @@ impl Response {
         }
     }
 
-    /// Square of the gain at a frequency in cycles a step.
+    /// Returns the squared gain at a frequency in cycles per step.
     pub fn power(&self, frequency: f64) -> f64 {
-        // |exp(i w) - p| for each pole, by 1 - cos w = 2 sin^2(w / 2): sums of squares of small numbers, which lose no digits.
+        // |exp(i w) - p| for each pole, by 1 - cos w = 2 sin^2(w / 2): sums of squares of small numbers, without cancellation.
         let (low, sine) = (2.0 * (PI * frequency).sin().powi(2), (2.0 * PI * frequency).sin());
         let away = self.offsets().map(|[left, imaginary]| (left - low).powi(2) + (sine - imaginary).powi(2));
         self.gain / away[0] * (self.gain / away[1])
     }
 
-    /// Cycles a step at which the gain has fallen by 3 dB; `None` where it never does, or where nothing is forgotten.
+    /// Returns the frequency in cycles per step where the gain has fallen by 3 dB; `None` if there is none, or if a pole has magnitude 1.
     pub fn corner(&self) -> Option<f64> {
         let falls = |frequency: &f64| self.power(*frequency) <= 0.5;
-        // From far below the slowest pole upward by 1 %, then between the last two.
+        // Searches upward in steps of 1 % from far below the slowest pole, then bisects the last interval.
         let start = 1e-3 * self.gain.min(1.0);
         let steps = (0..).map(|i| start * 1.01_f64.powi(i)).take_while(|frequency| *frequency < 0.5).chain([0.5]);
         let mut above = if self.gain > 0.0 { steps.into_iter().find(falls)? } else { return None };
@@ -152,14 +152,14 @@ impl Response {
         Some(above)
     }
 
-    /// Share of weights that flip at a step where gradients are independent noise of mean 0 and the start is forgotten:
-    /// arccos(r) / pi, where r = sum / (1 + product) is the output's correlation with itself one step later.
+    /// Returns the fraction of weights that flip per step if gradients are independent noise of mean 0, in the stationary state: arccos(r)
+    /// / pi, where r = sum / (1 + product) is the output's autocorrelation at lag 1.
     pub fn noise_flips(&self) -> f64 {
         // 1 - r = gain / (1 + product) and arccos(r) = 2 arcsin(sqrt((1 - r) / 2)).
         2.0 * (0.5 * self.gain / (2.0 - self.loss)).sqrt().min(1.0).asin() / PI
     }
 
-    /// The settings of SGD with this learning rate that are this filter: momentum = p q, decay = gain / rate.
+    /// Returns the settings of the equivalent SGD with this learning rate: momentum = p q, decay = gain / rate.
     pub fn latent_sgd(&self, rate: f64) -> Result<LatentSgd> {
         let sgd = LatentSgd { rate, momentum: 1.0 - self.loss, decay: self.gain / rate };
         sgd.response().map(|_| sgd)
@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn the_usual_settings() {
-        // The roots of x^2 - (1 - mu + e l) x + e l, by hand.
+        // The roots of x^2 - (1 - mu + e l) x + e l, computed by hand.
         for ([rate, momentum, decay], [alpha, gamma]) in [
             ([0.1, 0.9, 1e-4], [1.0009e-4, 0.099_91]),
             ([0.1, 0.9, 5e-4], [5.0227e-4, 0.099_548]),
@@ -196,7 +196,7 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        // Equal rates through a momentum that is rounded: the poles of z^2 - 2 z + 1 - e lie sqrt(e) apart.
+        // Equal rates with a rounded momentum: the poles of z^2 - 2 z + 1 - e are sqrt(e) apart.
         for (alpha, gamma, share) in [
             (1e-3, 0.1, 1e-7),
             (1e-6, 0.5, 1e-7),

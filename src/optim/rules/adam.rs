@@ -12,33 +12,33 @@ use crate::tensor::TensorType;
 use std::sync::Arc;
 
 kernel!(
-    /// Adam with its corrections worked into the hyperparameters.
+    /// Adam with its bias corrections folded into the hyperparameters.
     ADAM = ops::adam::{ adam }, twin = twin
 );
 
-/// Words of a task.
+/// Words per task.
 const CHUNK: usize = 4096;
 
-/// Kingma and Ba 2015, algorithm 1, with PyTorch's epsilon outside the corrected root, and its weight decay: L2, added to the gradient
-/// before the moments (that of AdamW would shrink the parameter beside them).
+/// Adam (Kingma and Ba 2015, algorithm 1) with PyTorch's epsilon outside the corrected root. Weight decay is L2, added to the gradient
+/// before the moments, as in PyTorch's Adam (AdamW shrinks the parameter instead).
 #[derive(Clone, Debug)]
 pub struct Adam {
     /// Learning rate.
     pub rate: f32,
-    /// Decay of the first moment; in f64, since 1 - beta is what enters.
+    /// Decay of the first moment; in f64, since the kernel uses 1 - beta.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
     /// Added to the root of the second moment.
     pub epsilon: f32,
-    /// Weight decay, added to the gradient: of every float parameter, those of batch norm among them.
+    /// Weight decay, added to the gradient. It applies to every float parameter, including those of batch norm.
     pub decay: f32,
-    /// How the rate moves.
+    /// Schedule of the rate.
     pub schedule: Schedule,
 }
 
 impl Adam {
-    /// With beta1 0.9, beta2 0.999, epsilon 1e-8, and no decay.
+    /// Creates the rule with beta1 0.9, beta2 0.999, epsilon 1e-8, and no decay.
     pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
         FLOAT_RATE.resolve(Some(&rate.into()))?;
         Ok(Self { rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0, schedule })
@@ -84,11 +84,11 @@ impl Optimizer for Adam {
 /// Input: gradient. Updates: both moments, the parameter, the counters of the step.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamUpdate {
-    /// Which vec4 of the step's hyperparameters.
+    /// Index of the vec4 of the step's hyperparameters.
     pub hyper_offset: u32,
     /// Added to the root of the second moment.
     pub epsilon: f32,
-    /// Share of the parameter that is added to the gradient.
+    /// Factor of the parameter that is added to the gradient.
     pub decay: f32,
 }
 

@@ -1,4 +1,4 @@
-//! Bop and its second-order form: a weight flips where the average gradient keeps pushing it, by more than a threshold.
+//! Bop and its second-order form: a weight flips if the average gradient opposes it by more than a threshold.
 
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_order};
@@ -8,18 +8,23 @@ use crate::runtime::interface::rules;
 /// Added to the root of the second moment, as published.
 const EPSILON: f32 = 1e-10;
 
-/// Bop (Helwegen et al., NeurIPS 2019), whose gamma is our alpha: m += alpha (g - m), and a weight w flips where |m| > threshold and
-/// sign(m) = sign(w). As a flip leaves w = -sign(m), that is: weight = -1 where m > threshold, +1 where m < -threshold, else unchanged.
-/// With threshold 0 it is `ema`, and `cema` with gamma 1.
+/// Bop (Helwegen et al., NeurIPS 2019), whose gamma is alpha here: m += alpha (g - m), and a weight w flips if |m| > threshold and
+/// sign(m) = sign(w). A flip leaves w = -sign(m), so weight = -1 where m > threshold, +1 where m < -threshold, else unchanged. With
+/// threshold 0 it is `ema`, and `cema` with gamma 1.
 ///
-/// One edge differs from the published code: there `b = sign1(-sign(b m - tau) b)` with `sign1(0) = 1` makes a weight +1 where b m equals
-/// tau to the last bit, whatever it was (with tau 0, wherever no gradient has ever come); here it stays.
+/// One edge case differs from the published code, `b = sign1(-sign(b m - tau) b)` with `sign1(0) = 1`. There a weight becomes +1 if b m
+/// equals tau exactly, whatever it was (with tau 0, wherever no gradient has ever been nonzero); here the weight is unchanged.
 pub static BOP: BinaryRule = BinaryRule {
     name: "bop",
-    doc: "a moving average of the gradient, obeyed where it exceeds a threshold",
+    doc: "a moving average of the gradient that flips weights where it exceeds a threshold",
     hyperparameters: &[
         HyperparameterSpec::new("alpha", "rate of the average (gamma in the paper)", Range::Rate, 1e-3).falling(),
-        HyperparameterSpec::new("threshold", "size of the average that flips a weight (tau)", Range::NotNegative, 1e-8),
+        HyperparameterSpec::new(
+            "threshold",
+            "magnitude of the average above which a weight flips (tau)",
+            Range::NotNegative,
+            1e-8,
+        ),
         STATE_INIT_SCALE,
     ],
     states: &[State::new("m", StateInit::Scaled).at_rate("alpha")],
@@ -27,22 +32,22 @@ pub static BOP: BinaryRule = BinaryRule {
     scaled_init: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
-    // CIFAR-10, BinaryNet, 500 epochs: a tenth every 100 epochs.
+    // CIFAR-10, BinaryNet, 500 epochs: a factor of 0.1 every 100 epochs.
     paper: &[("alpha", "1e-4,step:0.1:20%"), ("threshold", "1e-8")],
     kernels: rule_kernels!(bop: f32, bop),
     pack: in_order,
 };
 
-/// Bop2ndOrder (Suarez-Ramirez et al., 2021) in its biased form: m += alpha (g - m), v += sigma (g^2 - v), and Bop's rule for
-/// m / (sqrt(v) + 1e-10). But for the 1e-10 the size of the gradients does not matter.
+/// Bop2ndOrder (Suarez-Ramirez et al., 2021) in its biased form: m += alpha (g - m), v += sigma (g^2 - v), and Bop's rule for m /
+/// (sqrt(v) + 1e-10). Except for the 1e-10 it is invariant under the scale of the gradients.
 pub static BOP2: BinaryRule = BinaryRule {
     name: "bop2",
-    doc: "bop with the average gradient measured by the root of the average square",
+    doc: "bop with the average gradient divided by the root of the average square",
     hyperparameters: &[
         HyperparameterSpec::new("alpha", "rate of the average (gamma in the paper)", Range::Rate, 1e-3).falling(),
         HyperparameterSpec::new(
             "threshold",
-            "size of the quotient that flips a weight (tau)",
+            "magnitude of the quotient above which a weight flips (tau)",
             Range::NotNegative,
             1e-6,
         ),

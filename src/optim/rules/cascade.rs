@@ -1,4 +1,4 @@
-//! The filters whose sign is the weight: one moving average of the gradient, or two in a row.
+//! Gradient filters whose sign is the weight: one moving average of the gradient, or two in series.
 
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_order};
@@ -12,15 +12,15 @@ const ALPHA: HyperparameterSpec =
 ///
 /// m += gamma (g - m),  h += alpha (m - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
 ///
-/// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `state-init-scale` k they start at -k times the
-/// weight. Latent SGD with momentum and weight decay is this filter: with PyTorch's settings, alpha * gamma = rate * decay and
-/// (1 - alpha)(1 - gamma) = momentum. The paper's alpha and gamma are not published; these defaults are our own.
+/// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `state-init-scale` k they start at -k
+/// times the weight. Latent SGD with momentum and weight decay is this filter: with PyTorch's settings, alpha * gamma = rate * decay and
+/// (1 - alpha)(1 - gamma) = momentum. The paper does not publish its alpha and gamma; the defaults are those of this crate.
 pub static CEMA: BinaryRule = BinaryRule {
     name: "cema",
-    doc: "two moving averages of the gradient in a row",
+    doc: "two moving averages of the gradient in series",
     hyperparameters: &[
         ALPHA,
-        HyperparameterSpec::new("gamma", "rate of the average before it; 1: none", Range::Rate, 0.1),
+        HyperparameterSpec::new("gamma", "rate of the first average; 1: none", Range::Rate, 0.1),
         STATE_INIT_SCALE,
     ],
     states: &[State::new("m", StateInit::Scaled).at_rate("gamma"), State::new("h", StateInit::Scaled).at_rate("alpha")],

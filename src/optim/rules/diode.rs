@@ -5,9 +5,10 @@ use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_orde
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 
-/// Diode (Guo et al., ECCV 2024): m += gamma (g - m), s += alpha (sign(m) - s), weight = -sign(s), where sign(0) = 0. Every step votes
-/// with the same weight, however large its gradient. The published code has gamma 0.01, alpha 1e-4, starts s at -w times a number drawn from
-/// [0, 1e-3) where this has `state-init-scale`, and makes a weight +1 where s is exactly 0, where this leaves it.
+/// Diode (Guo et al., ECCV 2024): m += gamma (g - m), s += alpha (sign(m) - s), weight = -sign(s), where sign(0) = 0. Every step
+/// contributes with the same magnitude, whatever the magnitude of the gradient. The published code has gamma 0.01 and alpha 1e-4. It starts
+/// s at -w times a number drawn from [0, 1e-3), where this implementation uses `state-init-scale`. It sets a weight to +1 if s is exactly
+/// 0, where this implementation keeps the weight.
 ///
 /// Signum with weight decay on latent weights is this rule: alpha = rate * decay, s = -decay x.
 pub static DIODE: BinaryRule = BinaryRule {
@@ -15,7 +16,7 @@ pub static DIODE: BinaryRule = BinaryRule {
     doc: "a moving average of the sign of a moving average of the gradient",
     hyperparameters: &[
         HyperparameterSpec::new("alpha", "rate of the average whose sign is the weight", Range::Rate, 1e-3).falling(),
-        HyperparameterSpec::new("gamma", "rate of the average before it", Range::Rate, 0.1),
+        HyperparameterSpec::new("gamma", "rate of the first average", Range::Rate, 0.1),
         STATE_INIT_SCALE,
     ],
     states: &[State::new("m", StateInit::Zero).at_rate("gamma"), State::new("s", StateInit::Scaled).at_rate("alpha")],
@@ -23,13 +24,13 @@ pub static DIODE: BinaryRule = BinaryRule {
     scaled_init: 5e-3,
     is_scale_invariant: true,
     is_filter: false,
-    // The defaults of the published code; its start is random, ours is `state-init-scale`.
+    // The defaults of the published code; its random initial state is replaced by `state-init-scale`.
     paper: &[("alpha", "1e-4"), ("gamma", "0.01")],
     kernels: rule_kernels!(diode: f32, diode),
     pack: in_order,
 };
 
-/// -1, 0 or 1: unlike `f32::signum`, 0 of 0.
+/// Returns -1, 0 or 1. Unlike `f32::signum` it is 0 at 0.
 pub(in crate::optim) fn sign(value: f32) -> f32 {
     let above = if value > 0.0 { 1.0 } else { 0.0 };
     if value < 0.0 { -1.0 } else { above }

@@ -1,4 +1,4 @@
-//! Any recursive filter as the rule: sections of second order in a row.
+//! Any recursive filter as a rule: second-order sections in series.
 
 use crate::optim::filter::biquad::{Biquads, MAX_BIQUADS};
 use crate::optim::filter::design::Filter;
@@ -11,17 +11,17 @@ use crate::runtime::interface::rules;
 /// The hyperparameter of designed filters.
 pub(in crate::optim) const CUTOFF: HyperparameterSpec = HyperparameterSpec::new(
     "cutoff",
-    "period in steps at which the gain is down by 3 dB; designed filters",
+    "period in steps of the frequency where the gain is -3 dB; designed filters only",
     Range::Period,
     1000.0,
 );
 
-/// Any recursive filter of order 1 to 8 with gain 1 at frequency 0 ([`FilterSpec`](crate::optim::FilterSpec)): Butterworth, Bessel or critically
-/// damped by its cut-off, or by poles, or by coefficients. With poles 1 - alpha and 1 - gamma it is `cema`. The state is that of its sections of
-/// second order in transposed direct form: two numbers each ([`Biquad`](crate::optim::Biquad)).
+/// Any recursive filter of order 1 to 8 with gain 1 at frequency 0 ([`FilterSpec`](crate::optim::FilterSpec)): Butterworth, Bessel or
+/// critically damped with a cut-off, or given by poles or coefficients. With poles 1 - alpha and 1 - gamma it is `cema`. The state is that
+/// of its second-order sections in transposed direct form: two numbers each ([`Biquad`](crate::optim::Biquad)).
 ///
-/// With `state-init-scale` k the states start as if the filter had seen nothing but -k times the weight. A `cutoff` that moves changes the coefficients and
-/// leaves the state.
+/// With `state-init-scale` k the states start in equilibrium with an input of -k times the weight. A `cutoff` with a schedule changes the
+/// coefficients and keeps the state.
 pub static IIR: BinaryRule = BinaryRule {
     name: "iir",
     doc: "any recursive filter of the gradient with gain 1 at frequency 0",
@@ -36,7 +36,7 @@ pub static IIR: BinaryRule = BinaryRule {
     pack: in_order,
 };
 
-/// Coefficients at a cut-off, for the kernel.
+/// Returns the coefficients for a cut-off, as the kernel reads them.
 pub(in crate::optim) fn coefficients(filter: &Filter, cutoff: f32) -> Hyperparameters {
     let mut hyperparameters = Hyperparameters::default();
     for (hyperparameters, s) in hyperparameters.iter_mut().zip(filter.sections(cutoff).list()) {
@@ -45,7 +45,7 @@ pub(in crate::optim) fn coefficients(filter: &Filter, cutoff: f32) -> Hyperparam
     hyperparameters
 }
 
-/// The states that stay where they are while input and output are both 1, section after section.
+/// Returns the states in equilibrium with an input and output of 1, section after section.
 pub(in crate::optim) fn resting(sections: &Biquads) -> [f32; 2 * MAX_BIQUADS] {
     let mut planes = [0.0; 2 * MAX_BIQUADS];
     for (planes, s) in planes.chunks_exact_mut(2).zip(sections.list()) {
@@ -54,7 +54,7 @@ pub(in crate::optim) fn resting(sections: &Biquads) -> [f32; 2 * MAX_BIQUADS] {
     planes
 }
 
-/// Sections of second order in a row; `N` is two states for each.
+/// Second-order sections in series; `N` is the number of states, two per section.
 fn iir<const N: usize>(g: f32, mut s: [f32; N], coefficients: [f32; 4 * MAX_BIQUADS]) -> ([f32; N], f32) {
     let mut u = g;
     for (k, [b0, b1, a1, a2]) in coefficients.as_chunks::<4>().0[..N / 2].iter().enumerate() {

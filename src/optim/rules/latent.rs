@@ -1,4 +1,4 @@
-//! Rules that move a latent float weight, whose sign is the weight: what most people run.
+//! Rules that update a latent float weight, whose sign is the weight: the standard training method.
 
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::optimizer::Hyperparameters;
@@ -7,7 +7,7 @@ use crate::optim::rules::diode::sign;
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 
-/// Added to the root of Adam's second moment, as PyTorch does.
+/// Added to the root of Adam's second moment, as in PyTorch.
 const EPSILON: f32 = 1e-8;
 
 pub(in crate::optim) const fn rate(default: f32) -> HyperparameterSpec {
@@ -17,31 +17,30 @@ pub(in crate::optim) const fn rate(default: f32) -> HyperparameterSpec {
 pub(in crate::optim) const fn decay(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new(
         "weight-decay",
-        "share of the latent weight that is added to its gradient",
+        "factor of the latent weight that is added to its gradient",
         Range::NotNegative,
         default,
     )
 }
 
 pub(in crate::optim) const fn clip(default: f32) -> HyperparameterSpec {
-    HyperparameterSpec::new("clip", "latent weights stay in +-clip, or off", Range::Limit, default)
+    HyperparameterSpec::new("clip", "latent weights are clipped to +-clip, or off", Range::Limit, default)
 }
 
 pub(in crate::optim) const fn init(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new(
         "init",
-        "latent weights start between 0 and init, with the weight's sign",
+        "bound of the initial latent weights, which are uniform in [0, init) with the weight's sign",
         Range::Positive,
         default,
     )
 }
 
-const MOMENTUM: HyperparameterSpec =
-    HyperparameterSpec::new("momentum", "share of the last step's direction that stays", Range::Share, 0.9);
+const MOMENTUM: HyperparameterSpec = HyperparameterSpec::new("momentum", "decay of the momentum", Range::Share, 0.9);
 
 /// Signum (Bernstein et al., ICML 2018, algorithm 2) on latent weights: m += (1 - momentum) (g - m), x -= lr (sign(m) + decay x), then x is
-/// clipped, weight = sign(x); sign(0) = 0. With decay it is `diode`, alpha = lr * decay and gamma = 1 - momentum. (The sign of the momentum
-/// itself as the weight would be `ema`.)
+/// clipped, weight = sign(x); sign(0) = 0. With decay and without clipping it is `diode` with alpha = lr * decay and gamma = 1 - momentum.
+/// With the sign of the momentum itself as the weight the rule would be `ema`.
 pub static SIGNUM: BinaryRule = BinaryRule {
     name: "signum",
     doc: "latent weights moved by the sign of the momentum",
@@ -60,8 +59,9 @@ pub static SIGNUM: BinaryRule = BinaryRule {
     },
 };
 
-/// SGD with momentum and weight decay on latent weights, as PyTorch: v = momentum v + (g + decay x), x -= lr v, then x is clipped,
-/// weight = sign(x). Only lr / init matters, as long as nothing is clipped. Unclipped it is `cema` (without momentum `ema`); without decay it never forgets.
+/// SGD with momentum and weight decay on latent weights, as in PyTorch: v = momentum v + (g + decay x), x -= lr v, then x is clipped,
+/// weight = sign(x). Without clipping only lr / init matters, and the rule is `cema` (without momentum `ema`). Without decay the filter has
+/// infinite memory.
 pub static LATENT_SGD: BinaryRule = BinaryRule {
     name: "latent-sgd",
     doc: "latent weights moved by SGD with momentum and weight decay",
@@ -94,7 +94,7 @@ pub static LATENT_ADAM: BinaryRule = BinaryRule {
     scaled_init: 0.0,
     is_scale_invariant: false,
     is_filter: false,
-    // AdamBNN (Liu et al., ICML 2021), its second step: nothing is clipped, weights start within 0.001.
+    // AdamBNN (Liu et al., ICML 2021), second stage: no clipping, initial weights within 0.001.
     paper: &[
         ("lr", "1.25e-3,linear"),
         ("beta1", "0.9"),
@@ -107,7 +107,7 @@ pub static LATENT_ADAM: BinaryRule = BinaryRule {
     pack: adam_hyperparameters,
 };
 
-/// Adam's corrections are worked in here, in f64.
+/// Folds Adam's bias corrections into the hyperparameters, in f64.
 fn adam_hyperparameters(values: &[f32], step: u64) -> Hyperparameters {
     let [rate, beta1, beta2, decay] = [0, 1, 2, 3].map(|i| f64::from(values[i]));
     let t = (step + 1) as f64;
@@ -117,7 +117,7 @@ fn adam_hyperparameters(values: &[f32], step: u64) -> Hyperparameters {
     [moments, [decay as f32, clip, EPSILON, 0.0], [0.0; 4], [0.0; 4]]
 }
 
-/// Within +-clip. Unlike `f32::clamp` it has no panic in it, which would keep the loop from becoming vector instructions.
+/// Clips to +-clip. Unlike `f32::clamp` it has no panic, which would prevent vectorisation of the loop.
 pub(in crate::optim) fn clipped(x: f32, clip: f32) -> f32 {
     let below = if x > clip { clip } else { x };
     if below < -clip { -clip } else { below }

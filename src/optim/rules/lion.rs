@@ -1,4 +1,4 @@
-//! Lion on latent weights: every step moves a weight by the same amount.
+//! Lion on latent weights: every step moves every weight by the same amount.
 
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::rule::{BinaryRule, State, StateInit};
@@ -7,14 +7,14 @@ use crate::optim::rules::latent::{clip, clipped, decay, init, rate};
 use crate::optim::update::rule_kernels;
 use crate::runtime::interface::rules;
 
-/// Lion (Chen et al., NeurIPS 2023, algorithm 2) on latent weights: c = m + (1 - beta1) (g - m), x -= lr (sign(c) + decay x), then x is clipped and
-/// m += (1 - beta2) (g - m), weight = sign(x); sign(0) = 0. Where beta1 = beta2 it is `signum` with the momentum of the step before.
+/// Lion (Chen et al., NeurIPS 2023, algorithm 2) on latent weights: c = m + (1 - beta1) (g - m), x -= lr (sign(c) + decay x), then x is
+/// clipped and m += (1 - beta2) (g - m), weight = sign(x); sign(0) = 0. With beta1 = beta2 the direction is that of `signum`.
 pub static LION: BinaryRule = BinaryRule {
     name: "lion",
     doc: "latent weights moved by the sign of an interpolation of momentum and gradient",
     hyperparameters: &[
         rate(1e-2),
-        HyperparameterSpec::new("beta1", "share of the momentum in the direction of a step", Range::Share, 0.9),
+        HyperparameterSpec::new("beta1", "weight of the momentum in the direction of a step", Range::Share, 0.9),
         HyperparameterSpec::new("beta2", "decay of the momentum", Range::Share, 0.99),
         decay(0.0),
         clip(1.0),

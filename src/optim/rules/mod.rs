@@ -1,4 +1,4 @@
-//! The rules: one file for each family.
+//! The rules, one file per family.
 
 pub(crate) mod adam;
 pub(crate) mod bop;

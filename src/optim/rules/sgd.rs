@@ -16,10 +16,10 @@ kernel!(
     SGD = ops::sgd::{ sgd }, twin = twin
 );
 
-/// Words of a task.
+/// Words per task.
 const CHUNK: usize = 4096;
 
-/// v = momentum v + (g + decay p), p -= rate v, as PyTorch without dampening.
+/// v = momentum v + (g + decay p), p -= rate v, as in PyTorch without dampening.
 #[derive(Clone, Debug)]
 pub struct Sgd {
     /// Learning rate.
@@ -28,12 +28,12 @@ pub struct Sgd {
     pub momentum: f32,
     /// Weight decay, added to the gradient.
     pub decay: f32,
-    /// How the rate moves.
+    /// Schedule of the rate.
     pub schedule: Schedule,
 }
 
 impl Sgd {
-    /// With momentum 0.9 and no decay.
+    /// Creates the rule with momentum 0.9 and no decay.
     pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
         FLOAT_RATE.resolve(Some(&rate.into()))?;
         Ok(Self { rate, momentum: 0.9, decay: 0.0, schedule })
@@ -76,7 +76,7 @@ impl Optimizer for Sgd {
 /// Input: gradient. Updates: velocity, the parameter, the counters of the step.
 #[derive(Clone, Copy, Debug)]
 pub struct SgdUpdate {
-    /// Which vec4 of the step's hyperparameters: rate, momentum, decay.
+    /// Index of the vec4 of the step's hyperparameters: rate, momentum, decay.
     pub hyper_offset: u32,
 }
 

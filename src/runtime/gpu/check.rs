@@ -1,11 +1,12 @@
-//! Kernels from outside the crate are read with naga before they reach a device. A browser has no naga: its compiler checks them.
+//! Checks kernels from outside the crate with naga before they reach a device. In a browser there is no naga, and the browser's compiler
+//! checks them.
 #![cfg(not(target_arch = "wasm32"))]
 
 use super::super::kernel::Access;
 use wgpu::naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
 
-/// Checks a kernel from outside the crate: it parses, and its entry point binds what is declared. Tells whether it has parameters, the
-/// step's values, and the start of its part of a grid. The message has the excerpt.
+/// Checks that a kernel from outside the crate parses, and that its entry point binds what is declared. Returns whether it has parameters,
+/// the step's values, and the start of its part of a grid. The error message has the excerpt.
 pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> std::result::Result<[bool; 3], String> {
     let module = wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let mut validator = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty());
@@ -19,7 +20,7 @@ pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> s
         let (Some(binding), AddressSpace::Storage { access }) = (&global.binding, global.space) else { continue };
         let name = global.name.clone().unwrap_or_default();
         let TypeInner::Array { base, .. } = module.types[global.ty].inner else {
-            return Err(format!("expected arrays in storage, got `{name}`, which is none"));
+            return Err(format!("expected arrays in storage, got `{name}` of another kind"));
         };
         let access = match module.types[base].inner {
             TypeInner::Atomic(_) => Access::Atomic,

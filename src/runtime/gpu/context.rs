@@ -1,4 +1,4 @@
-//! Adapters, and the device that everything else in this folder works on: allocation, copies, waits, and what went wrong.
+//! Adapters, and the open device that the other files of this folder use: allocation, copies, waits, and its errors.
 
 use super::super::engine::{DeviceInfo, Stats};
 use super::super::target::Target;
@@ -9,17 +9,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[cfg(not(target_arch = "wasm32"))]
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Bytes of staging that may be on their way outside steps.
+/// Bytes of staging that may be in transfer outside steps.
 const MAX_STAGED: u64 = 32 << 20;
 
-/// The adapters of this machine, in the order of their numbers.
+/// Returns the adapters of this machine, in the order of their indices.
 pub async fn adapters() -> Vec<DeviceInfo> {
     enumerate(&instance()).await.iter().map(|adapter| describe(&adapter.get_info())).collect()
 }
 
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    // No validation layers: they are not needed for checked kernels, and cost speed.
+    // Without validation layers: checked kernels do not need them, and they cost speed.
     descriptor.flags = wgpu::InstanceFlags::empty();
     descriptor.backends =
         wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
@@ -31,7 +31,7 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     instance.enumerate_adapters(wgpu::Backends::all()).await
 }
 
-/// A browser has one adapter, and gives it for the asking.
+/// A browser has one adapter, which it returns on request.
 #[cfg(target_arch = "wasm32")]
 async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let options =
@@ -58,15 +58,15 @@ pub struct Context {
     pub stats: Stats,
     /// Bytes of staging for uploads outside steps that the device may not have read yet.
     staged: u64,
-    /// What the device said when nobody listened: errors outside scopes, and its loss.
+    /// The first error that the device reported outside error scopes, or its loss.
     device_error: DeviceError,
 }
 
-/// The first thing that went wrong, and whether the device is lost.
+/// The first error, and whether the device is lost.
 type DeviceError = Arc<Mutex<Option<(bool, String)>>>;
 
 impl Context {
-    /// Opens adapter `number` of the machine with the widest limits it has.
+    /// Opens adapter `number` of the machine with the widest limits that it supports.
     pub async fn open(number: usize) -> Result<Self> {
         let adapters = enumerate(&instance()).await;
         let found = format!("{} adapters", adapters.len());
@@ -96,7 +96,8 @@ impl Context {
         Ok(Self { info, device, queue, stats: Stats::default(), staged: 0, device_error })
     }
 
-    /// What it can do. Features are those that it was opened with: of those that kernels may ask for, none yet.
+    /// Returns the capabilities of the device. Its features are those that it was opened with; so far none of those that kernels may
+    /// require.
     pub fn target(&self) -> Target {
         let limits = self.device.limits();
         Target {
@@ -108,12 +109,12 @@ impl Context {
         }
     }
 
-    /// An error of this device.
+    /// Returns an error of this device.
     pub fn failed(&self, doing: impl Into<String>, message: impl Into<String>) -> Error {
         Error::Device { device: self.info.name.clone(), doing: doing.into(), message: message.into() }
     }
 
-    /// What the device said when nobody listened, if anything.
+    /// Fails if the device has reported an error outside error scopes.
     pub fn check_device(&self, doing: &'static str) -> Result<()> {
         let kept = self.device_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match kept {
@@ -123,7 +124,7 @@ impl Context {
         }
     }
 
-    /// Allocates a buffer; what is wrong is said with the tensor's name and size.
+    /// Allocates a buffer. Errors contain the tensor's name and size.
     pub async fn buffer(&mut self, name: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer> {
         let (device, tensor) = (self.info.name.clone(), name.to_string());
         let limits = self.device.limits();
@@ -147,8 +148,8 @@ impl Context {
         }
     }
 
-    /// Copies bytes into a buffer, through a mapped buffer of their own; outside steps. Where much is on its way already it waits, so that
-    /// loading a model never takes as much again (a browser cannot wait here).
+    /// Copies bytes into a buffer through a mapped buffer of their own, outside steps. If more than `MAX_STAGED` bytes are in transfer it
+    /// waits for the device, so that loading a model does not double the memory use (a browser cannot wait here).
     pub fn copy_in(&mut self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("upload"),
@@ -173,19 +174,19 @@ impl Context {
         Ok(())
     }
 
-    /// Submits one encoder.
+    /// Submits a single encoder.
     pub fn submit(&mut self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
         self.stats.submissions += 1;
         self.queue.submit([encoder.finish()])
     }
 }
 
-/// A device that does not answer any more.
+/// Returns the error of a device that no longer responds.
 pub fn lost(device: &str, doing: &'static str, message: impl Into<String>) -> Error {
     Error::DeviceLost { device: device.into(), doing, message: message.into() }
 }
 
-/// Waits for a submission, natively; a browser calls back by itself.
+/// Waits for a submission on native targets. A browser runs the callbacks by itself.
 pub fn wait(
     device: &wgpu::Device,
     name: &str,
@@ -208,7 +209,7 @@ pub fn wait(
     Ok(())
 }
 
-/// Lets the device call back for what is done, without waiting.
+/// Runs the callbacks of completed work, without waiting.
 pub fn poll_once(device: &wgpu::Device) {
     if let Err(error) = device.poll(wgpu::PollType::Poll) {
         log::debug!("poll: {error}");

@@ -1,4 +1,4 @@
-//! The engine itself: loads programs, plays recordings.
+//! The engine on wgpu: loads programs and plays recordings.
 
 use super::super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
 use super::super::interface::StepParams;
@@ -17,10 +17,10 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-/// Uniform slices start at multiples of this, everywhere.
+/// Alignment of uniform slices, sufficient on every device.
 const UNIFORM: u64 = 256;
 
-/// Plays recordings through wgpu.
+/// The engine that plays recordings through wgpu.
 pub struct GpuEngine {
     cx: Context,
     pipelines: Pipelines,
@@ -29,22 +29,23 @@ pub struct GpuEngine {
     program: Arc<Program>,
     slots: Vec<wgpu::Buffer>,
     step: Option<wgpu::Buffer>,
-    /// Bytes of parameters, the step's values among them.
+    /// Bytes of parameters, including the step's values.
     uniforms: u64,
     recordings: Vec<Ready>,
-    /// What was measured, while profiling; and the queries of the program that is loaded.
+    /// The measurements while profiling, and the queries of the loaded program.
     profile: Option<Profile>,
     timing: Option<Timing>,
 }
 
-/// A recording with everything made.
+/// A recording with its pipelines, bind groups and buffers.
 struct Ready {
     dispatches: Vec<Prepared>,
     pace: Pace,
 }
 
 impl GpuEngine {
-    /// Opens adapter `number` of the machine with the widest limits it has. `PLUSMINUS_CHECKED=1` leaves bounds checks in shaders on.
+    /// Opens adapter `number` of the machine with the widest limits that it supports. `PLUSMINUS_CHECKED=1` leaves bounds checks in shaders
+    /// on.
     pub async fn open(number: usize) -> Result<Self> {
         let cx = Context::open(number).await?;
         Ok(Self {
@@ -62,24 +63,27 @@ impl GpuEngine {
         })
     }
 
-    /// Programs loaded from now on take variant `number` of each kernel (modulo how many it has), whatever its size: for tests.
+    /// Sets the variant of every kernel of the programs loaded from now on: `number` modulo the number of variants, whatever its size. For
+    /// tests.
     pub fn force_variant(&mut self, number: Option<usize>) {
         self.pipelines.forced = number;
     }
 
-    /// Programs loaded from now on have their grids folded above so many groups in a dimension, as those above 65,535 are: for tests.
+    /// Sets the number of groups per dimension above which the programs loaded from now on have their grids folded (default 65,535). For
+    /// tests.
     pub fn fold_above(&mut self, groups: u32) {
         self.pipelines.fold_above = groups;
     }
 
-    /// Programs loaded from now on have their folded grids split into dispatches of so many lines: for tests.
+    /// Sets the number of lines above which the programs loaded from now on have their folded grids split into several dispatches. For
+    /// tests.
     pub fn split_above(&mut self, lines: u32) {
         self.pipelines.split_above = lines;
     }
 
     async fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
         program.check();
-        // The program before goes first, since the device may not hold both. Where the next one fails there is none.
+        // The previous program is dropped first, since memory may not suffice for both. If loading fails, no program is loaded.
         self.unload();
         let loaded = self.prepare_program(program).await;
         if loaded.is_err() {
@@ -130,7 +134,7 @@ impl GpuEngine {
         Ok(())
     }
 
-    /// One uniform buffer with every dispatch's parameters; they never change.
+    /// Creates one uniform buffer with the parameters of every dispatch, which are constant.
     async fn params(&mut self, dispatches: &[&Dispatch]) -> Result<wgpu::Buffer> {
         let mut bytes = vec![0_u8; dispatches.len().max(1) * UNIFORM as usize];
         for (slice, dispatch) in bytes.chunks_exact_mut(UNIFORM as usize).zip(dispatches) {
@@ -143,7 +147,7 @@ impl GpuEngine {
         Ok(buffer)
     }
 
-    /// One uniform buffer with the first lines of all parts of grids: part n begins at n times the lines of a part.
+    /// Creates one uniform buffer with the first lines of all parts of grids: part n begins at n times the lines of a part.
     async fn starts(&mut self, dispatches: &[&Dispatch]) -> Result<wgpu::Buffer> {
         let mut most = 1;
         for dispatch in dispatches {
@@ -164,7 +168,8 @@ impl GpuEngine {
         Ok(parts(&dispatch.grid, groups, self.pipelines.split_above))
     }
 
-    /// `uniforms` are the parameters of all dispatches, of which this one's begin at `offset`, the step, and the starts of grids.
+    /// Prepares a dispatch. `uniforms` are the parameters of all dispatches (those of this one begin at `offset`), the step, and the starts
+    /// of grids.
     async fn prepare(
         &mut self,
         dispatch: &Dispatch,
@@ -175,7 +180,7 @@ impl GpuEngine {
         let pipeline = self.pipelines.get(&mut self.cx, kernel, variant).await?;
         let binding = |(output, binding): (&BufferArg, &Binding)| {
             let info = self.program.buffer(output.id);
-            // Exactly the tensor, so that arrayLength() is its length although its slot may be longer.
+            // Binds exactly the tensor's bytes, so that arrayLength() is its length even if its slot is longer.
             let size = NonZeroU64::new(4 * info.words as u64);
             let resource = wgpu::BufferBinding { buffer: &self.slots[info.slot], offset: 0, size };
             wgpu::BindGroupEntry { binding: binding.index, resource: wgpu::BindingResource::Buffer(resource) }
@@ -211,7 +216,7 @@ impl GpuEngine {
         Ok(Prepared { label, scope, pipeline: pipeline.pipeline, tensors, parts: all })
     }
 
-    /// Queries for the longest recording, while profiling.
+    /// Creates queries for the longest recording, while profiling.
     fn make_timing(&mut self) {
         let longest = self.recordings.iter().map(|recording| recording.dispatches.len()).max().unwrap_or(0);
         self.timing = if self.profile.is_some() { Timing::new(&mut self.cx, longest) } else { None };
@@ -246,7 +251,7 @@ impl GpuEngine {
         unreachable!("the last part has no cut")
     }
 
-    /// Uploads and dispatches of part `part` of a recording, in as many submits as its pace asks for.
+    /// Uploads and dispatches part `part` of a recording, in the number of submissions that its pace requires.
     async fn play_part(&mut self, (recording, part): (usize, usize), pieces: &[(&[u8], wgpu::Buffer)]) -> Result<()> {
         let mut encoder = self.encoder();
         let mut turn = None;
@@ -272,7 +277,7 @@ impl GpuEngine {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                     dispatches[range.clone()].iter().for_each(|dispatch| dispatch.encode(&mut pass));
                 }
-                // While profiling, a pass a dispatch with timestamps at its boundaries: some devices have no others.
+                // While profiling, each dispatch has its own pass with timestamps at its boundaries: some devices support no others.
                 Some(timing) => range.clone().for_each(|i| {
                     dispatches[i].encode(&mut timing.pass(&mut encoder, i, dispatches[i].label));
                 }),
@@ -294,7 +299,7 @@ impl GpuEngine {
         self.slots[self.program.buffer(id).slot].clone()
     }
 
-    /// What a part downloads, on its way.
+    /// Returns the downloads of a part, which are in transfer.
     fn downloads(&mut self, part: Part<'_>) -> Result<Download> {
         let ids: Vec<BufferId> = part.downloads().collect();
         if ids.is_empty() { Ok(async { Ok(Vec::new()) }.boxed_local()) } else { self.download(&ids) }
@@ -316,7 +321,7 @@ impl GpuEngine {
     }
 }
 
-/// Bytes of the largest uploads before a part, with the step's values.
+/// Returns the bytes of the largest uploads before a part, including the step's values.
 fn largest_upload(program: &Program) -> u64 {
     let words = |part: Part<'_>| part.uploads().map(|id| program.buffer(id).words).sum::<usize>();
     let largest = program.recordings.iter().flat_map(Recording::parts).map(words).max().unwrap_or(0);

@@ -1,8 +1,13 @@
-//! The engine on wgpu: Vulkan, Metal, DX12, and WebGPU in a browser. The only folder that names wgpu.
+//! The engine on wgpu: Vulkan, Metal, DX12, and WebGPU in a browser. The only folder that uses wgpu.
 //!
-//! Rules, each a bug that somebody else shipped: one encoder and one compute pass a submit, as few submits a step as none takes too long; bind groups made once; uploads
-//! through a ring of mapped buffers, never into a buffer that submitted work still reads; at most two steps in flight; every native wait
-//! has a time-out and a typed error; one buffer a slot, never an arena; nothing is allocated inside a step.
+//! Rules, each derived from a bug in another project:
+//! - One encoder and one compute pass per submission, and as few submissions per step as the limit on their duration permits.
+//! - Bind groups are created once.
+//! - Uploads use a ring of mapped buffers, never a buffer that submitted work still reads.
+//! - At most two steps are in flight.
+//! - Every native wait has a time-out and a typed error.
+//! - One buffer per slot, never an arena.
+//! - Nothing is allocated inside a step.
 
 mod check;
 mod context;

@@ -1,38 +1,38 @@
-//! How a recording is split into submits: by estimated time from its first play on, so that no system takes the device for hung
-//! (Windows resets it after 2 s), and by measured time as plays are measured.
+//! Splits a recording into submissions, so that no operating system considers the device hung (Windows resets it after 2 s). The first play
+//! uses estimated times; later plays use measured times.
 
 use std::ops::Range;
 
-/// Seconds that a submit takes at most.
+/// Maximum duration of a submission in seconds.
 const LONGEST_SUBMIT: f64 = 0.1;
-/// Rates that estimates assume, per second: those of the slowest adapter measured, Mesa's software Vulkan on two AVX2 cores (floats by bits:
-/// 2.1 G multiply-adds). Real ones are 10 to 1000 times faster, which the first plays show.
+/// Rates per second that estimates assume: those of the slowest adapter measured, Mesa's software Vulkan on two AVX2 cores (floats by bits:
+/// 2.1 G multiply-adds). Others are 10 to 1000 times faster, which the first plays measure.
 const BYTES: f64 = 2e9;
 const MULTIPLY_ADDS: f64 = 2e9;
-/// Measured times count twice: a step may wait for the one before, and the next may be slower.
+/// Factor on measured times: a step may wait for the previous one, and the next may be slower.
 const MARGIN: f64 = 2.0;
-/// The most that one measurement shortens the expected time.
+/// Maximum factor by which one measurement reduces the expected time.
 const STEADY: f64 = 8.0;
 
-/// Seconds that a dispatch takes on a slow adapter.
+/// Returns the estimated seconds of a dispatch on a slow adapter.
 pub fn estimate(bytes: u64, multiply_adds: u64) -> f64 {
     bytes as f64 / BYTES + multiply_adds as f64 / MULTIPLY_ADDS
 }
 
-/// The pace of one recording on one device.
+/// The split of one recording into submissions on one device.
 #[derive(Clone, Debug)]
 pub struct Pace {
     /// Estimated seconds of each dispatch.
     estimates: Vec<f64>,
-    /// Dispatches between cuts, which no submit crosses.
+    /// Dispatches between cuts; no submission crosses a cut.
     parts: Vec<Range<usize>>,
-    /// Expected seconds for a second of the estimates.
+    /// Ratio of expected to estimated seconds.
     ratio: f64,
     submits: Vec<Vec<Range<usize>>>,
 }
 
 impl Pace {
-    /// From the estimates of all dispatches, part by part.
+    /// Creates the pace from the estimates of all dispatches by part.
     pub fn new(parts: &[Vec<f64>]) -> Self {
         let mut first = 0;
         let ranges = parts.iter().map(|part| {
@@ -44,20 +44,20 @@ impl Pace {
         pace
     }
 
-    /// Dispatches of each submit of a part; at least one submit, which may be empty.
+    /// Returns the dispatches of each submission of a part. There is at least one submission, which may be empty.
     pub fn submits(&self, part: usize) -> &[Range<usize>] {
         &self.submits[part]
     }
 
-    /// Estimated seconds of a part.
+    /// Returns the estimated seconds of a part.
     pub fn estimate_of(&self, part: usize) -> f64 {
         self.estimates[self.parts[part].clone()].iter().sum()
     }
 
-    /// A play of what was estimated to take `estimated` seconds took `seconds`; at most, where nobody `waited` for its end. Tells the number
-    /// of submits where it has changed.
+    /// Updates the pace with a play that took `seconds` where `estimated` seconds were expected. If the end was not `waited` for, `seconds`
+    /// is an upper bound. Returns the number of submissions if it has changed.
     pub fn measured(&mut self, estimated: f64, seconds: f64, waited: bool) -> Option<usize> {
-        // What takes no time to speak of tells nothing about the rest.
+        // A play with an estimate of zero carries no information about the rates.
         if estimated <= 0.0 {
             return None;
         }
@@ -72,12 +72,13 @@ impl Pace {
         })
     }
 
-    /// Submits of all parts.
+    /// Returns the total number of submissions of all parts.
     pub fn count(&self) -> usize {
         self.submits.iter().map(Vec::len).sum()
     }
 
-    /// As few submits as stay below the longest by what is expected; a dispatch that is longer has one of its own.
+    /// Splits parts into the fewest submissions whose expected time stays below the limit. A dispatch above the limit has its own
+    /// submission.
     fn split(&self) -> Vec<Vec<Range<usize>>> {
         let split_part = |part: &Range<usize>| {
             let (mut submits, mut first, mut expected) = (Vec::new(), part.start, 0.0);
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(lengths(&pace), [2, 1, 1, 2]);
         assert_eq!(pace.submits(0)[0], 0..2);
         assert!((pace.estimate_of(0) - 0.5).abs() < 1e-9);
-        // What is short is one submit, and so is nothing.
+        // Short parts, and empty ones, are one submission.
         assert_eq!(lengths(&Pace::new(&[vec![1e-4; 900]])), [900]);
         assert_eq!(lengths(&Pace::new(&[vec![]])), [0]);
     }
@@ -122,29 +123,29 @@ mod tests {
     fn submits_merge_as_plays_turn_out_fast_and_part_again() {
         let mut pace = Pace::new(&[vec![0.05; 40]]);
         assert_eq!(pace.count(), 20);
-        // A step of an estimated 2 s takes 10 ms: each measurement shortens it by a factor of 8 at most.
+        // A step of an estimated 2 s takes 10 ms: each measurement reduces the expected time by a factor of 8 at most.
         let mut counts = Vec::new();
         for _ in 0..4 {
             pace.measured(2.0, 0.01, true);
             counts.push(pace.count());
         }
         assert_eq!(counts, [3, 1, 1, 1]);
-        // Slower than was expected: at once.
+        // A slower play than expected takes effect at once.
         assert_eq!(pace.measured(2.0, 0.4, true), Some(10));
-        // Nobody waited, so that it took less than that: nothing to fear.
+        // The end was not waited for, so the measured time is only an upper bound: no change.
         assert_eq!(pace.measured(2.0, 60.0, false), None);
         assert_eq!(pace.count(), 10);
         assert_eq!(pace.measured(2.0, 0.09, false), Some(2));
         assert_eq!(pace.measured(0.0, 1.0, true), None);
     }
 
-    /// One for each recording: a short one says nothing about a long one.
+    /// Each recording has its own pace: the time of a short one says nothing about a long one.
     #[test]
     fn each_recording_has_its_own() {
         let (mut long, mut short) = (Pace::new(&[vec![0.05; 40]]), Pace::new(&[vec![1e-6; 3]]));
         (0..9).for_each(|_| assert_eq!(short.measured(3e-6, 1e-5, true), None));
         assert_eq!((long.count(), short.count()), (20, 1));
-        // A long one that is as slow as was expected stays split, however often it is played.
+        // A long recording that is as slow as expected stays split, however often it is played.
         (0..9).for_each(|_| assert_eq!(long.measured(2.0, 1.0, true), None));
         assert_eq!(long.count(), 20);
     }

@@ -1,4 +1,4 @@
-//! Which variant of a kernel a dispatch takes, how many groups, and the pipelines, each made once.
+//! Selects the variant of a kernel and the number of groups of a dispatch, and creates each pipeline once.
 #![allow(unsafe_code, reason = "trusted shader modules: kernels of this crate check their own bounds")]
 
 use super::super::kernel::{Access, Binding, Interface, Kernel, Variant};
@@ -8,7 +8,7 @@ use super::context::Context;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
 
-/// Groups in one dimension of a dispatch, everywhere.
+/// Maximum number of groups in one dimension of a dispatch, on every device.
 const MAX_GROUPS: u32 = 65_535;
 
 /// A pipeline and the layouts of its two groups.
@@ -21,20 +21,20 @@ pub struct Pipeline {
 
 /// Pipelines by kernel, entry point and preset.
 pub struct Pipelines {
-    /// By kernel (its address: two of them may have one label), entry point and preset.
+    /// By kernel (its address, since two kernels may have the same label), entry point and preset.
     made: HashMap<(usize, String, &'static str), Pipeline>,
     software: bool,
     target: Target,
     checked: bool,
     pub forced: Option<usize>,
-    /// Groups in one dimension above which a grid is folded.
+    /// Number of groups in one dimension above which a grid is folded.
     pub fold_above: u32,
-    /// Lines above which a folded grid is several dispatches.
+    /// Number of lines above which a folded grid is split into several dispatches.
     pub split_above: u32,
 }
 
 impl Pipelines {
-    /// None yet. `PLUSMINUS_CHECKED=1` leaves the bounds checks of shaders on.
+    /// Creates an empty cache. `PLUSMINUS_CHECKED=1` leaves the bounds checks of shaders on.
     pub fn new(software: bool, target: Target) -> Self {
         let checked = std::env::var("PLUSMINUS_CHECKED").is_ok_and(|v| v == "1");
         Self {
@@ -48,8 +48,9 @@ impl Pipelines {
         }
     }
 
-    /// Variants that need more than the device has are left out. Software adapters take the first variant, which uses registers alone. Others take an entry point made for GPUs, the last one, with
-    /// the largest tile that still gives every core some groups; else the smallest tile of any.
+    /// Selects a variant among those whose requirements the device meets. Software adapters use the first variant, which uses registers
+    /// alone. Other adapters use the last entry point, which is made for GPUs, with the largest tile that still yields enough groups (64)
+    /// to occupy every core; if there is none, the smallest tile of any entry point.
     pub fn choose(&self, dispatch: &Dispatch) -> &'static Variant {
         const ENOUGH_GROUPS: u64 = 64;
         let runs = |variant: &&Variant| self.target.meets(&variant.requires);
@@ -74,7 +75,7 @@ impl Pipelines {
             .expect("the first variant of a kernel runs everywhere")
     }
 
-    /// The pipeline of a variant, made at its first use.
+    /// Returns the pipeline of a variant, which is created at its first use.
     pub async fn get(&mut self, cx: &mut Context, kernel: &'static Kernel, variant: &Variant) -> Result<Pipeline> {
         let key = (std::ptr::from_ref(kernel).addr(), variant.entry.to_string(), variant.preset);
         if let Some(made) = self.made.get(&key) {
@@ -88,8 +89,9 @@ impl Pipelines {
         let module = if self.checked || !kernel.is_trusted() {
             cx.device.create_shader_module(descriptor)
         } else {
-            // SAFETY: what a kernel of this crate touches lies within the extents behind its bindings, its loops end, and its divisors are limited to
-            // numbers above 0: Program::check has compared all of it with the tensors and parameters of this dispatch, and tests hold the shaders to it.
+            // SAFETY: a kernel of this crate accesses only elements within the extents behind its bindings, its loops terminate, and its
+            // divisors are limited to numbers above 0. Program::check has compared all of this with the tensors and parameters of the
+            // dispatch, and tests verify that the shaders comply.
             unsafe { cx.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
         let buffer = |binding, ty| wgpu::BindGroupLayoutEntry {
@@ -141,7 +143,7 @@ impl Pipelines {
     }
 }
 
-/// Groups of a dispatch under a variant, where grids that can be are folded above `fold_above` groups.
+/// Returns the groups of a dispatch under a variant. Grids that permit it are folded above `fold_above` groups.
 pub fn groups(cx: &Context, dispatch: &Dispatch, variant: &Variant, fold_above: u32) -> Result<[u32; 3]> {
     let groups = match dispatch.grid {
         Grid::Linear(n) => {
@@ -164,7 +166,8 @@ pub fn groups(cx: &Context, dispatch: &Dispatch, variant: &Variant, fold_above: 
     })
 }
 
-/// Parts of a grid of so many groups: the first line of each, and its groups. Lines of linear grids are in y, those of others in z; tiles are whole.
+/// Returns the parts of a grid: the first line of each, and its groups. Lines of linear grids are in y, those of others in z; tiles are not
+/// split.
 pub fn parts(grid: &Grid, groups: [u32; 3], split_above: u32) -> Vec<(u32, [u32; 3])> {
     let axis = match grid {
         Grid::Linear(_) => 1,
@@ -180,7 +183,7 @@ pub fn parts(grid: &Grid, groups: [u32; 3], split_above: u32) -> Vec<(u32, [u32;
     starts.map(part).collect()
 }
 
-/// A number of groups as that of lines of at most `above`, and of lines; the last may lie past the end.
+/// Folds a number of groups: returns the length of a line, at most `above`, and the number of lines. The last line may extend past the end.
 fn folded(groups: u64, above: u32) -> [u64; 2] {
     let lines = groups.div_ceil(u64::from(above)).max(1);
     [groups.div_ceil(lines), lines]

@@ -1,6 +1,6 @@
 //! A dispatch with its pipeline, bind groups and numbers of groups.
 
-/// A dispatch with everything made.
+/// A dispatch with the objects that its encoding requires.
 pub struct Prepared {
     pub label: &'static str,
     pub scope: String,
@@ -10,14 +10,14 @@ pub struct Prepared {
     pub parts: Vec<GridPart>,
 }
 
-/// A part of a grid: its uniforms, which say where it begins, and its groups.
+/// A part of a grid: its uniforms, which hold its start, and its groups.
 pub struct GridPart {
     pub uniforms: Option<wgpu::BindGroup>,
     pub groups: [u32; 3],
 }
 
 impl Prepared {
-    /// Encodes it into a pass.
+    /// Encodes the dispatch into a pass.
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.tensors, &[]);

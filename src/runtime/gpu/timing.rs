@@ -1,22 +1,22 @@
-//! Timestamps around every dispatch, while profiling.
+//! Timestamps around every dispatch while profiling.
 
 use super::super::profiler::Profile;
 use super::context::Context;
 use super::prepared::Prepared;
 
-/// Dispatches of a set of queries, two each: no device has to take sets of more than 4,096.
+/// Dispatches per query set, with two queries each: devices need not support sets of more than 4,096.
 const SET: usize = 2048;
 
-/// Queries for the longest recording, in as many sets as it takes.
+/// Queries for the longest recording, in as many sets as required.
 pub struct Timing {
     sets: Vec<wgpu::QuerySet>,
     resolved: wgpu::Buffer,
-    /// Seconds of a tick.
+    /// Seconds per tick.
     period: f64,
 }
 
 impl Timing {
-    /// For recordings of so many dispatches; `None` where the device has no timestamps.
+    /// Creates queries for recordings of `dispatches` dispatches; `None` if the device has no timestamps.
     pub fn new(cx: &mut Context, dispatches: usize) -> Option<Self> {
         if dispatches == 0 || !Self::is_possible(cx) {
             return None;
@@ -40,7 +40,7 @@ impl Timing {
         cx.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// A pass for dispatch number `i`, between two timestamps.
+    /// Begins a pass for dispatch number `i`, between two timestamps.
     pub fn pass<'a>(
         &self,
         encoder: &'a mut wgpu::CommandEncoder,
@@ -59,7 +59,7 @@ impl Timing {
         })
     }
 
-    /// Writes the timestamps of so many dispatches, of whichever submits, where they can be read.
+    /// Resolves the timestamps of `dispatches` dispatches, from any submissions, into a readable buffer.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder, dispatches: usize) {
         for (set, first) in self.sets.iter().zip((0..dispatches).step_by(SET)) {
             let count = 2 * SET.min(dispatches - first) as u32;
@@ -67,7 +67,7 @@ impl Timing {
         }
     }
 
-    /// Buffer and bytes with them.
+    /// Returns the buffer with the timestamps and their number of bytes.
     pub fn piece(&self, dispatches: usize) -> (wgpu::Buffer, u64) {
         (self.resolved.clone(), 16 * dispatches as u64)
     }

@@ -7,12 +7,12 @@ use futures::{FutureExt, channel::oneshot};
 use std::sync::{Arc, Mutex, PoisonError};
 use web_time::Instant;
 
-/// Steps in flight: uploads for the next one are written while one runs.
+/// Steps in flight: uploads for the next step are written while one runs.
 const IN_FLIGHT: usize = 2;
 
 type Mapped = oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>;
 
-/// Mapped buffers that are written in turn. Each is mapped again when the step that read it is done, which bounds the steps in flight.
+/// Mapped buffers that are written in rotation. Each is mapped again when the step that read it is done, which bounds the steps in flight.
 #[derive(Default)]
 pub struct UploadRing {
     pieces: Vec<Staging>,
@@ -22,28 +22,28 @@ pub struct UploadRing {
 struct Staging {
     buffer: wgpu::Buffer,
     mapped: Option<Mapped>,
-    /// Called when everything of its step is done, which may be several submits.
+    /// Signalled when all submissions of its step are done.
     done: Option<oneshot::Receiver<()>>,
     submission: Option<wgpu::SubmissionIndex>,
     submitted: Instant,
-    /// Recording that it was uploaded for, and the estimated seconds of what was submitted with it.
+    /// The recording that it was uploaded for, and the estimated seconds of the work submitted with it.
     played: (usize, f64),
 }
 
-/// How long something took that was played before.
+/// The measured duration of an earlier play.
 pub struct Measured {
-    /// Number of the recording.
+    /// Index of the recording.
     pub recording: usize,
-    /// Seconds that it was estimated to take.
+    /// Estimated seconds.
     pub estimated: f64,
-    /// Seconds that it took; at most, where nobody waited for its end.
+    /// Measured seconds; an upper bound if the end was not waited for.
     pub seconds: f64,
     /// Whether its end was waited for.
     pub waited: bool,
 }
 
 impl UploadRing {
-    /// A ring for uploads of at most so many bytes.
+    /// Creates a ring for uploads of at most `bytes` bytes.
     pub async fn new(cx: &mut Context, bytes: u64) -> Result<Self> {
         let mut pieces = Vec::new();
         for _ in 0..IN_FLIGHT {
@@ -55,13 +55,13 @@ impl UploadRing {
         Ok(Self { pieces, next: 0 })
     }
 
-    /// Bytes of its buffers.
+    /// Returns the bytes of its buffers.
     pub fn bytes(&self) -> u64 {
         self.pieces.iter().map(|piece| piece.buffer.size()).sum()
     }
 
-    /// Writes bytes to the next buffer, and encodes their copies to where they belong. Gives the buffer's number in the ring, and how long
-    /// took what was played with it before.
+    /// Writes bytes to the next buffer, and encodes the copies to their destinations. Returns the buffer's index in the ring, and the
+    /// duration of the play that used it before.
     pub async fn write(
         &mut self,
         cx: &mut Context,
@@ -85,11 +85,11 @@ impl UploadRing {
         Ok((at, earlier))
     }
 
-    /// All that was `played` (recording, estimated seconds) with the buffer was submitted, last as `submission`: it is mapped and used
-    /// again when that is done.
+    /// Registers that all work `played` (recording, estimated seconds) with the buffer was submitted, last as `submission`. The buffer is
+    /// mapped and reused when that is done.
     pub fn submitted(&mut self, cx: &Context, at: usize, played: (usize, f64), submission: wgpu::SubmissionIndex) {
         let (send, receive) = oneshot::channel();
-        // Whoever waited may be gone; the buffer goes with it.
+        // The receiver may have been dropped together with the buffer.
         self.pieces[at].buffer.map_async(wgpu::MapMode::Write, .., move |result| drop(send.send(result)));
         let (all, done) = oneshot::channel();
         cx.queue.on_submitted_work_done(move || all.send(()).unwrap_or_default());
@@ -98,7 +98,7 @@ impl UploadRing {
         (piece.submission, piece.submitted, piece.played) = (Some(submission), Instant::now(), played);
     }
 
-    /// The next buffer, mapped.
+    /// Returns the next buffer, mapped.
     async fn take(&mut self, cx: &Context) -> Result<(usize, Option<Measured>)> {
         const DOING: &str = "playing a step";
         let at = self.next;
@@ -113,7 +113,7 @@ impl UploadRing {
                 wait(&cx.device, &cx.info.name, piece.submission.clone(), DOING)?;
                 done.await.map_err(|e| failed(e.to_string()))?;
             }
-            // Two steps are in flight: each took about half of the time from its submission to its end.
+            // With two steps in flight, each took about half of the time from its submission to its end.
             let elapsed = piece.submitted.elapsed().as_secs_f64();
             let seconds = if waited { elapsed / IN_FLIGHT as f64 } else { elapsed };
             let (recording, estimated) = piece.played;
@@ -124,7 +124,7 @@ impl UploadRing {
     }
 }
 
-/// Read-back buffers, used again once they were read, those of whole models left out: they are rare and large.
+/// Read-back buffers that are reused once they were read. Those of whole models are dropped: they are rare and large.
 #[derive(Clone, Default)]
 pub struct ReadBacks(Arc<Mutex<Pool>>);
 
@@ -134,12 +134,12 @@ const LARGEST_KEPT: u64 = 1 << 20;
 #[derive(Default)]
 struct Pool {
     free: Vec<wgpu::Buffer>,
-    /// Bytes of all buffers, also of those under way.
+    /// Bytes of all buffers, including those in transfer.
     bytes: u64,
 }
 
 impl ReadBacks {
-    /// Copies the first bytes of buffers out, after everything submitted so far.
+    /// Copies the first bytes of buffers to the host, after all work submitted so far.
     pub fn copy_out(&self, cx: &mut Context, pieces: &[(wgpu::Buffer, u64)]) -> Result<Download> {
         const DOING: &str = "reading back";
         cx.check_device(DOING)?;
@@ -173,7 +173,7 @@ impl ReadBacks {
         Ok(read.boxed_local())
     }
 
-    /// Bytes of its buffers, free or under way.
+    /// Returns the bytes of its buffers, free or in transfer.
     pub fn bytes(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).bytes
     }
@@ -187,7 +187,7 @@ impl ReadBacks {
         }
     }
 
-    /// The smallest free buffer that is large enough, or a new one.
+    /// Returns the smallest free buffer that is large enough, or a new one.
     fn take(&self, cx: &mut Context, bytes: u64) -> wgpu::Buffer {
         let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let free = pool.free.iter();

@@ -1,4 +1,4 @@
-//! A session: what it is made of, how it is made, and what it says about itself.
+//! A session: its parts, its construction, and its properties.
 
 use super::super::compile::{Compiled, Loss, Options, TEACHER, compile};
 use super::super::diagnostics::Diagnostics;
@@ -13,11 +13,11 @@ use crate::runtime::{BufferId, DeviceInfo, Engine, Profile, Program, Stats, Step
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What a recording is played for.
+/// Indices of the two modes in per-mode arrays.
 pub(super) const TRAIN: usize = 0;
 pub(super) const EVAL: usize = 1;
 
-/// What is read back of an interval.
+/// The tensors that are read back for an interval.
 pub(super) const READ_BACK: [&str; 4] = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.counters"];
 
 /// A model on a device.
@@ -27,7 +27,7 @@ pub struct Session {
     pub(super) rules: Option<Rules>,
     pub(super) seed: u64,
     pub(super) batch: usize,
-    /// Steps taken, and those of the whole run.
+    /// Number of steps taken, and of the whole run.
     pub(super) step: u64,
     pub(super) total_steps: u64,
     /// Binary parameters by name and size, in the order of the flip counters.
@@ -36,19 +36,19 @@ pub struct Session {
     pub(super) eval_counters: Counters,
     /// Steps and samples since the last read-back.
     pub(super) pending: (u64, u64),
-    /// A teacher's logits of all training images, and those of a batch as they are uploaded.
+    /// A teacher's logits of all training images, and those of the current batch.
     pub(super) taught: Option<(Vec<f32>, Vec<u32>)>,
     pub(super) fused: BTreeMap<&'static str, usize>,
-    /// Whether training, and whether evaluation waits for the recording `prepare` before its next play; and whether it ever does.
+    /// Whether training, and whether evaluation must run the recording `prepare` before its next play; and whether each depends on it.
     pub(super) is_stale: [bool; 2],
     pub(super) is_prepared: [bool; 2],
-    /// What is measured, where the session was made for it, and steps since the last measurement.
+    /// The measurements, if the session has diagnostics, and the steps since the last one.
     pub(super) diagnostics: Option<Diagnostics>,
     pub(super) unmeasured: u64,
 }
 
 impl Session {
-    /// Compiles a model: with `rules` for training and evaluation, without for evaluation alone. Weights are drawn by the seed.
+    /// Compiles a model: with `rules` for training and evaluation, otherwise for evaluation only. Weights are drawn by the seed.
     pub async fn new(
         model: &Model,
         loss: Loss,
@@ -60,7 +60,7 @@ impl Session {
         Self::with(model, rules, Options { batch, seed, ..Options::new(loss) }, engine).await
     }
 
-    /// The same with every option.
+    /// Compiles a model with the given options.
     pub async fn with(model: &Model, rules: Option<Rules>, options: Options, engine: Box<dyn Engine>) -> Result<Self> {
         let compiled = compile(model, rules.as_ref(), &options, &engine.target())?;
         let mut session = Self::load(model, compiled, rules, &options, engine).await?;
@@ -80,8 +80,8 @@ impl Session {
         Ok(session)
     }
 
-    /// [`Session::new`] for tests and diagnostics: a step's logits stay readable as the tensor `logits`, and the gradient of each trained parameter
-    /// as `NAME.grad`.
+    /// Like [`Session::new`], for tests and diagnostics: a step's logits stay readable as the tensor `logits`, and the gradient of each
+    /// trained parameter as `NAME.grad`.
     pub async fn with_gradients(
         model: &Model,
         loss: Loss,
@@ -130,63 +130,63 @@ impl Session {
         })
     }
 
-    /// What training would take, without a device.
+    /// Returns the memory that training requires, without a device.
     pub fn memory_of(model: &Model, rules: &Rules, options: &Options) -> Result<Memory> {
         let Compiled { plan, states, .. } = compile(model, Some(rules), options, &Target::any())?;
         Ok(Memory { peak: plan.program.bytes(), states })
     }
 
-    /// The program of training and evaluation, without a device.
+    /// Returns the program of training and evaluation, without a device.
     pub fn program_of(model: &Model, rules: &Rules, options: &Options) -> Result<Program> {
         Ok(compile(model, Some(rules), options, &Target::any())?.plan.program)
     }
 
-    /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.
+    /// Returns the applied fusions with their counts: those of the training step, or of evaluation if only that has them.
     pub fn fusions(&self) -> &BTreeMap<&'static str, usize> {
         &self.fused
     }
 
-    /// Bytes of tensor memory, known before the first step.
+    /// Returns the bytes of tensor memory, known before the first step.
     pub fn bytes_peak(&self) -> u64 {
         self.plan.program.bytes()
     }
 
-    /// Bytes beside tensor memory: scratch of threads, parameters, staging of uploads and read-backs.
+    /// Returns the bytes in addition to tensor memory: scratch memory of threads, parameters, staging of uploads and read-backs.
     pub fn buffer_bytes(&self) -> u64 {
         self.engine.buffer_bytes()
     }
 
-    /// The device.
+    /// Returns the device.
     pub fn device(&self) -> &DeviceInfo {
         self.engine.device()
     }
 
-    /// What the engine has made so far: allocations, pipelines, submissions.
+    /// Returns the engine's counters: allocations, pipelines, submissions.
     pub fn stats(&self) -> Stats {
         self.engine.stats()
     }
 
-    /// Measures every dispatch of steps from now on (slower), or stops.
+    /// Starts or stops the measurement of every dispatch. It slows steps down.
     pub fn set_profiling(&mut self, on: bool) {
         self.engine.set_profiling(on);
     }
 
-    /// What was measured since profiling began.
+    /// Returns the measurements since profiling began.
     pub async fn profile(&mut self) -> Result<Profile> {
         self.engine.profile().await
     }
 
-    /// The plan: tensors by name, recordings.
+    /// Returns the plan: tensors by name, recordings.
     pub fn plan(&self) -> &Plan {
         &self.plan
     }
 
-    /// Binary parameters, with their sizes, in the order of [`Interval::flips`].
+    /// Returns the binary parameters with their sizes, in the order of [`Interval::flips`].
     pub fn binary(&self) -> &[(String, u64)] {
         &self.binary
     }
 
-    /// Samples of a batch.
+    /// Returns the samples per batch.
     pub fn batch(&self) -> usize {
         self.batch
     }
@@ -195,7 +195,7 @@ impl Session {
         [(self.plan.id("pixels"), &batch.pixels), (self.plan.id("labels"), &batch.labels)]
     }
 
-    /// Refuses a batch that the plan was not made for: sizes, rows, labels.
+    /// Fails for a batch that does not fit the plan: sizes, rows, labels.
     pub(super) fn check(&self, batch: &Batch) -> Result<()> {
         let classes = self.plan.named["eval.correct"].1.ty.elements();
         let wrong = |expected: String, got: String| Err(Error::shape("batch", expected, got));
@@ -213,7 +213,7 @@ impl Session {
         }
     }
 
-    /// Packs what training or evaluation reads of weights, where these have changed.
+    /// Computes the prepared values of training or evaluation, if the weights have changed.
     pub(super) async fn prepare(&mut self, mode: usize) -> Result<()> {
         if !self.is_stale[mode] {
             return Ok(());
@@ -224,7 +224,7 @@ impl Session {
         Ok(())
     }
 
-    /// Takes the memory of the two read-backs that may be under way at once.
+    /// Allocates the buffers of the two read-backs that may be in transfer at the same time.
     async fn reserve_read_backs(&mut self) -> Result<()> {
         let ids = READ_BACK.map(|name| self.plan.id(name));
         let downloads = [self.engine.download(&ids)?, self.engine.download(&ids)?];
@@ -235,11 +235,11 @@ impl Session {
     }
 }
 
-/// Bytes that training takes.
+/// Memory of training in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory {
     /// All tensors, known before the first step.
     pub peak: u64,
-    /// Of them what the rules of binary weights keep beside these, padded as it lies.
+    /// The part of it that holds the states of binary weights, including padding.
     pub states: u64,
 }

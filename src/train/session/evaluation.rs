@@ -1,4 +1,4 @@
-//! A session as it evaluates: accuracies, and outputs as they are.
+//! Evaluation of a session: accuracies, and outputs.
 
 use super::super::compile::{LOGITS, RING};
 use super::base::{EVAL, Session};
@@ -19,7 +19,7 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// Share of correct samples.
+    /// Returns the fraction of correct samples.
     pub fn accuracy(&self) -> f64 {
         self.correct.iter().sum::<u64>() as f64 / self.samples.iter().sum::<u64>().max(1) as f64
     }
@@ -64,7 +64,7 @@ impl Session {
         Ok(evaluation)
     }
 
-    /// The model's outputs `[samples, classes]` for batches in order, with running statistics.
+    /// Returns the model's outputs `[samples, classes]` for batches in order, with running statistics.
     pub async fn logits(&mut self, mut batches: Batches) -> Result<Vec<f32>> {
         let recording = self.plan.recording("eval").expect("always compiled");
         let classes = self.plan.named["eval.correct"].1.ty.elements();
@@ -81,7 +81,7 @@ impl Session {
             }
             batches.give_back(batch);
         }
-        // The recording counted what was right, which is nobody's evaluation.
+        // The recording has added correct samples to a counter that belongs to no evaluation.
         let counted = self.engine.download(&[self.plan.id("eval.correct")])?.await?;
         self.eval_counters.growth(&counted[0]);
         Ok(all)

@@ -1,4 +1,4 @@
-//! A model compiled for a device: one recording to train, one to evaluate, and the tensors they share.
+//! A model compiled for a device: a recording for training, one for evaluation, and the tensors that they share.
 
 mod base;
 mod evaluation;

@@ -1,4 +1,4 @@
-//! A session as it trains: steps, and what is read back of them.
+//! Training of a session: steps, and their read-backs.
 
 use super::super::compile::{RING, TEACHER_LOGITS};
 use super::super::diagnostics::LayerDiagnostics;
@@ -10,50 +10,50 @@ use crate::error::Result;
 use crate::runtime::{Download, StepParams};
 use crate::tensor::seed_word;
 
-/// An answer on its way.
+/// A pending read-back.
 pub struct ReadBack {
     steps: u64,
     samples: u64,
     download: Download,
 }
 
-/// A measurement on its way.
+/// A pending measurement.
 pub struct Measurement {
     steps: u64,
     download: Download,
 }
 
 impl Session {
-    /// Training steps taken so far: the number, from 0, of the next one. Schedules, random numbers and the units of narrow states go by it;
-    /// loading weights leaves it as it is.
+    /// Returns the number of training steps taken, which is the index, from 0, of the next one. Schedules, random numbers and the units of
+    /// narrow states depend on it; loading weights does not change it.
     pub fn step(&self) -> u64 {
         self.step
     }
 
-    /// Steps of the whole run, which schedules span from here on.
+    /// Sets the number of steps of the whole run, the domain of schedules.
     pub fn set_total_steps(&mut self, total: u64) {
         self.total_steps = total;
     }
 
-    /// The next training step.
+    /// Runs the next training step.
     ///
     /// # Panics
-    /// Without rules, and where [`Session::is_read_back_due`] and nothing was read back.
+    /// Panics without rules, and if [`Session::is_read_back_due`] and no read-back was taken.
     pub async fn train(&mut self, batch: &Batch) -> Result<()> {
         self.take_step("train", batch).await
     }
 
-    /// The same step, and a look at every layer on the way. Later steps may run before the answer is taken with [`Session::layers`].
+    /// Runs the next training step and measures every layer. Later steps may run before the result is taken with [`Session::layers`].
     ///
     /// # Panics
-    /// Where the session was not made with diagnostics, and as [`Session::train`].
+    /// Panics if the session has no diagnostics, and like [`Session::train`].
     pub async fn diagnose(&mut self, batch: &Batch) -> Result<Measurement> {
         self.take_step("diagnose", batch).await?;
         let ids = self.diagnostics.as_ref().expect("a session made with diagnostics").tensors(&self.plan);
         Ok(Measurement { steps: std::mem::take(&mut self.unmeasured), download: self.engine.download(&ids)? })
     }
 
-    /// The answer; measurements are taken in their order.
+    /// Returns the result of a measurement; measurements must be taken in order.
     pub async fn layers(&mut self, measurement: Measurement) -> Result<Vec<LayerDiagnostics>> {
         let words = measurement.download.await?;
         Ok(self.diagnostics.as_mut().expect("it was measured").read(&words, measurement.steps))
@@ -90,19 +90,19 @@ impl Session {
         Ok(())
     }
 
-    /// Whether a read-back is due before the ring of losses is full.
+    /// Whether a read-back is due, since the ring of losses is full.
     pub fn is_read_back_due(&self) -> bool {
         self.pending.0 as usize == RING
     }
 
-    /// Asks for what happened since the last time. Later steps may run before the answer is taken with [`Session::interval`].
+    /// Requests the metrics since the last read-back. Later steps may run before the result is taken with [`Session::interval`].
     pub fn read_back(&mut self) -> Result<ReadBack> {
         let ids = READ_BACK.map(|name| self.plan.id(name));
         let (steps, samples) = std::mem::take(&mut self.pending);
         Ok(ReadBack { steps, samples, download: self.engine.download(&ids)? })
     }
 
-    /// The answer; `Err` with the first step whose loss, or a parameter or state that it made, was not finite.
+    /// Returns the result of a read-back; `Err` contains the first step whose loss, or an updated parameter or state, was not finite.
     pub async fn interval(&mut self, read_back: ReadBack) -> Result<std::result::Result<Interval, u32>> {
         let words = read_back.download.await?;
         let [losses, failed, correct, counters] = &words[..] else { unreachable!("four tensors were asked for") };
@@ -126,8 +126,8 @@ impl Session {
         }))
     }
 
-    /// The first training step, from 0, whose loss or whose updated parameters and states had a number which is NaN or infinite; `None` where all were
-    /// finite. Only counters are read back.
+    /// Returns the first training step, from 0, whose loss or an updated parameter or state was NaN or infinite; `None` if all were finite.
+    /// Reads back counters only.
     pub async fn non_finite_step(&mut self) -> Result<Option<u32>> {
         let ids: Vec<_> = FAILED.iter().filter_map(|name| Some(self.plan.named.get(*name)?.0)).collect();
         let words = self.engine.download(&ids)?.await?;
@@ -135,10 +135,10 @@ impl Session {
     }
 }
 
-/// Tensors whose last word is the first step that failed.
+/// Tensors whose last word is the first failed step.
 const FAILED: [&str; 2] = ["metrics.failed", "metrics.counters"];
 
-/// The first step that failed, by the last word of each of these tensors.
+/// Returns the first failed step, from the last words of these tensors.
 fn first_failed<'a>(counters: impl IntoIterator<Item = &'a Vec<u32>>) -> Option<u32> {
     let first = counters.into_iter().filter_map(|words| words.last().copied()).min();
     first.filter(|&step| step != u32::MAX)

@@ -1,4 +1,4 @@
-//! A session's persistent tensors: weights, states, whatever is kept.
+//! A session's persistent tensors: weights, states, kept values.
 
 use super::base::Session;
 use crate::error::{Error, Result};
@@ -7,7 +7,7 @@ use crate::nn::{Tensor, Weights};
 use crate::runtime::BufferId;
 
 impl Session {
-    /// The model's parameters as they are now.
+    /// Returns the current parameters of the model.
     pub async fn weights(&mut self) -> Result<Weights> {
         let saved: Vec<_> = self.plan.named.values().filter(|(_, info)| info.is_saved()).cloned().collect();
         let ids: Vec<BufferId> = saved.iter().map(|(id, _)| *id).collect();
@@ -22,8 +22,8 @@ impl Session {
         Ok(weights)
     }
 
-    /// Overwrites every parameter and statistic of the model; optimizer states that start along a parameter's signs, and their units, start
-    /// anew.
+    /// Overwrites every parameter and statistic of the model. Optimizer states that are derived from a parameter's signs, and their units,
+    /// are reinitialised.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
         self.is_stale = self.is_prepared;
         for (id, info) in self.plan.named.values().filter(|(_, info)| info.is_saved()) {
@@ -46,7 +46,7 @@ impl Session {
         Ok(())
     }
 
-    /// Any persistent tensor as it is now: parameters, optimizer states (`dense1.weight.h`), logits and gradients that are kept.
+    /// Returns the current content of a persistent tensor: parameters, optimizer states (`dense1.weight.h`), kept logits and gradients.
     pub async fn tensor(&mut self, name: &str) -> Result<Tensor> {
         let (id, info) = self.persistent(name)?;
         let words = self.engine.download(&[id])?.await?;
@@ -54,7 +54,7 @@ impl Session {
         Tensor::from_words(&info.ty, &words[0]).ok_or_else(wrong)
     }
 
-    /// Overwrites any persistent tensor.
+    /// Overwrites a persistent tensor.
     pub fn set_tensor(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
         self.is_stale = self.is_prepared;
         let (id, info) = self.persistent(name)?;

@@ -14,7 +14,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// From `alpha=1e-4,1e-3`. A value that contains commas is quoted, `alpha="1e-3,cosine","1e-4"`, or a list, `hidden=8,[16,16]`.
+    /// Parses `alpha=1e-4,1e-3`. A value that contains commas is quoted, `alpha="1e-3,cosine","1e-4"`, or a list, `hidden=8,[16,16]`.
     pub fn parse(text: &str) -> Result<Self> {
         let wrong = || Error::setting("grid", "NAME=VALUE,VALUE,...", format!("`{text}`"));
         let (name, values) = text.split_once('=').ok_or_else(wrong)?;

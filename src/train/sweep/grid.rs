@@ -20,8 +20,8 @@ pub struct Sweep {
 }
 
 impl Sweep {
-    /// A sweep of `base` over the axes with `seeds` seeds, counted from the base's. The settings of every point are checked here; what
-    /// depends on data and layers, such as patterns of layers, when a run begins.
+    /// Creates a sweep of `base` over the axes with `seeds` seeds, counted from the base's. The settings of every point are checked here.
+    /// Settings that depend on data and layers, such as patterns of layers, are checked when a run begins.
     pub fn new(folder: &Path, base: Settings, axes: Vec<Axis>, seeds: u64) -> Result<Self> {
         if axes.is_empty() {
             return Err(Error::setting("grid", "at least one NAME=VALUE,VALUE,...", "none"));
@@ -33,7 +33,7 @@ impl Sweep {
             return Err(Error::setting("grid", "each setting once", format!("`{}` twice", twice.1.name)));
         }
         if seeds > 1 && axes.iter().any(|axis| axis.name == "seed") {
-            return Err(Error::setting("seeds", "1 beside a grid of seeds", seeds));
+            return Err(Error::setting("seeds", "1 with a grid of seeds", seeds));
         }
         let sweep = Self { folder: folder.to_path_buf(), base, axes, seeds };
         sweep.refuse_another()?;
@@ -48,7 +48,7 @@ impl Sweep {
         Ok(sweep)
     }
 
-    /// Refuses a folder with results of a sweep over other settings; other values of the same settings are fine.
+    /// Fails for a folder with results of a sweep over other settings; other values of the same settings are valid.
     fn refuse_another(&self) -> Result<()> {
         let path = self.folder.join("results.json");
         let text = match std::fs::read_to_string(&path) {
@@ -71,17 +71,17 @@ impl Sweep {
         Err(Error::setting("run", expected, got))
     }
 
-    /// The axes.
+    /// Returns the axes.
     pub fn axes(&self) -> &[Axis] {
         &self.axes
     }
 
-    /// Number of runs.
+    /// Returns the number of runs.
     pub fn runs(&self) -> usize {
         self.points().len() * self.seeds as usize
     }
 
-    /// Every combination of values, the last axis fastest.
+    /// Returns every combination of values; the last axis varies fastest.
     fn points(&self) -> Vec<Vec<String>> {
         self.axes.iter().fold(vec![Vec::new()], |points, axis| {
             let extended =
@@ -98,7 +98,7 @@ impl Sweep {
                 settings = Settings::parse(&axis.name, value)?.over(settings);
             }
         }
-        // Seeds are counted from the point's own.
+        // Seeds are counted from the point's own seed.
         let first = settings.seed.unwrap_or(1);
         let seed = first.checked_add(seed);
         settings.seed =
@@ -117,7 +117,7 @@ impl Sweep {
     /// are written after each run. The folder is locked meanwhile: a second sweep in it is an error.
     pub async fn run(&self, stop: &StopHandle, mut on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
         let _lock = self.lock()?;
-        // Another sweep may have written there since this one was made.
+        // Another sweep may have written to the folder since this one was created.
         self.refuse_another()?;
         let mut cells = Vec::new();
         for point in self.points() {
@@ -144,7 +144,7 @@ impl Sweep {
         Ok(cells)
     }
 
-    /// A file that is locked while it is open; the system releases the lock however the program ends.
+    /// Locks a file while it is open. The operating system releases the lock even if the program crashes.
     fn lock(&self) -> Result<File> {
         let path = self.folder.join("sweep.lock");
         std::fs::create_dir_all(&self.folder).map_err(Error::file("creating the folder", &self.folder))?;
@@ -161,7 +161,7 @@ impl Sweep {
         }
     }
 
-    /// Means over seeds, in the order of the grid.
+    /// Returns the means over seeds, in the order of the grid.
     pub fn summary(&self, cells: &[Cell]) -> Vec<GridPoint> {
         self.points().into_iter().map(|values| GridPoint::of(values, cells)).collect()
     }
@@ -176,7 +176,7 @@ impl Sweep {
 
 const FAILED: &str = "failed.txt";
 
-/// The result of a run that finished before with the same configuration. Removes an unfinished run.
+/// Returns the result of an earlier finished run with the same configuration. Removes an unfinished run.
 fn finished(folder: &Path, config: &TrainConfig, point: &[String]) -> Result<Option<Cell>> {
     if !folder.exists() {
         return Ok(None);
@@ -197,7 +197,7 @@ fn finished(folder: &Path, config: &TrainConfig, point: &[String]) -> Result<Opt
     Ok(None)
 }
 
-/// Trains one run; `None` when it was stopped.
+/// Trains one run; `None` if it was stopped.
 async fn train(config: &TrainConfig, folder: &Path, point: &[String], stop: &StopHandle) -> Result<Option<Cell>> {
     let mut trainer = Trainer::new(config.clone(), Some(folder)).await?;
     trainer.set_stop_handle(stop.clone());
@@ -225,7 +225,7 @@ mod tests {
         let sweep = new(&["alpha=1e-3,1e-2", "gamma=0.1,0.2,0.3"], 2).unwrap();
         assert_eq!(sweep.runs(), 12);
         assert_eq!(sweep.points()[1], ["1e-3", "0.2"]);
-        // In either order of the axes another rule drops the file's hyperparameters and keeps the grid's.
+        // In either order of the axes, another rule drops the file's hyperparameters and keeps the grid's.
         let file = toml::from_str("optimizer = \"bop\"\nthreshold = 1e-8").unwrap();
         let sweep = Sweep::new(Path::new("nowhere"), file, axes(&["alpha=0.5", "optimizer=cema,bop"]), 1).unwrap();
         let hyperparameters =

@@ -16,17 +16,17 @@ pub struct Cell {
     /// Validation accuracy of the last epoch; `None` without validation images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
-    /// Fraction of the binary weights that flipped in a step, mean of the last epoch.
+    /// Fraction of the binary weights that flipped per step, mean of the last epoch.
     pub flip_ratio: Option<f64>,
     /// Seconds.
     pub seconds: f64,
-    /// Why the run has no accuracy.
+    /// Reason why the run has no accuracy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
 
 impl Cell {
-    /// From the events of a run.
+    /// Creates the result from the events of a run.
     pub(super) fn of(events: &[Event], config: &TrainConfig, point: &[String], failed: Option<String>) -> Self {
         let mut cell = Self {
             values: point.to_vec(),
@@ -74,7 +74,7 @@ pub struct GridPoint {
 }
 
 impl GridPoint {
-    /// The means of the cells that have these values.
+    /// Returns the means of the cells with these values.
     pub(super) fn of(values: Vec<String>, cells: &[Cell]) -> Self {
         let of_point = || cells.iter().filter(|cell| cell.values == values);
         let ended = || of_point().filter(|cell| cell.test_accuracy.is_some());
@@ -95,7 +95,7 @@ impl GridPoint {
         }
     }
 
-    /// The point with the highest [`GridPoint::score`], the first of several. Points where a run diverged count only if there are no
+    /// Returns the point with the highest [`GridPoint::score`], the first of several. Points with a diverged run count only if there are no
     /// others. `None` if no run has an accuracy.
     pub fn best(points: &[Self]) -> Option<&Self> {
         let has_whole = points.iter().any(|point| point.score().is_some() && point.diverged == 0);
@@ -103,13 +103,13 @@ impl GridPoint {
         scored.reduce(|best, point| if point.score() > best.score() { point } else { best })
     }
 
-    /// The accuracy that points are compared by: on validation images if there are some, else on test images.
+    /// Returns the accuracy that points are compared by: on validation images if there are some, otherwise on test images.
     pub fn score(&self) -> Option<f64> {
         self.validation_accuracy.or(self.test_accuracy)
     }
 }
 
-/// Cells as CSV; `names` are those of the axes.
+/// Formats cells as CSV; `names` are those of the axes.
 pub(super) fn csv(names: &[&str], cells: &[Cell]) -> String {
     let mut csv = format!("{},seed,test_accuracy,validation_accuracy,flip_ratio,seconds,failed\n", names.join(","));
     for cell in cells {
@@ -122,7 +122,7 @@ pub(super) fn csv(names: &[&str], cells: &[Cell]) -> String {
     csv
 }
 
-/// A cell of CSV.
+/// Quotes a cell of CSV if necessary.
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }

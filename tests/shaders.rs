@@ -140,7 +140,7 @@ fn clashes_and_mistakes_are_named() {
     for (names, word) in [
         (&["ops/a"][..], "two pieces bind `x`"),
         (&["ops/c"], "there is no shaders/shared/nothing.wgsl"),
-        (&["ops/d"], "a uniform is called `params`, `step` or `epilogue`"),
+        (&["ops/d"], "a uniform must be named `params`, `step`, `epilogue` or `grid`"),
         (&["rules/e", "storage/f"], "// states: NAME"),
     ] {
         let error = assemble::assemble(&find, names).unwrap_err();

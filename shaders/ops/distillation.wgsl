@@ -1,13 +1,13 @@
-// distillation: the cross-entropy against labels (softmax_cross_entropy) mixed with that against a teacher's softmax at temperature T,
+// distillation: weighted sum of the cross-entropy against labels (softmax_cross_entropy) and against a teacher's softmax at temperature T,
 // loss[r] = (1 - w) CE(z, labels) + w T^2 (-sum_c softmax(t / T)[c] log softmax(z / T)[c])   (Hinton et al. 2015, section 2),
-// dz = ((1 - w) (softmax(z) - target) + w T (softmax(z / T) - softmax(t / T))) / samples. With w 1 and T 1 it is ReActNet's loss.
+// dz = ((1 - w) (softmax(z) - target) + w T (softmax(z / T) - softmax(t / T))) / samples. w = 1, T = 1 is ReActNet's loss.
 // import: index, step
 
 struct Params {
     rows: u32,
     classes: u32,
-    smoothing: f32,   // of the labels
-    weight: f32,      // w, the teacher's share
+    smoothing: f32,   // label smoothing
+    weight: f32,      // w, weight of the teacher's term
     temperature: f32, // T
 }
 
@@ -22,7 +22,7 @@ var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// Largest logit and the sum of exp((z - largest) / temperature), of the student; then of the teacher (no function takes a pointer to storage).
+// Largest logit and the sum of exp((z - largest) / temperature) of the student. teacher_norm is a copy: WGSL passes no pointers to storage.
 fn student_norm(row: u32, temperature: f32) -> vec2<f32> {
     let classes = loop_bound(params.classes, arrayLength(&z));
     var top = z[panel_index(params.rows, row, 0u)];
@@ -53,7 +53,7 @@ fn target_of(c: u32, label: u32) -> f32 {
     return params.smoothing / f32(params.classes) + select(0.0, 1.0 - params.smoothing, c == label);
 }
 
-// An invocation has one row.
+// One row per invocation.
 @compute @workgroup_size(THREADS)
 fn distillation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;
@@ -87,7 +87,7 @@ fn distillation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups
     }
 }
 
-// An invocation has one row, tail lanes too (they are 0).
+// One row per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn distillation_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;

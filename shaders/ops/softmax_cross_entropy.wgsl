@@ -1,6 +1,6 @@
-// softmax_cross_entropy: loss[r] = log(sum_c exp z[r][c]) - sum_c t[c] z[r][c], targets t smoothed: (1 - e) at the label, e / classes
-// everywhere (Szegedy et al. 2016, section 7); dz = (softmax(z) - t) / samples in the batch. Rows without a sample have loss and
-// gradient 0. `correct` counts, by class, the samples whose first largest logit is the label's.
+// softmax_cross_entropy: loss[r] = log(sum_c exp z[r][c]) - sum_c t[c] z[r][c], smoothed targets t: (1 - e) at the label plus e / classes
+// in every class (Szegedy et al. 2016, section 7); dz = (softmax(z) - t) / samples in the batch. Rows without a sample have loss and
+// gradient 0. `correct` counts, per class, the samples whose first largest logit is that of the label.
 // import: index, step
 
 struct Params {
@@ -37,7 +37,7 @@ fn target_of(c: u32, label: u32) -> f32 {
     return params.smoothing / f32(params.classes) + select(0.0, 1.0 - params.smoothing, c == label);
 }
 
-// An invocation has one row.
+// One row per invocation.
 @compute @workgroup_size(THREADS)
 fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;
@@ -66,7 +66,7 @@ fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_w
     }
 }
 
-// An invocation has one row, tail lanes too (they are 0).
+// One row per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn softmax_cross_entropy_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;

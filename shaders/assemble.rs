@@ -1,35 +1,35 @@
-//! Joins pieces of WGSL to the text of one pipeline. The build script and the library share this file: the build validates every permitted
-//! combination, the binary ships the pieces, and a text is assembled when its pipeline is made.
+//! Joins pieces of WGSL to the text of one pipeline. The build script and the library share this file: the build script validates every permitted
+//! combination, the binary contains the pieces, and a text is assembled when its pipeline is created.
 //!
-//! A text is a *base* file (a kernel, or a producer of tiles), the epilogues that consume its tiles, a rule and its storage, and what all of them
-//! import. Habits of our files, settled here:
+//! A text consists of a *base* file (a kernel, or a producer of tiles), the epilogues that consume its tiles, a rule and its storage, and the imports
+//! of all of them. The assembler implements these conventions:
 //! - `// import: bits, step` appends `shaders/shared/{bits,step}.wgsl`;
 //! - bindings have names only (`var<storage, read> x: ...`): group and number are added here;
-//! - `const TILE: u32 = 8u; // tunable S=4 M=8` makes a preset of each letter: the text once more, with other values;
-//! - a `for` loop over constant bounds whose line ends in `// unroll` is written out, since naga's loops defeat other unrollers.
+//! - `const TILE: u32 = 8u; // tunable S=4 M=8` defines one preset per letter: the same text with other values;
+//! - a `for` loop over constant bounds whose line ends in `// unroll` is unrolled here, because drivers do not unroll the loops that naga emits.
 
 use std::fmt::Write as _;
 
-/// Storage buffers that every adapter binds in one pipeline.
+/// Storage buffers per pipeline that WebGPU guarantees.
 pub const MAX_STORAGE_BUFFERS: usize = 8;
 
-/// Finds a piece's text by its path under `shaders/`, without the ending: `ops/add`, `shared/bits`.
+/// Finds a piece's text by its path under `shaders/`, without the extension: `ops/add`, `shared/bits`.
 pub type Find<'a> = dyn Fn(&str) -> Option<&'a str> + 'a;
 
-/// An assembled text, and where its lines come from.
+/// An assembled text with the origin of its lines.
 #[derive(Clone, Debug)]
 pub struct Assembled {
     /// WGSL.
     pub text: String,
-    /// For each piece its path and the number of its first line in the text, from 0; in order.
+    /// The path and the first line (from 0) in the text of each piece, in order.
     pub pieces: Vec<(String, usize)>,
 }
 
-/// Where the text that the assembler writes itself comes from, in messages.
+/// The origin in messages of lines that the assembler generates.
 const JOINT: &str = "assembled";
 
 impl Assembled {
-    /// File and line (from 1) of a line (from 1) of the text, before loops were unrolled.
+    /// Returns the file and line (from 1) of a line (from 1) of the text before unrolling.
     pub fn origin(&self, line: usize) -> (&str, usize) {
         let line = line.saturating_sub(1);
         let found = self.pieces.iter().rev().find(|(_, first)| *first <= line);
@@ -37,8 +37,8 @@ impl Assembled {
     }
 }
 
-/// Joins the named pieces, in order, with all that they import, each once, and numbers the bindings. `epilogues/NAME` pieces are called one behind
-/// the other by a function `epilogue`; a piece `rules/NAME` (`rules/NAME@N` with N planes a state) gets states and hyperparameters by its header.
+/// Joins the named pieces, in order, and their imports, each once, and numbers the bindings. A generated function `epilogue` calls the pieces
+/// `epilogues/NAME` in order. For a piece `rules/NAME` (`rules/NAME@N`: N planes per state) states and hyperparameters are generated from its header.
 pub fn assemble<'a>(find: &Find<'a>, names: &[&str]) -> Result<Assembled, String> {
     let mut out = Assembled { text: String::new(), pieces: Vec::new() };
     let mut wanted: Vec<String> = names.iter().rev().map(|name| (*name).to_string()).collect();
@@ -47,7 +47,7 @@ pub fn assemble<'a>(find: &Find<'a>, names: &[&str]) -> Result<Assembled, String
             continue;
         }
         let text = find(plain(&name)).ok_or_else(|| format!("import of `{name}`: there is no shaders/{name}.wgsl"))?;
-        // Imports come right behind the piece, so that a producer's bindings are before those of its epilogues.
+        // Imports directly follow their piece, so that a producer's bindings precede those of its epilogues.
         wanted.extend(imports(text).into_iter().rev());
         out.add(&name, text);
     }
@@ -63,17 +63,17 @@ pub fn assemble<'a>(find: &Find<'a>, names: &[&str]) -> Result<Assembled, String
     Ok(out)
 }
 
-/// The path of a piece without its planes.
+/// Returns the path of a piece without its number of planes.
 fn plain(name: &str) -> &str {
     name.split_once('@').map_or(name, |(path, _)| path)
 }
 
-/// N of `rules/NAME@N`; 1 where there is none.
+/// Returns N of `rules/NAME@N`; 1 if there is none.
 pub fn planes(name: &str) -> usize {
     name.split_once('@').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
 }
 
-/// The function `epilogue` of tiles, where there are epilogues of tiles.
+/// Generates the function `epilogue` if there are epilogues of tiles.
 fn chain(names: &[&str]) -> String {
     let names: Vec<&str> =
         names.iter().filter_map(|name| name.strip_prefix("epilogues/")).filter(|n| *n != "update").collect();
@@ -84,34 +84,34 @@ fn chain(names: &[&str]) -> String {
     format!("fn epilogue(tile: ptr<function, Tile>, m: Matrix, at: At) {{\n{calls}}}\n")
 }
 
-/// What the header of a rule says.
+/// The declarations in the header of a rule.
 pub struct Rule {
     /// Names of its states.
     pub states: Vec<String>,
-    /// Planes of each state: numbers of a weight.
+    /// Planes per state: numbers per weight.
     pub planes: usize,
-    /// The state whose stored sign is the weight where storage is narrow.
+    /// Index of the state whose stored sign is the weight with narrow storage.
     pub decides: usize,
     /// Names of the hyperparameters that its function takes, in the order in which the host packs them.
     pub hyperparameters: Vec<String>,
 }
 
 impl Rule {
-    /// From its text.
+    /// Parses the header of a rule's text.
     pub fn of(text: &str, planes: usize) -> Result<Self, String> {
         let list = |key| marked(text, key).filter(|name| !name.is_empty()).map(str::to_string).collect::<Vec<_>>();
         let (states, decides) = (list("states"), list("decides"));
         let at = decides.first().map(|name| states.iter().position(|state| state == name));
         let decides = at
             .unwrap_or(states.len().checked_sub(1))
-            .ok_or("a rule says `// states: NAME, ...`, and decides by one of them")?;
+            .ok_or("a rule needs a line `// states: NAME, ...`; `// decides:` names one of them")?;
         Ok(Self { states, planes, decides, hyperparameters: list("hyperparameters") })
     }
 }
 
-/// The bindings of a rule's states, its structs, and the function `update_quad` that moves the states of four columns.
+/// Generates the bindings of a rule's states, its structs, and the function `update_quad`, which updates the states of four columns.
 fn states(rule: &Rule, storage: &str) -> Result<String, String> {
-    let bits = marked(storage, "bits").next().ok_or("storage says `// bits: N`")?;
+    let bits = marked(storage, "bits").next().ok_or("a storage format needs a line `// bits: N`")?;
     let Rule { states, planes, decides, hyperparameters } = rule;
     let (count, planes) = (states.len(), *planes);
     let plane = if planes == 1 { String::new() } else { format!("[{planes}]") };
@@ -123,7 +123,7 @@ fn states(rule: &Rule, storage: &str) -> Result<String, String> {
     let fields =
         |names: &[String], ty: &str| names.iter().map(|name| format!("    {name}: {ty},\n")).collect::<String>();
     writeln!(out, "struct States {{\n{}}}", fields(states, &field)).expect("strings grow");
-    // A struct has at least one member.
+    // WGSL structs need at least one member.
     let (members, none) =
         (fields(hyperparameters, "f32"), if hyperparameters.is_empty() { "    none: f32,\n" } else { "" });
     writeln!(out, "struct Hyperparameters {{\n{members}{none}}}").expect("strings grow");
@@ -217,13 +217,13 @@ impl Assembled {
     }
 }
 
-/// Gives every binding without a number one: storage in group 0 in the order in which it is declared; in group 1 `params` is 0, `step` 1,
-/// `epilogue` 2 and `grid` 3. Refuses two of one name.
+/// Numbers every binding that has no number: storage in group 0, in order of declaration; in group 1 `params` is 0, `step` 1, `epilogue` 2 and
+/// `grid` 3. Two bindings of one name are an error.
 pub fn number_bindings(text: &str) -> Result<String, String> {
     let (mut out, mut names) = (String::with_capacity(text.len() + 1024), Vec::new());
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("var<storage") {
-            let name = declared_name(rest).ok_or_else(|| format!("`{line}` declares no binding"))?;
+            let name = declared_name(rest).ok_or_else(|| format!("`{line}` does not declare a binding"))?;
             if names.contains(&name) {
                 return Err(format!("two pieces bind `{name}`"));
             }
@@ -235,7 +235,7 @@ pub fn number_bindings(text: &str) -> Result<String, String> {
                 Some("step") => 1,
                 Some("epilogue") => 2,
                 Some("grid") => 3,
-                _ => return Err(format!("`{line}`: a uniform is called `params`, `step`, `epilogue` or `grid`")),
+                _ => return Err(format!("`{line}`: a uniform must be named `params`, `step`, `epilogue` or `grid`")),
             };
             write!(out, "@group(1) @binding({number}) ").expect("strings grow");
         }
@@ -245,25 +245,25 @@ pub fn number_bindings(text: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// `x` of `, read> x: array<f32>;`.
+/// Returns `x` of `, read> x: array<f32>;`.
 fn declared_name(rest: &str) -> Option<&str> {
     let (_, rest) = rest.split_once('>').unwrap_or(("", rest));
     let (name, _) = rest.split_once(':')?;
     Some(name.trim())
 }
 
-/// Paths of the shared files that a piece imports.
+/// Returns the paths of the shared files that a piece imports.
 fn imports(source: &str) -> Vec<String> {
     marked(source, "import").map(|name| format!("shared/{name}")).collect()
 }
 
-/// The names on lines `// KEY: a, b`.
+/// Returns the names on lines `// KEY: a, b`.
 pub fn marked<'a>(source: &'a str, key: &'a str) -> impl Iterator<Item = &'a str> {
     let lines = source.lines().filter_map(move |line| line.strip_prefix("// ")?.strip_prefix(key)?.strip_prefix(':'));
     lines.flat_map(|names| names.split(',').map(str::trim))
 }
 
-/// Each letter found behind `// tunable`; a text without tunables has the one preset `M`.
+/// Returns the letters after `// tunable`; a text without tunable constants has only the preset `M`.
 pub fn presets(source: &str) -> Vec<String> {
     let mut letters: Vec<String> = Vec::new();
     for (_, values) in source.lines().filter_map(|line| line.split_once("// tunable")) {
@@ -279,14 +279,14 @@ pub fn presets(source: &str) -> Vec<String> {
     letters
 }
 
-/// The text with each tunable constant at its value for one preset.
+/// Returns the text with the tunable constants of one preset.
 pub fn tuned(source: &str, letter: &str) -> Result<String, String> {
     let mut out = String::new();
     for line in source.lines() {
         if let Some((head, values)) = line.split_once("// tunable") {
             let value = values.split_whitespace().filter_map(|pair| pair.split_once('=')).find(|(l, _)| *l == letter);
             let (_, value) = value.ok_or(format!("`{line}` has no value for preset {letter}"))?;
-            let (declaration, _) = head.split_once('=').ok_or(format!("`{line}` declares no constant"))?;
+            let (declaration, _) = head.split_once('=').ok_or(format!("`{line}` does not declare a constant"))?;
             out += &format!("{declaration}= {value}u;\n");
         } else {
             out += line;
@@ -296,21 +296,22 @@ pub fn tuned(source: &str, letter: &str) -> Result<String, String> {
     Ok(out)
 }
 
-/// Writes out every loop `for (var i = A; i < B; i++) { // unroll`, outermost first; A and B are literals or u32 constants.
+/// Unrolls every loop `for (var i = A; i < B; i++) { // unroll`, outermost first; A and B are literals or u32 constants.
 pub fn unroll(source: &str) -> Result<String, String> {
     let mut source = source.to_string();
     while let Some(mark) = source.find("// unroll") {
-        let start = source[..mark].rfind("for (").ok_or("`// unroll` behind no loop")?;
+        let start = source[..mark].rfind("for (").ok_or("`// unroll` does not follow a loop")?;
         let header = &source[start..mark];
         let parts: Vec<&str> = header.split([';', '(', ')']).map(str::trim).collect();
         let [_, init, condition, ..] = parts[..] else { return Err(format!("`{header}` cannot be unrolled")) };
         let (variable, first) =
-            init.trim_start_matches("var").split_once('=').ok_or("an unrolled loop starts at a value")?;
+            init.trim_start_matches("var").split_once('=').ok_or("an unrolled loop needs `var i = A`")?;
         let variable = variable.trim().split(':').next().unwrap_or_default().trim().to_string();
-        let (_, end) = condition.split_once('<').ok_or("an unrolled loop ends at `i < N`")?;
+        let (_, end) = condition.split_once('<').ok_or("an unrolled loop needs the condition `i < B`")?;
         let (first, end) = (value(&source, first)?, value(&source, end)?);
-        let open = start + header.rfind('{').ok_or("an unrolled loop's body starts on its line")?;
-        let close = matching_brace(&source, open).ok_or("an unrolled loop's body has no end")?;
+        let open =
+            start + header.rfind('{').ok_or("the body of an unrolled loop must start on the line of its header")?;
+        let close = matching_brace(&source, open).ok_or("the body of an unrolled loop is not closed")?;
         let body = source[open + 1..close].replacen("// unroll", "", 1);
         let copies: String =
             (first..end).map(|i| format!("{{{}}}\n", replace_word(&body, &variable, &format!("{i}u")))).collect();
@@ -319,7 +320,7 @@ pub fn unroll(source: &str) -> Result<String, String> {
     Ok(source)
 }
 
-/// A literal, a constant of the file, or a product or quotient of such, from left to right.
+/// Evaluates a literal, a constant of the file, or products and quotients of these, from left to right.
 fn value(source: &str, expression: &str) -> Result<u32, String> {
     let expression = expression.trim();
     if let Some(at) = expression.rfind(['*', '/']) {
@@ -330,7 +331,7 @@ fn value(source: &str, expression: &str) -> Result<u32, String> {
         return Ok(number);
     }
     let declaration = format!("const {expression}: u32 =");
-    let at = source.find(&declaration).ok_or(format!("unrolled loop: `{expression}` is no `const` of type u32"))?;
+    let at = source.find(&declaration).ok_or(format!("unrolled loop: `{expression}` is not a `const` of type u32"))?;
     let rest = &source[at + declaration.len()..];
     value(source, rest.split(';').next().unwrap_or_default())
 }

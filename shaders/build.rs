@@ -1,12 +1,12 @@
-//! The build script: with the feature `train` it reads every shader and tells Rust what is in it (`interface.rs`, beside this file).
-//! Without it there is no shader to read.
+//! The build script. With the feature `train` it generates Rust modules from the shaders (see `interface.rs` in this folder). Without the
+//! feature it does nothing.
 
 #[cfg(feature = "train")]
 #[path = "interface.rs"]
 mod interface;
 
 fn main() {
-    // Kernels are declared in these two folders of src/.
+    // `src/ops` and `src/optim` declare kernels.
     for path in ["shaders", "src/ops", "src/optim"] {
         println!("cargo::rerun-if-changed={path}");
     }

@@ -1,12 +1,12 @@
-//! Extents: how many elements a binding has, as the comment behind it says. The build script refuses what it cannot parse; `Program::check`
-//! evaluates the same texts with a dispatch's parameters and compares them with the bound tensors. This file is shared by both.
+//! Extents: the number of elements of a binding, from the comment after its declaration. The build script rejects extents that it cannot
+//! parse. `Program::check` evaluates the same texts with a dispatch's parameters and compares them with the bound tensors. Both share this file.
 //!
 //! ```text
 //! comment  = clause { ";" clause }
-//! clause   = [ ENTRY { "," ENTRY } ":" ] words          the entry points that it is for; without them, all others
+//! clause   = [ ENTRY { "," ENTRY } ":" ] words          the entry points that the clause applies to; without a list, all others
 //! words    = any text with one of:  "[" sum "]" { "[" sum "]" }   the product of the brackets, in elements
 //!                                   "as" NAME                     the extent of another binding
-//!                                   "any length"                  whatever is bound
+//!                                   "any length"                  no constraint
 //!            and, where elements are narrower than 32 bits, "of" N "bits"
 //! sum      = product { ("+" | "-") product }
 //! product  = factor { ("*" | "/") factor }               "/" rounds up
@@ -14,24 +14,24 @@
 //! ```
 //!
 //! Names are members of `Params`, constants of the text, and lengths that a line `// length NAME = sum` defines. A line `// limit: sum < sum` (or
-//! `<=`) says what else must hold. A line `// grid ENTRY: [sum][sum][sum]` says how much of a grid an entry point may be given that does not
-//! compare its workgroup with anything. All is evaluated in 64 bits, and refused beyond 2^32 - 1.
+//! `<=`) states a further condition. A line `// grid ENTRY: [sum][sum][sum]` states the largest grid of an entry point that does not check its
+//! workgroup's index. Expressions are evaluated in 64 bits; values above 2^32 - 1 are errors.
 
-/// The value of a name; `None` where there is none.
+/// Looks up the value of a name; `None` if the name is unknown.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<u64> + 'a;
 
 /// The extent of one binding under one entry point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Extent<'a> {
-    /// Products of the brackets, and bits of an element.
+    /// Expressions of the brackets, whose product is the extent, and bits per element.
     Elements(Vec<&'a str>, u64),
-    /// That of another binding.
+    /// The extent of another binding.
     As(&'a str),
-    /// Whatever is bound.
+    /// Any number of elements.
     Any,
 }
 
-/// Parses the comment behind a binding for an entry point.
+/// Parses the comment after a binding, for one entry point.
 pub fn parse<'a>(comment: &'a str, entry: &str) -> Result<Extent<'a>, String> {
     let mut general = None;
     for part in comment.split(';') {
@@ -46,7 +46,7 @@ pub fn parse<'a>(comment: &'a str, entry: &str) -> Result<Extent<'a>, String> {
     extent(general.ok_or_else(|| format!("`{}` has no clause for `{entry}`", comment.trim()))?)
 }
 
-/// Entry points that a clause is for, and the rest of it. A colon behind anything but a list of names is text.
+/// Splits a clause into its entry points and the remaining text. A colon that does not follow a list of names is text.
 pub fn clause(part: &str) -> (Vec<&str>, &str) {
     let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if let Some((head, rest)) = part.split_once(':') {
@@ -72,7 +72,7 @@ fn extent(words: &str) -> Result<Extent<'_>, String> {
     list.get(at + 1).map(|name| Extent::As(name)).ok_or_else(wrong)
 }
 
-/// The expressions of neighbouring brackets, and what follows.
+/// Returns the expressions of adjacent brackets, and the text after them.
 pub fn brackets(text: &str) -> Result<(Vec<&str>, &str), String> {
     let (mut found, mut rest) = (Vec::new(), text);
     while let Some(inner) = rest.strip_prefix('[') {
@@ -83,7 +83,7 @@ pub fn brackets(text: &str) -> Result<(Vec<&str>, &str), String> {
     Ok((found, rest))
 }
 
-/// N of `of N bits`; 32 where there is none.
+/// Returns N of `of N bits`; 32 if the text has none.
 fn bits(rest: &str) -> Result<u64, String> {
     let Some((_, behind)) = rest.split_once(" of ").filter(|(_, behind)| behind.contains("bits")) else {
         return Ok(32);
@@ -92,7 +92,7 @@ fn bits(rest: &str) -> Result<u64, String> {
     number.parse().ok().filter(|bits| [8, 16, 32].contains(bits)).ok_or(format!("`{rest}`: expected 8, 16 or 32 bits"))
 }
 
-/// The product of several expressions.
+/// Returns the product of several expressions.
 pub fn product(expressions: &[&str], lookup: &Lookup<'_>) -> Result<u64, String> {
     let mut all = 1;
     for expression in expressions {
@@ -101,15 +101,15 @@ pub fn product(expressions: &[&str], lookup: &Lookup<'_>) -> Result<u64, String>
     Ok(all)
 }
 
-/// Whether `sum < sum` or `sum <= sum` holds.
+/// Returns whether `sum < sum` or `sum <= sum` holds.
 pub fn holds(limit: &str, lookup: &Lookup<'_>) -> Result<bool, String> {
-    let wrong = || format!("`{limit}` is no limit: expected `sum < sum` or `sum <= sum`");
+    let wrong = || format!("`{limit}` is not a limit: expected `sum < sum` or `sum <= sum`");
     let (left, right) = limit.split_once('<').ok_or_else(wrong)?;
     let (right, or_equal) = right.strip_prefix('=').map_or((right, 0), |right| (right, 1));
     Ok(evaluate(left, lookup)? < evaluate(right, lookup)? + or_equal)
 }
 
-/// The value of an expression.
+/// Evaluates an expression.
 pub fn evaluate(expression: &str, lookup: &Lookup<'_>) -> Result<u64, String> {
     let mut parser = Parser { rest: expression, whole: expression, lookup };
     let value = parser.sum()?;
@@ -126,7 +126,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    /// Takes one of these characters, if it is next.
+    /// Consumes the next character if it is one of these.
     fn take(&mut self, of: &[char]) -> Option<char> {
         self.rest = self.rest.trim_start();
         let next = self.rest.chars().next().filter(|c| of.contains(c))?;
@@ -168,7 +168,7 @@ impl Parser<'_> {
             return Err(format!("`{}`: expected a number or a name", self.whole));
         }
         let number = word.trim_end_matches('u').parse().ok();
-        number.or_else(|| (self.lookup)(word)).ok_or_else(|| format!("`{}`: `{word}` is no name here", self.whole))
+        number.or_else(|| (self.lookup)(word)).ok_or_else(|| format!("`{}`: unknown name `{word}`", self.whole))
     }
 }
 

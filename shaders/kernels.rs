@@ -1,8 +1,8 @@
-//! Lists what Rust files declare, so that no list of it is kept by hand: kernels, and rules of binary weights.
+//! Generates the registries of kernels and of rules for binary weights from the declarations in Rust files.
 
 use std::{fs, path::Path, path::PathBuf};
 
-/// The text of `KERNELS` for `src/ROOM/`: what every `kernel!( ... NAME = ...)` of its files declares, by module path.
+/// Returns the text of `KERNELS` for `src/FOLDER/`: every `kernel!( ... NAME = ...)` of its files, by module path.
 pub fn kernels(src: &Path, folder: &str) -> Result<String, String> {
     let declared = |text: &str| text.split("\nkernel!(").skip(1).filter_map(kernel).map(str::to_string).collect();
     let list = list(src, folder, &declared)?;
@@ -12,7 +12,7 @@ pub fn kernels(src: &Path, folder: &str) -> Result<String, String> {
     ))
 }
 
-/// The text of `BINARY_RULES`: every `pub static NAME: BinaryRule` of the files of `src/optim/`.
+/// Returns the text of `BINARY_RULES`: every `pub static NAME: BinaryRule` of the files of `src/optim/`.
 pub fn rules(src: &Path) -> Result<String, String> {
     let declared = |text: &str| {
         let lines = text
@@ -32,7 +32,7 @@ fn lines(paths: &[String]) -> String {
     paths.iter().map(|path| format!("    &{path},\n")).collect()
 }
 
-/// What the files of `src/ROOM/` declare, by module path; files in order of their paths.
+/// Lists the declarations of the files of `src/FOLDER/` by module path, ordered by file path.
 fn list(src: &Path, folder: &str, declared: &dyn Fn(&str) -> Vec<String>) -> Result<Vec<String>, String> {
     let mut files = Vec::new();
     collect(&src.join(folder), &mut files)?;
@@ -60,7 +60,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
     Ok(())
 }
 
-/// `NAME` of `NAME = folder::file::{ entry }, twin = twin`, behind its documentation.
+/// Returns `NAME` of `NAME = folder::file::{ entry }, twin = twin`; doc comments and attributes may precede it.
 fn kernel(declaration: &str) -> Option<&str> {
     let mut lines = declaration.lines().map(str::trim);
     let line = lines.find(|line| !line.is_empty() && !line.starts_with("///") && !line.starts_with("#["))?;

@@ -1,4 +1,4 @@
-//! From parsed shaders to Rust: parameter structs, constants, bindings and their extents, tasks' arguments, variants.
+//! Generates Rust from parsed shaders: parameter structs, constants, bindings and their extents, tasks' arguments, variants.
 
 use super::{Combination, Files, Parsed, assemble, extent};
 use naga::{AddressSpace, ArraySize, Scalar, ScalarKind, TypeInner, valid::Capabilities, valid::GlobalUse};
@@ -7,10 +7,10 @@ use std::fmt::Write as _;
 /// Group of the tensors; the other group holds `Params` (binding 0) and `StepParams` (binding 1).
 const TENSORS: u32 = 0;
 
-/// Bytes of workgroup memory that every adapter has.
+/// Bytes of workgroup memory that WebGPU guarantees.
 const WORKGROUP_BYTES: u32 = 16_384;
 
-/// What naga must allow for a text: the capabilities that its line `// requires: NAME, ...` names, and nothing beyond core WGSL without one.
+/// Returns the naga capabilities that the text's line `// requires: NAME, ...` names; without such a line only core WGSL is permitted.
 pub fn capabilities(text: &str) -> Capabilities {
     assemble::marked(text, "requires").fold(Capabilities::empty(), |all, name| match name {
         "subgroups" => all | Capabilities::SUBGROUP,
@@ -19,7 +19,7 @@ pub fn capabilities(text: &str) -> Capabilities {
     })
 }
 
-/// The structs that a shared file declares itself.
+/// Generates the structs that a shared file declares itself.
 pub fn own_structs(text: &str, parsed: &Parsed) -> Result<String, String> {
     let names = ["Params", "StepParams"].into_iter().filter(|name| declares(text, name));
     names.map(|name| rust_struct(name, &parsed.module)).collect()
@@ -29,7 +29,7 @@ fn declares(text: &str, name: &str) -> bool {
     text.lines().any(|line| line.strip_prefix("struct ").and_then(|rest| rest.split_whitespace().next()) == Some(name))
 }
 
-/// `Params` of a kernel's file: its own struct, or that of the shared file that declares it.
+/// Generates `Params` of a kernel's file: its own struct, or a re-export from the shared file that declares it.
 pub fn params(files: &Files, path: &str, parsed: &Parsed) -> Result<String, String> {
     if declares(&files[path], "Params") {
         return rust_struct("Params", &parsed.module);
@@ -46,7 +46,7 @@ pub fn params(files: &Files, path: &str, parsed: &Parsed) -> Result<String, Stri
     Ok(String::new())
 }
 
-/// The scalar constants that a file declares and that no preset changes.
+/// Generates the scalar constants of a file that are not tunable.
 pub fn constants(text: &str, parsed: &Parsed) -> String {
     let mut out = String::new();
     for line in text.lines().filter(|line| line.starts_with("const ") && !line.contains("// tunable")) {
@@ -63,7 +63,7 @@ pub fn constants(text: &str, parsed: &Parsed) -> String {
     out
 }
 
-/// A constant's value.
+/// Returns a constant's value.
 fn literal(parsed: &Parsed, name: &str) -> Option<naga::Literal> {
     let (_, constant) = parsed.module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name))?;
     match parsed.module.global_expressions[constant.init] {
@@ -72,11 +72,11 @@ fn literal(parsed: &Parsed, name: &str) -> Option<naga::Literal> {
     }
 }
 
-/// A `#[repr(C)]` struct with the offsets that WGSL gives its members.
+/// Generates a `#[repr(C)]` struct whose members have their WGSL offsets.
 fn rust_struct(name: &str, module: &naga::Module) -> Result<String, String> {
     let mut types = module.types.iter().map(|(_, t)| t);
     let found = types.find(|t| t.name.as_deref() == Some(name)).ok_or(format!("there is no struct `{name}`"))?;
-    let TypeInner::Struct { members, span } = &found.inner else { return Err(format!("`{name}` is no struct")) };
+    let TypeInner::Struct { members, span } = &found.inner else { return Err(format!("`{name}` is not a struct")) };
     let mut out = format!(
         "#[doc = \"`{name}` of the shader, member for member.\"]\n#[repr(C)]\n\
          #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]\npub struct {name} {{\n"
@@ -85,7 +85,7 @@ fn rust_struct(name: &str, module: &naga::Module) -> Result<String, String> {
     for member in members {
         if member.offset != at {
             return Err(format!(
-                "`{name}` has a hole before `{}`: order its members by size",
+                "`{name}` has padding before `{}`: order its members by size",
                 member.name.clone().unwrap_or_default()
             ));
         }
@@ -95,7 +95,7 @@ fn rust_struct(name: &str, module: &naga::Module) -> Result<String, String> {
         at += bytes;
     }
     if at != *span {
-        // Only a struct with vectors is rounded up: its uniform binding must be that long.
+        // The uniform binding of a struct with vectors has its size rounded up to their alignment.
         writeln!(
             out,
             "#[doc = \"Rounds the struct up to the alignment of its vectors; 0.\"]\npub padding: [u32; {}],",
@@ -119,7 +119,7 @@ fn rust_type(module: &naga::Module, inner: &TypeInner) -> Result<(String, u32), 
             }
             Ok((format!("[{element}; {n}]"), stride * n.get()))
         }
-        other => Err(format!("{other:?} has no Rust twin")),
+        other => Err(format!("{other:?} has no Rust equivalent")),
     }
 }
 
@@ -128,23 +128,23 @@ fn scalar_type(scalar: Scalar) -> Result<&'static str, String> {
         (ScalarKind::Float, 4) => Ok("f32"),
         (ScalarKind::Sint, 4) => Ok("i32"),
         (ScalarKind::Uint, 4) => Ok("u32"),
-        _ => Err(format!("{scalar:?} has no Rust twin")),
+        _ => Err(format!("{scalar:?} has no Rust equivalent")),
     }
 }
 
-/// What one tensor binding is in Rust.
+/// The Rust description of one tensor binding.
 struct Binding {
     index: u32,
     name: String,
     access: &'static str,
     element: &'static str,
-    /// Whether a task has a share of each panel of it.
+    /// Whether a task writes a part of every panel.
     per_panel: bool,
-    /// Its extent, as [`extent`] reads it.
+    /// Its extent, in the syntax of [`extent`].
     extent: String,
 }
 
-/// The modules of a combination's entry points, each called like the entry point and `suffix`.
+/// Generates the modules of a combination's entry points, named after the entry point with `suffix` appended.
 pub fn entries(combination: &Combination, suffix: &str) -> Result<String, String> {
     let points = combination.texts[0].parsed.module.entry_points.len();
     (0..points).map(|index| entry(combination, index, suffix)).collect()
@@ -163,20 +163,20 @@ fn entry(combination: &Combination, index: usize, suffix: &str) -> Result<String
     ))
 }
 
-/// Whether an entry point uses a uniform of group 1.
+/// Returns whether an entry point uses a uniform of group 1.
 fn uses(parsed: &Parsed, index: usize, number: u32) -> bool {
     let info = parsed.info.get_entry_point(index);
     let mut globals = parsed.module.global_variables.iter();
     globals.any(|(h, g)| !info[h].is_empty() && g.binding.as_ref().is_some_and(|b| (b.group, b.binding) == (1, number)))
 }
 
-/// Whether a module has a uniform of group 1, used or not.
+/// Returns whether a module declares a uniform of group 1.
 fn has_uniform(parsed: &Parsed, number: u32) -> bool {
     let binding = |g: &naga::GlobalVariable| g.binding.as_ref().map(|b| (b.group, b.binding));
     parsed.module.global_variables.iter().any(|(_, global)| binding(global) == Some((1, number)))
 }
 
-/// The constant `INTERFACE` of an entry point, and its bindings.
+/// Generates the constant `INTERFACE` of an entry point.
 pub fn interface_text(combination: &Combination, index: usize, label: &str) -> Result<String, String> {
     interface(combination, index, label).map(|(text, _)| text)
 }
@@ -203,9 +203,9 @@ fn interface(combination: &Combination, index: usize, label: &str) -> Result<(St
     Ok((out + "]) };\n", bindings))
 }
 
-/// The constant `VARIANTS` of an entry point: one for each preset.
+/// Generates the constant `VARIANTS` of an entry point: one for each preset.
 pub fn variants(combination: &Combination, index: usize) -> Result<String, String> {
-    let mut out = String::from("#[doc = \"The texts, preset by preset.\"]\npub const VARIANTS: &[k::Variant] = &[");
+    let mut out = String::from("#[doc = \"One variant per preset.\"]\npub const VARIANTS: &[k::Variant] = &[");
     for text in &combination.texts {
         let parsed = &text.parsed;
         let point = &parsed.module.entry_points[index];
@@ -215,7 +215,7 @@ pub fn variants(combination: &Combination, index: usize) -> Result<String, Strin
         let invocations: u32 = point.workgroup_size.iter().product();
         if features.is_empty() && (bytes > WORKGROUP_BYTES || invocations > 256) {
             return Err(format!(
-                "`{}` takes {bytes} bytes of workgroup memory and {invocations} invocations: name what it requires",
+                "`{}` uses {bytes} bytes of workgroup memory and {invocations} invocations, more than WebGPU guarantees: add `// requires:`",
                 point.name
             ));
         }
@@ -230,7 +230,7 @@ pub fn variants(combination: &Combination, index: usize) -> Result<String, Strin
     Ok(out + "];\n")
 }
 
-/// Bytes of workgroup memory that an entry point uses.
+/// Returns the bytes of workgroup memory that an entry point uses.
 fn workgroup_bytes(parsed: &Parsed, index: usize) -> u32 {
     let info = parsed.info.get_entry_point(index);
     let globals = parsed.module.global_variables.iter();
@@ -238,7 +238,7 @@ fn workgroup_bytes(parsed: &Parsed, index: usize) -> u32 {
     used.map(|(_, g)| parsed.layouter[g.ty].size).sum()
 }
 
-/// Tensor bindings that an entry point uses, in index order.
+/// Returns the tensor bindings that an entry point uses, in index order.
 fn tensor_bindings(combination: &Combination, entry: usize) -> Result<Vec<Binding>, String> {
     let parsed = &combination.texts[0].parsed;
     let (module, info) = (&parsed.module, parsed.info.get_entry_point(entry));
@@ -252,16 +252,16 @@ fn tensor_bindings(combination: &Combination, entry: usize) -> Result<Vec<Bindin
             continue;
         }
         let TypeInner::Array { base, .. } = &module.types[global.ty].inner else {
-            return Err(format!("`{name}` is no array"));
+            return Err(format!("`{name}` is not an array"));
         };
         let (element, atomic) = match &module.types[*base].inner {
             TypeInner::Atomic(scalar) => (scalar_type(*scalar)?, true),
             TypeInner::Scalar(scalar) | TypeInner::Vector { scalar, .. } => (scalar_type(*scalar)?, false),
-            other => return Err(format!("`{name}`: elements of {other:?} have no Rust twin")),
+            other => return Err(format!("`{name}`: elements of type {other:?} have no Rust equivalent")),
         };
         let writes = access.contains(naga::StorageAccess::STORE);
         if writes && !atomic && !info[handle].contains(GlobalUse::WRITE) {
-            return Err(format!("`{name}` is read_write and entry `{entry}` never writes it"));
+            return Err(format!("`{name}` is read_write, but entry point `{entry}` never writes it"));
         }
         let access = match (atomic, writes) {
             (true, _) => "Atomic",
@@ -275,7 +275,7 @@ fn tensor_bindings(combination: &Combination, entry: usize) -> Result<Vec<Bindin
     }
     let bound: Vec<String> = out.iter().map(|b| b.name.clone()).collect();
     for binding in &mut out {
-        // Another entry point's binding is not there: its own words stand in.
+        // `as NAME` may refer to a binding that this entry point does not use: the extent of NAME is inlined.
         if let extent::Extent::As(name) = extent::parse(&binding.extent, entry)?
             && !bound.iter().any(|other| other == name)
         {
@@ -285,12 +285,12 @@ fn tensor_bindings(combination: &Combination, entry: usize) -> Result<Vec<Bindin
     out.sort_by_key(|b| b.index);
     if out.len() > assemble::MAX_STORAGE_BUFFERS {
         let names = out.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(format!("`{entry}` binds {} storage buffers ({names}): 8 are promised everywhere", out.len()));
+        return Err(format!("`{entry}` binds {} storage buffers ({names}): WebGPU guarantees only 8", out.len()));
     }
     Ok(out)
 }
 
-/// What stands behind a binding's declaration.
+/// Returns the comment after a binding's declaration.
 fn comment<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
     let declared = format!("> {name}: ");
     let line = text.lines().find(|line| line.contains("var<storage") && line.contains(&declared));
@@ -299,7 +299,7 @@ fn comment<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
     Ok(comment)
 }
 
-/// An extent without the words around it.
+/// Returns an extent without the surrounding words.
 fn canonical(comment: &str, entry: &str) -> Result<String, String> {
     Ok(match extent::parse(comment, entry)? {
         extent::Extent::Any => "any length".into(),
@@ -311,7 +311,7 @@ fn canonical(comment: &str, entry: &str) -> Result<String, String> {
     })
 }
 
-/// Names that extents use, and what else must hold.
+/// The names that extents use, and the limits.
 struct Shape {
     members: Vec<(String, u32)>,
     lengths: Vec<(String, String)>,
@@ -320,7 +320,7 @@ struct Shape {
 }
 
 impl Shape {
-    /// Of an entry point; refuses names that nothing defines.
+    /// Collects the shape of an entry point; an undefined name is an error.
     fn of(combination: &Combination, entry: &str, bindings: &[Binding]) -> Result<Self, String> {
         let (text, parsed) = (&combination.text, &combination.texts[0].parsed);
         let lines =
@@ -353,7 +353,7 @@ impl Shape {
         let constants: Vec<_> = texts.into_iter().chain(lengths.iter().map(String::as_str)).collect();
         let constants = shape.constants(&constants, parsed);
         shape.lengths.extend(constants);
-        // Any value will do to see that every name is known.
+        // Evaluated with arbitrary values, only to check that every name is defined.
         let is_known =
             |name: &str| shape.members.iter().any(|(m, _)| m == name) || shape.lengths.iter().any(|(l, _)| l == name);
         let known = |name: &str| is_known(name).then_some(64);
@@ -371,7 +371,7 @@ impl Shape {
         Ok(shape)
     }
 
-    /// Constants of the text that expressions name: lengths, too.
+    /// The constants of the text that expressions use, and lengths.
     fn constants(&self, expressions: &[&str], parsed: &Parsed) -> Vec<(String, String)> {
         let mut found = Vec::new();
         for word in expressions.iter().flat_map(|e| e.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')) {
@@ -390,7 +390,7 @@ impl Shape {
     }
 }
 
-/// The u32 members of `Params`, and where they are in words.
+/// Returns the u32 members of `Params` with their offsets in words.
 fn members(parsed: &Parsed) -> Vec<(String, u32)> {
     let found = parsed.module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params"));
     let Some((_, naga::Type { inner: TypeInner::Struct { members, .. }, .. })) = found else { return Vec::new() };
@@ -400,7 +400,7 @@ fn members(parsed: &Parsed) -> Vec<(String, u32)> {
     members.iter().filter(is_word).map(|m| (m.name.clone().unwrap_or_default(), m.offset / 4)).collect()
 }
 
-/// `const COVER_entry: vec3<u32>`, or `const COVER` for every entry of the file: the elements that a workgroup covers.
+/// Returns the elements that a workgroup covers: `const COVER_entry: vec3<u32>`, or `const COVER` for all entry points of the file.
 fn cover(parsed: &Parsed, entry: &str) -> Result<Option<[u32; 3]>, String> {
     let module = &parsed.module;
     let named =
@@ -418,7 +418,7 @@ fn cover(parsed: &Parsed, entry: &str) -> Result<Option<[u32; 3]>, String> {
     }
 }
 
-/// `Args`, what a twin receives, and `Buffers`, what a dispatch names.
+/// Generates `Args`, the arguments of a twin's task, and `Buffers`, the buffers of a dispatch.
 fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
     let (mut args, mut take, mut buffers, mut list) = (String::new(), String::new(), String::new(), String::new());
     for Binding { name, access, element, per_panel, .. } in bindings {

@@ -1,9 +1,10 @@
-//! The modules of rules: `rules::NAME` has what the rule's header says and, for each storage that it supports, an interface and the variants of its update.
+//! Generates the modules of rules. `rules::NAME` has the declarations of the rule's header and, for each storage format that it supports, the
+//! interface and the variants of its update.
 
 use super::{Files, assemble, reflect, texts};
 use std::fmt::Write as _;
 
-/// Every rule with every storage and number of planes that it supports, validated.
+/// Generates and validates every rule with every storage format and number of planes that it supports.
 pub fn modules(files: &Files) -> Result<String, String> {
     let mut out = String::from("#[doc = \"Updates by the rules of `shaders/rules/`.\"]\npub mod rules {\n");
     for (path, text) in files.iter().filter(|(path, _)| path.starts_with("rules/")) {
@@ -14,7 +15,7 @@ pub fn modules(files: &Files) -> Result<String, String> {
     Ok(out + "}\n" + &storages(files)?)
 }
 
-/// The constants of each storage.
+/// Generates the constants of each storage format.
 fn storages(files: &Files) -> Result<String, String> {
     let mut out = String::from("#[doc = \"Constants of `shaders/storage/`.\"]\npub mod storage {\n");
     for (path, text) in files.iter().filter(|(path, _)| path.starts_with("storage/")) {

@@ -1,8 +1,8 @@
-//! The paper's algebra (Quist, Li, van Gemert, ICLR 2023): latent SGD with weight decay is a moving average of the gradient, PyTorch's
-//! momentum SGD a cascade of two, whose sign is the weight; the f32 kernels follow the f64 filters; and on pure noise weights flip as
-//! often as the filter's autocorrelation says.
+//! Tests of the algebra of Quist, Li, van Gemert (ICLR 2023). Latent SGD with weight decay is a moving average of the gradient; PyTorch's
+//! momentum SGD is a cascade of two averages. The f32 kernels follow the f64 filters. On pure noise the flip ratio is the one that follows
+//! from the filter's autocorrelation.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests panic on failure and print measurements")]
 
 mod support;
 #[path = "support/update.rs"]
@@ -17,7 +17,7 @@ use update::Update;
 const WEIGHTS: usize = 2048;
 const STEPS: u64 = 3000;
 
-/// Normal noise of variance 1, two numbers at a time (Box and Muller).
+/// Standard normal noise, generated in pairs (Box and Muller).
 struct Noise {
     stream: Stream,
     at: u64,
@@ -41,7 +41,7 @@ impl Noise {
     }
 }
 
-/// Gradients that pull each weight its own way, less than they shake it, and turn around half-way.
+/// Returns noisy gradients with a mean per weight that is smaller than the noise and changes its sign half-way.
 fn gradient(noise: &mut Noise, weight: usize, step: u64) -> f64 {
     let pull = if (step < STEPS / 2) == weight.is_multiple_of(2) { 0.1 } else { -0.1 };
     noise.next() + pull * (weight % 5) as f64 / 4.0
@@ -52,7 +52,7 @@ fn rms(values: &[f64]) -> f64 {
     (values.iter().map(|v| v * v).sum::<f64>() / values.len() as f64).sqrt()
 }
 
-/// Asserts that the sign of the latent weight is the opposite of the filter's, for all weights, and that the states agree.
+/// Asserts for all weights that the latent weight and the filter have opposite signs, and that the states agree.
 fn assert_same(what: &str, step: u64, latent: &[f64], filter: &[f64], decay: f64) {
     let scale = decay * rms(latent);
     for (i, (w, h)) in latent.iter().zip(filter).enumerate() {
@@ -97,7 +97,7 @@ fn latent_sgd_with_decay_is_one_moving_average() {
     latent_sgd_is_the_filter("stepped rate", |step| if step < 1000 { 0.5 } else { 0.01 });
 }
 
-/// What the crate says that these settings are.
+/// Returns alpha and gamma of these settings, as the crate computes them.
 fn rates(sgd: LatentSgd) -> [f64; 2] {
     sgd.response().unwrap().rates().expect("real poles")
 }
@@ -109,7 +109,7 @@ fn rates(sgd: LatentSgd) -> [f64; 2] {
 /// cascade gives h_1 = (1 - a) h_0 + a (1 - c) m_0 + a c G_1. They agree for m_0 = h_0 = -l w_0.
 #[test]
 fn momentum_sgd_is_the_cascade() {
-    // Critically damped: both rates are one.
+    // Critically damped: both rates are equal.
     let equal = Response::cascade(0.2, 0.2).unwrap().latent_sgd(0.1).unwrap();
     let settings = [(0.1, 0.9, 5e-3), (0.1, 0.9, 5e-4), (0.5, 0.5, 1e-2), (0.01, 0.99, 1e-3)];
     let settings = settings.map(|(rate, momentum, decay)| LatentSgd { rate, momentum, decay });
@@ -138,10 +138,10 @@ fn momentum_sgd_is_the_cascade() {
     }
 }
 
-/// With a rate e_t that moves, h = -l w obeys h_t = h_{t-1} + e_t l v_t with v_t = mu v_{t-1} + G_t - h_{t-1}. The cascade's difference
-/// d_t = m_t - h_{t-1} obeys d_t = (1 - c_t)(1 - a_{t-1}) d_{t-1} + c_t (G_t - h_{t-1}), and h_t = h_{t-1} + a_t d_t. So d = c v and the two are
-/// one where a_t c_t = e_t l and (1 - c_t)(1 - a_{t-1}) c_{t-1} = mu c_t, that is c_t = q / (mu + q) with q = (1 - a_{t-1}) c_{t-1}: both rates
-/// move, and c_t is the root of the constant case where the rate stands still.
+/// With a varying rate e_t, h = -l w obeys h_t = h_{t-1} + e_t l v_t with v_t = mu v_{t-1} + G_t - h_{t-1}. The cascade's difference
+/// d_t = m_t - h_{t-1} obeys d_t = (1 - c_t)(1 - a_{t-1}) d_{t-1} + c_t (G_t - h_{t-1}), and h_t = h_{t-1} + a_t d_t. So d = c v, and the two
+/// are equal, where a_t c_t = e_t l and (1 - c_t)(1 - a_{t-1}) c_{t-1} = mu c_t, that is c_t = q / (mu + q) with q = (1 - a_{t-1}) c_{t-1}: both rates
+/// vary, and c_t is the root of the constant case where the rate is constant.
 #[test]
 fn momentum_sgd_with_a_moving_rate_is_the_cascade_with_both_rates_moving() {
     let (momentum, decay) = (0.9, 1e-2);
@@ -190,7 +190,7 @@ fn average(alpha: f32, schedule: &Schedule) -> BinaryOptimizer {
     EMA.with([("alpha", Hyperparameter::new(alpha, schedule.clone()))]).unwrap()
 }
 
-/// Follows one rule for `steps` steps with the same hyperparameters and gradients in f64. `gamma` 1 is a single filter.
+/// Compares a rule with the same filter in f64 for `steps` steps with the same hyperparameters and gradients. `gamma` 1 is a single average.
 fn follow(name: &str, rule: BinaryOptimizer, gamma: f32, steps: u64, engine: Box<dyn Engine>) {
     // Neither extent is a multiple of 32, and the states have padded rows.
     let (rows, columns) = (37, 61);
@@ -232,13 +232,17 @@ fn follow(name: &str, rule: BinaryOptimizer, gamma: f32, steps: u64, engine: Box
     let states = update.words("w.h");
     let error = |i: usize| f64::from(f32::from_bits(states[i / columns * pitch + i % columns])) - h[i];
     let drift = rms(&(0..h.len()).map(error).collect::<Vec<f64>>()) / rms(&h);
-    // The roundings of h += a (m - h) are a random walk of 2^-25 h a step that is forgotten after 1 / a steps.
+    // The rounding errors of h += a (m - h) are a random walk of 2^-25 h per step with a memory of 1 / a steps.
     assert!(
         drift < 3e-6,
         "{name}: states after {steps} steps: expected within 3e-6 of the f64 states, got {drift:e} (rms)"
     );
     let counted = update.words("counters");
-    assert_eq!((counted[0], u64::from(counted[1])), (0, flips), "{name}: flips counted against flips seen");
+    assert_eq!(
+        (counted[0], u64::from(counted[1])),
+        (0, flips),
+        "{name}: flips counted by the kernel and by comparison"
+    );
     assert!(flips > 1000, "{name}: expected weights that flip, got {flips} flips");
     assert!(compared == steps * (rows * columns) as u64 && differ * 10_000 < compared, "{name}: {differ} signs differ");
     println!(
@@ -270,14 +274,14 @@ fn the_kernels_follow_the_f64_filter() {
 #[test]
 fn noise_flips_weights_as_often_as_theory_says() {
     let cascade = |alpha, gamma| cascade(alpha, gamma, &Schedule::constant());
-    // Every step a window of this pool: to each weight its numbers come in an order of their own. They must be normal: with one average
-    // the ratio goes with the mean of |g|, which another distribution of the same variance has otherwise.
+    // Each step reads a window of this pool, so that each weight receives the numbers in a different order. They must be normal: with one
+    // average the flip ratio depends on the mean of |g|, which differs between distributions of the same variance.
     let mut noise = Noise::new(4);
     let pool: Vec<f64> = (0..1 << 21).map(|_| noise.next()).collect();
     let mean = pool.iter().sum::<f64>() / pool.len() as f64;
     let pool: Vec<u32> = pool.iter().map(|g| ((g - mean) as f32).to_bits()).collect();
     let ema = average(1e-2, &Schedule::constant());
-    // Steps until the start is forgotten: exp(-2 alpha steps) of the variance is left.
+    // Steps until the initial state is negligible: exp(-2 alpha steps) of its variance remains.
     for (name, rule, alpha, gamma, burn, steps) in [
         ("cascade", cascade(5e-2, 0.2), 5e-2, 0.2, 200, 800),
         ("cascade", cascade(1e-2, 0.1), 1e-2, 0.1, 600, 1400),
@@ -301,7 +305,7 @@ fn noise_flips_weights_as_often_as_theory_says() {
         let expected = Response::cascade(alpha, gamma).unwrap().noise_flips();
         let error = (got / expected - 1.0).abs();
         println!(
-            "{name}, alpha {alpha}, gamma {gamma}: {got:.6} flips a weight and step, expected {expected:.6}, {:.2} % off ({flips} flips)",
+            "{name}, alpha {alpha}, gamma {gamma}: {got:.6} flips per weight and step, expected {expected:.6}, {:.2} % off ({flips} flips)",
             100.0 * error
         );
         assert!(

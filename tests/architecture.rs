@@ -1,12 +1,12 @@
-//! The structure holds: modules import only lower floors, no two files import each other, nobody inside a folder imports its title page, only
-//! `runtime/gpu/` names wgpu, only `cli` prints, and the word `unsafe` stays in its folders.
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+//! Tests of the module structure: modules import only lower layers, the imports of files are acyclic, files do not import their own folder's
+//! `mod.rs`, only `runtime/gpu/` uses wgpu, only `cli` prints, and `unsafe` appears only in the permitted folders.
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Folders by floor; a folder may import lower floors and itself.
+/// Folders by layer. A folder may import lower layers and itself.
 const FLOORS: [(&str, u32); 12] = [
     ("cli", 9),
     ("train", 8),
@@ -26,7 +26,7 @@ fn floor(folder: &str) -> Option<u32> {
     FLOORS.iter().find(|(name, _)| *name == folder).map(|(_, floor)| *floor)
 }
 
-/// (path below src, text) of every source file.
+/// Returns (path below src, text) of every source file.
 fn sources() -> Vec<(PathBuf, String)> {
     fn walk(folder: &Path, out: &mut Vec<PathBuf>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -42,7 +42,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     let mut paths = Vec::new();
     walk(&root, &mut paths);
     let read = |path: PathBuf| (path.strip_prefix(&root).unwrap().to_path_buf(), fs::read_to_string(&path).unwrap());
-    // Folders `tests` hold unit tests.
+    // Folders named `tests` contain unit tests.
     paths.retain(|path| !path.strip_prefix(&root).unwrap().components().any(|part| part.as_os_str() == "tests"));
     let all: Vec<_> = paths.into_iter().map(read).collect();
     assert!(all.len() > 40, "the sources were found");
@@ -53,7 +53,7 @@ fn folder(path: &Path) -> String {
     path.components().next().unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_string()
 }
 
-/// Code without comments and strings' worth of it: lines that are no comments.
+/// Returns the numbered lines that are not comments.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")).map(|(i, line)| (i + 1, line))
 }
@@ -72,8 +72,8 @@ fn imports_go_down() {
                     continue;
                 }
                 let name: String = code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                let to =
-                    floor(&name).unwrap_or_else(|| panic!("{}:{line}: `crate::{name}` is no folder", path.display()));
+                let to = floor(&name)
+                    .unwrap_or_else(|| panic!("{}:{line}: `crate::{name}` is not a folder", path.display()));
                 imports += 1;
                 if name != from && to >= own {
                     wrong.push(format!("{}:{line}: {from} (floor {own}) imports {name} (floor {to})", path.display()));
@@ -92,11 +92,11 @@ fn every_folder_of_the_list_exists() {
         assert!(folders.contains(*name), "there is no src/{name}");
     }
     for folder in folders.iter().filter(|folder| !["lib", "main"].contains(&folder.as_str())) {
-        assert!(floor(folder).is_some(), "src/{folder} has no floor");
+        assert!(floor(folder).is_some(), "src/{folder} has no layer");
     }
 }
 
-/// Code of a file without its unit tests and comments.
+/// Returns the code of a file without unit tests and comments.
 fn library(text: &str) -> String {
     let end = text.find("#[cfg(test)]\nmod tests").unwrap_or(text.len());
     code(&text[..end])
@@ -105,7 +105,7 @@ fn library(text: &str) -> String {
         .join("\n")
 }
 
-/// Paths that code names from `crate` or `super` on: `use` trees, written out, and paths in the code.
+/// Returns all paths that start with `crate` or `super`: expanded `use` trees, and paths in the code.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for root in ["crate", "super"] {
@@ -120,7 +120,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// One `a::b::{c, d::e}`, written out; gives the number of bytes it takes.
+/// Expands one `a::b::{c, d::e}`. Returns the number of bytes that it occupies.
 fn tree(text: &str, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> usize {
     let depth = prefix.len();
     let mut at = 0;
@@ -154,7 +154,7 @@ fn tree(text: &str, prefix: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> u
     at
 }
 
-/// What a path leads to, from a file: another file and the item behind it, or the title page of a folder and an item on it.
+/// Resolves a path from a file to another file and its item, or to the `mod.rs` of a folder and an item re-exported there.
 fn target(from: &Path, path: &[String], files: &BTreeSet<PathBuf>) -> Option<(PathBuf, Option<String>)> {
     let is_page = from.ends_with("mod.rs");
     let mut folder = PathBuf::new();
@@ -174,7 +174,7 @@ fn target(from: &Path, path: &[String], files: &BTreeSet<PathBuf>) -> Option<(Pa
     for (i, part) in rest.iter().enumerate() {
         let (file, page) = (folder.join(format!("{part}.rs")), folder.join(part).join("mod.rs"));
         if files.contains(&file) {
-            // A file may have a folder of its own beside it.
+            // A file may have a folder of the same name.
             let deeper = rest.get(i + 1).map(|next| folder.join(part).join(format!("{next}.rs")));
             return Some(match deeper.filter(|deeper| files.contains(deeper)) {
                 Some(deeper) => (deeper, None),
@@ -190,13 +190,13 @@ fn target(from: &Path, path: &[String], files: &BTreeSet<PathBuf>) -> Option<(Pa
 }
 
 #[test]
-fn title_pages_are_not_imported_from_inside() {
+fn files_do_not_import_their_own_mod_rs() {
     let all = sources();
     let files: BTreeSet<PathBuf> = all.iter().map(|(path, _)| path.clone()).collect();
     let mut wrong = Vec::new();
     for (from, text) in all.iter().filter(|(path, _)| !path.ends_with("mod.rs")) {
         for path in paths(&library(text)) {
-            // The generated interface and macros name their folder in full.
+            // The generated interface and macros use full paths.
             if path.iter().any(|part| part == "interface")
                 || path.last().is_some_and(|name| name.is_empty() || name == "*")
             {
@@ -206,14 +206,14 @@ fn title_pages_are_not_imported_from_inside() {
                 && from.starts_with(page.parent().unwrap())
                 && item.chars().next().is_some_and(char::is_uppercase)
             {
-                wrong.push(format!("{}: imports {item} from its own title page, {}", from.display(), page.display()));
+                wrong.push(format!("{}: imports {item} from its own folder's {}", from.display(), page.display()));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// Follows imports between files (title pages aside, which import all that they show) and refuses every circle.
+/// The imports between files have no cycle. `mod.rs` files are excluded, since they re-export their folder.
 #[test]
 fn files_do_not_import_each_other() {
     let all = sources();
@@ -227,7 +227,7 @@ fn files_do_not_import_each_other() {
     assert!(imports.values().map(BTreeSet::len).sum::<usize>() > 200, "imports were found");
     let mut circles = BTreeSet::new();
     for start in imports.keys() {
-        // Depth first, with the way here.
+        // Depth-first search with the current path.
         let mut ways = vec![vec![(*start).clone()]];
         let mut seen = BTreeSet::new();
         while let Some(way) = ways.pop() {
@@ -246,7 +246,7 @@ fn files_do_not_import_each_other() {
     assert!(circles.is_empty(), "{} circles:\n{}", circles.len(), circles.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
-/// The test above sees what it looks for.
+/// The parser of imports finds paths in `use` trees and in code.
 #[test]
 fn imports_are_read_from_trees_and_from_code() {
     let code =
@@ -265,8 +265,8 @@ fn imports_are_read_from_trees_and_from_code() {
 }
 
 #[test]
-fn things_stay_in_their_rooms() {
-    // What; where it may be named.
+fn names_are_used_only_in_their_folders() {
+    // A name, and the folders that may use it.
     let rules: [(&str, &[&str]); 5] = [
         ("wgpu::", &["runtime/gpu/"]),
         ("println!", &[]),
@@ -286,7 +286,7 @@ fn things_stay_in_their_rooms() {
 }
 
 #[test]
-fn unsafe_code_stays_in_its_rooms() {
+fn unsafe_code_stays_in_its_folders() {
     let folders = ["bits/", "runtime/"];
     for (path, text) in sources() {
         let name = path.to_string_lossy().replace('\\', "/");

@@ -1,5 +1,5 @@
-//! Every variant of every kernel in the compiler of a browser, which refuses what naga lets pass: barriers and branches in
-//! non-uniform flow above all. Skipped where there is no Chromium, unless `PLUSMINUS_REQUIRE_GPU=1`.
+//! Compiles every variant of every kernel in a browser, which rejects code that naga accepts, mainly barriers in non-uniform control flow.
+//! Skipped if there is no Chromium, unless `PLUSMINUS_REQUIRE_GPU=1`.
 #![cfg(feature = "train")]
 
 #[path = "support/browser.rs"]
@@ -12,7 +12,7 @@ use std::time::Duration;
 /// Longest wait for the browser.
 const LIMIT: Duration = Duration::from_secs(180);
 
-/// naga takes this barrier behind a branch that not all invocations take; a browser must not.
+/// A barrier in non-uniform control flow: naga accepts it, a browser must reject it.
 const WRONG: &str = "
 @group(0) @binding(0) var<storage, read_write> y: array<u32>;
 @compute @workgroup_size(64)
@@ -31,7 +31,7 @@ struct Shader {
     source: String,
 }
 
-/// What the page posts.
+/// The result that the page posts.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Posted {
@@ -94,7 +94,7 @@ fn every_shader_compiles_in_a_browser() {
     }
     let (control, complaints): (Vec<_>, Vec<_>) = complaints.into_iter().partition(|c| c.starts_with("control: "));
     assert!(control.iter().any(|c| c.contains("workgroupBarrier")), "a wrong shader passed; reported: {control:?}");
-    assert!(complaints.is_empty(), "a browser refuses:\n{}", complaints.join("\n"));
+    assert!(complaints.is_empty(), "the browser rejects:\n{}", complaints.join("\n"));
     say(&format!("{} shaders compile in Chromium ({adapter})", shaders.len() - 1));
 }
 
@@ -103,7 +103,7 @@ fn skip(why: &str) {
     say(&format!("skipped: {why}"));
 }
 
-/// A line past the test harness, which shows what tests print only where they fail.
+/// Writes a line directly to stderr, which the test harness does not capture.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "browser: {line}");
 }

@@ -1,6 +1,6 @@
-//! Data sets from files, what training sees of them, and one clear line for every mistake in them.
+//! Tests of data sets from files: their contents, the batches that training receives, and one clear line for every error.
 #![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 #[path = "support/images.rs"]
 mod images;
@@ -38,12 +38,12 @@ fn labels(set: &Arc<dyn Dataset>) -> Vec<u32> {
     (0..set.len()).map(|i| set.label(i)).collect()
 }
 
-/// The red of pixel `i` of a class: three rows are bright.
+/// Returns the red value of pixel `i` of a class: three rows are bright.
 fn red(label: u8, i: usize) -> u8 {
     if i / 96 == usize::from(label) { 250 } else { 10 }
 }
 
-/// CIFAR's records of images whose pixels are (red, row, column); `head` is what stands before a label.
+/// Returns CIFAR records of images whose pixels are (red, row, column). `head` precedes each label.
 fn records(head: &[u8], labels: &[u8]) -> Vec<u8> {
     let planes = |label: u8| {
         (0..3).flat_map(move |c| (0..1024).map(move |i| [red(label, i), (i / 32) as u8, (i % 32) as u8][c]))
@@ -51,7 +51,7 @@ fn records(head: &[u8], labels: &[u8]) -> Vec<u8> {
     labels.iter().flat_map(|&label| head.iter().copied().chain([label]).chain(planes(label))).collect()
 }
 
-/// CIFAR-10's files with 20 images each, two of each class.
+/// Writes the files of CIFAR-10 with 20 images each, two per class.
 fn small_cifar10(folder: &Path) {
     let labels: Vec<u8> = (0..20).map(|i| i % 10).collect();
     for file in (1..=5).map(|i| format!("data_batch_{i}.bin")).chain(["test_batch.bin".into()]) {
@@ -100,7 +100,7 @@ fn wrong_cifar_files_are_named() {
         let args = ["train", "--dataset", "cifar10", "--data-dir", folder.path().to_str().unwrap(), "--hidden", "8"];
         let run = folder.path().join("run");
         refused(&[&args[..], &["--run", run.to_str().unwrap()]].concat(), 1, words);
-        assert!(!run.exists(), "no run is left of what never began");
+        assert!(!run.exists(), "a run that never started leaves no folder");
     };
     let third = "data_batch_3.bin";
     refuse(&|f| fs::remove_file(f.join(third)).unwrap(), &[third, "www.cs.toronto.edu", "cifar-10-binary.tar.gz"]);
@@ -110,7 +110,7 @@ fn wrong_cifar_files_are_named() {
     refuse(&|f| fs::write(f.join("batches.meta.txt"), "cat\ndog\n").unwrap(), &["batches.meta.txt", "10 names", "2"]);
 }
 
-/// Two classes of 6 x 6 images, five to train on and two to test on, grey, from 10 or 200 on.
+/// Writes two classes of grey 6 x 6 images, with five training and two test images each; pixel values start at 10 and 200.
 fn small_folder(root: &Path) {
     for (part, count) in [("train", 5), ("test", 2)] {
         for (class, first) in [("dark", 10), ("light", 200)] {
@@ -129,12 +129,12 @@ fn a_folder_gives_classes_and_images_in_order() {
     fs::write(root.join("train/dark/notes.txt"), "no image").unwrap();
     fs::create_dir(root.join("train/.hidden")).unwrap();
     let data = spec("folder", root).load().unwrap();
-    assert_eq!((data.classes.join(" "), data.shape), ("dark light".into(), [6, 6, 1]), "grey, since all are");
+    assert_eq!((data.classes.join(" "), data.shape), ("dark light".into(), [6, 6, 1]), "grey, because all images are");
     assert_eq!((labels(&data.train), labels(&data.test)), ([vec![0; 5], vec![1; 5]].concat(), vec![0, 0, 1, 1]));
     assert_eq!((image(&data.train, 7), image(&data.test, 1)), (vec![202; 36], vec![11; 36]));
     assert_eq!(spec("svhn-folder", root).load().unwrap().shape, [32, 32, 1]);
 
-    // One image in colour makes them all so; --channels says otherwise.
+    // One colour image makes all images colour; --channels overrides this.
     png(&root.join("test/dark/0.png"), [6, 6], 3, &[255, 0, 0].repeat(36));
     let data = spec("folder", root).load().unwrap();
     assert_eq!((image(&data.train, 7), image(&data.test, 0)), (vec![202; 108], [255, 0, 0].repeat(36)));
@@ -151,7 +151,7 @@ fn every_kind_of_image_is_read() {
     png(&class.join("a.png"), [6, 6], 2, &[77, 0].repeat(36));
     png(&class.join("b.PNG"), [6, 6], 4, &[1, 2, 3, 0].repeat(36));
     fs::rename(class.join("a.png"), class.join("a.JPEG")).unwrap();
-    // Blocks of 8 x 8 scaled to 6 x 6, of which the middle is seen.
+    // Blocks of 8 x 8 scaled to 6 x 6 and cropped at the centre.
     jpeg(&class.join("c.jpg"), &[&[90, 90], &[90, 90]]);
     jpeg(&class.join("d.jpg"), &[&[0, 255, 3], &[0, 255, 3], &[0, 255, 3]]);
     let data = DataSpec { image_size: Some("6x6".into()), ..spec("folder", root) }.load().unwrap();
@@ -163,7 +163,7 @@ fn every_kind_of_image_is_read() {
     let stripes = image(&data.train, 8);
     assert_eq!(stripes[..3], [0; 3], "{stripes:?}");
     assert!(stripes[6] > 215 && stripes[15] < 5, "{stripes:?}");
-    // An image of another shape is scaled to cover, and its middle is taken.
+    // An image of another shape is scaled to cover the target and cropped at the centre.
     jpeg(&class.join("e.jpg"), &[&[200, 50, 50, 50, 50, 9]]);
     let data = DataSpec { image_size: Some("4x8".into()), ..spec("folder", root) }.load().unwrap();
     let middle = image(&data.train, 9);
@@ -207,7 +207,7 @@ fn images_that_cannot_be_read_are_named_and_left_out() {
     for name in ["1.png: neither PNG nor JPEG", "2.png: ", "7.jpg: the file ends", "8.jpg: "] {
         assert!(data.skipped.iter().any(|skipped| skipped.contains(name)), "{name} in {:?}", data.skipped);
     }
-    assert_eq!((image(&data.train, 6), data.train.label(6)), (vec![203; 36], 1), "no hole is left");
+    assert_eq!((image(&data.train, 6), data.train.label(6)), (vec![203; 36], 1), "indices stay contiguous");
 
     let (root, run_folder) = (root.to_str().unwrap(), root.join("run"));
     let args = ["train", "--dataset", "folder", "--data-dir", root, "--image-size", "6x6", "--hidden", "8", "--json"];
@@ -217,7 +217,7 @@ fn images_that_cannot_be_read_are_named_and_left_out() {
     assert_eq!(lines(&output)[0]["skipped"].as_array().unwrap().len(), 4, "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("skipped  4 unreadable images") && said.contains("7.jpg"), "{said}");
-    assert_eq!(said.lines().filter(|line| line.starts_with("         ")).count(), 4, "a line a file: {said}");
+    assert_eq!(said.lines().filter(|line| line.starts_with("         ")).count(), 4, "one line per file: {said}");
     let eval = lines(&run(&["eval", run_folder.to_str().unwrap(), "--json"]));
     assert!(eval[0]["per_class"]["dark"].is_number() && eval[0]["per_class"]["light"].is_number(), "{eval:?}");
     for part in ["train", "test"] {
@@ -315,7 +315,7 @@ fn threads_change_no_batch() {
 }
 
 #[test]
-fn an_augmentation_differs_by_epoch_and_judging_has_none() {
+fn an_augmentation_differs_by_epoch_and_evaluation_has_none() {
     let data = noisy([16, 16, 3], [16, 16], "pad-crop,flip");
     let first = |stream: Stream| {
         let batch = Loader::training(&data, 50).unwrap().epoch(Some(stream)).next().unwrap().unwrap();
@@ -333,7 +333,7 @@ fn bytes_of(words: &[u32]) -> &[u8] {
     bytemuck::cast_slice(words)
 }
 
-/// A set whose image 30 cannot be read any more.
+/// A set whose image 30 can no longer be read.
 struct Vanishing(InMemory);
 
 impl Dataset for Vanishing {
@@ -405,7 +405,7 @@ fn images_held_back_are_reported_and_the_best_epoch_is_noted() {
     let validation = data.validation.clone().unwrap();
     assert!((135..=150).contains(&validation.len()), "a tenth of 1,437: {}", validation.len());
     let held: Vec<Vec<u8>> = (0..validation.len()).map(|i| image(&validation, i)).collect();
-    assert!((0..500).all(|i| !held.contains(&image(&data.train, i))), "nothing held back is trained on");
+    assert!((0..500).all(|i| !held.contains(&image(&data.train, i))), "no validation image is trained on");
     let counts = (0..10).map(|class| labels(&data.train).iter().filter(|&&l| l == class).count()).collect::<Vec<_>>();
     assert_eq!(counts, [50; 10], "balanced");
 

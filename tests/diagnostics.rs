@@ -1,7 +1,6 @@
-//! Diagnostics look and change nothing: a run with them is the run without them, and what they say is what a look at every weight after
-//! every step finds.
+//! Tests that diagnostics do not affect training, and that they report what a comparison of all weights after every step finds.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod support;
 
@@ -45,7 +44,7 @@ fn session_with(rules: Rules, diagnostics: bool, surrogate: &str, fuse: bool, en
     block_on(Session::with(&model(surrogate), Some(rules), options, engine)).unwrap()
 }
 
-/// Networks whose training step has fusions that a look at it may stand in the way of.
+/// Diagnostics do not affect networks whose training step has fusions.
 #[test]
 fn networks_of_the_zoo_are_the_same_with_them() {
     for model in ["birealnet20", "binarynet"] {
@@ -72,13 +71,13 @@ fn networks_of_the_zoo_are_the_same_with_them() {
                 let fired = session.fusions().get("mask").copied();
                 (block_on(session.weights()).unwrap(), fired)
             });
-            assert!(masks.is_some(), "{name}: {}: no mask is fused, so there is nothing to see", spec.model);
+            assert!(masks.is_some(), "{name}: {}: no mask is fused, so the test is vacuous", spec.model);
             assert_eq!(looked, plain, "{name}: {} ({masks:?} masks)", spec.model);
         }
     }
 }
 
-/// Every layer that sees signs is measured once, whatever its surrogate keeps and however its neighbours are fused.
+/// Every layer with signs as input is measured once, for every surrogate and every fusion of its neighbours.
 #[test]
 fn every_layer_that_sees_signs_is_measured() {
     for (name, side) in
@@ -137,7 +136,7 @@ fn floats(session: &mut Session, name: &str) -> Vec<f64> {
     data.into_iter().map(f64::from).collect()
 }
 
-/// What has happened to each weight of a layer, by looking at all of them after every step.
+/// The flips of each weight of a layer, from a comparison of all weights after every step.
 struct Seen {
     before: BitMatrix,
     last: Vec<Option<u64>>,
@@ -177,7 +176,7 @@ fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
             signs(&mut plain).iter().map(|(name, weight)| (name.clone(), Seen::new(weight))).collect();
         let mut measured = 0;
         for (step, batch) in (0..STEPS).zip(&batches()) {
-            // The sample of a report ends before the step's own update; the counter of flips has it.
+            // The sample of a report excludes the step's own update; the counter of flips includes it.
             let until_now: BTreeMap<String, (f64, f64)> = seen
                 .iter()
                 .map(|(layer, seen)| {
@@ -195,7 +194,7 @@ fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
             let measurement = block_on(looked.diagnose(batch)).unwrap();
             let layers = block_on(looked.layers(measurement)).unwrap();
             assert_eq!(layers.iter().map(|l| l.layer.as_str()).collect::<Vec<_>>(), ["dense1", "dense2", "dense3"]);
-            assert!(signs(&mut looked) == now, "{name}: step {step}: the same weights with and without a look");
+            assert!(signs(&mut looked) == now, "{name}: step {step}: the same weights with and without diagnostics");
             for (layer, (parameter, seen)) in layers.iter().zip(&mut seen) {
                 assert_eq!(layer.layer, parent_path(parameter));
                 let (never, back) = until_now[parameter];
@@ -211,11 +210,11 @@ fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
                 let gradient = rms(&mut plain, &format!("{parameter}.grad"));
                 let state = rms(&mut plain, &format!("{parameter}.{state}"));
                 assert!(close(layer.gradient_rms, gradient) && close(layer.state_rms, state), "{name}: {layer:?}");
-                // A report begins anew, but the step's own flips belong to the next one.
+                // A report resets the sample, but the step's own flips count in the next report.
                 seen.flips = 0;
                 check(layer);
             }
-            // Who flipped back in this very step is in the next report.
+            // Flip-backs of this step count in the next report.
             for seen in seen.values_mut() {
                 let last = &seen.last;
                 let before = seen.back.iter().zip(last).map(|(back, last)| *back && *last == Some(step));
@@ -230,14 +229,14 @@ fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
 fn check(layer: &LayerDiagnostics) {
     let histogram = layer.state_histogram.as_ref().unwrap();
     assert!(histogram.len() == 16 && (histogram.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{layer:?}");
-    // The root mean square itself lies in the bin of its power of two.
+    // The bin of the root mean square's own power of two.
     assert!(histogram[11..14].iter().sum::<f64>() > 0.3, "{layer:?}");
     let is_first = layer.layer == "dense1";
     assert_eq!((layer.masked.is_none(), layer.dead_channels.is_none()), (is_first, is_first), "floats have no signs");
     assert!(layer.masked.is_none_or(|share| share > 0.05 && share < 0.9), "{layer:?}");
 }
 
-/// Shares by bins, as `LayerDiagnostics::state_histogram` says, by the plainest loop.
+/// Returns the fractions per bin of `LayerDiagnostics::state_histogram`, computed by a plain loop.
 fn histogram(values: &[f64], rms: f64) -> Vec<f64> {
     let r = 2_f64.powi(rms.log2().floor() as i32);
     let is_in = |bin: i32, size: f64| {
@@ -247,7 +246,7 @@ fn histogram(values: &[f64], rms: f64) -> Vec<f64> {
     (0..16).map(|bin| share(values.iter().filter(|v| is_in(bin, v.abs())).count(), values.len())).collect()
 }
 
-/// What the weights of a layer are the signs of after a step, by hand: `before` holds the sections' states before it.
+/// Computes the values whose signs are the weights of a layer after a step. `before` holds the biquads' states before the step.
 fn decisions(rule: &BinaryOptimizer, session: &mut Session, parameter: &str, step: u64, before: &[f64]) -> Vec<f64> {
     if rule.filter().is_some() {
         let g = floats(session, &format!("{parameter}.grad"));
@@ -314,7 +313,7 @@ fn narrow_states_and_outputs_of_filters_are_measured() {
                     let far =
                         got.iter().zip(&expected).map(|(got, expected)| (got - expected).abs()).fold(0.0, f64::max);
                     assert!(far <= 1e-9, "{what}: step {step}, {parameter}: {got:?}, expected {expected:?}");
-                    assert!(got.iter().filter(|share| **share > 0.0).count() > 1, "{what}: all in one place: {got:?}");
+                    assert!(got.iter().filter(|share| **share > 0.0).count() > 1, "{what}: all in one bin: {got:?}");
                     check(layer);
                 }
             }
@@ -332,7 +331,7 @@ fn a_surrogate_that_passes_everything_masks_nothing() {
     }
 }
 
-/// Batch norm and sign as one node, or as two: the same is found, and by the layer that reads the signs.
+/// Fused or separate batch norm and sign give the same diagnostics, reported for the layer that reads the signs.
 #[test]
 fn fusions_hide_nothing() {
     for (name, engine) in support::engines() {

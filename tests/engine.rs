@@ -1,7 +1,7 @@
-//! The contract of both engines: what a play may ask for, what is left after a program that cannot be loaded, cuts and the host between
-//! them, submits, profiles.
+//! Tests of the contract of both engines: the arguments of a play, the state after a program that cannot be loaded, cuts and host callbacks,
+//! submissions, profiles.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod support;
 
@@ -26,7 +26,7 @@ fn add_step(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }";
 
-/// y = x + the step's number.
+/// y = x + step number.
 static ADD_STEP: LazyLock<&Kernel> = LazyLock::new(|| {
     let custom = CustomKernel {
         label: "test::add_step",
@@ -47,7 +47,7 @@ fn tensor(slot: usize, words: usize) -> BufferInfo {
     BufferInfo { name: format!("tensor {slot}"), ty: None, words, slot }
 }
 
-/// Tensor `y` = tensor `x` + the step's number.
+/// Records tensor `y` = tensor `x` + step number.
 fn add_step(recording: &mut Recording, x: u32, y: u32) {
     let buffers = vec![BufferId(x).into(), BufferId(y).per_task(COUNT)];
     recording.dispatch_raw(&ADD_STEP, Vec::new(), buffers, Grid::Linear(COUNT as u64), 1);
@@ -109,7 +109,7 @@ fn program_of(recordings: Vec<Recording>) -> Program {
     }
 }
 
-/// Tensor 0 is uploaded, tensor 1 = tensor 0 + the step's number.
+/// A program that uploads tensor 0 and computes tensor 1 = tensor 0 + step number.
 fn program() -> Program {
     let mut recording = Recording::new("test");
     recording.upload(BufferId(0));
@@ -145,13 +145,13 @@ fn a_play_beyond_the_program_s_limits_is_refused() {
     }
 }
 
-/// After a program that no device can hold there is none, neither the next nor the one before.
+/// After a failed load the engine has no program, neither the new nor the previous one.
 #[test]
 fn an_engine_whose_load_failed_has_no_program() {
     for (name, mut engine) in support::engines() {
         block_on(engine.load(Arc::new(program()))).unwrap();
         let mut large = program();
-        // More than there is memory, and than any limit on a binding.
+        // Exceeds the memory and every limit on a binding.
         (large.buffers[1].words, large.slots[1]) = (1 << 50, 1 << 50);
         large.recordings.clear();
         let error = block_on(engine.load(Arc::new(large))).unwrap_err().to_string();
@@ -159,14 +159,14 @@ fn an_engine_whose_load_failed_has_no_program() {
         let step = StepParams { valid_rows: 1, ..StepParams::default() };
         let error = block_on(engine.play(0, &[], &step)).unwrap_err().to_string();
         assert!(error.contains("one of 0 recordings"), "{name}: {error}");
-        // It takes another one.
+        // The engine accepts another program.
         block_on(engine.load(Arc::new(program()))).unwrap();
         block_on(engine.play(0, &[(BufferId(0), &[1; COUNT])], &step)).unwrap();
         assert_eq!(words(engine.as_mut(), 1), [1; COUNT], "{name}");
     }
 }
 
-/// Sums what it gets in the place of other ranks.
+/// Simulates a sum over ranks.
 #[derive(Default)]
 struct Ranks {
     seen: Vec<(String, Vec<Vec<u32>>)>,
@@ -186,7 +186,7 @@ impl Host for Ranks {
     }
 }
 
-/// A cut ends a submit, the host sees what was downloaded, and what it gives is uploaded before what follows.
+/// A cut ends a submission. The host receives the downloads, and the engine uploads what the host returns before the next part.
 #[test]
 fn the_host_acts_where_a_recording_is_cut() {
     let mut recording = Recording::new("cut");
@@ -212,8 +212,8 @@ fn the_host_acts_where_a_recording_is_cut() {
             assert_eq!(words, [[10 * (x + 1) + 1; COUNT], [x + 2; COUNT]], "{name}");
             assert_eq!(host.seen.pop(), Some(("reduce".to_string(), vec![vec![x + 1; COUNT]])), "{name}");
         }
-        assert!(engine.stats().submissions >= before.submissions + 4, "{name}: two parts a play");
-        // Nobody, or one who gives too little, cannot feed the part behind the cut.
+        assert!(engine.stats().submissions >= before.submissions + 4, "{name}: two parts per play");
+        // Without a host, or with too few uploads, the part after the cut cannot run.
         host.gives = 0;
         for host in &mut [Some(host), None] {
             let host = host.as_mut().map(|host| host as &mut dyn Host);
@@ -224,7 +224,7 @@ fn the_host_acts_where_a_recording_is_cut() {
     }
 }
 
-/// A line a command: what people read says what programs read.
+/// The text output has one line per command and agrees with the JSON.
 #[test]
 fn a_recording_says_what_it_does() {
     let mut recording = Recording::new("test");
@@ -257,7 +257,7 @@ fn uploads_behind_dispatches_of_a_part_are_refused() {
     program_of(vec![recording]).check();
 }
 
-/// A recording whose estimate is long is split from its first play on, whatever was played before, and merges as it turns out to be fast.
+/// A recording with a long estimate is split from its first play on, independent of earlier plays, and is merged when it proves fast.
 #[cfg(feature = "gpu")]
 #[test]
 fn long_recordings_are_split_from_the_first_play_on() {
@@ -284,7 +284,7 @@ fn long_recordings_are_split_from_the_first_play_on() {
     assert!(later.is_sorted_by(|before, after| before >= after), "{later:?}");
 }
 
-/// Any number of dispatches, whether profiling is asked for before a program is loaded or later; split as without it.
+/// Profiles cover any number of dispatches, whether profiling is enabled before or after loading; splitting is unaffected.
 #[test]
 fn every_dispatch_is_profiled() {
     const DISPATCHES: usize = 2048 + 300;

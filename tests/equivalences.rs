@@ -1,8 +1,8 @@
-//! Rules that are one filter under several names, flip for flip through the f32 kernels: latent SGD is `ema` and `cema`, Signum is `diode`,
-//! Bop without a threshold is `ema`; and what learning rate, initial weights and clipping change, and what they do not.
-//! (`algebra.rs` holds the same equations in f64, and the kernels to them.)
+//! Tests of equivalent rules, flip for flip through the f32 kernels: latent SGD is `ema` or `cema`, Signum is `diode`, Bop without a
+//! threshold is `ema`. Tests of the effects of learning rate, initial weights and clipping. (`algebra.rs` tests the same equations in f64, and
+//! the kernels against them.)
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests panic on failure and print measurements")]
 
 mod support;
 #[path = "support/update.rs"]
@@ -21,7 +21,7 @@ const SHAPE: [usize; 2] = [37, 61];
 const WEIGHTS: usize = SHAPE[0] * SHAPE[1];
 const STEPS: u64 = 1500;
 
-/// Gradients that pull each weight its own way, less than they shake it, and turn around half-way.
+/// Returns noisy gradients with a mean per weight that is smaller than the noise and changes its sign half-way.
 fn gradient(weight: usize, step: u64) -> f32 {
     let stream = Stream::new(step, "gradients");
     let pull = if (step < STEPS / 2) == weight.is_multiple_of(2) { 0.05 } else { -0.05 };
@@ -29,7 +29,7 @@ fn gradient(weight: usize, step: u64) -> f32 {
 }
 
 fn with(rule: &'static BinaryRule, hyperparameters: &[(&'static str, f32)]) -> BinaryOptimizer {
-    // All constant: what these rules let fall by default is set beside, where a test wants it.
+    // All constant. Tests set decreasing schedules explicitly.
     rule.with(hyperparameters.iter().map(|&(name, value)| (name, Hyperparameter::new(value, Schedule::constant()))))
         .unwrap()
 }
@@ -44,7 +44,7 @@ fn falling(
     rule.with(others.chain([(name, Hyperparameter::new(value, Schedule::linear()))])).unwrap()
 }
 
-/// States of the second rule that start at a factor times the first's latent weight `w.x`; the others start as they do by themselves.
+/// States of the second rule that start at a factor times the first rule's latent weight `w.x`. The others have their own initial values.
 #[derive(Clone, Copy)]
 enum Along {
     None,
@@ -53,8 +53,8 @@ enum Along {
     All(f32),
 }
 
-/// Two rules on the same gradients. Signs may differ only where the second's last state is below 1e-5 of its root mean square: where rounding
-/// decides.
+/// Runs two rules on the same gradients. Signs may differ only where the second rule's last state is below 1e-5 of its root mean square, where
+/// rounding decides.
 fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Along) {
     for number in 0..support::engines().len() {
         let mut two = rules.clone().map(|rule| {
@@ -115,7 +115,7 @@ fn latent_sgd_with_decay_is_ema() {
     beside("latent-sgd with decay, falling rate = ema, falling alpha", both, Along::All(-decay));
 }
 
-/// Alpha and gamma as `translate` gives them.
+/// Alpha and gamma are those that `translate` prints.
 #[test]
 fn latent_sgd_with_momentum_and_decay_is_cema() {
     for (rate, momentum, decay) in [(0.125_f32, 0.875_f32, 0.015625_f32), (0.5, 0.5, 0.03125)] {
@@ -132,7 +132,7 @@ fn latent_sgd_with_momentum_and_decay_is_cema() {
     }
 }
 
-/// Share of the signs of all weights that differ over a run, and after its last step, between two rules on the same gradients. `start` as in
+/// Returns the fraction of signs that differ between two rules on the same gradients, over a run and after its last step. `start` is that of
 /// [`beside`], for all states.
 fn share_that_differs(rules: [BinaryOptimizer; 2], start: f32) -> [f64; 2] {
     let mut two = rules.map(|rule| Update::new(rule, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap())));
@@ -161,8 +161,8 @@ fn scheduled(
     rule.with(others.chain([(name, Hyperparameter::new(value, schedule.parse().unwrap()))])).unwrap()
 }
 
-/// With momentum a rate's schedule is alpha's schedule only nearly, as gamma would have to move a little, too
-/// (`momentum_sgd_with_a_moving_rate_is_the_cascade_with_both_rates_moving` in `algebra.rs` is what is exact): the smaller alpha, the nearer.
+/// With momentum a schedule of the rate is only approximately the same schedule of alpha, since gamma would also have to vary
+/// (`momentum_sgd_with_a_moving_rate_is_the_cascade_with_both_rates_moving` in `algebra.rs` is exact). The error shrinks with alpha.
 #[test]
 fn a_moving_rate_with_momentum_is_a_moving_alpha_nearly() {
     for (decay, schedule, most) in
@@ -184,7 +184,7 @@ fn a_moving_rate_with_momentum_is_a_moving_alpha_nearly() {
     }
 }
 
-/// A decay that moves is no alpha that moves: how loud the gradient comes in stays what it is. Signs differ by the tenth and more.
+/// A varying decay is not equivalent to a varying alpha: the gain of the gradient stays constant. More than 10 % of the signs differ.
 #[test]
 fn a_moving_decay_is_another_filter() {
     for schedule in ["cosine", "step:0.1:500"] {
@@ -221,7 +221,7 @@ fn bop_without_threshold_is_cema_with_gamma_1_and_ema() {
     );
 }
 
-/// The weights after every step, and the final latent weights.
+/// Returns the weights after every step, and the final latent weights.
 fn run(
     rule: BinaryOptimizer,
     number: usize,
@@ -239,8 +239,8 @@ fn run(
     (signs, update.floats("w.x"))
 }
 
-/// Latent weights have no size of their own: learning rate and initial weights (and the clip with them) times 128 is the same run, bit for
-/// bit; with decay, the decay is divided, for it is lr * decay that counts. One without the other is another run.
+/// The scale of latent weights is arbitrary. Scaling learning rate, initial weights and clip by 128 and dividing the decay by 128 (only lr *
+/// decay matters) gives the same run, bit for bit. Scaling only one of them gives another run.
 #[test]
 fn scaling_the_rate_and_the_initial_weights_together_changes_nothing() {
     for number in 0..support::engines().len() {
@@ -258,8 +258,8 @@ fn scaling_the_rate_and_the_initial_weights_together_changes_nothing() {
     }
 }
 
-/// A clip that no latent weight meets changes no bit. One that is met bounds how long a weight remembers: after gradients that pushed for 200
-/// steps turn around, unclipped weights flip back only when as many steps have pushed the other way, clipped ones after clip / (lr |g|).
+/// A clip that no latent weight reaches changes no bit. An active clip bounds the memory of a weight: after 200 steps of constant gradients change
+/// their sign, an unclipped weight flips back after about 200 steps, a clipped one after clip / (lr |g|) steps.
 #[test]
 fn clipping_bounds_the_memory_and_nothing_else() {
     for number in 0..support::engines().len() {
@@ -279,7 +279,7 @@ fn clipping_bounds_the_memory_and_nothing_else() {
         };
         let [off, clipped] = [back(f32::INFINITY), back(0.1)];
         println!(
-            "turned around after 200 steps, a weight flips back after {off} steps unclipped, {clipped} clipped at 0.1"
+            "after a change of sign at step 200, a weight flips back after {off} steps unclipped, {clipped} clipped at 0.1"
         );
         assert!((195..=205).contains(&off) && (8..=12).contains(&clipped), "{off}, {clipped}");
     }

@@ -1,6 +1,6 @@
-//! The examples reach what their first lines say, and kernels from outside the crate are checked.
+//! Tests that the examples reach the results in their comments, and that user-defined kernels are validated.
 #![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod support;
 
@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-/// Runs an example; gives its last line. `cargo test` builds all of them beside the program.
+/// Runs an example and returns its last line. `cargo test` builds all examples.
 fn example(name: &str, args: &[&str]) -> String {
     let folder = Path::new(env!("CARGO_BIN_EXE_plusminus")).with_file_name("examples");
     let path = folder.join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
@@ -37,7 +37,7 @@ fn an_operation_of_ones_own_trains_on_the_processor() {
 #[cfg(feature = "gpu")]
 fn an_operation_of_ones_own_trains_on_an_adapter() {
     if support::gpu().is_none() {
-        return; // It has said so.
+        return; // `adapter` has printed the reason.
     }
     let last = example("custom_kernel", &[&support::test_device()]);
     let accuracy: f64 = last.trim_start_matches("test accuracy ").trim_end_matches(" %").parse().unwrap();
@@ -58,9 +58,9 @@ fn a_filter_of_ones_own_trains_and_is_drawn() {
     }
 }
 
-/// Two kernels of one label are two kernels.
+/// Two kernels with the same label are different kernels.
 #[test]
-fn kernels_are_told_apart_by_more_than_their_label() {
+fn kernels_with_the_same_label_are_distinct() {
     let bindings: &[(&str, Access)] = &[("x", Access::Read), ("y", Access::Write)];
     for (name, mut engine) in support::engines() {
         for factor in [2.0_f32, 3.0] {

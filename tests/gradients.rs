@@ -1,7 +1,7 @@
-//! Gradients: smooth operations by central differences in the middle of a graph, the surrogates of sign against their closed
-//! formulas, and rows without a sample, which must neither get a gradient nor lend anything to others.
+//! Tests of gradients: smooth operations within a graph against central differences, surrogates of sign against their closed formulas, and
+//! rows without a sample, which must neither receive a gradient nor contribute to others.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests panic on failure and print measurements")]
 
 mod support;
 #[path = "support/tolerance.rs"]
@@ -19,14 +19,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tolerance::{DIFFERENCE, ELEMENTWISE, TRANSCENDENTAL};
 
-/// Rows of every batch here, and how many of them hold samples where some do not. No extent is a multiple of 32.
+/// Rows of every batch, and rows with samples in a short batch. No extent is a multiple of 32.
 const ROWS: usize = 7;
 const VALID: u32 = 5;
 const CLASSES: usize = 10;
-/// Step of the differences: the error of a loss enters divided by it, the fifth derivative multiplied by its fourth power.
+/// Step of the differences. The error of a loss is divided by it; the fifth derivative is multiplied by its fourth power.
 const H: f64 = 0.05;
 
-/// What a graph ends in.
+/// The last operation of a graph.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
     CrossEntropy(f32),
@@ -69,7 +69,7 @@ fn activations(graph: &mut Graph, name: &str, columns: usize) -> Value {
     float(graph, name, TensorType::panels(DType::F32, ROWS, columns))
 }
 
-/// x wᵀ with float weights called `name`.
+/// x wᵀ with float weights named `name`.
 fn dense(graph: &mut Graph, x: Value, name: &str, units: usize) -> Value {
     let ty = TensorType::new(DType::F32, Layout::Rows, &[units, graph.ty(x).columns()]);
     let w = float(graph, name, ty);
@@ -88,7 +88,7 @@ fn norm(graph: &mut Graph, y: Value, name: &str) -> Value {
 }
 
 impl Problem {
-    /// `build` gives the logits. `size` bounds the values that are drawn for a parameter of that name.
+    /// `build` returns the logits. `size` bounds the random values of a parameter by its name.
     fn new(
         build: impl Fn(&mut Graph) -> Value,
         ending: Ending,
@@ -162,7 +162,7 @@ impl Problem {
         values_of(&self.plan.named[&name].1.ty, &words)
     }
 
-    /// Plays the graph; gives the mean of the rows' losses in f64.
+    /// Plays the graph and returns the mean loss of the rows in f64.
     fn play(&mut self, valid: u32) -> f64 {
         let labels: Vec<u32> = (0..ROWS as u32).map(|r| if r < valid { 3 * r % CLASSES as u32 } else { 0 }).collect();
         let step = StepParams { valid_rows: valid, ..StepParams::default() };
@@ -171,10 +171,10 @@ impl Problem {
         losses[..valid as usize].iter().map(|&w| f64::from(f32::from_bits(w))).sum::<f64>() / f64::from(valid)
     }
 
-    /// Derivative of the loss along `direction` by a central difference of fourth order.
+    /// Returns the derivative of the loss along `direction` by a central difference of fourth order.
     fn difference(&mut self, name: &str, direction: &[f64], valid: u32) -> f64 {
         let base = self.values[name].1.clone();
-        // The steps as f32 has them, so that their rounding does not count; the direction's own share is exact to 1e-6.
+        // Differences of the rounded f32 values, so that rounding of the steps has no effect; the direction is exact to 1e-6.
         let mut at = |steps: f64| {
             let moved: Vec<f32> =
                 base.iter().zip(direction).map(|(v, d)| (f64::from(*v) + steps * H * d) as f32).collect();
@@ -186,7 +186,7 @@ impl Problem {
         derivative
     }
 
-    /// Holds the gradient of every parameter to differences: along some of its elements, and along directions through all of them.
+    /// Compares the gradient of every parameter with differences, along some of its elements and along directions through all of them.
     fn check(&mut self, what: &str, valid: u32) {
         let names: Vec<String> = self.values.keys().cloned().collect();
         for name in names {
@@ -218,7 +218,7 @@ impl Problem {
     }
 }
 
-/// Sizes that keep activations near 1 behind products of some 40 terms.
+/// Returns magnitudes that keep activations near 1 after products of about 40 terms.
 fn sizes(name: &str) -> f32 {
     match name.chars().next() {
         Some('w') => 0.3,
@@ -269,7 +269,7 @@ fn squared_hinge_away_from_its_kinks() {
             let far = activations(graph, "far", CLASSES);
             graph.add(Add, &[near, far], &[]).unwrap()
         };
-        // Logits lie near -3, 0 and 3, so that margins are used up or left by far, and no step crosses a kink.
+        // Logits lie near -3, 0 and 3, far from the kinks at -1 and 1, so that no step crosses one.
         let sizes = |name: &str| if name == "x" { 0.4 } else { 0.1 };
         let mut problem = Problem::new(build, Ending::Hinge, sizes, engine);
         let far: Vec<f32> = (0..ROWS * CLASSES).map(|i| [-3.0, 0.0, 3.0][i * 7 % 3]).collect();
@@ -313,7 +313,7 @@ fn dropout_drops_the_same_again() {
     }
 }
 
-/// Float weights behind signs, some of which are dropped.
+/// Backward drops the same signs as forward.
 #[test]
 fn dropped_signs_drop_the_same_again() {
     for (engine_name, engine) in support::engines() {
@@ -335,7 +335,7 @@ fn dropped_signs_drop_the_same_again() {
     }
 }
 
-/// The product of signs lacks those that are dropped, and is divided by the share of the others, exactly.
+/// The product omits dropped signs and is divided by the keep probability, exactly.
 #[test]
 fn dropped_signs_are_not_in_the_product() {
     for (engine_name, engine) in support::engines() {
@@ -406,13 +406,13 @@ fn rows_without_a_sample_count_for_nothing() {
     }
 }
 
-/// s(x) as the papers have it, in f64.
+/// Returns s(x) by the formula of the paper, in f64.
 fn closed_formula(name: &str, x: f64) -> f64 {
     match name {
         "identity" => 1.0,
         "clip" => f64::from(u8::from(x.abs() <= 1.0)),
         "polynomial" => 2.0 * (1.0 - x.abs()).max(0.0),
-        // Derivative of 2 s(bx) (1 + bx (1 - s(bx))) - 1 with the logistic function s and b = 5; it vanishes far out.
+        // Derivative of 2 s(bx) (1 + bx (1 - s(bx))) - 1 with the logistic function s and b = 5; it vanishes for large |x|.
         "swish" if x.abs() > 100.0 => 0.0,
         "swish" => 5.0 * (2.0 - 5.0 * x * (2.5 * x).tanh()) / (1.0 + (5.0 * x).cosh()),
         "tanh" => 1.0 / x.cosh().powi(2),
@@ -421,7 +421,7 @@ fn closed_formula(name: &str, x: f64) -> f64 {
     }
 }
 
-/// What surrogates may stumble on, then a grid over -3..=3, to fill a matrix.
+/// Returns special values, then a grid over -3..=3, to fill a matrix.
 fn grid(columns: usize) -> Vec<f32> {
     let above = f32::from_bits(1.0_f32.to_bits() + 1);
     let below = f32::from_bits(1.0_f32.to_bits() - 1);
@@ -430,7 +430,7 @@ fn grid(columns: usize) -> Vec<f32> {
     let count = ROWS * columns;
     let even = (0..count).map(|i| -3.0 + 6.0 * i as f32 / (count - 1) as f32);
     let mut grid: Vec<f32> = both.chain(even).take(count).collect();
-    // Specials are in the first rows, which hold samples.
+    // Special values are in the first rows, which hold samples.
     assert!(special.len() * 2 < VALID as usize * columns);
     grid.truncate(count);
     grid

@@ -1,7 +1,7 @@
-//! The rule `iir` is the filter that its settings name: impulse and frequency responses of twelve filters equal SciPy's
-//! (`benches/peers/filters_scipy.py` wrote them down), in f64 and through the f32 kernels of both engines.
+//! Tests that the rule `iir` is the filter that its settings describe: impulse and frequency responses of twelve filters equal those that
+//! `benches/peers/filters_scipy.py` recorded from SciPy, in f64 and through the f32 kernels of both engines.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests panic on failure and print measurements")]
 
 mod support;
 #[path = "support/update.rs"]
@@ -13,7 +13,7 @@ use plusminus::runtime::{CpuEngine, Engine};
 use serde_json::Value;
 use update::Update;
 
-/// One filter of the file.
+/// One recorded filter.
 struct Golden {
     name: String,
     spec: FilterSpec,
@@ -22,7 +22,7 @@ struct Golden {
     response: Vec<[f64; 2]>,
 }
 
-/// The file's frequencies and filters.
+/// Reads the recorded frequencies and filters.
 fn golden() -> (Vec<f64>, Vec<Golden>) {
     let file: Value = serde_json::from_str(include_str!("golden/filters.json")).unwrap();
     let of = |value: &Value| Golden {
@@ -55,12 +55,12 @@ fn responses_are_scipy_s() {
         };
         let response_error = largest(frequencies.iter().zip(&response).map(off));
         println!("{name}: impulse off by {impulse_error:.1e} of its peak, response by {response_error:.1e}");
-        // SciPy's own sections are in z, which costs it some digits for slow filters.
+        // SciPy's biquads are in z, which loses some digits for slow filters.
         assert!(impulse_error < 1e-9 && response_error < 1e-9, "{name}: {impulse_error:e}, {response_error:e}");
     }
 }
 
-/// A cut-off that does not move.
+/// A constant cut-off.
 fn still(cutoff: f32) -> (&'static str, Hyperparameter) {
     ("cutoff", Hyperparameter::new(cutoff, Schedule::constant()))
 }
@@ -73,24 +73,24 @@ fn rule(filter: &Golden) -> BinaryOptimizer {
     made.unwrap().with_filter(&filter.spec).unwrap()
 }
 
-/// How far off outputs are looked for, of the peak or the constant: this, its half, its quarter, and so on.
+/// Largest tolerance of an output, as a fraction of the peak or of the constant. It is halved repeatedly.
 const WIDEST: f64 = 1e-5;
 const WIDTHS: usize = 10;
-/// The filter by itself, and as often a little above and a little below what is expected.
+/// Columns: one for the filter alone, and one pair of upper and lower bounds per tolerance.
 const COLUMNS: usize = 1 + 2 * WIDTHS;
 
 fn width(pair: usize) -> f64 {
     WIDEST * 0.5_f64.powi(pair as i32)
 }
 
-/// The filter in columns that all see the same.
+/// The filter in columns with the same gradients.
 fn columns(rule: BinaryOptimizer, engine: Box<dyn Engine>) -> Update {
     Update::new(rule, [1, COLUMNS], engine)
 }
 
-/// One step with this gradient. What the kernel puts out is seen by the weights that it sets: the last section adds its first state to its
-/// output, so with that state lowered by the expected output, a little more or a little less, the output's sign must be the little's. Gives the
-/// smallest width, of `scale`, within which the output lies; none where it lies in no width.
+/// Takes one step with this gradient and compares the output of the kernel with the expected one. Only the sign of the output is observable, as
+/// the weight. The last biquad adds its first state to its output, so the state is shifted by minus the expected output plus or minus a width,
+/// and the sign shows on which side the output lies. Returns the smallest width, relative to `scale`, that contains the output, if any.
 fn output_lies_within(update: &mut Update, t: u64, gradient: f32, expected: f64, scale: f64) -> Option<f64> {
     let ty = update.info("w.s").ty;
     let before = update.floats("w.s");
@@ -106,9 +106,9 @@ fn output_lies_within(update: &mut Update, t: u64, gradient: f32, expected: f64,
     let words = update.padded(|_| gradient);
     update.step(&words, t, 1000);
     let signs = update.signs();
-    // An output above 0 writes -1.
+    // A positive output writes -1.
     let lies = |pair: &usize| !signs.is_positive(0, 1 + 2 * pair) && signs.is_positive(0, 2 + 2 * pair);
-    // The shifts are not to stay.
+    // Undo the shifts.
     let after = update.floats("w.s");
     let same = after.chunks_exact(COLUMNS).flat_map(|states| [states[0]; COLUMNS]).collect();
     update.upload("w.s", &of(same));
@@ -137,8 +137,8 @@ fn kernels_have_scipy_s_impulse_response() {
     }
 }
 
-/// A constant gradient comes out as it went in; where a step moves a state by less than half a unit in its last place it stops, as a slow moving
-/// average does.
+/// The output for a constant gradient converges to that gradient. Convergence ends where a step changes a state by less than half a unit in the
+/// last place, as in a slow moving average.
 #[test]
 fn the_gain_at_frequency_0_is_1() {
     for (spec, cutoff, steps, share) in [
@@ -150,7 +150,7 @@ fn the_gain_at_frequency_0_is_1() {
         let mut update = columns(made, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let words = update.padded(|_| 0.7);
         (0..steps).for_each(|t| update.step(&words, t, steps));
-        // The output for the same gradient once more.
+        // The output for one more step with the same gradient.
         let within = output_lies_within(&mut update, steps, 0.7, 0.7, 0.7 * share / WIDEST);
         assert!(within.is_some(), "{spec}: expected 0.7 within {share:e}");
     }
@@ -162,7 +162,7 @@ fn toml_spec(text: &str) -> FilterSpec {
     serde_json::from_value(Value::Object(fields.collect())).unwrap()
 }
 
-/// A scaled start is the state of a filter whose input has long been -scale times the weight: that gradient leaves it unchanged.
+/// A scaled initial state is the steady state for the input -scale * weight: this gradient leaves it unchanged.
 #[test]
 fn a_scaled_start_rests() {
     for spec in ["design = \"critical\"\norder = 5", "poles = \"0.9,0.8+0.1i\""] {

@@ -1,8 +1,8 @@
-//! Memory: after planning, steps make nothing on the device and take no memory of the process; loading a model takes little more than the
-//! model. There is one test in this file, since it measures the process.
+//! Tests of memory: after planning, steps create no device objects and allocate no process memory, and loading a model takes little more than
+//! the size of the model. The file has only one test, because the test measures the process.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
-#![allow(unsafe_code, reason = "an allocator that counts")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests panic on failure and print measurements")]
+#![allow(unsafe_code, reason = "a counting allocator")]
 
 mod support;
 
@@ -17,7 +17,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
-/// The system's allocator, which counts what all threads ask for.
+/// The system's allocator with a count of the allocations of all threads.
 struct Counting;
 
 static ASKED: AtomicU64 = AtomicU64::new(0);
@@ -30,7 +30,7 @@ fn count(bytes: usize) {
     HELD.fetch_add(bytes as i64, Relaxed);
 }
 
-// SAFETY: every call goes to the system's allocator as it came; counting allocates nothing.
+// SAFETY: every call is forwarded unchanged to the system's allocator; counting does not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());
@@ -48,7 +48,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What the process has asked for since this was last called: bytes, the largest piece, and by how much more it holds.
+/// Returns the allocations since the last call: total bytes, the largest allocation, and the net change of allocated bytes.
 fn asked() -> (u64, u64, i64) {
     (ASKED.swap(0, Relaxed), LARGEST.swap(0, Relaxed), HELD.swap(0, Relaxed))
 }
@@ -76,13 +76,13 @@ fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
     block_on(Session::new(&model, Loss::CrossEntropy(0.0), Some(rules), batch, 1, engine)).unwrap()
 }
 
-/// Sum of the steps' losses since the last look.
+/// Returns the sum of the losses since the last call.
 fn sum_of_losses(session: &mut Session) -> f64 {
     let read_back = session.read_back().unwrap();
     block_on(session.interval(read_back)).unwrap().unwrap().loss
 }
 
-/// Batches of digits, over and over.
+/// Returns batches of digits, repeating the data set.
 fn batches(size: usize, count: usize) -> Vec<Batch> {
     let loader = Loader::new(digits().train, size).unwrap();
     (0..)
@@ -93,7 +93,7 @@ fn batches(size: usize, count: usize) -> Vec<Batch> {
         .collect()
 }
 
-/// Bytes of this process that are in memory (`VmRSS`), or the most that ever were (`VmHWM`).
+/// Returns the resident memory of this process in bytes (`VmRSS`), or its peak (`VmHWM`).
 #[cfg(target_os = "linux")]
 fn resident(what: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -101,13 +101,13 @@ fn resident(what: &str) -> u64 {
     line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap() * 1024
 }
 
-/// Other systems tell it otherwise; what the engine made is compared there, too.
+/// Returns 0: the test reads /proc, which only Linux has. Counts of engine objects are compared on all systems.
 #[cfg(not(target_os = "linux"))]
 fn resident(_what: &str) -> u64 {
     0
 }
 
-/// Loading takes the model, and little more: what is staged on the way is freed on the way.
+/// Loading takes little more memory than the model: staging buffers are freed during the load.
 fn loading_takes_the_model_once(name: &str, mut engine: Box<dyn Engine>) {
     const TENSORS: usize = 64;
     const WORDS: usize = 1 << 20;
@@ -122,14 +122,14 @@ fn loading_takes_the_model_once(name: &str, mut engine: Box<dyn Engine>) {
     assert!(last[0] == words, "{name}");
     let peak = resident("VmHWM:");
     println!("{name}: {} MiB of tensors, {} MiB at most", model >> 20, (peak - before) >> 20);
-    assert!(!cfg!(target_os = "linux") || peak >= model, "{name}: /proc/self/status tells the memory of this process");
+    assert!(!cfg!(target_os = "linux") || peak >= model, "{name}: /proc/self/status has the memory of this process");
     assert!(peak <= before + model + (96 << 20), "{name}: {peak} bytes at most, {before} before, {model} of tensors");
 }
 
-/// Steps that warm up every pool and cache, then steps in which nothing may grow.
+/// After warm-up steps that fill every pool and cache, nothing may grow.
 #[test]
 fn memory_is_taken_before_the_first_step() {
-    // While nothing else has been taken, which would hide a peak.
+    // First, because earlier allocations would hide the peak.
     support::engines().into_iter().rev().for_each(|(name, engine)| loading_takes_the_model_once(&name, engine));
     support::engines().into_iter().for_each(|(name, engine)| steps_allocate_nothing(&name, engine));
 }
@@ -175,7 +175,7 @@ fn steps_allocate_nothing(name: &str, engine: Box<dyn Engine>) {
         println!(
             "{name}: {bytes} bytes asked for in {total} steps, {largest} at once, {held:+} held; {buffers} in buffers"
         );
-        // Futures, and the sums that are read back: and of rayon its lists of jobs: nothing as large as a tensor, and nothing that stays.
+        // Futures, read-back sums and rayon's job lists: nothing as large as a tensor, and nothing that stays allocated.
         if name == "cpu" {
             assert!(largest <= 2048, "{name}: a piece of {largest} bytes in {total} steps");
             assert!(bytes <= 2048 * total, "{name}: {bytes} bytes in {total} steps");
@@ -183,7 +183,7 @@ fn steps_allocate_nothing(name: &str, engine: Box<dyn Engine>) {
         assert!(held <= 256 << 10, "{name}: {held} bytes more held after {total} steps");
         assert_eq!(session.buffer_bytes(), buffers, "{name}: bytes of buffers");
         println!("{name}: {total} steps, memory {:+} KiB, {now:?}", (after as i64 - memory as i64) / 1024);
-        assert!(!cfg!(target_os = "linux") || memory > 0, "{name}: /proc/self/statm tells the memory of this process");
+        assert!(!cfg!(target_os = "linux") || memory > 0, "{name}: /proc/self/statm has the memory of this process");
         assert!(
             after <= memory + (2 << 20),
             "{name}: resident memory after {total} steps: expected at most {memory} + 2 MiB, got {after}"

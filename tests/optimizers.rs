@@ -1,6 +1,6 @@
-//! One suite over the registry of rules for binary weights: what every one of them keeps, whatever it does with the gradient.
+//! Tests of properties that every registered rule for binary weights has.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests panic on failure and print measurements")]
 
 mod support;
 #[path = "support/update.rs"]
@@ -26,7 +26,7 @@ fn defaults(rule: &'static BinaryRule) -> plusminus::optim::BinaryOptimizer {
     rule.with::<f32>([]).unwrap()
 }
 
-/// Gradients in +-scale that pull weights their own way, as padded rows.
+/// Returns gradients in +-scale with a mean per weight, as padded rows.
 fn gradients(update: &Update, step: u64, scale: f32) -> Vec<u32> {
     let stream = Stream::new(step, "gradients");
     update.padded(|i| scale * (2.0 * stream.unit(i as u64) - 1.0 + 0.3 * ((i % 5) as f32 - 2.0)))
@@ -58,7 +58,7 @@ fn gradients_of_any_size_do_the_same_where_the_rule_says_so() {
             }
             all
         };
-        // Powers of two, so that no rounding differs.
+        // Powers of two, so that rounding is the same.
         let one = run(1.0);
         let same = [2.0_f32.powi(-20), 2.0_f32.powi(10)].into_iter().all(|scale| run(scale) == one);
         assert_eq!(same, rule.is_scale_invariant, "{}: same weights whatever the scale of the gradients", rule.name);
@@ -86,12 +86,12 @@ fn engines_agree() {
         let flips: Vec<u32> = runs.iter_mut().map(|(_, update)| update.words("counters")[1]).collect();
         println!("{}: {differ} of {compared} signs differ between engines, flips {flips:?}", rule.name);
         assert!(flips[0] > 200, "{}: expected weights that flip, got {flips:?}", rule.name);
-        // Adapters may fuse multiplications and additions: a state next to a decision may fall on the other side.
+        // Adapters may contract multiplications and additions, which can change the sign of a decision near 0.
         assert!(u64::from(differ) * 20_000 <= u64::from(compared), "{}: {differ} of {compared} signs", rule.name);
     }
 }
 
-/// The rule `diode` once more, as a user writes it.
+/// The rule `diode` as a user-defined rule.
 fn diode_from_outside() -> &'static BinaryRule {
     const FILTER: ElementwiseFilter = ElementwiseFilter {
         name: "my-diode",
@@ -124,7 +124,7 @@ fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) ->
     rule.unwrap()
 }
 
-/// A filter from outside the crate does what the same formula does inside, on every engine.
+/// A user-defined filter behaves like the built-in rule with the same formula, on every engine.
 #[test]
 fn a_filter_from_outside_is_as_one_of_ours() {
     let outside = diode_from_outside();
@@ -141,7 +141,7 @@ fn a_filter_from_outside_is_as_one_of_ours() {
         }
         let flips = ours.words("counters");
         assert!(flips[1] > 200, "{name}: expected weights that flip, got {flips:?}");
-        // A compiler may round the two texts differently.
+        // Compilers may round the two texts differently.
         let differ =
             ours.signs().panels().iter().zip(theirs.signs().panels()).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
         assert!(differ <= if name == "cpu" { 0 } else { 2 }, "{name}: {differ} signs differ");
@@ -196,7 +196,7 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
     assert!(GOOD.rule(|g, [h], [alpha]| ([h + alpha * g], h)).unwrap().with([("beta", 1.0)]).is_err());
 }
 
-/// What a rule says that it keeps is what a compiled program has, padding and all.
+/// The declared memory of a rule's states equals that of a compiled program, padding included.
 #[test]
 fn memory_is_as_declared() {
     for rule in every_rule_and_type() {
@@ -213,9 +213,9 @@ fn memory_is_as_declared() {
         };
         assert_eq!(tensors.len(), states + beside, "{name}: {tensors:?}");
         let each = declared as f64 / (SHAPE[0] * SHAPE[1]) as f64;
-        println!("{name}: {each:.2} bytes and a bit for each weight of {SHAPE:?}");
+        println!("{name}: {each:.2} bytes and one bit per weight of {SHAPE:?}");
     }
-    // Of a whole network, and of its binary weights alone.
+    // For a whole network, and for its binary weights only.
     for state in StateType::ALL {
         let config =
             Settings { hidden: Some(vec![40]), state_dtype: Some(state), ..Settings::default() }.resolve().unwrap();
@@ -231,7 +231,7 @@ fn memory_is_as_declared() {
     }
 }
 
-/// A run that is written to a file's bytes and taken up again in another engine goes on as if nothing had happened.
+/// A run that is saved to bytes and resumed in another engine continues bit for bit.
 #[test]
 fn states_survive_a_file() {
     for rule in every_rule_and_type() {
@@ -263,16 +263,17 @@ fn states_survive_a_file() {
                 step(&mut two, at);
             }
             for tensor in &tensors {
-                assert!(one.words(tensor) == two.words(tensor), "{name}: `{tensor}` after going on from a file");
+                assert!(one.words(tensor) == two.words(tensor), "{name}: `{tensor}` after resuming from a file");
             }
         }
     }
 }
 
-/// A scaled start is along the weights, a latent one has their signs, and the bits follow the latent weights from the first step.
+/// Scaled initial states are multiples of the weights, latent ones have the signs of the weights, and the bits follow the latent weights from the
+/// first step on.
 #[test]
-fn starts_are_along_the_weights() {
-    // The states of a filter are told apart in tests/iir.rs.
+fn initial_states_follow_the_weights() {
+    // tests/iir.rs tests the states of filters.
     for rule in BINARY_RULES.into_iter().filter(|rule| rule.scaled_init > 0.0 && !rule.is_filter) {
         let scaled = rule.with([("state-init-scale", 0.25)]).unwrap();
         let mut update = Update::new(scaled, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
@@ -299,7 +300,7 @@ fn starts_are_along_the_weights() {
     }
 }
 
-/// Weights that are loaded (`--init-from`) are where latent weights and scaled states begin: the first step does not bring the drawn ones back.
+/// Latent weights and scaled states are initialised from loaded weights (`--init-from`): the first step does not restore the random ones.
 #[test]
 fn states_follow_loaded_weights() {
     for (rule, state, sign) in [("latent-adam", "x", 1.0), ("diode", "s", -1.0)] {
@@ -352,12 +353,12 @@ fn units_start_anew_with_loaded_weights() {
     assert!(look(&mut session) == first);
 }
 
-/// Every rule with f32 states, and those that may have them with narrow ones.
+/// Returns every rule with f32 states, and the rules that support narrow states with each narrow type.
 fn every_rule_and_type() -> impl Iterator<Item = BinaryOptimizer> {
     BINARY_RULES.into_iter().map(defaults).chain(narrow())
 }
 
-/// Every rule whose states may be narrow, with each type of them.
+/// Returns every rule that supports narrow states, with each narrow type.
 fn narrow() -> impl Iterator<Item = BinaryOptimizer> {
     let types = || StateType::ALL.into_iter().filter(|state| *state != StateType::F32);
     let rules = BINARY_RULES.into_iter().filter(|rule| rule.kernel(StateType::I8, 1).is_some());
@@ -371,7 +372,7 @@ fn narrow_states_follow_the_wide_ones() {
         let mut wide = Update::new(defaults(rule.rule()), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let mut runs: Vec<_> =
             support::engines().into_iter().map(|(_, engine)| Update::new(rule.clone(), SHAPE, engine)).collect();
-        // Nothing comes of nothing.
+        // Zero gradients change nothing.
         let (zeros, before) = (wide.padded(|_| 0.0), runs[0].signs());
         (0..5).for_each(|step| runs[0].step(&zeros, step, 300));
         assert_eq!(
@@ -400,8 +401,8 @@ fn narrow_states_follow_the_wide_ones() {
     }
 }
 
-/// Units fit from the first steps on: weights are f32's, but for what is too small for a unit that does not fit yet, whatever the size of
-/// gradients and the start.
+/// Units adapt from the first steps on: for gradients and initial states of any magnitude the weights are those of f32, except for values that are
+/// too small for a unit that has not adapted yet.
 #[test]
 fn integer_states_are_right_from_the_first_steps_on() {
     for rule in narrow().filter(|rule| rule.state() != StateType::F16) {
@@ -462,7 +463,7 @@ fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engi
     (outcome.test_accuracy, outcome.seconds)
 }
 
-/// Two pixels of 0 or 1; the label is whether they differ.
+/// Returns a data set of two pixels of 0 or 1; the label is 1 if they differ.
 fn xor() -> Data {
     let all = |copies: usize| {
         let mut part = InMemory::new([1, 2, 1]);

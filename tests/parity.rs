@@ -1,8 +1,8 @@
-//! Parity with PyTorch, from the 20 recorded steps of `tests/golden`. Each step starts from PyTorch's state; loss, gradients, running
-//! statistics, Adam's results and both filters are held to the table of tolerances, and the binary weights to equality wherever the
-//! filter behind them is more than rounding noise (see the README there). A free run from the first state must keep to the losses.
+//! Compares 20 steps with those that `tests/golden` recorded from PyTorch. Each step starts from PyTorch's state. Loss, gradients, running
+//! statistics, Adam's results and both filters must be within the table of tolerances. Binary weights must be equal wherever the deciding filter
+//! exceeds rounding noise (see the README there). A free run from the first state must reproduce the losses.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests panic on failure and print measurements")]
 
 mod support;
 #[path = "support/tolerance.rs"]
@@ -58,7 +58,7 @@ impl Golden<'_> {
     }
 }
 
-/// Names of the float states: ours, the file's, and the tolerance of a step.
+/// Returns the names of the float states here and in the file, and the tolerance after one step.
 fn states(i: usize) -> Vec<(String, String, Tolerance)> {
     let row = |ours: &str, theirs: &str, tolerance| (format!("norm{i}.{ours}"), format!("norm{i}.{theirs}"), tolerance);
     vec![
@@ -110,7 +110,7 @@ fn floats(session: &mut Session, name: &str) -> Vec<f32> {
     }
 }
 
-/// Takes step `step`; gives its loss.
+/// Takes step `step` and returns its loss.
 fn train(session: &mut Session, golden: &Golden<'_>, step: u64) -> f64 {
     assert_eq!(session.step(), step);
     block_on(session.train(&golden.batch(step))).unwrap();
@@ -121,7 +121,7 @@ fn train(session: &mut Session, golden: &Golden<'_>, step: u64) -> f64 {
         .loss
 }
 
-/// Weights that were compared, that agree, and all of them.
+/// Numbers of weights: compared, equal, and all.
 #[derive(Default)]
 struct Signs {
     compared: usize,
@@ -129,7 +129,7 @@ struct Signs {
     all: usize,
 }
 
-/// Compares the weights of layer `i` with the record of `step` wherever the recorded filter is more than rounding noise.
+/// Compares the weights of layer `i` with those recorded for `step` wherever the recorded filter exceeds rounding noise.
 fn compare_signs(session: &mut Session, golden: &Golden<'_>, step: u64, i: usize, signs: &mut Signs, place: &str) {
     let name = format!("dense{i}.weight");
     let expected = golden.signs(step, &name);
@@ -198,7 +198,7 @@ fn every_step_from_the_recorded_state_arrives_where_pytorch_arrives() {
     }
 }
 
-/// From PyTorch's first state on, nothing is corrected.
+/// A free run starts from PyTorch's first state and is not corrected afterwards.
 #[test]
 fn a_free_run_keeps_to_pytorch_s_losses() {
     let golden = Golden::open();

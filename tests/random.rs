@@ -1,6 +1,6 @@
-//! Random numbers of kernels: `shaders/shared/random.wgsl` and `tensor::Draws` are one generator.
+//! Tests that `shaders/shared/random.wgsl` and `tensor::Draws` are the same random number generator.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod support;
 

@@ -1,7 +1,7 @@
-//! Every shader: listed, lettered with purpose and shapes, inside the promised limits, and translated to the languages of Vulkan,
-//! Metal and DX12. What only a browser refuses is in `browser.rs`.
+//! Tests of every shader: it belongs to a listed kernel, has a comment with purpose and shapes, stays within WebGPU's guaranteed limits, and
+//! translates to the languages of Vulkan, Metal and DX12. `browser.rs` tests what only browsers reject.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
@@ -12,12 +12,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The assembler, as the build script has it.
+/// The assembler of the build script.
 #[path = "../shaders/assemble.rs"]
 #[allow(dead_code, reason = "the tests use a part of it")]
 mod assemble;
 
-/// Promised everywhere: browsers, DX12 with FXC, old Vulkan.
+/// Limits guaranteed everywhere: browsers, DX12 with FXC, old Vulkan.
 const STORAGE_BUFFERS: usize = 8;
 const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16 * 1024;
@@ -30,7 +30,7 @@ fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders").join(name)
 }
 
-/// `(stem, text)` of each shader in a folder.
+/// Returns `(stem, text)` of each shader in a folder.
 fn files(name: &str) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(folder(name)).unwrap() {
@@ -60,7 +60,7 @@ fn parse(name: &str, source: &str) -> Parsed {
     Parsed { module, info }
 }
 
-/// A variant of a listed kernel, ready to be looked at.
+/// A parsed variant of a listed kernel.
 struct Shader {
     name: String,
     kernel: &'static Kernel,
@@ -91,7 +91,7 @@ fn labels_are_unique() {
 
 const FOLDERS: [&str; 6] = ["ops", "producers", "epilogues", "rules", "storage", "shared"];
 
-/// Every entry point of every text that is assembled is a variant of a listed kernel, in every preset; and every file is part of some text.
+/// Every entry point of every assembled text is a variant of a listed kernel, in every preset. Every file is part of a text.
 #[test]
 fn every_entry_point_is_listed() {
     let (mut listed, mut texts, mut used) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
@@ -125,7 +125,7 @@ fn every_entry_point_is_listed() {
     assert!(unused.is_empty(), "part of no kernel: {unused:?}");
 }
 
-/// A composition that does not fit is refused with what is wrong.
+/// An invalid composition is an error that names the cause.
 #[test]
 fn clashes_and_mistakes_are_named() {
     let pieces = BTreeMap::from([
@@ -140,7 +140,7 @@ fn clashes_and_mistakes_are_named() {
     for (names, word) in [
         (&["ops/a"][..], "two pieces bind `x`"),
         (&["ops/c"], "there is no shaders/shared/nothing.wgsl"),
-        (&["ops/d"], "a uniform is called `params`, `step` or `epilogue`"),
+        (&["ops/d"], "a uniform must be named `params`, `step`, `epilogue` or `grid`"),
         (&["rules/e", "storage/f"], "// states: NAME"),
     ] {
         let error = assemble::assemble(&find, names).unwrap_err();
@@ -155,7 +155,7 @@ fn clashes_and_mistakes_are_named() {
     assert_eq!(joined.origin(3), ("shared/b", 1));
 }
 
-/// Unrolled loops run as often as WGSL would run them: operators from left to right.
+/// Unrolled loops have WGSL's number of iterations: operators apply from left to right.
 #[test]
 fn unrolled_loops_count_as_written() {
     let count = |end: &str| {
@@ -169,7 +169,7 @@ fn unrolled_loops_count_as_written() {
     assert!(assemble::unroll(source).is_err(), "a bound that is no constant");
 }
 
-/// The first line says what a file is for; what is bound has its shape behind it.
+/// The first line of a file states its purpose. The declaration of a binding is followed by its shape.
 #[test]
 fn comments_say_purpose_and_shapes() {
     for folder in FOLDERS {
@@ -177,11 +177,11 @@ fn comments_say_purpose_and_shapes() {
             let first = source.lines().next().unwrap_or_default();
             assert!(
                 first.starts_with("// ") && first.len() > 20,
-                "{folder}/{file}.wgsl: the first line tells no purpose"
+                "{folder}/{file}.wgsl: the first line states no purpose"
             );
             for (number, line) in source.lines().enumerate().filter(|(_, line)| line.starts_with("var<storage")) {
                 let extent = line.split_once("//").map_or("", |(_, extent)| extent.trim());
-                assert!(!extent.is_empty(), "{folder}/{file}.wgsl:{}: `{line}` has no extent behind it", number + 1);
+                assert!(!extent.is_empty(), "{folder}/{file}.wgsl:{}: `{line}` has no extent comment", number + 1);
             }
         }
     }
@@ -195,7 +195,7 @@ fn limits_hold_everywhere() {
         assert_eq!(point.stage, ShaderStage::Compute, "{name}");
         assert_eq!(point.workgroup_size, variant.workgroup, "{name}: the workgroup that Rust knows");
         let invocations: u32 = point.workgroup_size.iter().product();
-        assert!(invocations <= INVOCATIONS, "{name}: {invocations} invocations, {INVOCATIONS} are promised");
+        assert!(invocations <= INVOCATIONS, "{name}: {invocations} invocations, {INVOCATIONS} are guaranteed");
 
         let mut layouter = naga::proc::Layouter::default();
         layouter.update(module.to_ctx()).unwrap();
@@ -204,19 +204,22 @@ fn limits_hold_everywhere() {
         for (_, global) in module.global_variables.iter().filter(|(handle, _)| used(*handle)) {
             match global.space {
                 AddressSpace::Storage { .. } => buffers += 1,
-                // As WebGPU counts it.
+                // WebGPU's way of counting.
                 AddressSpace::WorkGroup => bytes += layouter[global.ty].size.next_multiple_of(16),
                 AddressSpace::Uniform => {}
                 other => panic!("{name}: {other:?} is not everywhere"),
             }
         }
-        assert!(buffers <= STORAGE_BUFFERS, "{name}: {buffers} storage buffers, {STORAGE_BUFFERS} are promised");
+        assert!(buffers <= STORAGE_BUFFERS, "{name}: {buffers} storage buffers, {STORAGE_BUFFERS} are guaranteed");
         assert_eq!(buffers, kernel.interface.bindings.len(), "{name}: not the bindings of its kernel");
-        assert!(bytes <= WORKGROUP_BYTES, "{name}: {bytes} bytes of workgroup memory, {WORKGROUP_BYTES} are promised");
+        assert!(
+            bytes <= WORKGROUP_BYTES,
+            "{name}: {bytes} bytes of workgroup memory, {WORKGROUP_BYTES} are guaranteed"
+        );
     }
 }
 
-/// Both with the checks that a browser would add and as the engine trusts them.
+/// Translates with the bounds checks that a browser adds, and without, as the engine does.
 #[test]
 fn everything_translates() {
     let validator = Command::new("spirv-val").arg("--version").stdout(Stdio::null()).status().is_ok();
@@ -322,7 +325,7 @@ fn to_hlsl(shader: &Shader, checked: bool) -> Result<String, String> {
     Ok(text)
 }
 
-/// A line past the test harness, which shows what tests print only where they fail.
+/// Writes a line directly to stderr, which the test harness does not capture.
 fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "shaders: {line}");
 }

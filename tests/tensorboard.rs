@@ -1,7 +1,7 @@
-//! Event files have whole records with the right checksums and the values of `metrics.jsonl`, and TensorBoard's own package reads the
-//! same in them where Python has it (`PLUSMINUS_PYTHON`, default `python3`).
+//! Tests that event files have complete records with correct checksums and the values of `metrics.jsonl`, and that the TensorBoard package reads
+//! the same values, if Python has the package (`PLUSMINUS_PYTHON`, default `python3`).
 #![cfg(feature = "cli")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 #[path = "support/program.rs"]
 mod program;
@@ -29,7 +29,7 @@ fn word(bytes: &[u8]) -> u32 {
     u32::from_le_bytes(bytes.try_into().unwrap())
 }
 
-/// The messages of a file of records.
+/// Returns the messages of a record file.
 fn records(mut bytes: &[u8]) -> Vec<&[u8]> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
@@ -59,7 +59,7 @@ fn varint(bytes: &mut &[u8]) -> u64 {
     here.iter().rev().fold(0, |value, byte| value << 7 | u64::from(byte & 0x7f))
 }
 
-/// Fields of a message in their order, by number.
+/// Returns the fields of a message with their numbers, in order.
 fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
     let mut all = Vec::new();
     while !bytes.is_empty() {
@@ -87,7 +87,7 @@ fn fields(mut bytes: &[u8]) -> Vec<(u64, Field<'_>)> {
     all
 }
 
-/// (tag, step, value) of every scalar, and tags of histograms.
+/// Returns (tag, step, value) of every scalar, and the tags of histograms.
 fn content(bytes: &[u8]) -> (Vec<(String, u64, f64)>, Vec<String>) {
     let (mut scalars, mut histograms) = (Vec::new(), Vec::new());
     let records = records(bytes);
@@ -118,7 +118,7 @@ fn content(bytes: &[u8]) -> (Vec<(String, u64, f64)>, Vec<String>) {
     (scalars, histograms)
 }
 
-/// A short run; its event file, and its lines.
+/// Trains a short run. Returns its event file and its JSON lines.
 fn trained(folder: &Path, name: &str, args: &[&str]) -> (PathBuf, Vec<Value>) {
     let to = folder.join(name).to_string_lossy().into_owned();
     let common = ["train", "--json", "--device", "cpu", "--epochs", "3", "--hidden", "32", "--run", &to];
@@ -184,7 +184,7 @@ fn event_files_have_the_values_of_the_run() {
     assert!(panels.iter().all(|panel| text.contains(panel)), "{text}");
 }
 
-/// What TensorBoard's loader finds.
+/// Compares the result of TensorBoard's loader.
 const LOADER: &str = "
 import sys
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -1,7 +1,7 @@
-//! Training as a whole: the same weights whatever the number of threads, problems that must be learned, files that give back what was
-//! saved, short batches, and losses that become no number.
+//! Tests of whole training runs: results that do not depend on the number of threads, problems that must be learned, saved files, short
+//! batches, and losses that become NaN or infinite.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests panic on failure and print measurements")]
 
 mod support;
 #[path = "support/tolerance.rs"]
@@ -30,7 +30,7 @@ fn trainer(config: TrainConfig, data: Data, engine: Box<dyn Engine>) -> Trainer 
     block_on(Trainer::from_parts(config, data, model, (engine, "a test".into()), None)).unwrap()
 }
 
-/// Asserts that two sets of weights agree in every bit.
+/// Asserts that two sets of weights are equal bit for bit.
 fn assert_same_bits(what: &str, got: &Weights, expected: &Weights) {
     let names = |weights: &Weights| weights.tensors.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(got), names(expected), "{what}: names");
@@ -108,7 +108,7 @@ fn threads_change_no_bit() {
     }
 }
 
-/// Two pixels of 0 or 1; the label is whether they differ.
+/// Returns a data set of two pixels of 0 or 1; the label is 1 if they differ.
 fn xor() -> Data {
     let all = |copies: usize| {
         let mut part = InMemory::new([1, 2, 1]);
@@ -165,7 +165,7 @@ fn a_saved_run_evaluates_as_before() {
         let (settings, loaded) = Run::load(&folder).unwrap();
         assert_eq!(settings.resolve().unwrap(), config, "{engine_name}: the saved configuration");
         assert_same_bits(&format!("{engine_name}: the saved weights"), &loaded, &weights);
-        // Another device of the same kind, another seed, no rules: all that counts comes from the file.
+        // Another device of the same kind, another seed, no rules: the result depends only on the file.
         let (_, engine) = support::engines().into_iter().find(|(name, _)| *name == engine_name).unwrap();
         let model = spec(&[70]).build().unwrap();
         let mut session = block_on(Session::new(&model, config.loss().unwrap(), None, 64, 99, engine)).unwrap();
@@ -218,7 +218,7 @@ fn the_last_short_batch_counts_its_samples_alone() {
     }
 }
 
-/// A step on a padded batch does what a step on a batch of just that size does.
+/// A step on a padded batch equals a step on a batch of exactly that size.
 #[test]
 fn padding_changes_nothing() {
     let data = digits();
@@ -245,7 +245,7 @@ fn padding_changes_nothing() {
     }
 }
 
-/// Batches of digits, over and over.
+/// Returns batches of digits, repeating the data set.
 fn batches(size: usize, count: usize) -> Vec<Batch> {
     let loader = Loader::new(digits().train, size).unwrap();
     (0..)
@@ -257,7 +257,7 @@ fn batches(size: usize, count: usize) -> Vec<Batch> {
 }
 
 #[test]
-fn the_first_loss_that_is_no_number_is_named() {
+fn the_first_non_finite_loss_is_reported() {
     for (name, engine) in support::engines() {
         for poison in [f32::NAN, f32::INFINITY] {
             let (_, engine) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
@@ -272,7 +272,7 @@ fn the_first_loss_that_is_no_number_is_named() {
             assert_eq!(block_on(session.non_finite_step()).unwrap(), Some(5), "{name}: without a read-back");
             assert_eq!(interval(&mut session).unwrap_err(), 5, "{name}: first step after norm2.scale became {poison}");
         }
-        // Both losses; a maximum with 0 would hide it in the second.
+        // Both losses; in the second, max(0, .) would hide NaN.
         for loss in ["cross-entropy", "squared-hinge"] {
             let (_, engine) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
             let loss = Some(loss.to_string());
@@ -284,7 +284,7 @@ fn the_first_loss_that_is_no_number_is_named() {
             trainer.set_weights(&weights).unwrap();
             assert!(matches!(block_on(trainer.fit(|_| ())), Err(Error::Diverged { step: 0, epoch: 1 })), "{name}");
         }
-        // What the last step does is in no loss.
+        // The update of the last step affects no loss.
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
         let one = Settings { hidden: Some(vec![40]), epochs: Some(1), batch_size: Some(1437), ..Settings::default() };
         let mut last = trainer(config(Settings { float_weight_decay: Some(1e38), ..one }), digits(), other);
@@ -304,11 +304,11 @@ fn the_first_loss_that_is_no_number_is_named() {
             "{name}: expected step 0 of epoch 1, got {error:?}"
         );
         assert!(error.to_string().contains("step 0"), "{name}: the message names the step: {error}");
-        assert_eq!(ended, 0, "{name}: epochs told before the end");
+        assert_eq!(ended, 0, "{name}: epochs reported before the end");
     }
 }
 
-/// A rate beyond all measure makes the loss infinite on its own, some steps later; the step is the one that a look at each loss finds.
+/// A huge learning rate makes the loss infinite after some steps. The reported step is the one found by checking each loss.
 #[test]
 fn a_huge_rate_diverges() {
     for (name, engine) in support::engines() {
@@ -330,8 +330,8 @@ fn a_huge_rate_diverges() {
                 break;
             }
         }
-        let first = first.unwrap_or_else(|| panic!("{name}: expected a loss that is no number"));
-        assert_eq!(first, 0, "{name}: the first update makes parameters that no float holds");
+        let first = first.unwrap_or_else(|| panic!("{name}: expected a NaN or infinite loss"));
+        assert_eq!(first, 0, "{name}: the first update makes parameters infinite");
         match block_on(trainer(config, digits(), engine).fit(|_| {})) {
             Err(Error::Diverged { step, epoch: 1 }) => assert_eq!(step, first, "{name}: step"),
             other => panic!("{name}: expected Diverged at step {first}, got {other:?}"),
@@ -339,7 +339,7 @@ fn a_huge_rate_diverges() {
     }
 }
 
-/// Seeds that differ above bit 31 alone have other weights, other dropout and other rounding.
+/// Seeds that differ only above bit 31 give different weights, dropout and rounding.
 #[test]
 fn the_upper_half_of_a_seed_counts() {
     let batch = &batches(32, 1)[0];
@@ -347,7 +347,7 @@ fn the_upper_half_of_a_seed_counts() {
         let mut engines = std::iter::once(engine).chain(std::iter::repeat_with(|| {
             support::engines().into_iter().find(|(other, _)| *other == name).unwrap().1
         }));
-        // What is looked at, of a step from the same weights: the loss with dropout, a state that is rounded.
+        // Compared after a step from the same weights: the loss with dropout, a stochastically rounded state.
         for (dropout, looked) in [([0.2, 0.5], "loss"), ([0.0; 2], "dense1.weight.m")] {
             let mut step = |seed: u64, weights: Option<&Weights>| {
                 let binary = CEMA.with([("alpha", 1e-3)]).unwrap().with_state(StateType::I16).unwrap();
@@ -378,8 +378,8 @@ fn the_upper_half_of_a_seed_counts() {
     }
 }
 
-/// A session counts its steps: a run in pieces, with evaluations and read-backs between them, is the run in one piece, whatever unit
-/// its states are stored in at a step.
+/// A session counts its steps: a run in several parts, with evaluations and read-backs between them, equals the uninterrupted run for every type
+/// of states.
 #[test]
 fn a_run_in_pieces_is_the_run_in_one() {
     let data = digits();
@@ -429,7 +429,7 @@ fn digits_reach_97_percent() {
     assert!(outcome.test_accuracy >= 0.97, "digits after 30 epochs: expected at least 97 %, got {outcome:?}");
 }
 
-/// A data set with fewer pixels than it promises.
+/// A data set that panics at images from 50 on.
 struct Broken;
 
 impl plusminus::data::Dataset for Broken {
@@ -482,7 +482,7 @@ fn a_batch_that_the_plan_was_not_made_for_is_refused() {
     }
 }
 
-/// The controller brings every layer to the target, from rates a hundred times apart, which give other ratios without it.
+/// The controller brings every layer to the target flip ratio from rates that differ by a factor of 100. Without it the ratios differ.
 #[test]
 fn flip_ratios_follow_their_target() {
     for (name, _) in support::engines() {

@@ -1,6 +1,6 @@
-//! The networks of the zoo: their exact number of binary weights, and that a step of each trains, on both engines.
+//! Tests of the networks of the zoo: the exact number of binary weights, and a training step of each network on both engines.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod support;
 
@@ -31,7 +31,7 @@ fn binary_weights_are_those_published() {
         assert_eq!((float.weights_1bit, float.macs_1bit), (0, 0), "{} of floats", zoo.name);
         assert_eq!(float.weights_32bit, total.weights_32bit + total.weights_1bit, "{} of floats", zoo.name);
     }
-    // Published beside them: the real 1x1 shortcuts of Bi-Real Net, and the stem and classifier of ReActNet-A.
+    // Also published: the full-precision 1x1 shortcuts of Bi-Real Net, and the stem and classifier of ReActNet-A.
     let summary = |name: &str| ModelSpec::new(name, [224, 224, 3], 1000).build().unwrap().summary();
     let rows = summary("reactnet-a").rows;
     assert_eq!(rows[0].cost.weights_32bit, 864);
@@ -40,7 +40,7 @@ fn binary_weights_are_those_published() {
     let floats = |row: &plusminus::nn::SummaryRow| row.cost.weights_32bit;
     let shortcuts: u64 =
         summary("birealnet18").rows.iter().filter(|r| r.layer.starts_with("residual")).map(floats).sum();
-    // Batch norm has four vectors: around every convolution, and behind every shortcut.
+    // Batch norm has four vectors: at every convolution and every shortcut.
     let norms: u64 = [64, 128, 256, 512].map(|c| 4 * 4 * c).iter().sum::<u64>() + 4 * (128 + 256 + 512);
     assert_eq!(shortcuts - norms, 172_032);
 }
@@ -55,7 +55,7 @@ fn batch_for(model: &Model, rows: usize) -> Batch {
     }
 }
 
-/// One batch again and again: the loss falls, weights flip.
+/// Trains on one repeated batch: the loss falls, weights flip.
 fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
     let model = spec.build().unwrap();
     let batch = batch_for(&model, 8);
@@ -76,7 +76,7 @@ fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
 
 fn small(name: &str, float: bool) -> ModelSpec {
     let zoo = MODELS.iter().find(|zoo| zoo.name == name).unwrap();
-    // Shrunk as far as every layer still has something to do.
+    // The smallest sizes at which no layer degenerates.
     let input = if zoo.input[0] == 224 { [64, 64, 3] } else { zoo.input };
     ModelSpec {
         hidden: (name == "mlp").then(|| vec![320, 264]),
@@ -97,7 +97,7 @@ fn every_network_learns_a_batch() {
     }
 }
 
-/// The engines agree on the loss and on every gradient of a first step; one network with every kind of layer that the zoo has, one with
+/// The engines agree on the loss and on every gradient of a first step, for a network with every kind of layer of the zoo and one with
 /// pooling before batch norm.
 #[test]
 fn engines_agree_on_a_step() {
@@ -116,7 +116,7 @@ fn engines_agree_on_a_step() {
     }
 }
 
-/// Loss and gradients of one step.
+/// Returns the loss and the gradients of one step.
 fn gradients(model: &Model, engine: Box<dyn Engine>) -> (f64, Vec<(String, Vec<f32>)>) {
     pollster::block_on(async {
         let session = Session::with_gradients(model, Loss::CrossEntropy(0.0), rules(), 8, 1, engine);
@@ -135,7 +135,7 @@ fn gradients(model: &Model, engine: Box<dyn Engine>) -> (f64, Vec<(String, Vec<f
     })
 }
 
-/// Networks, and the fusions that fire in a training step or an evaluation of each, how often.
+/// Networks with the number of times that each fusion applies in a training step or an evaluation.
 const FUSED: [(&str, &[(&str, usize)]); 4] = [
     ("mlp", &[("norm-sign", 2), ("product-statistics", 2)]),
     (
@@ -146,7 +146,7 @@ const FUSED: [(&str, &[(&str, usize)]); 4] = [
     ("birealnet20", &[("mask", 18), ("mask-add", 18), ("product-statistics", 18)]),
 ];
 
-/// Fused or not, a training step is the same, number for number; it takes less memory. What must fire does, so that there is something to see.
+/// Fusion changes no number of a training step and reduces its memory. The expected fusions apply, so that the test is not vacuous.
 fn fusions_change_nothing(engine: impl Fn() -> Box<dyn Engine>) {
     for (name, expected) in FUSED {
         let spec = small(name, false);
@@ -180,7 +180,7 @@ fn fusions_change_nothing(engine: impl Fn() -> Box<dyn Engine>) {
         assert_eq!(fused.1, plain.1, "{name}: gradients");
         assert_eq!(fused.2, plain.2, "{name}: logits");
         assert_eq!((fused.4.as_slice(), plain.4.as_slice()), (expected, &[][..]), "{name}");
-        // Two floats for 32 rows of a channel more, where little else is.
+        // Fused statistics take two more floats per 32 rows of a channel, which shows in small networks.
         assert!(fused.3 <= plain.3 + plain.3 / 100, "{name}: {} bytes fused, {} not", fused.3, plain.3);
     }
 }
@@ -198,8 +198,8 @@ fn fusions_change_nothing_on_a_gpu() {
     }
 }
 
-/// What evaluation and a teacher read of weights alone is packed when the weights change, not for each batch; in a training step once forward
-/// and, where backward reads it, once more.
+/// Evaluation and teachers pack weights when they change, not for each batch. A training step packs them once for the forward pass and, if the
+/// backward pass reads them, once more.
 #[test]
 fn weights_are_packed_when_they_change() {
     let spec = small("binarynet", false);
@@ -215,7 +215,7 @@ fn weights_are_packed_when_they_change() {
         let recording = program.recordings.iter().find(|found| found.name == recording).unwrap();
         recording.dispatches().filter(|dispatch| dispatch.kernel.label().ends_with(kernel)).count()
     };
-    // Five convolutions of signs by signs and one of pixels by signs.
+    // Five convolutions of signs by signs, one of pixels by signs.
     for (recording, packed, unpacked) in [("prepare", 10, 2), ("train", 10, 1), ("eval", 0, 0)] {
         let found = (count(recording, "::conv_weights"), count(recording, "::unpack_signs_rows"));
         assert_eq!(found, (packed, unpacked), "{recording}");
@@ -239,7 +239,7 @@ fn weights_are_packed_when_they_change() {
             let submissions = session.stats().submissions;
             assert_eq!(judged(&mut session), after, "{name}: evaluated again");
             let again = session.stats().submissions - submissions;
-            // The batch, and on a GPU what is read back: no play of `prepare`.
+            // One submission for the batch, one for the read-back on a GPU; none for `prepare`.
             assert!(again <= if name == "cpu" { 1 } else { 3 }, "{name}: {again} submissions");
             let mut other = fresh(other());
             judged(&mut other);
@@ -247,7 +247,7 @@ fn weights_are_packed_when_they_change() {
             assert_eq!(judged(&mut other), after, "{name}: loaded weights");
             before = after;
         }
-        // One tensor alone.
+        // Setting a single tensor.
         let mut drawn = fresh(other());
         let weight = pollster::block_on(drawn.tensor("conv2.weight")).unwrap();
         let trained = pollster::block_on(session.tensor("conv2.weight")).unwrap();
@@ -260,7 +260,7 @@ fn weights_are_packed_when_they_change() {
     }
 }
 
-/// A frozen network beside the one that is trained: its logits are those of its own evaluation, before and after other weights of it are set.
+/// The logits of a frozen teacher network equal those of its own evaluation, before and after its weights are replaced.
 #[test]
 fn a_teacher_is_packed_before_it_teaches() {
     let spec = small("binarynet", false);
@@ -297,7 +297,7 @@ fn a_teacher_is_packed_before_it_teaches() {
     }
 }
 
-/// Networks of the recipes at their batch sizes: what an image's height is does not count as channels.
+/// Plans exist for the networks of the recipes at their batch sizes: limits on channels do not apply to the height of images.
 #[test]
 fn large_batches_of_large_images_have_a_plan() {
     let model = ModelSpec::new("birealnet18", [224, 224, 3], 1000).build().unwrap();
@@ -306,7 +306,7 @@ fn large_batches_of_large_images_have_a_plan() {
     assert!(bytes(1024).unwrap() > 1 << 34 && bytes(4096).is_err_and(|e| e.to_string().contains("2^31")));
 }
 
-/// Every recipe is a file of settings for a network of the zoo, and says its source and its cost.
+/// Every recipe is a file of settings for a network of the zoo, with a comment that has its source and its cost.
 #[test]
 fn recipes_are_settings() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/recipes");

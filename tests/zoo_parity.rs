@@ -1,8 +1,8 @@
-//! The networks of the zoo against PyTorch: outputs and gradients of one step, from the same weights and pixels. Of every network PyTorch's
-//! answer at a small width is recorded in `tests/golden/zoo`. `PLUSMINUS_TORCH` names a Python that has PyTorch, which then runs
-//! `benches/peers/zoo_step.py` for other weights, at width 1/8; without it that test says that it skips.
+//! Compares the networks of the zoo with PyTorch: outputs and gradients of one step, from the same weights and pixels. `tests/golden/zoo` has
+//! PyTorch's results for every network at a small width. If `PLUSMINUS_TORCH` names a Python with PyTorch, a second test runs
+//! `benches/peers/zoo_step.py` for other weights, at width 1/8; otherwise that test prints that it is skipped.
 #![cfg(feature = "train")]
-#![allow(clippy::unwrap_used, reason = "a test that fails panics")]
+#![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
 mod support;
 
@@ -35,7 +35,7 @@ fn write(path: &Path, tensors: &[(&str, Tensor)]) {
     std::fs::write(path, Weights { tensors }.to_bytes(&[]).unwrap()).unwrap();
 }
 
-/// PyTorch's answer, by name.
+/// Returns PyTorch's results by name.
 fn torch(python: &str, folder: &Path, spec: &ModelSpec) -> BTreeMap<String, Vec<f32>> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/zoo_step.py");
     let width = spec.width.to_string();
@@ -62,7 +62,7 @@ fn batch(pixels: &[u8], labels: Vec<u32>) -> Batch {
     Batch { pixels: words(pixels), valid: labels.len() as u32, labels, ..Batch::default() }
 }
 
-/// Largest difference, relative to the root mean square of what is expected.
+/// Returns the largest difference, relative to the root mean square of the expected values.
 fn difference(got: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(got.len(), expected.len());
     let square: f64 = expected.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / expected.len() as f64;
@@ -70,7 +70,7 @@ fn difference(got: &[f32], expected: &[f32]) -> f64 {
     most / square.sqrt().max(1e-12)
 }
 
-/// Draws weights and pixels, runs both; gives how near a value came to a sign's decision, and the worst difference.
+/// Runs both with random weights and pixels. Returns the smallest distance of a value from the threshold of a sign, and the largest difference.
 fn compare(python: &str, spec: &ModelSpec, rows: usize, seed: u64) -> (f32, f64, String) {
     let model = spec.build().unwrap();
     let engine = Box::new(CpuEngine::new(Some(2)).unwrap());
@@ -105,7 +105,8 @@ fn compare(python: &str, spec: &ModelSpec, rows: usize, seed: u64) -> (f32, f64,
     (margin, worst.0, worst.1)
 }
 
-/// Of the root mean square of a gradient: sums of a few thousand f32 terms in another order, through up to twenty batch norms of few rows.
+/// Allowed difference relative to the root mean square of a gradient: sums of a few thousand f32 terms in another order, through up to twenty
+/// batch norms of few rows.
 const ALLOWED: f64 = 2e-3;
 
 #[test]
@@ -115,17 +116,17 @@ fn a_step_of_every_network_is_that_of_pytorch() {
         return;
     };
     for zoo in &MODELS {
-        // Images as small as the network lets them be: few values near a decision.
+        // The smallest images that the network permits, so that few values are near a threshold.
         let input = if zoo.input[0] == 224 { [64, 64, 3] } else { zoo.input };
         let spec = ModelSpec {
             hidden: (zoo.name == "mlp").then(|| vec![320, 264]),
             width: 0.125,
             ..ModelSpec::new(zoo.name, input, 10)
         };
-        // A batch norm of two rows gives +-1 whatever comes: dense layers need some more.
+        // Batch norm over two rows always gives +-1, so dense networks need more rows.
         let rows = if zoo.name == "mlp" { 8 } else { 4 };
-        // In a large network some value may lie so near to a sign's decision that rounding turns it, and all behind it differs: a network that is
-        // right agrees on most seeds, one that is wrong on none.
+        // In a large network a value may be so close to a sign's threshold that rounding flips the sign, and all later values differ. A correct
+        // network agrees on most seeds, a wrong one on none.
         let mut differ = Vec::new();
         let found =
             (1..8).map(|seed| (seed, compare(&python, &spec, rows, seed))).find(|(seed, (margin, worst, name))| {
@@ -145,7 +146,7 @@ fn a_step_of_every_network_is_that_of_pytorch() {
     }
 }
 
-/// A step that PyTorch took, as `tests/golden/README.md` describes it.
+/// A recorded step of PyTorch (see `tests/golden/README.md`).
 struct Golden<'a>(SafeTensors<'a>, HashMap<String, String>);
 
 impl<'a> Golden<'a> {
@@ -154,7 +155,7 @@ impl<'a> Golden<'a> {
         Self(SafeTensors::deserialize(file).unwrap(), header.metadata().clone().unwrap())
     }
 
-    /// The network, as the file's notes say.
+    /// Returns the network that the file's metadata describe.
     fn spec(&self) -> ModelSpec {
         let note = |name: &str| self.1[name].as_str();
         let size: usize = note("size").parse().unwrap();
@@ -170,7 +171,7 @@ impl<'a> Golden<'a> {
         self.0.tensor(name).unwrap_or_else(|error| panic!("{name}: {error}")).data()
     }
 
-    /// The weights it started from; running statistics are as they are.
+    /// Returns the initial weights; running statistics are unchanged.
     fn weights(&self, first: Weights) -> Weights {
         let recorded = |(name, tensor): (String, Tensor)| {
             let tensor = match tensor {
@@ -191,7 +192,7 @@ impl<'a> Golden<'a> {
         Weights { tensors: first.tensors.into_iter().map(recorded).collect() }
     }
 
-    /// What was recorded of a gradient against all of it: the worst difference, in units of the root mean square.
+    /// Compares a gradient with its recorded entries and sums. Returns the largest difference in units of the root mean square.
     fn gradient_difference(&self, name: &str, got: &[f32]) -> f64 {
         let (some, sums) = (numbers(self.bytes(&format!("{name}.some"))), numbers(self.bytes(&format!("{name}.sums"))));
         let (sum, squares) = (f64::from(sums[0]), f64::from(sums[1]));
@@ -199,7 +200,7 @@ impl<'a> Golden<'a> {
         let entries =
             some.iter().enumerate().map(|(i, e)| f64::from((got[i * got.len() / some.len()] - e).abs()) / rms);
         let total = |of: fn(f64) -> f64| got.iter().map(|&g| of(f64::from(g))).sum::<f64>();
-        // Errors of a sum add up as a random walk; a square errs twice.
+        // Errors of a sum add up as a random walk; squaring doubles the relative error.
         let of_sum = (total(|g| g) - sum).abs() / squares.sqrt();
         let of_squares = (total(|g| g * g) - squares).abs() / squares / 2.0;
         entries.chain([of_sum, of_squares]).max_by(f64::total_cmp).unwrap()

@@ -1,4 +1,4 @@
-// add: the gradient that another reader of the same value gives it is added to the tile.
+// add: adds to the tile the gradient from another consumer of the same value.
 // import: tile, index
 
 var<storage, read> other: array<vec4<f32>>; // panels [tile_columns/32][tile_rows][32]

@@ -1,4 +1,4 @@
-// mask: 0 where the mask of the sign that made the output's columns is not set: the input gradient behind the clip surrogate.
+// mask: zeroes the tile where the mask of the preceding sign is 0: the input gradient through the clip surrogate.
 // import: tile, index, bits
 
 var<storage, read> mask_bits: array<u32>; // bits, panels [tile_rows/32][tile_columns/32][32]

@@ -1,5 +1,5 @@
-// statistics: mean and sum of squared deviations of each 32 rows of integers, by channel, as ops/statistics.wgsl has them. Four invocations below
-// each other have a block. The producer says how many INVOCATIONS a workgroup has at most.
+// statistics: mean and sum of squared deviations of each block of 32 rows of integers, per channel, in the format of ops/statistics.wgsl. Four
+// vertically adjacent invocations form a block. The producer declares INVOCATIONS, the maximum number of invocations per workgroup.
 // import: tile, step
 // per panel: partial
 
@@ -26,7 +26,7 @@ fn statistics(tile: ptr<function, Tile>, m: Matrix, at: At) {
             sum += select(vec4<f32>(0.0), vec4<f32>((*tile)[2u * r + half]), at.first.y + r < m.valid);
         }
         let total = sum_block(sum, at.local, at.pitch);
-        // A whole number: squares and their sums are whole, too, and exact below 2^24.
+        // The shift is an integer, so squares and their sums are integers: exact below 2^24.
         let shift = trunc(total / n);
         var squares = vec4<f32>(0.0);
         for (var r = 0u; r < 8u; r++) { // unroll

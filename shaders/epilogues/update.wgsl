@@ -1,16 +1,16 @@
-// update: the gradient of four columns moves the states of their weights by a rule, and the decision (above 0: the weight becomes -1, below 0: +1,
-// exactly 0: it stays) becomes their signs. Rule and storage are other pieces; `update_quad`, which joins them, is written by the assembler.
+// update: applies an optimizer rule to the states of four columns and sets their signs by its decision (positive: -1, negative: +1, exactly 0: the
+// weight keeps its sign). Rule and storage are separate pieces; the assembler generates `update_quad`, which combines them.
 // import: index, step, bits, failed
 
 var<storage, read_write> weight: array<u32>;           // bits, panels [rows/32][words][32]
 
-// Columns of a word whose weight becomes -1, and +1.
+// Bits of a word whose weights become -1 (`clear_mask`) and +1 (`set_mask`).
 struct SignUpdate {
     clear_mask: u32,
     set_mask: u32,
 }
 
-// Whether word `i` (row after row) is beyond the matrix.
+// Whether word `i` (in row-major order) is outside the matrix.
 fn is_outside(i: u32) -> bool {
     return i / params.words >= params.rows;
 }
@@ -20,12 +20,12 @@ fn hyperparameter(k: u32) -> vec4<f32> {
     return step.hyperparameters[params.hyper_offset + k];
 }
 
-// What a controller makes of the layer's rate; 1 without one.
+// Factor that a controller applies to the layer's rate; 1 without a controller.
 fn rate_factor() -> f32 {
     return bitcast<f32>(atomicLoad(&counters[2u * params.layers + params.layer]));
 }
 
-// `signs`, and columns q * 4 to q * 4 + 3 by their decision.
+// Adds to `signs` the decisions of the columns q * 4 to q * 4 + 3.
 fn accumulate(signs: SignUpdate, q: u32, decision: vec4<f32>) -> SignUpdate {
     let place = vec4<u32>(1u, 2u, 4u, 8u);
     let off = select(vec4<u32>(0u), place, decision > vec4<f32>(0.0));
@@ -35,7 +35,7 @@ fn accumulate(signs: SignUpdate, q: u32, decision: vec4<f32>) -> SignUpdate {
     return SignUpdate(signs.clear_mask | (clear_bits << (q * 4u)), signs.set_mask | (set_bits << (q * 4u)));
 }
 
-// Writes word `i` and counts its flips.
+// Applies `signs` to word `i` and counts the flips.
 fn commit_word(i: u32, signs: SignUpdate) {
     let at = word_index(params.words, i / params.words, i % params.words);
     let before = weight[at];

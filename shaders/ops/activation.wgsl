@@ -1,5 +1,5 @@
-// Activations of floats, element by element, by `kind` in Params:
-// RELU: y = max(x, 0); HARDTANH: y = min(max(x, -1), 1); dx = dy where x is above 0, or inside -1..1, else 0.
+// Element-wise activations of floats, selected by `kind` in Params:
+// RELU: y = max(x, 0); HARDTANH: y = min(max(x, -1), 1); dx = dy where x > 0 (RELU) or |x| < 1 (HARDTANH), else 0.
 // import: index
 
 struct Params {

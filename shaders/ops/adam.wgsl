@@ -1,11 +1,11 @@
-// adam: Kingma and Ba 2015, algorithm 1, as PyTorch writes it, with L2 decay:
+// adam: Kingma and Ba 2015, algorithm 1, in PyTorch's form, with L2 decay:
 //   g += decay p,  m += (1 - beta1) (g - m),  v += (1 - beta2) (g^2 - v),  p -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon).
-// The host works the corrections into the hyperparameters: x = rate / (1 - beta1^t), y = 1 / sqrt(1 - beta2^t), z = 1 - beta1, w = 1 - beta2.
+// The host folds the bias corrections into the hyperparameters: x = rate / (1 - beta1^t), y = 1 / sqrt(1 - beta2^t), z = 1 - beta1, w = 1 - beta2.
 // import: index, step, failed
 
 struct Params {
-    hyper_offset: u32, // which vec4 of the step's hyperparameters
-    layers: u32,       // binary layers that have counters
+    hyper_offset: u32, // index into the step's hyperparameters (vec4)
+    layers: u32,       // number of binary layers with counters
     epsilon: f32,
     decay: f32,
 }

@@ -1,4 +1,4 @@
-// add: y = a + b, element by element; the join of two branches, and of gradients where a value was used twice.
+// add: y = a + b, element-wise; joins two branches, and sums the gradients of a value that has two consumers.
 // import: index
 
 var<storage, read> a: array<f32>; // any length

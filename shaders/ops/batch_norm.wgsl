@@ -1,5 +1,5 @@
-// batch_norm: z = (y - mean) / sqrt(variance + epsilon) * scale + bias, by channel (Ioffe and Szegedy 2015, algorithm 1); statistics.wgsl has mean and variance.
-// backward: dz over rows gives  dbias = sum dz,  dscale = sum dz * n,  dy = scale * rstd * (dz - dbias / N - n * dscale / N),
+// batch_norm: z = (y - mean) / sqrt(variance + epsilon) * scale + bias, per channel (Ioffe and Szegedy 2015, algorithm 1); mean and variance: statistics.wgsl.
+// backward, with sums over rows:  dbias = sum dz,  dscale = sum dz * n,  dy = scale * rstd * (dz - dbias / N - n * dscale / N),
 // where n = (y - mean) * rstd and N is the number of rows that hold samples.
 // import: norm, index, step, reduce
 // per panel: z, dy
@@ -30,7 +30,7 @@ fn load(i: u32) -> f32 {
     return select(bitcast<f32>(y[i]), f32(bitcast<i32>(y[i])), params.integer != 0u);
 }
 
-// An invocation has one element of the panels, tail lanes too (they are 0).
+// One element of the panels per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn batch_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
@@ -46,7 +46,7 @@ fn batch_norm(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     z[i] = value;
 }
 
-// A workgroup has one block of one panel.
+// One block of one panel per workgroup.
 @compute @workgroup_size(LANES, STRIPES)
 fn batch_norm_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let count = loop_bound(rows_in(group.y), arrayLength(&y));
@@ -67,7 +67,7 @@ fn batch_norm_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
     }
 }
 
-// An invocation has one channel, tail channels too (they are 0).
+// One channel per invocation, including tail channels, which become 0.
 @compute @workgroup_size(32)
 fn batch_norm_gradients(@builtin(global_invocation_id) id: vec3<u32>) {
     let channel = id.x;
@@ -90,7 +90,7 @@ fn batch_norm_gradients(@builtin(global_invocation_id) id: vec3<u32>) {
     new_gradient_means[at + 32u] = total.y / n;
 }
 
-// An invocation has one element of the panels.
+// One element of the panels per invocation.
 @compute @workgroup_size(THREADS)
 fn batch_norm_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

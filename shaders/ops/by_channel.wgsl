@@ -1,6 +1,6 @@
-// Operations with one learned number v per channel, by `kind` in Params:
+// Operations with one learned parameter v per channel, selected by `kind` in Params:
 // BIAS: y = x + v; SCALE: y = x * v; PRELU: y = x where x > 0, else x * v (He et al. 2015, section 2.1).
-// backward: dx = dy * dy/dx, and dv = sum over rows of dy * dy/dv, by blocks of rows first.
+// backward: dx = dy * dy/dx, and dv = sum over rows of dy * dy/dv, in two passes: per block of rows, then over blocks.
 // import: index, reduce
 // per panel: y, dx, partial
 
@@ -8,8 +8,8 @@ struct Params {
     rows: u32,
     columns: u32,
     kind: u32,
-    integer: u32, // 1: x holds the i32 of a product of bits
-    block: u32,   // rows of a block of partial sums
+    integer: u32, // 1: x holds i32 (a product of bits), 0: f32
+    block: u32,   // rows per block of partial sums
     blocks: u32,
 }
 
@@ -40,7 +40,7 @@ fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
 }
 
-// An invocation has one element of the panels, tail lanes too (they are 0).
+// One element of the panels per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn by_channel(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
@@ -57,7 +57,7 @@ fn by_channel(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     y[i] = select(0.0, next, channel < params.columns);
 }
 
-// A workgroup has one block of one panel.
+// One block of one panel per workgroup.
 @compute @workgroup_size(LANES, STRIPES)
 fn by_channel_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let rows = loop_bound(min(params.block, params.rows - group.y * params.block), arrayLength(&x));
@@ -78,7 +78,7 @@ fn by_channel_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
     }
 }
 
-// The bias's part: sums of dy alone.
+// Sums of dy per block, for BIAS, whose dx is dy.
 @compute @workgroup_size(LANES, STRIPES)
 fn channel_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let rows = loop_bound(min(params.block, params.rows - group.y * params.block), arrayLength(&dy));
@@ -93,7 +93,7 @@ fn channel_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     }
 }
 
-// An invocation has one channel.
+// One channel per invocation.
 @compute @workgroup_size(32)
 fn join_sums(@builtin(global_invocation_id) id: vec3<u32>) {
     if (id.x >= params.columns) {

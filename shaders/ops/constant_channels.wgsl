@@ -1,10 +1,10 @@
-// constant_channels: how many channels have the same sign in every row that holds a sample, for diagnostics: count[0] += their number.
+// constant_channels: count[0] += number of channels with the same sign in every row that holds a sample; for diagnostics.
 // import: bits, index, step
 
 struct Params {
-    rows: u32,    // of x: samples times pixels
+    rows: u32,    // of x: samples * pixels
     columns: u32, // channels
-    pixels: u32,  // rows of a sample
+    pixels: u32,  // rows per sample
 }
 
 var<storage, read> x: array<u32>; // bits, panels [rows/32][columns/32][32]
@@ -17,9 +17,9 @@ const THREADS: u32 = 64u;
 const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 var<workgroup> sh_all: atomic<u32>;  // channels that are +1 in all rows
-var<workgroup> sh_some: atomic<u32>; // channels that are +1 in some row
+var<workgroup> sh_some: atomic<u32>; // channels that are +1 in at least one row
 
-// A workgroup has a word, 32 channels.
+// One word (32 channels) per workgroup.
 @compute @workgroup_size(THREADS)
 fn constant_channels(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     if (local == 0u) {

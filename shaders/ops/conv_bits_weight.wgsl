@@ -1,4 +1,4 @@
-// The weight gradient of a convolution of signs by signs, a sum over all output pixels of all images; no patches in memory.
+// Weight gradient of a convolution of signs by signs: a sum over all output pixels of all images, without an im2col buffer.
 // dw(t, o, c) = sum over p of dy(p, o) * a(source(p, t), c).
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1.)
 // import: conv, index, bits
@@ -14,13 +14,13 @@ const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 const COVER_conv_bits_weight: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
 
-// Pixels are many and weights few: the invocations of a group share the pixels of one tile of weights.
+// For many pixels and few weights: the invocations of a workgroup split the pixels of one tile of weights.
 const SPLIT: u32 = 64u;
 const COVER_conv_bits_weight_split: vec3<u32> = vec3<u32>(8u, 8u, 1u);
 
 var<workgroup> sh_sums: array<vec4<f32>, 1024>; // [16][SPLIT]
 
-// What every `stride`-th output pixel from `first` on adds to 8 output channels (rows, two vec4 each) by 8 input channels of their group.
+// Adds the contributions of every `stride`-th output pixel from `first` on to a tile of 8 output channels (two vec4 each) by 8 input channels.
 fn add_pixels(sums: ptr<function, array<vec4<f32>, 16>>, row: u32, column: u32, tap: u32, first: u32, stride: u32) {
     let out_rows = loop_bound(params.batch * params.out_height * params.out_width, arrayLength(&dy));
     let in_words = (params.in_channels + 31u) / 32u;
@@ -60,7 +60,7 @@ fn store(value: vec4<f32>, row: u32, column: u32, tap: u32) {
     }
 }
 
-// An invocation has a tile of weights; z is the tap.
+// One tile of weights per invocation; z is the tap.
 @compute @workgroup_size(COLUMNS, ROWS)
 fn conv_bits_weight(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;
@@ -75,7 +75,7 @@ fn conv_bits_weight(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
-// A group has a tile of weights.
+// One tile of weights per workgroup.
 @compute @workgroup_size(SPLIT)
 fn conv_bits_weight_split(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = group.y * 8u;

@@ -1,5 +1,5 @@
-// Convolution of floats, and its gradient for the images (for the weights: conv_float_weight.wgsl); any groups, down to depthwise. Stems, shortcuts, layers with one binary operand (its
-// signs unpacked), and the float network that a binary one is compared with.
+// Convolution of floats and its input gradient (weight gradient: conv_float_weight.wgsl); any number of groups, including depthwise. Used for stems,
+// shortcuts, layers with one binary operand (its signs unpacked), and full-precision reference networks.
 // conv_float:        y(p, o) = sum over taps t and channels c of o's group of x(source(p, t), c) * w(t, o, c).
 // conv_float_input:  dx(p, c) = sum over t and o of c's group of dy(sink(p, t), o) * w(t, o, c).
 // import: conv, index
@@ -15,7 +15,7 @@ const COLUMNS: u32 = 32u;
 const ROWS: u32 = 2u;
 const COVER: vec3<u32> = vec3<u32>(COLUMNS, ROWS * 8u, 1u);
 
-// An invocation has 8 pixels of one output channel, tail channels too (they are 0).
+// 8 pixels of one output channel per invocation, including tail channels, which become 0.
 @compute @workgroup_size(COLUMNS, ROWS)
 fn conv_float(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let id = folded(invocation, groups, ROWS);
@@ -66,7 +66,7 @@ fn conv_float(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num
     }
 }
 
-// An invocation has 8 pixels of one input channel.
+// 8 pixels of one input channel per invocation.
 @compute @workgroup_size(COLUMNS, ROWS)
 fn conv_float_input(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
     let id = folded(invocation, groups, ROWS);

@@ -1,4 +1,4 @@
-// The gradient of a convolution of floats for its weights.
+// Weight gradient of a convolution of floats.
 // conv_float_weight, conv_float_weight_split: dw(t, o, c) = sum over p of dy(p, o) * x(source(p, t), c).
 // import: conv, index
 
@@ -17,7 +17,7 @@ const COVER_conv_float_weight_split: vec3<u32> = vec3<u32>(4u, 4u, 1u);
 
 var<workgroup> sh_sums: array<vec4<f32>, 256>; // [4][SPLIT]
 
-// An invocation has one weight: x is the input channel of the group, tail lanes too, y the output channel, z the tap.
+// One weight per invocation: x is the input channel of the group (including tail lanes), y the output channel, z the tap.
 @compute @workgroup_size(COLUMNS, ROWS)
 fn conv_float_weight(@builtin(global_invocation_id) id: vec3<u32>) {
     let depth = params.in_channels / params.groups;
@@ -46,7 +46,7 @@ fn conv_float_weight(@builtin(global_invocation_id) id: vec3<u32>) {
     dw[(id.z * params.out_channels + id.y) * params.words * 32u + id.x] = sum;
 }
 
-// Pixels are many and weights few: the invocations of a group share the pixels of 4 output channels by 4 input channels.
+// For many pixels and few weights: the invocations of a workgroup split the pixels of 4 output channels by 4 input channels.
 @compute @workgroup_size(SPLIT)
 fn conv_float_weight_split(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let depth = params.in_channels / params.groups;
@@ -60,7 +60,7 @@ fn conv_float_weight_split(@builtin(workgroup_id) group: vec3<u32>, @builtin(loc
         let kx = group.z - ky * params.kernel_width;
         let step = out_place(SPLIT);
         var place = out_place(lane);
-        // Of each output channel's group: the first input channel, and the last, at which tail lanes read.
+        // For each output channel: the first input channel of the tile, and the last of its group, to which tail lanes are clamped.
         var first: array<u32, 4>;
         var last: array<u32, 4>;
         for (var i = 0u; i < 4u; i++) { // unroll

@@ -1,5 +1,5 @@
-// conv_weights: binary weights of a convolution in the order in which its products read them, and the sum of the signs of each tap,
-// which corrects the border: an absent tap is read as a pixel of -1 alone, and adds minus its sum.
+// conv_weights: packs the binary weights of a convolution in the order in which conv_bits reads them, and sums the signs of each tap. The sums
+// correct the border: conv_bits reads an absent tap as a pixel of -1 in all channels, which contributes the negated sum.
 // import: conv, index
 
 var<storage, read> weight: array<u32>; // bits, panels, rows (tap, output channel), [taps * out_channels/32][words][32]
@@ -9,7 +9,7 @@ var<storage, read_write> sums: array<i32>; // [out_channels/32][taps][32]
 const THREADS: u32 = 64u;
 const COVER: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
 
-// An invocation has one tap of one output channel, tail channels too (they are 0).
+// One tap of one output channel per invocation, including tail channels, which become 0.
 @compute @workgroup_size(THREADS)
 fn conv_weights(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

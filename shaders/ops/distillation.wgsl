@@ -1,4 +1,4 @@
-// distillation: the cross-entropy against labels (softmax_cross_entropy) mixed with that against a teacher's softmax at temperature T,
+// distillation: weighted sum of the cross-entropy against labels (softmax_cross_entropy) and against a teacher's softmax at temperature T,
 // loss[r] = (1 - w) CE(z, labels) + w T^2 (-sum_c softmax(t / T)[c] log softmax(z / T)[c])   (Hinton et al. 2015, section 2),
 // dz = ((1 - w) (softmax(z) - target) + w T (softmax(z / T) - softmax(t / T))) / samples. With w 1 and T 1 it is ReActNet's loss.
 // import: softmax, logits, index, step
@@ -6,8 +6,8 @@
 struct Params {
     rows: u32,
     classes: u32,
-    smoothing: f32,   // of the labels
-    weight: f32,      // w, the teacher's share
+    smoothing: f32,   // label smoothing
+    weight: f32,      // w, weight of the teacher's term
     temperature: f32, // T
 }
 
@@ -31,7 +31,7 @@ fn teacher_norm(row: u32) -> vec2<f32> {
     return vec2<f32>(top, sum);
 }
 
-// An invocation has one row.
+// One row per invocation.
 @compute @workgroup_size(THREADS)
 fn distillation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;
@@ -57,7 +57,7 @@ fn distillation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups
     count_correct(best, label);
 }
 
-// An invocation has one row, tail lanes too (they are 0).
+// One row per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn distillation_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;

@@ -1,15 +1,15 @@
-// Dropout of signs (Srivastava et al. 2014). A sign that is dropped becomes 0, which is the mean of +1 and -1: of two copies, `plus` has +1 in
-// its place and `minus` -1, and a product with the signs that are left is the mean of the products with the two, exact (join_dropped.wgsl).
+// Dropout of signs (Srivastava et al. 2014). A dropped sign becomes 0, the mean of +1 and -1. Two copies represent it: `plus` has +1 at dropped
+// positions, `minus` has -1. The product with the dropped-out signs is exactly the mean of the products with the copies (join_dropped.wgsl).
 // drop_signs:          plus = a or dropped, minus = a and not dropped.
 // drop_signs_backward: da = d plus + d minus where kept, 0 where dropped.
-// Numbers are counted by rows: that of (row, column) is row * words * 32 + column.
+// Element (row, column) uses random number row * words * 32 + column.
 // import: bits, index, step, random
 
 struct Params {
     rows: u32,
     columns: u32,
     stream: u32,    // of the random numbers
-    threshold: u32, // p * 2^32: numbers below it drop
+    threshold: u32, // p * 2^32: random numbers below it drop
 }
 
 var<storage, read> a: array<u32>; // bits, panels [rows/32][columns/32][32]
@@ -23,7 +23,7 @@ var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// An invocation has a word.
+// One word per invocation.
 @compute @workgroup_size(THREADS)
 fn drop_signs(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
@@ -43,7 +43,7 @@ fn drop_signs(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     minus[i] = a[i] & ~dropped;
 }
 
-// An invocation has one element.
+// One element per invocation.
 @compute @workgroup_size(THREADS)
 fn drop_signs_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

@@ -1,10 +1,10 @@
-// dropout (Srivastava et al. 2014): y = x / (1 - p) where an element is kept, with probability 1 - p, else 0. Backward is the same on dy, with the same
-// numbers, so no mask is stored. Numbers are counted by places in memory.
+// dropout (Srivastava et al. 2014): y = x / (1 - p) with probability 1 - p, else 0. Backward applies the same kernel to dy with the
+// same random numbers, so no mask is stored. The element at index i in memory uses random number i.
 // import: index, step, random
 
 struct Params {
     stream: u32,    // of the random numbers
-    threshold: u32, // p * 2^32: numbers below it drop
+    threshold: u32, // p * 2^32: random numbers below it drop
     scale: f32,     // 1 / (1 - p)
 }
 

@@ -1,10 +1,10 @@
-// flatten: images to rows of features, y[b][p * channels + c] = x[b * pixels + p][c]; unflatten is its inverse, and its backward.
+// flatten: images to rows of features, y[b][p * channels + c] = x[b * pixels + p][c]; unflatten is the inverse and the backward.
 // import: index
 // per panel: y
 
 struct Params {
     samples: u32,
-    pixels: u32,   // of a sample
+    pixels: u32,   // per sample
     channels: u32,
 }
 
@@ -15,7 +15,7 @@ var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// An invocation has one element of the panels, tail lanes too (they are 0).
+// One element of the panels per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn flatten(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

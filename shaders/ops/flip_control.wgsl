@@ -1,12 +1,12 @@
-// flip_control: after the updates of a step, each layer's factor of its rule's rate moves so that the share of weights that flip follows a target:
+// flip_control: after the updates of a step, adjusts each layer's rate factor so that the fraction of weights that flip per step follows a target:
 //   r += 0.1 * (flips of this step / weights - r),  factor *= 1 + 0.05 * (target - r) / target,  1e-6 <= factor, factor * rate <= limit.
-// A factor moves by at most a fifth in a step, whatever was measured. (A quotient that is larger for small r than for large r would settle above the
-// target wherever flips come in bursts.)
+// A factor changes by at most 20 % per step. The error is linear in r: a quotient such as target / r, which is larger for small r than for large r,
+// would settle above the target where flips come in bursts.
 // import: index, step
 
 struct Params {
     layers: u32,
-    hyper_offset: u32, // vec4 of the step's hyperparameters whose x is the target
+    hyper_offset: u32, // index of the vec4 of the step's hyperparameters whose x is the target
 }
 
 // limit: hyper_offset < 32
@@ -39,7 +39,7 @@ fn flip_control(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups
     let error = select(select(0.0, -1e3, smoothed > 0.0), (wanted - smoothed) / wanted, wanted > 0.0);
     let factor_at = 2u * params.layers + layer;
     let moved = bitcast<f32>(atomicLoad(&counters[factor_at])) * (1.0 + clamp(GAIN * error, -LARGEST_MOVE, LARGEST_MOVE));
-    // Index clamped: it comes from memory.
+    // The index comes from memory, so it is clamped.
     let rate = step.hyperparameters[min(control[at + 2u], 31u)].x;
     let most = select(3.4e38, bitcast<f32>(control[at + 1u]) / rate, rate > 0.0);
     atomicStore(&counters[factor_at], bitcast<u32>(min(max(moved, SMALLEST), most)));

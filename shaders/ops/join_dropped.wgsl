@@ -1,5 +1,5 @@
-// join_dropped: the product with signs of which a share p is dropped, from those with the two copies of drop_signs.wgsl.
-// join_dropped:          y = (up + down) / (2 (1 - p)), exact of integers.
+// join_dropped: the product with signs dropped with probability p, from the products with the two copies of drop_signs.wgsl.
+// join_dropped:          y = (up + down) / (2 (1 - p)), exact sum of integers before the scale.
 // join_dropped_backward: d up = d down = dy / (2 (1 - p)).
 // import: index
 
@@ -18,7 +18,7 @@ var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// An invocation of each entry has one element.
+// One element per invocation, also in join_dropped_backward.
 @compute @workgroup_size(THREADS)
 fn join_dropped(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

@@ -1,9 +1,9 @@
-// magnitudes: how large the numbers of a tensor are (shaders/shared/exponent_histogram.wgsl), by blocks of words.
+// magnitudes: exponent histogram and sums of squares of a tensor (shaders/shared/exponent_histogram.wgsl), in blocks of words.
 // import: index, exponent_histogram
 
 struct Params {
-    words: u32, // of the tensor; padding is 0 and counts as such
-    block: u32, // words of a block; the last may have fewer
+    words: u32, // of the tensor; padding counts as zeros
+    block: u32, // words per block; the last block may be shorter
 }
 
 var<storage, read> x: array<f32>; // [words]

@@ -1,4 +1,4 @@
-// matmul: floats by floats, the three products of a dense layer with float weights. Activations lie in panels, weights in rows:
+// matmul: floats by floats, the three products of a dense layer with float weights. Activations are stored in panels, weights in rows:
 // matmul:            y[r][c] = sum_k x[r][k] * w[c][k]   forward: x [depth/32][rows][32], w [columns][pitch], y [columns/32][rows][32]
 // matmul_input:      y[r][c] = sum_k x[r][k] * w[k][c]   dX:      x [depth/32][rows][32], w [depth][pitch],   y [columns/32][rows][32]
 // matmul_transposed: y[r][c] = sum_k x[k][r] * w[k][c]   dW:      x [rows/32][depth][32], w [columns/32][depth][32], y [rows][pitch]
@@ -7,7 +7,7 @@
 struct Params {
     rows: u32,    // of y
     columns: u32, // of y
-    depth: u32,   // terms of a sum
+    depth: u32,   // number of terms per sum
     pitch: u32,   // floats from one row of the weights (or of dW) to the next, a multiple of 32
 }
 
@@ -21,7 +21,7 @@ const COVER_matmul: vec3<u32> = vec3<u32>(32u, 32u, 1u);
 const COVER_matmul_input: vec3<u32> = vec3<u32>(32u, 32u, 1u);
 const COVER_matmul_transposed: vec3<u32> = vec3<u32>(32u, 64u, 1u);
 
-// 8 rows by 4 columns an invocation. Lanes beyond depth are 0 in x.
+// 8 rows by 4 columns per invocation. Lanes of x beyond depth are 0.
 @compute @workgroup_size(8, 4)
 fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;
@@ -52,7 +52,7 @@ fn matmul(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
-// 8 rows by 4 columns an invocation; rows of w beyond depth are not read.
+// 8 rows by 4 columns per invocation. Rows of w beyond depth are not read.
 @compute @workgroup_size(8, 4)
 fn matmul_input(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;
@@ -83,7 +83,7 @@ fn matmul_input(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
-// 8 rows by 8 columns an invocation, both side by side in their panels.
+// 8 rows by 8 columns per invocation; both are contiguous within their panels.
 @compute @workgroup_size(4, 8)
 fn matmul_transposed(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;

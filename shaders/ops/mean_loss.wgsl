@@ -1,10 +1,10 @@
-// mean_loss: the mean of the rows' losses goes into the ring of losses, at this step's slot; the first step whose loss is not
-// finite is kept in `failed` (0xffffffff: none), by an integer minimum on the step's number.
+// mean_loss: writes the mean of the rows' losses to the ring of losses, at this step's index. `failed` keeps the first step whose loss is NaN or
+// infinite (0xffffffff: none), by an atomic minimum.
 // import: bits, index, step
 
 struct Params {
     rows: u32,
-    ring: u32, // losses that are kept until they are read back
+    ring: u32, // capacity of the ring: losses kept until they are read back
 }
 
 var<storage, read> loss: array<f32>; // [rows]

@@ -1,5 +1,5 @@
-// norm_sign: batch norm and the sign behind it in one pass over y, with the clip surrogate: z = (y - mean) * rstd * scale + bias is never stored.
-// y = sign(z) as bits, and the mask |z| <= 1. Its backward takes dy where the mask is set for the dz of batch_norm (see there).
+// norm_sign: batch norm and the sign that follows it in one pass over x, with the clip surrogate; z = (x - mean) * rstd * scale + bias is never stored.
+// Outputs y = sign(z) as bits, and the mask |z| <= 1. Backward is that of batch_norm.wgsl with dz = dy where the mask is set, else 0.
 // import: norm, index, bits, step, reduce
 // per panel: dx
 
@@ -26,7 +26,7 @@ fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
 }
 
-// An invocation has one word: 32 channels of one row. Rows beyond the batch are 0.
+// One word (32 channels of one row) per invocation. Rows beyond the batch become 0.
 @compute @workgroup_size(THREADS)
 fn norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
@@ -55,14 +55,14 @@ fn norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
     mask[i] = passes;
 }
 
-// dz of one element: dy where the mask is set.
+// dz of one element: dy where the mask is set, else 0.
 fn masked(panel: u32, row: u32, lane: u32) -> f32 {
     let words = (params.columns + 31u) / 32u;
     let passes = kept[word_index(words, row, panel)] >> lane;
     return select(0.0, dy[(panel * params.rows + row) * 32u + lane], (passes & 1u) == 1u);
 }
 
-// A workgroup has one block of one panel.
+// One block of one panel per workgroup.
 @compute @workgroup_size(LANES, STRIPES)
 fn norm_sign_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let begin = group.y * params.block;
@@ -84,7 +84,7 @@ fn norm_sign_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoca
     }
 }
 
-// An invocation has one element of the panels.
+// One element of the panels per invocation.
 @compute @workgroup_size(THREADS)
 fn norm_sign_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

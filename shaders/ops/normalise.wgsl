@@ -1,12 +1,12 @@
-// normalise: bytes of pixels to numbers, x = scale[c] * byte + shift[c], where c is the channel; NHWC, at most four channels.
+// normalise: converts bytes of pixels to floats, x = scale[c] * byte + shift[c], where c is the channel; NHWC, at most four channels.
 // The first node of every network: batches are uploaded as bytes.
 // import: index
 
 struct Params {
-    scale: vec4<f32>, // by channel
+    scale: vec4<f32>, // per channel
     shift: vec4<f32>,
     rows: u32,     // samples in the batch
-    columns: u32,  // pixels times channels of a sample
+    columns: u32,  // pixels * channels per sample
     channels: u32,
 }
 
@@ -19,7 +19,7 @@ var<uniform> params: Params;
 // limit: channels <= 4
 const THREADS: u32 = 64u;
 
-// An invocation has one element of the panels, tail lanes too (they are 0).
+// One element of the panels per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn normalise(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

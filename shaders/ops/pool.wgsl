@@ -1,7 +1,7 @@
-// Pooling over windows of images, channel by channel.
-// max_pool_backward: dy(p, c) goes to the tap that was the largest.
-// avg_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap is 0, as PyTorch's default.
-// avg_pool_backward: a share of dy(p, c) goes to every tap.
+// Pooling over windows of images, per channel.
+// max_pool_backward: adds dy(p, c) to the tap that held the maximum.
+// avg_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap counts as 0, as in PyTorch by default.
+// avg_pool_backward: adds dy(p, c) / taps to every tap.
 // import: conv, index
 // per panel: y, dx
 
@@ -25,7 +25,7 @@ fn out_rows() -> u32 {
     return params.batch * params.out_height * params.out_width;
 }
 
-// An invocation has one element; so in those that follow.
+// One element per invocation, also in the entry points below.
 @compute @workgroup_size(THREADS)
 fn max_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

@@ -1,7 +1,7 @@
 // Max pooling whose output is bits.
 // max_pool_bits:  y(p, c) = max over taps of x(source(p, t), c) of signs, which is the OR of their bits; padded taps are absent.
-// pool_norm_sign: y(p, c) = sign((max over taps of v(source(p, t), c) - mean) * rstd * scale + bias): pooling, batch norm and sign in one pass. The norm may
-// update the order round (a negative scale), so the largest number goes through it, not the largest sign.
+// pool_norm_sign: y(p, c) = sign((max over taps of v(source(p, t), c) - mean) * rstd * scale + bias): pooling, batch norm and sign in one pass. A negative scale
+// reverses the order, so the maximum of the integers is normalised; the maximum of the signs would be wrong.
 // import: conv, index, bits
 
 var<storage, read> x: array<u32>; // bits, panels [in_pixels/32][in_channels/32][32]
@@ -14,13 +14,13 @@ var<storage, read> bias: array<f32>; // [in_channels]
 
 const THREADS: u32 = 64u;
 
-// Where word `i` of y is: its pixel (beyond the last in the last panel), and which word of the pixel it is.
+// Pixel and word within the pixel of word `i` of y. In the last panel the pixel may be past the end.
 fn place_of(i: u32) -> vec2<u32> {
     let words = (params.in_channels + 31u) / 32u;
     return vec2<u32>((i >> 5u) / words * 32u + (i & 31u), (i >> 5u) % words);
 }
 
-// An invocation has one word: 32 channels of an output pixel.
+// One word (32 channels of an output pixel) per invocation.
 @compute @workgroup_size(THREADS)
 fn max_pool_bits(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
@@ -46,7 +46,7 @@ fn max_pool_bits(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroup
     y[i] = bits;
 }
 
-// The same words.
+// One word per invocation, as in max_pool_bits.
 @compute @workgroup_size(THREADS)
 fn pool_norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

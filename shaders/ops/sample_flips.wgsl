@@ -1,14 +1,14 @@
-// sample_flips: follows a fixed sample of a weight matrix from step to step, for diagnostics: which of its weights have ever flipped, and
-// which have flipped back within a window of steps. It runs before the step's update, and begins anew at step 0. With `report` it writes
-// the counts, and forgets who flipped back.
+// sample_flips: tracks a fixed sample of a weight matrix across steps, for diagnostics: the weights that have ever flipped, and those that
+// flipped back within a window of steps. It runs before the step's update and resets at step 0. With `report` it writes the counts and clears the
+// flip-backs.
 // import: bits, index, random, step
 
 struct Params {
     rows: u32,    // of the weight matrix
     columns: u32,
     count: u32,   // words in the sample
-    window: u32,  // steps from a flip to the next within which that is a flip back
-    report: u32,  // 1: count
+    window: u32,  // a flip within this number of steps of the previous one is a flip-back
+    report: u32,  // 1: write the counts
 }
 
 var<storage, read> weight: array<u32>; // bits, panels [rows/32][columns/32][32]
@@ -27,8 +27,8 @@ const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 var<workgroup> sh_found: array<atomic<u32>, 4>;
 
-// One workgroup; word j of the sample is a random one of the j-th stretch of the matrix's words, row after row: the same at every step and
-// under every seed.
+// One workgroup. Word j of the sample is a random word of the j-th stretch of the matrix's words in row-major order. The choice is the same at every
+// step and for every seed.
 @compute @workgroup_size(THREADS)
 fn sample_flips(@builtin(local_invocation_index) local: u32) {
     if (local < 4u) {

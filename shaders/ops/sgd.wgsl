@@ -1,10 +1,10 @@
-// sgd: stochastic gradient descent with momentum and weight decay, as PyTorch writes it (no dampening, no Nesterov):
+// sgd: stochastic gradient descent with momentum and weight decay, in PyTorch's form (no dampening, no Nesterov):
 //   v = mu * v + (g + decay * p),  p -= rate * v.   Hyperparameters: x = rate, y = mu, z = decay.
 // import: index, step, failed
 
 struct Params {
-    hyper_offset: u32, // which vec4 of the step's hyperparameters
-    layers: u32,       // binary layers that have counters
+    hyper_offset: u32, // index into the step's hyperparameters (vec4)
+    layers: u32,       // number of binary layers with counters
 }
 
 var<storage, read> g: array<f32>;       // gradient, any length

@@ -1,5 +1,5 @@
-// shift_channels: y[r][c] = x[r][c + offset], 0 where x has no such column: cuts channels out, pads them with zeros, and makes place for a
-// neighbour in a concatenation (the sum of shifted parts).
+// shift_channels: y[r][c] = x[r][c + offset], 0 where x has no such column. It slices channels, zero-pads them, and offsets the operands of a
+// concatenation (the sum of shifted parts).
 // import: index
 // per panel: y
 
@@ -17,7 +17,7 @@ var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// An invocation has one element of the panels, tail lanes too (they are 0).
+// One element of the panels per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn shift_channels(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

@@ -1,5 +1,5 @@
 // sign: y = +1 where x >= 0 (so -0.0 is +1), else -1, packed 32 to a word; and its surrogate gradients dx = dy * s(x).
-// Surrogates by `surrogate` in Params; the table with formulas and papers is in src/ops/activation/sign.rs.
+// `surrogate` in Params selects the surrogate; src/ops/activation/sign.rs lists formulas and papers.
 // import: index, bits
 // per panel: dx
 
@@ -26,7 +26,7 @@ const TANH: u32 = 4u;
 const ARCTAN: u32 = 5u;
 const THREADS: u32 = 64u;
 
-// An invocation of the packing entries has one word: 32 channels of one row. Rows beyond the batch are 0.
+// Position of a word (32 channels of one row); the packing entry points handle one per invocation. Rows beyond the batch become 0.
 struct Place {
     inside: bool,
     row: u32,
@@ -58,7 +58,7 @@ fn sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     y[i] = bits;
 }
 
-// The same, with the mask of the clip surrogate: all that backward needs to know of x.
+// Sign with the mask of the clip surrogate, from which the backward pass computes dx without x.
 @compute @workgroup_size(THREADS)
 fn sign_mask(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
@@ -82,7 +82,7 @@ fn sign_mask(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
     mask[i] = passes;
 }
 
-// dx = dy where the mask is 1, else 0. An invocation has one element.
+// dx = dy where the mask is 1, else 0. One element per invocation.
 @compute @workgroup_size(THREADS)
 fn sign_mask_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
@@ -108,7 +108,7 @@ fn surrogate(x: f32) -> f32 {
             return select(0.0, 2.0 - 2.0 * abs(x), abs(x) < 1.0);
         }
         case SWISH: {
-            // Beyond 8 the exact value is below 1e-15; the cut keeps exp() finite.
+            // Beyond 8 the exact value is below 1e-15; the clamp keeps cosh() finite.
             let u = clamp(5.0 * x, -40.0, 40.0);
             let c = cosh(u);
             return 5.0 * (2.0 - u * tanh(0.5 * u)) / (1.0 + c);

@@ -13,7 +13,7 @@ var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// An invocation has one row.
+// One row per invocation.
 @compute @workgroup_size(THREADS)
 fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;
@@ -34,7 +34,7 @@ fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_w
     count_correct(best, label);
 }
 
-// An invocation has one row, tail lanes too (they are 0).
+// One row per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn softmax_cross_entropy_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;

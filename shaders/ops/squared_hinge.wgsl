@@ -1,6 +1,6 @@
 // squared_hinge: loss[r] = mean_c max(0, 1 - t[c] z[r][c])^2 with targets t = +1 at the label, -1 elsewhere
 // (Courbariaux et al. 2016, section 2.1); dz = -2 t max(0, 1 - t z) / (classes * samples in the batch). Rows without a sample have
-// loss and gradient 0; a logit that is no number makes the loss none, though a maximum with 0 would hide it. `correct` counts as softmax_cross_entropy does.
+// loss and gradient 0; a logit that is NaN or infinite makes the loss so, though a maximum with 0 would hide it. `correct` counts as softmax_cross_entropy does.
 // import: logits, bits, index, step
 
 struct Params {
@@ -12,7 +12,7 @@ var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// An invocation has one row.
+// One row per invocation.
 @compute @workgroup_size(THREADS)
 fn squared_hinge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;
@@ -32,7 +32,7 @@ fn squared_hinge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroup
     count_correct(best, labels[row]);
 }
 
-// An invocation has one element, tail lanes too (they are 0).
+// One element per invocation, including tail lanes, which become 0.
 @compute @workgroup_size(THREADS)
 fn squared_hinge_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

@@ -1,15 +1,15 @@
-// state_magnitudes: how large what weights are the signs of is (shaders/shared/exponent_histogram.wgsl), where it is no tensor of floats: narrow states as
-// shaders/optim/narrow.wgsl stores them, behind their update; the output y = b0 u + p of the last of a filter's sections, which
-// shaders/optim/iir.wgsl does not store, from what its update will read, before it.
+// state_magnitudes: exponent histogram (shaders/shared/exponent_histogram.wgsl) of the values whose signs are the weights, where they are not stored as a
+// tensor of floats. state_*: narrow states (shaders/storage/), after their update. sections: the output y = b0 u + p of a filter's last biquad, which
+// shaders/rules/iir.wgsl does not store; computed before the update, from the same inputs.
 // import: index, exponent_histogram, half, step
 
 struct Params {
-    words: u32, // of the state, or for sections of the gradient; padding is 0 and counts as such
-    block: u32, // words of a block; the last may have fewer
-    pitch: u32, // words of a row
-    unit: f32,  // of 16-bit floats
-    first: u32, // of integers: the row of `exponents` that belongs to the first row
-    hyper_offset: u32, // of sections: the first of the rule's four vec4 of the step's hyperparameters
+    words: u32, // of the state, or of the gradient for `sections`; padding counts as zeros
+    block: u32, // words per block; the last block may be shorter
+    pitch: u32, // words per row
+    unit: f32,  // scale of 16-bit floats
+    first: u32, // integers: the row of `exponents` that belongs to the first row of the state
+    hyper_offset: u32, // `sections`: index of the first of the rule's four vec4 in the step's hyperparameters
 }
 
 var<storage, read> state: array<u32>; // rows, two or four to a word, low bits first, [words]
@@ -21,7 +21,7 @@ var<storage, read> s: array<f32>; // p and q of each section, rows of planes of 
 // limit: hyper_offset + 4 <= 32
 var<uniform> params: Params;
 
-// The unit that word `i` of integers is stored in once the step has been taken.
+// The unit of word `i` of an integer state after this step's update.
 fn unit_of(i: u32) -> f32 {
     return bitcast<f32>(exponents[(params.first + i / params.pitch) * 2u + (step.step + 1u) % 2u] << 23u);
 }

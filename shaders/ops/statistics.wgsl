@@ -1,6 +1,6 @@
-// Mean and biased variance of a matrix by channel, over the rows that hold samples; where there are at least two of them,
-// running = running + momentum * (batch - running), variance unbiased there (Ioffe and Szegedy 2015, algorithm 1).
-// Blocks of rows come first, here or in the epilogue of the product or the pooling that makes the numbers (epilogues/statistics.wgsl); then they are joined.
+// Mean and biased variance of a matrix per channel, over the rows that hold samples. If there are at least two such rows,
+// running = running + momentum * (batch - running), with the unbiased variance (Ioffe and Szegedy 2015, algorithm 1).
+// First pass: blocks of rows, here or in the epilogue of the product or pooling that computes the matrix (epilogues/statistics.wgsl). Second: the join.
 // import: norm, index, step, reduce
 
 var<storage, read> y: array<u32>; // i32 or f32, [columns/32][rows][32]
@@ -18,7 +18,7 @@ fn load(i: u32) -> f32 {
     return select(bitcast<f32>(y[i]), f32(bitcast<i32>(y[i])), params.integer != 0u);
 }
 
-// A workgroup has one block of one panel. Integers are centred on a whole number: their squares and sums are whole, too, and exact below 2^24.
+// One block of one panel per workgroup. Integers are centred on an integer, so that their squares and sums are integers: exact below 2^24.
 @compute @workgroup_size(LANES, STRIPES)
 fn block_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let place = linear_group(group, groups);
@@ -50,7 +50,7 @@ fn block_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgr
     }
 }
 
-// A workgroup has one panel, a stripe every eighth block. Blocks are joined as in Chan, Golub, LeVeque 1979.
+// One panel per workgroup, every eighth block per stripe. Blocks are combined as in Chan, Golub, LeVeque 1979.
 @compute @workgroup_size(LANES, STRIPES)
 fn join_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let blocks = loop_bound(params.blocks, arrayLength(&parts));
@@ -72,7 +72,7 @@ fn join_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invoc
         mean[channel] = batch_mean;
         variance[channel] = deviation / n;
         let unbiased = deviation / max(n - 1.0, 1.0);
-        // One row has no variance: the running statistics wait.
+        // One row has no unbiased variance: the running statistics stay unchanged.
         let momentum = select(0.0, params.momentum, step.valid_rows * params.pixels > 1u);
         running_mean[channel] += momentum * (batch_mean - running_mean[channel]);
         running_variance[channel] += momentum * (unbiased - running_variance[channel]);

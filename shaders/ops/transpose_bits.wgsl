@@ -1,9 +1,9 @@
 // transpose_bits: y(c, r) = x(r, c) on packed bits, so that a product can read a matrix packed along its other axis.
-// In panels a 32 x 32 tile of bits is 32 words in a row, in x and in y: the transpose moves whole tiles.
+// In panels a 32 x 32 tile of bits is 32 contiguous words, in x and in y: the transpose moves whole tiles.
 
 struct Params {
-    row_panels: u32, // of x: ceil(rows / 32), the words of a row of y
-    words: u32,      // of a row of x: ceil(columns / 32), the panels of y
+    row_panels: u32, // of x: ceil(rows / 32); also the words per row of y
+    words: u32,      // per row of x: ceil(columns / 32); also the panels of y
 }
 
 var<storage, read> x: array<u32>; // panels [row_panels][words][32]
@@ -11,7 +11,7 @@ var<storage, read_write> y: array<u32>; // panels [words][row_panels][32]
 
 var<uniform> params: Params;
 
-// A workgroup has one tile.
+// One tile per workgroup.
 const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 @compute @workgroup_size(32)

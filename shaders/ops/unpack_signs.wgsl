@@ -1,4 +1,4 @@
-// unpack_signs: bits to the floats -1 and +1, for products that have one binary operand; tails stay 0.
+// unpack_signs: converts bits to the floats -1 and +1, for products with one binary operand; tail lanes become 0.
 // unpack_signs:      activations, to panels [columns/32][rows][32].
 // unpack_signs_rows: weights, to rows [rows][words * 32].
 // import: index
@@ -23,7 +23,7 @@ fn sign_at(row: u32, column: u32) -> f32 {
     return select(0.0, sign, column < params.columns);
 }
 
-// An invocation has one element.
+// One element per invocation.
 @compute @workgroup_size(THREADS)
 fn unpack_signs(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;

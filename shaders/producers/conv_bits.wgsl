@@ -1,4 +1,4 @@
-// Convolution of signs by signs: an implicit product, no patches in memory. Groups are whole words and whole panels.
+// Convolution of signs by signs as an implicit GEMM, without an im2col buffer. Groups consist of whole words and whole panels.
 // y(p, o) = sum over taps t and channels c of a(source(p, t), c) * w(t, o, c), exact.
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1; absent taps as in Rastegari et al. 2016 with zero padding.)
 // import: conv, tile, index, bits, step
@@ -20,7 +20,7 @@ const ROWS: u32 = 4u;
 const INVOCATIONS: u32 = 32u; // COLUMNS * ROWS
 const COVER: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
 
-// Tail lanes of the last panel are 0.
+// Tail lanes of the last panel become 0.
 fn product(row: u32, column: u32, tile: ptr<function, Tile>) {
     let rows = params.batch * params.out_height * params.out_width;
     let signs = params.in_channels / params.groups;
@@ -82,7 +82,7 @@ fn product(row: u32, column: u32, tile: ptr<function, Tile>) {
     }
 }
 
-// An invocation has 8 rows by 8 columns.
+// 8 rows by 8 columns per invocation.
 @compute @workgroup_size(COLUMNS, ROWS)
 fn conv_bits(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let id = folded(invocation, groups, ROWS);

@@ -1,4 +1,4 @@
-// The gradient of a convolution of signs by signs for its images: an implicit product, as in conv_bits.wgsl.
+// Input gradient of a convolution of signs by signs, as an implicit GEMM (see conv_bits.wgsl).
 // conv_bits_input:        dx(p, c) = sum over taps t and outputs o of dy(sink(p, t), o) * w(t, o, c).
 // import: conv, tile, index, bits
 // per panel: y
@@ -69,7 +69,7 @@ fn product(row: u32, column: u32, sums: ptr<function, Tile>) {
     }
 }
 
-// An invocation has 8 rows by 8 columns.
+// 8 rows by 8 columns per invocation.
 @compute @workgroup_size(COLUMNS, ROWS)
 fn conv_bits_input(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let id = folded(invocation, groups, ROWS);

@@ -1,5 +1,5 @@
 // float_bits: y[i][c] = sum_j x(i, j) * s(j, c), floats by signs, where the bits are packed along the *output* axis c.
-// The forward of a float input by transposed weights, and dX = dY * W.
+// Used for the forward pass of a float input by transposed weights, and for dX = dY * W.
 // import: tile, index, bits
 // per panel: y
 // epilogues: store, mask+store
@@ -9,8 +9,8 @@
 struct Params {
     rows: u32,    // of y
     columns: u32, // of y: signs in a row of `bits`
-    depth: u32,   // terms of a sum: rows of `bits`
-    words: u32,   // of a row of `bits`: ceil(columns / 32)
+    depth: u32,   // number of terms per sum: rows of `bits`
+    words: u32,   // per row of `bits`: ceil(columns / 32)
 }
 
 var<storage, read> x: array<vec4<f32>>; // panels [depth/32][rows][32]
@@ -24,7 +24,7 @@ alias Tile = array<vec4<f32>, 16>;
 
 const COVER: vec3<u32> = vec3<u32>(64u, 32u, 1u);
 
-// Lanes of x beyond depth are 0, so whole groups of four j do.
+// Lanes of x beyond depth are 0, so the loop may run over whole groups of four j.
 fn product(row: u32, column: u32, sums: ptr<function, Tile>) {
     let rows = params.rows;
     let last = rows - 1u;
@@ -53,7 +53,7 @@ fn product(row: u32, column: u32, sums: ptr<function, Tile>) {
     }
 }
 
-// An invocation has 8 rows by 8 columns.
+// 8 rows by 8 columns per invocation.
 @compute @workgroup_size(8, 4)
 fn float_bits(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let m = Matrix(params.rows, params.words * 32u, params.rows);

@@ -1,13 +1,13 @@
-// float_bits_transposed: y[i][c] = sum_j x(j, i) * s(j, c), floats by signs, where the bits are packed along the *output* axis c, and x is read as its
-// transpose: dW = dY^T * A, where the depth is the batch.
+// float_bits_transposed: y[i][c] = sum_j x(j, i) * s(j, c), floats by signs, where the bits are packed along the *output* axis c, and x is read
+// transposed: dW = dY^T * A, where the depth is the batch.
 // import: index, bits
 // per panel: y
 
 struct Params {
     rows: u32,    // of y
     columns: u32, // of y: signs in a row of `bits`
-    depth: u32,   // terms of a sum: rows of `bits`
-    words: u32,   // of a row of `bits`: ceil(columns / 32)
+    depth: u32,   // number of terms per sum: rows of `bits`
+    words: u32,   // per row of `bits`: ceil(columns / 32)
 }
 
 var<storage, read> x: array<vec4<f32>>;       // panels [rows/32][depth][32]
@@ -18,7 +18,7 @@ var<uniform> params: Params;
 
 const COVER: vec3<u32> = vec3<u32>(64u, 32u, 1u);
 
-// An invocation has 8 rows by 8 columns; eight rows of y lie side by side in x.
+// 8 rows by 8 columns per invocation; eight rows of y are contiguous in x.
 @compute @workgroup_size(8, 4)
 fn float_bits_transposed(@builtin(global_invocation_id) id: vec3<u32>) {
     let row = id.y * 8u;

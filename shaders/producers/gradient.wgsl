@@ -1,16 +1,16 @@
-// gradient: a gradient of binary weights that lies in memory, for the epilogue `update`.
-// update_words: an invocation has a word, 32 columns of one row: no barrier, which software adapters like.
-// update_quads: an invocation has four columns, so that neighbours read neighbouring memory; words are put together in workgroup memory.
+// gradient: reads the gradient of binary weights from memory, for the epilogue `update`.
+// update_words: one word (32 columns of one row) per invocation, without a barrier; fastest on software adapters.
+// update_quads: four columns per invocation, so that memory accesses are coalesced; words are assembled in workgroup memory.
 // import: index, step
 // epilogues: update
 
 struct Params {
     rows: u32,         // of the weight matrix
-    words: u32,        // of a row: gradient and states have words * 32 columns
-    hyper_offset: u32, // the first of the rule's four vec4 of the step's hyperparameters
-    layer: u32,        // which counters are the layer's
-    layers: u32,       // that have counters
-    stream: u32,       // of the random numbers that narrow states are rounded by
+    words: u32,        // per row: gradient and states have words * 32 columns
+    hyper_offset: u32, // index of the first of the rule's four vec4 in the step's hyperparameters
+    layer: u32,        // index of the layer's counters
+    layers: u32,       // number of layers with counters
+    stream: u32,       // of the random numbers for the stochastic rounding of narrow states
 }
 
 // limit: layer < layers

@@ -1,4 +1,4 @@
-// max_pool of integers, 8 pixels by 8 channels an invocation, for epilogues that want tiles. It writes the largest and the taps itself.
+// max_pool of integers for epilogues on tiles; 8 pixels by 8 channels per invocation. The producer writes the maxima and the taps itself.
 // import: max_pool, conv, tile, index, step
 // epilogues: statistics
 // length tile_rows = out_pixels
@@ -7,7 +7,7 @@
 alias Lane = vec4<i32>;
 alias Tile = array<vec4<i32>, 16>;
 
-const INVOCATIONS: u32 = 64u; // 4 times 8 channels by 16 times 8 pixels
+const INVOCATIONS: u32 = 64u; // 4 x 8 channels by 16 x 8 pixels
 const COVER: vec3<u32> = vec3<u32>(32u, 128u, 1u);
 
 @compute @workgroup_size(4, 16)

@@ -8,8 +8,8 @@
 struct Params {
     rows: u32,    // of a, the batch
     columns: u32, // of y: rows of w
-    depth: u32,   // signs in a row of a and of w
-    words: u32,   // words in a row: ceil(depth / 32)
+    depth: u32,   // signs per row of a and of w
+    words: u32,   // words per row: ceil(depth / 32)
 }
 
 var<storage, read> a: array<vec4<u32>>; // bits, panels [rows/32][words][32]
@@ -21,8 +21,8 @@ var<uniform> params: Params;
 alias Lane = vec4<i32>;
 alias Tile = array<vec4<i32>, 16>;
 
-// Registers only: an invocation has 8 rows by 8 columns, and neighbours share their loads through the cache. Software adapters
-// like it, and it keeps small products spread over many groups.
+// Registers only: 8 rows by 8 columns per invocation; neighbouring invocations share loads through the cache. Preferred on software adapters, and
+// for small products, which it spreads over many workgroups.
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 const COVER_xnor_matmul: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
@@ -31,14 +31,14 @@ const COVER_xnor_matmul: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);
 const SIDE: u32 = 16u; // tunable S=8 M=16
 const DEPTH: u32 = 8u;
 const COVER_xnor_matmul_tiled: vec3<u32> = vec3<u32>(SIDE * 8u, SIDE * 8u, 1u);
-const TILE: u32 = SIDE * 2u * DEPTH; // vec4 of a tile: SIDE/4 panels, DEPTH words, 8 vec4
-const LOADS: u32 = 2u * DEPTH / SIDE; // of an invocation, each operand
-const INVOCATIONS: u32 = SIDE * SIDE; // never fewer than COLUMNS * ROWS
+const TILE: u32 = SIDE * 2u * DEPTH; // vec4 per tile: SIDE/4 panels, DEPTH words, 8 vec4
+const LOADS: u32 = 2u * DEPTH / SIDE; // per invocation and operand
+const INVOCATIONS: u32 = SIDE * SIDE; // at least COLUMNS * ROWS
 
 var<workgroup> sh_a: array<vec4<u32>, TILE>;
 var<workgroup> sh_w: array<vec4<u32>, TILE>;
 
-// From counts to the tile; tail lanes of the last panel are 0.
+// Converts counts to the tile; tail lanes of the last panel become 0.
 fn finish(counts: ptr<function, array<vec4<u32>, 16>>, column: u32, tile: ptr<function, Tile>) {
     let depth = vec4<i32>(i32(params.depth));
     let low = vec4<u32>(column, column + 1u, column + 2u, column + 3u);
@@ -102,7 +102,7 @@ fn tiled_product(group: vec2<u32>, local: vec2<u32>, tile: ptr<function, Tile>) 
             let quad = v % 8u;
             let row_panel = first_row_panel + panel;
             let column_panel = first_column_panel + panel;
-            // Beyond the operands both tiles hold 0, and 0 ^ 0 counts nothing.
+            // Beyond the operands both tiles hold 0, and popcount(0 ^ 0) = 0.
             var from_a = vec4<u32>(0u);
             var from_w = vec4<u32>(0u);
             if (word < words && row_panel < row_panels) {

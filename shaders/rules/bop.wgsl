@@ -1,4 +1,4 @@
-// bop: a weight flips where the average gradient keeps pushing it, by more than a threshold (Helwegen et al., NeurIPS 2019):
+// bop: a weight flips where the moving average of its gradient exceeds a threshold (Helwegen et al., NeurIPS 2019):
 //   m += alpha * (g - m),  weight = -1 where m > threshold, +1 where m < -threshold, else unchanged.
 // states: m
 // hyperparameters: alpha, threshold

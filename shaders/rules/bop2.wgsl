@@ -1,4 +1,4 @@
-// bop2: bop in its second-order form (Suarez-Ramirez et al. 2021), biased: v += sigma * (g^2 - v) beside bop's m, and m / (sqrt(v) + 1e-10) in its place.
+// bop2: second-order bop (Suarez-Ramirez et al. 2021), biased: v += sigma * (g^2 - v), and m / (sqrt(v) + 1e-10) is compared with the threshold.
 // states: m, v
 // decides: m
 // hyperparameters: alpha, threshold, sigma

@@ -1,4 +1,4 @@
-// cema: cascaded moving averages, whose sign is the weight (Quist, Li, van Gemert, ICLR 2023):
+// cema: two cascaded moving averages; the weight is the negated sign of the second (Quist, Li, van Gemert, ICLR 2023):
 //   m += gamma * (g - m),  h += alpha * (m - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
 // states: m, h
 // hyperparameters: alpha, gamma

@@ -1,4 +1,4 @@
-// diode: a cascade with a sign between its averages (Guo et al., ECCV 2024), so that every step votes with the same weight:
+// diode: two cascaded moving averages with a sign between them (Guo et al., ECCV 2024), so that every step contributes equally:
 //   m += gamma * (g - m),  s += alpha * (sign(m) - s),  weight = -1 where s > 0, +1 where s < 0, unchanged where s = 0;  sign(0) = 0.
 // states: m, s
 // hyperparameters: alpha, gamma

@@ -1,4 +1,4 @@
-// ema: one moving average, whose sign is the weight: h += alpha * (g - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
+// ema: one moving average of the gradient: h += alpha * (g - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
 // states: h
 // hyperparameters: alpha
 // storage: f32, f16, i16, i8

@@ -1,8 +1,8 @@
-// iir: any recursive filter with gain 1 at frequency 0, as sections of second order in a row, in transposed direct form II with the delta operator
-// z - 1 in the place of z (Middleton and Goodwin 1986), so that slow poles lose no digits in f32. For each section, of coefficients b0, b1, a1, a2:
-//   y = b0 u + p,  p += q + b1 u - a1 y,  q += a2 (u - y);   u is the gradient, then the y of the section before.
+// iir: any recursive filter with unit DC gain, as a cascade of biquads in transposed direct form II with the delta operator z - 1 in place of z
+// (Middleton and Goodwin 1986), so that slow poles keep their precision in f32. For each biquad with coefficients b0, b1, a1, a2:
+//   y = b0 u + p,  p += q + b1 u - a1 y,  q += a2 (u - y);   u is the gradient for the first biquad, else the y of the previous one.
 //   weight = -1 where the last y > 0, +1 where y < 0, unchanged where y = 0.
-// The state s has the planes p and q of each section. Hyperparameters: a vec4 (b0, b1, a1, a2) for each section.
+// The state s has planes p and q for each biquad. Hyperparameters: one vec4 (b0, b1, a1, a2) for each biquad.
 // states: s
 // planes: 2, 4, 6, 8
 // storage: f32

@@ -1,4 +1,4 @@
-// latent_sgd: a latent weight x moved by SGD with momentum and weight decay, as PyTorch without dampening; its sign is the weight, 0 leaves it:
+// latent_sgd: a latent weight x moved by SGD with momentum and weight decay, as PyTorch without dampening; its sign is the weight, 0 keeps the weight:
 //   m = momentum * m + (g + decay * x),  x -= rate * m,  x is clipped.
 // states: x, m
 // decides: x

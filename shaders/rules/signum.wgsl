@@ -1,4 +1,4 @@
-// signum: a latent weight x moved by the sign of the momentum (Bernstein et al., ICML 2018); its sign is the weight, 0 leaves it:
+// signum: a latent weight x moved by the sign of the momentum (Bernstein et al., ICML 2018); its sign is the weight, 0 keeps the weight:
 //   m += (1 - momentum) * (g - m),  x -= rate * (sign(m) + decay * x),  x is clipped;  sign(0) = 0.
 // states: x, m
 // decides: x

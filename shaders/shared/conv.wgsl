@@ -1,5 +1,5 @@
-// The geometry of a convolution over NHWC images: rows of an input are its pixels (batch, y, x), columns its channels. Weights are rows
-// (tap, output channel) of a group's input channels, taps in the order (ky, kx): row = tap * out_channels + channel.
+// Geometry of a convolution over NHWC images. The rows of an input are its pixels (batch, y, x); the columns are its channels. Row
+// tap * out_channels + channel of the weights holds the input channels of the group; taps are in the order (ky, kx).
 
 // length taps = kernel_height * kernel_width
 // length in_pixels = batch * in_height * in_width
@@ -17,29 +17,29 @@ struct Params {
     out_height: u32,
     out_width: u32,
     out_channels: u32,
-    groups: u32,        // group g reads and writes the g-th part of the channels
+    groups: u32,        // group g reads and writes the g-th slice of the channels
     kernel_height: u32,
     kernel_width: u32,
     stride: u32,
     dilation: u32,
     padding: u32,       // on each side
-    pad_one: u32,       // 1: padded taps are +1 in every channel; 0: they are absent
-    words: u32,         // words that hold a group's input channels
-    integer: u32,       // of a pooling: 1 where images are integers, products of bits
-    epsilon: f32,       // of the batch norm behind a pooling
+    pad_one: u32,       // 1: padded taps are +1 in every channel; 0: padded taps contribute nothing
+    words: u32,         // words per group of input channels
+    integer: u32,       // pooling only: 1 if the images are integers (products of bits)
+    epsilon: f32,       // of the batch norm that follows a pooling
 }
 
 var<uniform> params: Params;
 
 const ABSENT: u32 = 0xffffffffu;
 
-const MAX_TAPS: u32 = 256u; // of a side of a pooling window
+const MAX_TAPS: u32 = 256u; // per side of a pooling window
 
 fn taps() -> u32 {
     return params.kernel_height * params.kernel_width;
 }
 
-// A pixel: its image, and where it is. Divisions are dear: they are done once a pixel, not once a tap.
+// Coordinates of a pixel. Integer divisions are expensive: they run once per pixel, not once per tap.
 struct Place {
     image: u32,
     y: u32,
@@ -52,7 +52,7 @@ fn out_place(row: u32) -> Place {
     return Place(image, line - image * params.out_height, row - line * params.out_width);
 }
 
-// The output pixel behind `out` by as much as `step`, out_place of a distance, is behind the first.
+// The output pixel `distance` rows after `out`, where step = out_place(distance).
 fn advance(out: Place, step: Place) -> Place {
     var x = out.x + step.x;
     var y = out.y + step.y;
@@ -72,7 +72,7 @@ fn in_place(row: u32) -> Place {
 
 // Input pixel that tap (ky, kx) of an output pixel reads; ABSENT in the padding.
 fn source(out: Place, ky: u32, kx: u32) -> u32 {
-    // Below 0 these wrap, and are beyond the image too.
+    // Values below 0 wrap to large ones and fail the same bounds check.
     let y = out.y * params.stride + ky * params.dilation - params.padding;
     let x = out.x * params.stride + kx * params.dilation - params.padding;
     let inside = y < params.in_height && x < params.in_width;

@@ -1,7 +1,7 @@
-// How large numbers are, for diagnostics. For each power of two, how many numbers lie between it and the next,
-//   counts[e] += number of those whose exponent field is e:  2^(e - 127) <= |x| < 2^(e - 126);  e = 0: below 2^-126;  255: not finite,
-// which are integers, the same in whatever order; and the sum of squares of each block. A workgroup has a block; a kernel adds what the numbers
-// are made of from binding 2 on.
+// Histogram of the binary exponents of values, for diagnostics:
+//   counts[e] += number of values with exponent field e:  2^(e - 127) <= |x| < 2^(e - 126);  e = 0: below 2^-126;  e = 255: infinite or NaN,
+// and the sum of squares of each block. Counts are integers, so the result does not depend on the order. A workgroup handles one block. The kernel that
+// imports this file declares the tensors that it reads as bindings from 2 on.
 
 var<storage, read_write> counts: array<atomic<u32>>; // [256], grow and wrap
 var<storage, read_write> squares: array<f32>; // one per block [words/block]
@@ -12,7 +12,7 @@ const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 var<workgroup> sh_counts: array<atomic<u32>, 256>;
 var<workgroup> sh_sums: array<f32, THREADS>;
 
-// Before the first number.
+// Clears the workgroup's histogram; call before the first value.
 fn begin_histogram(local: u32) {
     for (var i = local; i < 256u; i += THREADS) {
         atomicStore(&sh_counts[i], 0u);
@@ -20,13 +20,13 @@ fn begin_histogram(local: u32) {
     workgroupBarrier();
 }
 
-// Counts a number; gives its square.
+// Counts one value and returns its square.
 fn count_exponent(value: f32) -> f32 {
     atomicAdd(&sh_counts[(bitcast<u32>(value) >> 23u) & 255u], 1u);
     return value * value;
 }
 
-// Behind the last: `sum` is of the invocation's squares.
+// Merges the workgroup's histogram into `counts`; call after the last value. `sum` is the invocation's sum of squares.
 fn end_histogram(local: u32, block: u32, sum: f32) {
     sh_sums[local] = sum;
     workgroupBarrier();

@@ -1,8 +1,8 @@
-// Numbers of 16 and of 8 bits in words, two or four to a word, low bits first.
+// Values of 16 and of 8 bits in words: two or four per word, low bits first.
 
 const MAX_F16: f32 = 65504.0;
 
-// 16-bit floats as `half_value` of src/tensor/half.rs has them. By integers: adapters read and round packed ones as they like.
+// Decodes 16-bit floats, bit for bit as `half_value` of src/tensor/half.rs. Integer arithmetic, because adapters decode and round packed floats differently.
 fn of_halves(half: vec4<u32>) -> vec4<f32> {
     let size = half & vec4<u32>(0x7fffu);
     let normal = (size << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
@@ -10,21 +10,22 @@ fn of_halves(half: vec4<u32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(select(small, normal, size >= vec4<u32>(0x400u)) | ((half & vec4<u32>(0x8000u)) << vec4<u32>(16u)));
 }
 
-// Four 16-bit words of two.
+// The four 16-bit halves of two words.
 fn unpack16(w: vec2<u32>) -> vec4<u32> {
     return vec4<u32>(w.x, w.x >> 16u, w.y, w.y >> 16u) & vec4<u32>(0xffffu);
 }
 
-// Four signed integers of two words, or of one.
+// Four signed 16-bit integers of two words.
 fn signed16(w: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(bitcast<vec4<i32>>(unpack16(w) << vec4<u32>(16u)) >> vec4<u32>(16u));
 }
 
+// Four signed 8-bit integers of one word.
 fn signed8(w: u32) -> vec4<f32> {
     return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w)) >> vec4<u32>(24u));
 }
 
-// The other way, as `half_rounded` has them: the neighbour towards zero or the other, by the upper 13 of 16 random bits.
+// Encodes 16-bit floats, bit for bit as `half_rounded`: stochastic rounding to one of the two neighbours by the upper 13 of 16 random bits.
 fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
     let low = random >> vec4<u32>(3u);
     let size = min(bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu), vec4<u32>(bitcast<u32>(MAX_F16)));
@@ -33,7 +34,8 @@ fn to_halves(x: vec4<f32>, random: vec4<u32>) -> vec4<u32> {
     return select(small, normal, size >= vec4<u32>(0x38800000u)) | ((bitcast<vec4<u32>>(x) >> vec4<u32>(16u)) & vec4<u32>(0x8000u));
 }
 
-// To integers, by way of steps of a 65536th; not-a-number, told by its bits as adapters may take it for any, becomes the largest.
+// Rounds stochastically to integers in fixed point with steps of 1/65536. NaN becomes the largest value; it is detected by its bits, because adapters
+// may convert NaN to any integer.
 fn to_integers(x: vec4<f32>, random: vec4<u32>, most: f32) -> vec4<i32> {
     let end = vec4<f32>(65536.0 * most);
     let is_nan = (bitcast<vec4<u32>>(x) & vec4<u32>(0x7fffffffu)) > vec4<u32>(0x7f800000u);
@@ -41,12 +43,13 @@ fn to_integers(x: vec4<f32>, random: vec4<u32>, most: f32) -> vec4<i32> {
     return (steps + vec4<i32>(random)) >> vec4<u32>(16u);
 }
 
-// Four 16-bit words in two; four bytes in one.
+// Packs four 16-bit values into two words.
 fn pack16(q: vec4<u32>) -> vec2<u32> {
     let low = q & vec4<u32>(0xffffu);
     return vec2<u32>(low.x | (low.y << 16u), low.z | (low.w << 16u));
 }
 
+// Packs the low bytes of four integers into one word.
 fn pack8(q: vec4<i32>) -> u32 {
     let bytes = bitcast<vec4<u32>>(q) & vec4<u32>(0xffu);
     return bytes.x | (bytes.y << 8u) | (bytes.z << 16u) | (bytes.w << 24u);

@@ -1,6 +1,6 @@
-// What rules with a latent weight share.
+// Functions that rules with a latent weight share.
 
-// Within +-clip.
+// x clamped to [-clip, clip].
 fn clipped(x: f32, clip: f32) -> f32 {
     return clamp(x, -clip, clip);
 }

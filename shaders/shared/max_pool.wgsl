@@ -1,4 +1,4 @@
-// The largest of each window of an image.
+// Maximum of each window of an image.
 // import: conv, index
 // per panel: y, chosen
 
@@ -10,7 +10,7 @@ fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
 }
 
-// Four channels of an output pixel, which are one word of chosen taps, number `i`; gives where the largest are.
+// Pools four channels of an output pixel: word `i` of `chosen`. Returns the indices of the maxima in `x`.
 fn largest(i: u32) -> vec4<u32> {
     let rows = params.batch * params.out_height * params.out_width;
     let place = out_place((i >> 3u) % rows);
@@ -35,7 +35,7 @@ fn largest(i: u32) -> vec4<u32> {
         }
     }
     for (var lane = 0u; lane < 4u; lane++) { // unroll
-        y[i * 4u + lane] = x[min(best[lane], arrayLength(&x) - 1u)]; // Every window sees a pixel.
+        y[i * 4u + lane] = x[min(best[lane], arrayLength(&x) - 1u)]; // Every window contains a pixel.
     }
     chosen[i] = which.x | (which.y << 8u) | (which.z << 16u) | (which.w << 24u);
     return best;

@@ -1,5 +1,5 @@
-// Counter-based random numbers for kernels: a hash of (seed, step, stream, index), the same as `tensor::Draws` in Rust, bit for bit. WGSL has
-// no 64-bit integers, so this is not the generator of `tensor::Stream`. A key is made once an invocation, then two products a number.
+// Counter-based random numbers for kernels: a hash of (seed, step, stream, index), bit for bit the same as `tensor::Draws` in Rust. WGSL has
+// no 64-bit integers, so this is not the generator of `tensor::Stream`. An invocation computes a key once; each number costs two multiplications.
 
 // Bijection of 32-bit words with good avalanche ("lowbias32" of Wellons' hash prospector).
 fn mix32(word: u32) -> u32 {
@@ -9,7 +9,7 @@ fn mix32(word: u32) -> u32 {
     return x ^ (x >> 16u);
 }
 
-// Key of the numbers of a stream (hashed from a name by the host) at a step.
+// Key of a stream at a step. The host hashes the stream from a name.
 fn draws(seed: u32, step: u32, stream: u32) -> vec2<u32> {
     let first = mix32(mix32(mix32(seed + 0x9e3779b9u) ^ step) ^ stream);
     return vec2<u32>(first, mix32(first + 0x85ebca6bu));
@@ -23,7 +23,7 @@ fn draw(key: vec2<u32>, index: u32) -> u32 {
     return x ^ (x >> 16u);
 }
 
-// Four numbers in a row.
+// Numbers `index` to `index + 3`.
 fn draw4(key: vec2<u32>, index: u32) -> vec4<u32> {
     return vec4<u32>(draw(key, index), draw(key, index + 1u), draw(key, index + 2u), draw(key, index + 3u));
 }

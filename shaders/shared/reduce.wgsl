@@ -1,5 +1,5 @@
-// Sums over the rows of a matrix in panels, in two steps that depend on the shape alone: a workgroup sums a block of rows of one panel to a
-// partial result `[panels][blocks][..][32]`, and another kernel joins the blocks in order. A workgroup is LANES channels by STRIPES rows.
+// Sums over the rows of a matrix in panels, in two passes whose order depends only on the shape. A workgroup reduces a block of rows of one panel to
+// a partial result `[panels][blocks][..][32]`; another kernel adds the blocks in order. A workgroup has LANES channels by STRIPES rows.
 
 const LANES: u32 = 32u;
 const STRIPES: u32 = 8u;

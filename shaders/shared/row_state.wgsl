@@ -1,11 +1,11 @@
-// Units of integer states: a power of two that a row shares and that follows the row's largest size after the step before: above 3/4 of the largest
-// integer it doubles, at that integer, which states too large for their unit become, it grows 16 times, below 1/4 it halves, below 1/64 it shrinks 8 times.
+// Quantisation step (unit) of integer states: a power of two per row, adapted to the row's largest magnitude after the previous step. Above 3/4 of
+// MAX_STORED the unit doubles; at MAX_STORED, to which states saturate, it grows 16-fold; below 1/4 it halves; below 1/64 it shrinks 8-fold.
 // import: step
 
-// Exponents of the units, as in an f32, [states][rows][2] by step mod 2; then the rows' largest sizes, [states][rows][3] by step mod 3.
+// Biased f32 exponents of the units, [states][rows][2] by step mod 2; then the rows' largest magnitudes, [states][rows][3] by step mod 3.
 var<storage, read_write> row_state: array<atomic<u32>>; // [states][rows][5]
 
-// The unit that a row's state is stored in, 1 / the unit that it will be, and where its largest size goes.
+// The unit of the stored state, the reciprocal of the unit that this step stores in, and the index of the row's largest magnitude in `row_state`.
 struct Unit {
     old: f32,
     inverse: f32,

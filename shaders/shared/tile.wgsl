@@ -1,14 +1,14 @@
-// A tile of an output, as a producer makes it and epilogues consume it: an invocation has 8 rows by 8 columns, two vec4 a row, in `Tile`, whose lanes
-// are `Lane`; the producer says what they are. Epilogues run one behind the other, and every invocation calls them, with or without a part of the matrix.
+// A tile of an output, which a producer computes and epilogues consume. An invocation has 8 rows by 8 columns, two vec4 per row. The producer declares
+// the types `Tile` and `Lane`. Epilogues run in order. Every invocation calls them, also those outside the matrix, because epilogues may have barriers.
 
-// Rows and (padded) columns of the matrix, and how many of the rows hold samples.
+// Rows and (padded) columns of the matrix, and the number of rows that hold samples.
 struct Matrix {
     rows: u32,
     columns: u32,
     valid: u32,
 }
 
-// Where an invocation's tile is: its first column and row, the invocation's place in the workgroup, and invocations in a row of the workgroup.
+// Position of a tile: its first column and row, the invocation's position in the workgroup, and the invocations per row of the workgroup.
 struct At {
     first: vec2<u32>,
     local: vec2<u32>,

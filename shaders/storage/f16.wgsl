@@ -1,11 +1,11 @@
-// f16: 16-bit floats of 2^16 times the state.
+// f16: 16-bit floats that hold 2^16 times the state.
 // bits: 16
 // import: narrow, half
 
 alias Packed = vec2<u32>;
 
 const MAX_STORED: f32 = MAX_F16;
-// Powers of two are multiplied: division may be off by some last digits.
+// Scaling multiplies by powers of two, which is exact; WGSL division has an error of 2.5 ULP.
 const SCALE_F16: f32 = 65536.0;
 const UNIT_F16: f32 = 0.0000152587890625;
 

@@ -1,4 +1,4 @@
-// f32: states as they are. The weight is the sign of the rule's decision.
+// f32: unscaled states. The rule's decision sets the weight.
 // bits: 32
 // import: bits
 

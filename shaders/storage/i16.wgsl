@@ -1,4 +1,4 @@
-// i16: 16-bit integers in the row's unit.
+// i16: 16-bit integers, in multiples of the row's unit.
 // bits: 16
 // import: narrow, row_state, half
 

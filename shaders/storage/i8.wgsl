@@ -1,4 +1,4 @@
-// i8: 8-bit integers in the row's unit.
+// i8: 8-bit integers, in multiples of the row's unit.
 // bits: 8
 // import: narrow, row_state, half
 

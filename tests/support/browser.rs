@@ -1,5 +1,4 @@
-//! A page in headless Chromium: serves files on the loopback interface, waits for what the page posts to `/result`, ends the
-//! browser.
+//! Opens a page in headless Chromium: serves files on the loopback interface, waits for the page's post to `/result`, and ends the browser.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
@@ -10,7 +9,7 @@ use std::time::{Duration, Instant};
 /// A file of the page: path, type, content.
 pub type File<'a> = (&'a str, &'a str, &'a str);
 
-/// Chromium, by the names it goes by.
+/// Returns the path of Chromium under one of its usual names.
 pub fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -18,7 +17,7 @@ pub fn find() -> Option<PathBuf> {
     names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
 }
 
-/// Opens the page at `/` of `files` and returns what it posts to `/result`.
+/// Opens the page at `/` of `files` and returns the text that it posts to `/result`.
 pub fn run(program: PathBuf, files: &[File<'_>], limit: Duration) -> Result<String> {
     let deadline = Instant::now() + limit;
     let listener = TcpListener::bind("127.0.0.1:0")?;
@@ -27,7 +26,7 @@ pub fn run(program: PathBuf, files: &[File<'_>], limit: Duration) -> Result<Stri
     loop {
         match listener.accept() {
             Ok((stream, _)) => {
-                // A connection that breaks is tried again by the browser, or shows as a result that does not come.
+                // The browser retries broken connections; otherwise the wait for the result times out.
                 if let Ok(Some(result)) = answer(stream, files) {
                     return Ok(result);
                 }
@@ -46,10 +45,10 @@ pub fn run(program: PathBuf, files: &[File<'_>], limit: Duration) -> Result<Stri
     }
 }
 
-/// Answers one request; the text of a post to `/result` comes back.
+/// Answers one request. Returns the text of a post to `/result`.
 fn answer(stream: TcpStream, files: &[File<'_>]) -> Result<Option<String>> {
     stream.set_nonblocking(false)?;
-    // A browser opens connections ahead of need: on those nothing comes.
+    // Browsers preconnect: such connections carry no request.
     stream.set_read_timeout(Some(Duration::from_millis(500)))?;
     let mut reader = BufReader::new(&stream);
     let (mut request, mut length) = (String::new(), 0);
@@ -65,7 +64,7 @@ fn answer(stream: TcpStream, files: &[File<'_>]) -> Result<Option<String>> {
         if let Some((name, value)) = header.split_once(':')
             && name.eq_ignore_ascii_case("content-length")
         {
-            length = value.trim().parse().map_err(|_| Error::other("a length that is no number"))?;
+            length = value.trim().parse().map_err(|_| Error::other("the length is not a number"))?;
         }
     }
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
@@ -89,7 +88,7 @@ fn answer(stream: TcpStream, files: &[File<'_>]) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// The browser and its profile; both go when this does.
+/// The browser process and its profile; dropping this ends the process and removes the profile.
 struct Browser {
     child: Child,
     profile: Option<tempfile::TempDir>,
@@ -116,7 +115,7 @@ impl Drop for Browser {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // Its children need a moment to see that it has gone, and write into the profile until then.
+        // The browser's child processes write to the profile for a moment after it has ended.
         let Some(profile) = self.profile.take() else { return };
         let path = profile.keep();
         for _ in 0..30 {

@@ -1,10 +1,10 @@
 //! Image files for tests: PNG, and JPEG of flat blocks.
-#![allow(dead_code, reason = "each test uses what it needs")]
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::fs;
 use std::path::Path;
 
-/// Writes a PNG of 8-bit samples, 1 (grey), 2 (with alpha), 3 (colour) or 4 a pixel; makes its folder.
+/// Writes a PNG of 8-bit samples, with 1 (grey), 2 (grey and alpha), 3 (colour) or 4 (colour and alpha) per pixel. Creates its folder.
 pub fn png(path: &Path, [height, width]: [usize; 2], samples: usize, pixels: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let mut encoder = png::Encoder::new(fs::File::create(path).unwrap(), width as u32, height as u32);
@@ -15,14 +15,14 @@ pub fn png(path: &Path, [height, width]: [usize; 2], samples: usize, pixels: &[u
     encoder.write_header().unwrap().write_image_data(pixels).unwrap();
 }
 
-/// A grey JPEG of blocks of 8 x 8 equal pixels, `blocks[rows][columns]`: a constant block needs nothing but its mean.
+/// Returns a grey JPEG of blocks of 8 x 8 equal pixels, `blocks[rows][columns]`: a constant block has only a DC coefficient.
 pub fn jpeg(path: &Path, blocks: &[&[u8]]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let (height, width) = (8 * blocks.len() as u8, 8 * blocks[0].len() as u8);
     let mut file = vec![0xff, 0xd8, 0xff, 0xdb, 0, 67, 0];
-    file.extend([8; 64]); // A coefficient of the mean is 8 times the value: quantised, the value.
+    file.extend([8; 64]); // The DC coefficient is 8 times the value; divided by the quantiser 8 it is the value.
     file.extend([0xff, 0xc0, 0, 11, 8, 0, height, 0, width, 1, 1, 0x11, 0]);
-    // Sizes of differences: codes of 4 bits for 0 to 11. Other coefficients: 1 bit for "no more".
+    // DC sizes 0 to 11: codes of 4 bits. AC: 1 bit for end of block.
     file.extend([0xff, 0xc4, 0, 31, 0, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
     file.extend(0..12);
     file.extend([0xff, 0xc4, 0, 20, 0x10, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);

@@ -1,15 +1,15 @@
-//! What several tests share: engines to run on.
-#![allow(dead_code, reason = "each test file uses its part")]
+//! Engines for tests.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use plusminus::runtime::{CpuEngine, Engine};
 
-/// Name of the adapter that GPU tests use.
+/// Returns the name of the adapter that GPU tests use.
 pub fn test_device() -> String {
     std::env::var("PLUSMINUS_TEST_DEVICE").unwrap_or_else(|_| "llvmpipe".into())
 }
 
-/// The processor's engine, and the one on the test adapter where it is found. Without it a line says so, and under
-/// PLUSMINUS_REQUIRE_GPU=1 the test fails.
+/// Returns the CPU engine, and the engine on the test adapter if there is one. Otherwise prints a line, or fails the test if
+/// PLUSMINUS_REQUIRE_GPU=1.
 pub fn engines() -> Vec<(String, Box<dyn Engine>)> {
     let cpu: Box<dyn Engine> = Box::new(CpuEngine::new(None).expect("the processor"));
     let mut all = vec![("cpu".to_string(), cpu)];
@@ -17,7 +17,7 @@ pub fn engines() -> Vec<(String, Box<dyn Engine>)> {
     all
 }
 
-/// The engine on the test adapter.
+/// Returns the engine on the test adapter.
 #[cfg(feature = "gpu")]
 pub fn gpu() -> Option<plusminus::runtime::GpuEngine> {
     let name = test_device();
@@ -31,7 +31,7 @@ pub fn gpu() -> Option<plusminus::runtime::GpuEngine> {
     }
 }
 
-/// Built without GPUs.
+/// The feature `gpu` is disabled.
 #[cfg(not(feature = "gpu"))]
 pub fn gpu() -> Option<plusminus::runtime::CpuEngine> {
     None

@@ -1,10 +1,10 @@
-//! The program, run as a user runs it.
-#![allow(dead_code, reason = "each test uses what it needs")]
+//! Runs the program as a user does.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use serde_json::Value;
 use std::process::{Command, Output, Stdio};
 
-/// The program with arguments, without anything of the caller's that changes it.
+/// Returns a command for the program with arguments and without environment variables that affect it.
 pub fn plusminus(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plusminus"));
     command.args(args).env("RUST_BACKTRACE", "0").env_remove("PLUSMINUS_ISA").stdin(Stdio::null());
@@ -20,14 +20,14 @@ pub fn lines(output: &Output) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
 }
 
-/// What the program itself said on stderr (graphics drivers speak there, too).
+/// Returns the program's own lines on stderr (graphics drivers also write there).
 pub fn said(output: &Output) -> Vec<String> {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(!text.contains("panicked"), "{text}");
     text.lines().filter(|line| line.starts_with("plusminus: ")).map(String::from).collect()
 }
 
-/// The command fails with this code, and says one line that contains all of the words.
+/// Asserts that the command fails with this exit code and writes one line that contains all of the words.
 pub fn refused(args: &[&str], code: i32, words: &[&str]) {
     let output = run(args);
     let said = said(&output);

@@ -1,7 +1,7 @@
-//! The one table of float tolerances, `atol + rtol * |reference|`, each row with its reason.
-#![allow(dead_code, clippy::print_stdout, reason = "not every test file uses every row; shares used are printed")]
+//! The table of float tolerances, `atol + rtol * |reference|`, each row with its reason.
+#![allow(dead_code, clippy::print_stdout, reason = "not every test file uses every row; used fractions are printed")]
 
-/// How far a float may lie from its reference.
+/// The allowed difference of a float from its reference.
 #[derive(Clone, Copy, Debug)]
 pub struct Tolerance {
     /// Name in messages.
@@ -10,14 +10,14 @@ pub struct Tolerance {
     pub atol: f64,
     /// Relative part.
     pub rtol: f64,
-    /// Why this much.
+    /// The reason for the values.
     pub reason: &'static str,
 }
 
 /// Half a unit in the last place of an f32 near 1.
 const ROUND: f64 = f32::EPSILON as f64 / 2.0;
 
-/// A handful of rounded operations.
+/// A few rounded operations.
 pub const ELEMENTWISE: Tolerance = Tolerance {
     name: "elementwise",
     atol: 1e-7,
@@ -41,12 +41,12 @@ pub const LOSS: Tolerance = Tolerance {
     reason: "PyTorch's own f32 errs by 3e-7 against f64; ours may err as much, with room for another order of summation",
 };
 
-/// A gradient of a weight, a scale or a bias against PyTorch's: sums over a batch of 16 behind three layers.
+/// A gradient of a weight, a scale or a bias against PyTorch's: sums over a batch of 16, through three layers.
 pub const GRADIENT: Tolerance = Tolerance {
     name: "gradient",
     atol: 6e-8,
     rtol: 4e-6,
-    reason: "PyTorch's own f32 errs by 1.1e-8 against f64; batch norm divides differences of sums, so what is small errs as what is large",
+    reason: "PyTorch's own f32 errs by 1.1e-8 against f64; batch norm divides differences of sums, so small values have the absolute error of large ones",
 };
 
 /// First filter (gamma 0.1) and Adam's first moment (0.1): a tenth of the gradient's error enters.
@@ -107,7 +107,7 @@ pub fn reduction(terms: usize, size: f64) -> Tolerance {
     }
 }
 
-/// The largest share of the tolerance that an element uses; panics where one exceeds it.
+/// Returns the largest fraction of the tolerance that an element uses; panics if an element exceeds it.
 pub fn check<G: Copy + Into<f64>, E: Copy + Into<f64>>(row: &Tolerance, what: &str, got: &[G], expected: &[E]) -> f64 {
     assert_eq!(got.len(), expected.len(), "{what}: elements");
     assert!(!got.is_empty(), "{what}: nothing to compare");
@@ -131,7 +131,7 @@ pub fn check<G: Copy + Into<f64>, E: Copy + Into<f64>>(row: &Tolerance, what: &s
     worst
 }
 
-/// The same, printing the share.
+/// Same as above, and prints the fraction.
 pub fn assert_close<G: Copy + Into<f64>, E: Copy + Into<f64>>(
     row: &Tolerance,
     what: &str,
@@ -143,19 +143,19 @@ pub fn assert_close<G: Copy + Into<f64>, E: Copy + Into<f64>>(
     share
 }
 
-/// One line: what, and the share of which tolerance.
+/// Prints the used fraction of a tolerance.
 pub fn report(row: &Tolerance, what: &str, share: f64) {
     println!("{what}: {:.1} % of the tolerance `{}` used", 100.0 * share, row.name);
 }
 
 #[test]
 #[should_panic(expected = "element 1")]
-fn what_is_no_number_is_never_close() {
+fn non_finite_values_are_never_close() {
     check(&TRAJECTORY, "not-a-number", &[1.0, f64::NAN], &[1.0, 1.0]);
 }
 
 #[test]
-fn the_share_is_the_worst_element_s() {
+fn the_fraction_is_that_of_the_worst_element() {
     let row = Tolerance { name: "test", atol: 1.0, rtol: 1.0, reason: "arithmetic" };
     assert_eq!(check(&row, "shares", &[0.0, 2.0, 1.5], &[0.0, 1.0, 1.0]), 0.5);
 }

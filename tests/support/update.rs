@@ -1,5 +1,5 @@
-//! A rule's update of one weight matrix, alone on an engine.
-#![allow(dead_code, reason = "each test file uses its part")]
+//! The update of one weight matrix by a rule, alone on an engine.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use plusminus::graph::{Graph, Init, Plan, Purpose, Role, ValueInfo, plan};
 use plusminus::nn::Tensor;
@@ -9,10 +9,10 @@ use plusminus::tensor::{BitMatrix, DType, Layout, PANEL, TensorType, words_of};
 use pollster::block_on;
 use std::sync::Arc;
 
-/// Which numbers of the step are the rule's; fresh states stand in words of another number.
+/// Offset of the rule's hyperparameters in the step, which differs from the offset of its initial states.
 const HYPER_OFFSET: usize = 3;
 
-/// The weight is `w`, its gradient `g`, its states `w.NAME`, and of `counters` those of the second layer are its own.
+/// The weight is `w`, its gradient `g`, its states `w.NAME`. It uses the counters of the second layer in `counters`.
 pub struct Update {
     plan: Plan,
     engine: Box<dyn Engine>,
@@ -22,7 +22,7 @@ pub struct Update {
 }
 
 impl Update {
-    /// Drawn weights, fresh states.
+    /// Creates random weights and initial states.
     pub fn new(rule: BinaryOptimizer, [rows, columns]: [usize; 2], mut engine: Box<dyn Engine>) -> Self {
         let mut graph = Graph::new();
         let ty = TensorType::new(DType::F32, Layout::Rows, &[rows, columns]);
@@ -46,14 +46,14 @@ impl Update {
         Self { plan, engine, rule, ty }
     }
 
-    /// One step, by the rule's schedules.
+    /// Takes one step with the rule's schedules.
     pub fn step(&mut self, gradient: &[u32], step: u64, total: u64) {
         let mut values = StepParams { step: step as u32, valid_rows: 1, ..StepParams::default() };
         values.hyperparameters[HYPER_OFFSET..][..4].copy_from_slice(&self.rule.hyperparameters(step, total));
         block_on(self.engine.play(0, &[(self.plan.id("g"), gradient)], &values)).unwrap();
     }
 
-    /// Words of a tensor with the weight's shape, element by element.
+    /// Returns a word per element of a tensor with the weight's shape.
     pub fn padded(&self, value: impl Fn(usize) -> f32) -> Vec<u32> {
         let (columns, pitch) = (self.ty.columns(), words_of(self.ty.columns()) * PANEL);
         let mut words = vec![0; self.ty.rows() * pitch];
@@ -61,7 +61,7 @@ impl Update {
         words
     }
 
-    /// A tensor as it is.
+    /// Returns the words of a tensor.
     pub fn words(&mut self, name: &str) -> Vec<u32> {
         let download = self.engine.download(&[self.plan.id(name)]).unwrap();
         block_on(download).unwrap().remove(0)
@@ -72,7 +72,7 @@ impl Update {
         self.engine.upload(self.plan.id(name), words).unwrap();
     }
 
-    /// Elements of a float tensor, without padding.
+    /// Returns the elements of a float tensor, without padding.
     pub fn floats(&mut self, name: &str) -> Vec<f32> {
         let words = self.words(name);
         match Tensor::from_words(&self.info(name).ty, &words) {
@@ -81,18 +81,18 @@ impl Update {
         }
     }
 
-    /// The weights.
+    /// Returns the weights.
     pub fn signs(&mut self) -> BitMatrix {
         let words = self.words("w");
         BitMatrix::from_panels(self.ty.rows(), self.ty.columns(), words).expect("tails stay 0")
     }
 
-    /// Name and type of a tensor.
+    /// Returns the name and type of a tensor.
     pub fn info(&self, name: &str) -> ValueInfo {
         self.plan.named[name].1.clone()
     }
 
-    /// The rule's states.
+    /// Returns the rule's states.
     pub fn states(&self) -> Vec<ValueInfo> {
         self.plan.named.values().map(|(_, info)| info.clone()).filter(|info| info.name.starts_with("w.")).collect()
     }

@@ -308,3 +308,95 @@ fn data_knows_no_device() {
         }
     }
 }
+
+/// Identifiers and phrases that the project has given up for standard terms.
+const RETIRED: &[&str] = &[
+    "Verdict",
+    "Init::Along",
+    "Init::Spread",
+    "Init::Planes",
+    "Init::Halves",
+    "Knob",
+    "knob",
+    "TALL",
+    "turn_of",
+    "Maker",
+    "Share::of",
+    "Trouble",
+    "trouble",
+    "is_decoded_late",
+    "favours_rows",
+    "Apart",
+    "OptimizerConfig",
+    "MeanPool",
+    "GlobalMean",
+    "Tally",
+    "push1",
+    "MOST_",
+    "judging",
+    "roll-call",
+    "roll_call",
+    "so many ",
+    "whoever",
+    "Whoever",
+    "is no number",
+    "no number any more",
+    "what is left",
+    "the house",
+    "all there will be",
+    "the system gave none",
+    "stands in for",
+    "Stands in for",
+    "goes on where it stopped",
+    "does the sum",
+    "how loud",
+    "--rule ",
+    "--hold",
+    "--start ",
+    "--preset ",
+];
+
+/// Files that name retired settings on purpose: those that refuse them with the new name, the list of changes, scripts with flags of their own.
+const MAY_NAME: [&str; 5] = [
+    "src/train/settings/optimizer.rs",
+    "src/train/settings/tests.rs",
+    "CHANGELOG.md",
+    "benches/peers/README.md",
+    "tests/architecture.rs",
+];
+
+#[test]
+fn retired_names_and_phrases_are_gone() {
+    fn walk(path: &Path, out: &mut Vec<PathBuf>) {
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| walk(&entry.unwrap().path(), out));
+        } else if path.extension().is_some_and(|e| ["rs", "wgsl", "md", "toml"].contains(&e.to_str().unwrap_or(""))) {
+            out.push(path.to_path_buf());
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for place in ["src", "shaders", "tests", "examples", "docs", "benches", "README.md", "CHANGELOG.md", "Cargo.toml"] {
+        walk(&root.join(place), &mut files);
+    }
+    assert!(files.len() > 200, "{} files", files.len());
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    for path in files {
+        let name = path.strip_prefix(root).unwrap().to_str().unwrap().replace('\\', "/");
+        if MAY_NAME.contains(&name.as_str()) {
+            continue;
+        }
+        for (number, line) in fs::read_to_string(&path).unwrap().lines().enumerate() {
+            for retired in RETIRED {
+                // A word of its own, not the beginning of a longer one that the list does not mean.
+                let is_word = |at: usize| {
+                    let (before, after) = (line[..at].chars().next_back(), line[at + retired.len()..].chars().next());
+                    let whole = !retired.ends_with(is_part) || retired.ends_with('_') || !after.is_some_and(is_part);
+                    whole && (!retired.starts_with(is_part) || !before.is_some_and(is_part))
+                };
+                let found = line.match_indices(retired).any(|(at, _)| is_word(at));
+                assert!(!found, "{name}:{}: `{retired}` is retired: {line}", number + 1);
+            }
+        }
+    }
+}

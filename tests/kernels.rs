@@ -1600,7 +1600,7 @@ fn diagnostics_cases() -> Vec<Case> {
 fn magnitudes_case(ty: TensorType) -> Case {
     let (m, n) = (ty.rows(), ty.columns());
     let random = Matrix::reals(m, n, 1.0, "x");
-    // Every size of float, zeros and what is no number.
+    // Every size of float, zeros, infinity and NaN.
     let special = [0.0, -0.0, f64::from(f32::MIN_POSITIVE), 1e-40, 3e-9, -700.0];
     let x = Matrix::from_fn(m, n, |r, c| {
         let value = special.get((r * n + c) % 17).copied().unwrap_or(random.at(r, c) * 0.5_f64.powi((c % 9) as i32));

@@ -185,7 +185,7 @@ struct Target<'a> {
 /// Sums of as many rows as fit registers, at most `rows`; gives their number.
 ///
 /// # Safety
-/// The processor has the instructions; every stretch's x, `x_inner` apart, are readable in so many rows, and its signs.
+/// The processor has the instructions; every stretch's x, `x_inner` apart, are readable in this number of rows, and its signs.
 #[inline]
 #[target_feature(enable = "avx2,fma,popcnt")]
 unsafe fn tile<const V: usize, F: Fn(usize) -> *const f32>(

@@ -1,6 +1,6 @@
 //! The processor's bit kernels. Signs stand 32 to a `u32` (bit 1 = +1, least significant bit first, tail bits 0), matrices lie in panels of 32.
 //! `tasks` says what a task is, `isa` checks it ([`Isa`]), a file or two an instruction set hold the inner loops; [`all`] and [`active`] are the
-//! roll-call. A kernel call is one sequential task; whoever calls spreads tasks over threads. Integers and bits are the same on every
+//! registry. A kernel call is one sequential task; the caller spreads tasks over threads. Integers and bits are the same on every
 //! instruction set; floats differ in their last bits. Slices need no alignment; buffers that begin on a cache line (64 bytes) run fastest.
 
 #![allow(

@@ -1,4 +1,4 @@
-//! The roll-call: which instruction sets this processor has, and the one the program uses.
+//! The registry: which instruction sets this processor has, and the one the program uses.
 
 use std::sync::OnceLock;
 
@@ -74,7 +74,7 @@ fn asked() -> Option<String> {
     None
 }
 
-/// The instruction set of [`active`], for kernels: whoever opened the processor's engine has seen its error.
+/// The instruction set of [`active`], for kernels: opening the cpu engine reports its error.
 pub fn current() -> &'static Isa {
     active().expect("the engine was opened with a valid instruction set")
 }

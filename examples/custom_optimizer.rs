@@ -5,7 +5,9 @@
 //! (custom_optimizer.svg), and prints a test accuracy above 97 %.
 
 use plusminus::cli::{Axis, Curve, Panel, draw};
-use plusminus::optim::{Adam, BinaryRule, CEMA, ElementwiseFilter, HyperparameterSpec, Range, Schedule, StateInit};
+use plusminus::optim::{
+    Adam, BinaryRule, CEMA, ElementwiseFilter, HyperparameterSpec, Range, Schedule, StateInit, StateType,
+};
 use plusminus::train::{Event, Rules, Settings, Trainer};
 use plusminus::{Result, data, runtime};
 
@@ -14,6 +16,7 @@ const DEMA: ElementwiseFilter = ElementwiseFilter {
     doc: "twice a moving average of the gradient, less the average of that average",
     hyperparameters: &[HyperparameterSpec::new("alpha", "rate of both averages", Range::Rate, 2e-3).falling()],
     states: &[("m", StateInit::Zero), ("h", StateInit::Zero)],
+    storage: &[StateType::F32],
     source: "
 fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 {
     (*s).m += hyperparameters.alpha * (g - (*s).m);

@@ -1,34 +1,78 @@
-//! From a parsed shader to Rust: parameter structs, bindings, tasks' arguments, variants.
+//! From parsed shaders to Rust: parameter structs, constants, bindings and their extents, tasks' arguments, variants.
 
-use super::Parsed;
-use naga::{AddressSpace, ArraySize, Scalar, ScalarKind, TypeInner, valid::GlobalUse};
+use super::{Combination, Files, Parsed, assemble, extent};
+use naga::{AddressSpace, ArraySize, Scalar, ScalarKind, TypeInner, valid::Capabilities, valid::GlobalUse};
 use std::fmt::Write as _;
 
 /// Group of the tensors; the other group holds `Params` (binding 0) and `StepParams` (binding 1).
 const TENSORS: u32 = 0;
 
-/// The Rust twin of a struct that several files share.
-pub fn shared_struct(name: &str, parsed: &Parsed) -> Result<String, String> {
-    rust_struct(name, &parsed.module)
+/// Bytes of workgroup memory that every adapter has.
+const WORKGROUP_BYTES: u32 = 16_384;
+
+/// What naga must allow for a text: the capabilities that its line `// requires: NAME, ...` names, and nothing beyond core WGSL without one.
+pub fn capabilities(text: &str) -> Capabilities {
+    assemble::marked(text, "requires").fold(Capabilities::empty(), |all, name| match name {
+        "subgroups" => all | Capabilities::SUBGROUP,
+        "f16" => all | Capabilities::SHADER_FLOAT16,
+        _ => all,
+    })
 }
 
-/// The module of one file; `texts` holds its presets.
-pub fn module(room: &str, file: &str, texts: &[(String, String, Parsed)]) -> Result<String, String> {
-    let (_, _, first) = &texts[0];
-    let mut out = format!("#[doc = \"Kernels of `shaders/{room}/{file}.wgsl`.\"]\npub mod {file} {{\n");
-    for (preset, text, _) in texts {
-        writeln!(out, "const SOURCE_{preset}: &str = {text:?};").expect("strings grow");
-    }
-    if first.module.types.iter().any(|(_, t)| t.name.as_deref() == Some("Params")) {
-        out += &rust_struct("Params", &first.module)?;
-    }
-    for index in 0..first.module.entry_points.len() {
-        out += &entry(room, file, index, texts)?;
-    }
-    Ok(out + "}\n")
+/// The structs that a shared file declares itself.
+pub fn own_structs(text: &str, parsed: &Parsed) -> Result<String, String> {
+    let names = ["Params", "StepParams"].into_iter().filter(|name| declares(text, name));
+    names.map(|name| rust_struct(name, &parsed.module)).collect()
 }
 
-/// A `#[repr(C)]` struct with the offsets that WGSL gives its members, tail padding included.
+fn declares(text: &str, name: &str) -> bool {
+    text.lines().any(|line| line.strip_prefix("struct ").and_then(|rest| rest.split_whitespace().next()) == Some(name))
+}
+
+/// `Params` of a kernel's file: its own struct, or that of the shared file that declares it.
+pub fn params(files: &Files, path: &str, parsed: &Parsed) -> Result<String, String> {
+    if declares(&files[path], "Params") {
+        return rust_struct("Params", &parsed.module);
+    }
+    let (mut wanted, mut seen) = (vec![path.to_string()], Vec::new());
+    while let Some(path) = wanted.pop() {
+        let Some(text) = files.get(&path).filter(|_| !seen.contains(&path)) else { continue };
+        if let (Some(name), true) = (path.strip_prefix("shared/"), declares(text, "Params")) {
+            return Ok(format!("pub use super::super::shared::{name}::Params;\n"));
+        }
+        wanted.extend(assemble::marked(text, "import").map(|name| format!("shared/{name}")));
+        seen.push(path);
+    }
+    Ok(String::new())
+}
+
+/// The scalar constants that a file declares and that no preset changes.
+pub fn constants(text: &str, parsed: &Parsed) -> String {
+    let mut out = String::new();
+    for line in text.lines().filter(|line| line.starts_with("const ") && !line.contains("// tunable")) {
+        let name = line["const ".len()..].split(':').next().unwrap_or_default().trim();
+        let (ty, value) = match literal(parsed, name) {
+            Some(naga::Literal::U32(value)) => ("u32", value.to_string()),
+            Some(naga::Literal::I32(value)) => ("i32", value.to_string()),
+            Some(naga::Literal::F32(value)) => ("f32", format!("{value:?}")),
+            _ => continue,
+        };
+        writeln!(out, "#[doc = \"Constant `{name}` of the shader.\"]\npub const {name}: {ty} = {value};")
+            .expect("strings grow");
+    }
+    out
+}
+
+/// A constant's value.
+fn literal(parsed: &Parsed, name: &str) -> Option<naga::Literal> {
+    let (_, constant) = parsed.module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name))?;
+    match parsed.module.global_expressions[constant.init] {
+        naga::Expression::Literal(literal) => Some(literal),
+        _ => None,
+    }
+}
+
+/// A `#[repr(C)]` struct with the offsets that WGSL gives its members.
 fn rust_struct(name: &str, module: &naga::Module) -> Result<String, String> {
     let mut types = module.types.iter().map(|(_, t)| t);
     let found = types.find(|t| t.name.as_deref() == Some(name)).ok_or(format!("there is no struct `{name}`"))?;
@@ -51,7 +95,13 @@ fn rust_struct(name: &str, module: &naga::Module) -> Result<String, String> {
         at += bytes;
     }
     if at != *span {
-        return Err(format!("`{name}` ends in padding: {at} bytes of {span}; fill it up with members"));
+        // Only a struct with vectors is rounded up: its uniform binding must be that long.
+        writeln!(
+            out,
+            "#[doc = \"Rounds the struct up to the alignment of its vectors; 0.\"]\npub padding: [u32; {}],",
+            (span - at) / 4
+        )
+        .expect("strings grow");
     }
     Ok(out + "}\n")
 }
@@ -88,58 +138,106 @@ struct Binding {
     name: String,
     access: &'static str,
     element: &'static str,
-    /// Whether a task has a piece of each part of it.
-    pieces: bool,
+    /// Whether a task has a share of each panel of it.
+    per_panel: bool,
+    /// Its extent, as [`extent`] reads it.
+    extent: String,
 }
 
-fn entry(room: &str, file: &str, index: usize, texts: &[(String, String, Parsed)]) -> Result<String, String> {
-    let (_, _, first) = &texts[0];
+/// The modules of a combination's entry points, each called like the entry point and `suffix`.
+pub fn entries(combination: &Combination, suffix: &str) -> Result<String, String> {
+    let points = combination.texts[0].parsed.module.entry_points.len();
+    (0..points).map(|index| entry(combination, index, suffix)).collect()
+}
+
+fn entry(combination: &Combination, index: usize, suffix: &str) -> Result<String, String> {
+    let first = &combination.texts[0].parsed;
     let name = &first.module.entry_points[index].name;
-    let mut bindings = tensor_bindings(first, index)?;
-    let text = &texts[0].1;
-    let lines = text.lines().filter_map(|line| line.strip_prefix("// pieces:"));
-    let pieces: Vec<&str> = lines.flat_map(|names| names.split(',').map(str::trim)).collect();
-    for b in bindings.iter_mut().filter(|b| b.access == "Write") {
-        b.pieces = pieces.contains(&b.name.as_str());
-    }
-    let uses = |group: u32, binding: u32| {
-        let info = first.info.get_entry_point(index);
-        let mut globals = first.module.global_variables.iter();
-        globals.any(|(h, g)| {
-            !info[h].is_empty() && g.binding.as_ref().is_some_and(|b| (b.group, b.binding) == (group, binding))
-        })
-    };
-    let (params, step) = (uses(1, 0), uses(1, 1));
-    let mut out = format!("#[doc = \"Entry point `{name}`.\"]\npub mod {name} {{\nuse crate::runtime::kernel as k;\n");
-    writeln!(out, "#[doc = \"Its bindings, in order.\"]\npub const INTERFACE: k::Interface = k::Interface {{ label: \"{room}::{file}::{name}\", params: {params}, step: {step}, bindings: std::borrow::Cow::Borrowed(&[")
-        .expect("strings grow");
+    let label = format!("{}::{name}{suffix}", combination.names[0].replace('/', "::"));
+    let (interface, bindings) = interface(combination, index, &label)?;
+    let variants = variants(combination, index)?;
+    let (params, step) = (uses(first, index, 0), uses(first, index, 1));
+    Ok(format!(
+        "#[doc = \"Entry point `{name}{suffix}`.\"]\npub mod {name}{suffix} {{\nuse crate::runtime::kernel as k;\n{interface}{variants}{}}}\n",
+        arguments(&bindings, params, step)
+    ))
+}
+
+/// Whether an entry point uses a uniform of group 1.
+fn uses(parsed: &Parsed, index: usize, number: u32) -> bool {
+    let info = parsed.info.get_entry_point(index);
+    let mut globals = parsed.module.global_variables.iter();
+    globals.any(|(h, g)| !info[h].is_empty() && g.binding.as_ref().is_some_and(|b| (b.group, b.binding) == (1, number)))
+}
+
+/// The constant `INTERFACE` of an entry point, and its bindings.
+pub fn interface_text(combination: &Combination, index: usize, label: &str) -> Result<String, String> {
+    interface(combination, index, label).map(|(text, _)| text)
+}
+
+fn interface(combination: &Combination, index: usize, label: &str) -> Result<(String, Vec<Binding>), String> {
+    let first = &combination.texts[0].parsed;
+    let name = &first.module.entry_points[index].name;
+    let bindings = tensor_bindings(combination, index)?;
+    let (params, step) = (uses(first, index, 0), uses(first, index, 1));
+    let shape = Shape::of(combination, name, &bindings)?;
+    let mut out = format!(
+        "#[doc = \"Its bindings, in order.\"]\npub const INTERFACE: k::Interface = k::Interface {{ label: {label:?}, params: {params}, step: {step}, \
+         shape: {}, bindings: std::borrow::Cow::Borrowed(&[",
+        shape.rust()
+    );
     for b in &bindings {
         writeln!(
             out,
-            "k::Binding {{ index: {}, name: std::borrow::Cow::Borrowed({:?}), access: k::Access::{} }},",
-            b.index, b.name, b.access
+            "k::Binding {{ index: {}, name: std::borrow::Cow::Borrowed({:?}), access: k::Access::{}, extent: std::borrow::Cow::Borrowed({:?}) }},",
+            b.index, b.name, b.access, b.extent
         )
         .expect("strings grow");
     }
-    out += "]) };\n#[doc = \"The text, preset by preset.\"]\npub const VARIANTS: &[k::Variant] = &[";
-    for (preset, _, parsed) in texts {
+    Ok((out + "]) };\n", bindings))
+}
+
+/// The constant `VARIANTS` of an entry point: one for each preset.
+pub fn variants(combination: &Combination, index: usize) -> Result<String, String> {
+    let mut out = String::from("#[doc = \"The texts, preset by preset.\"]\npub const VARIANTS: &[k::Variant] = &[");
+    for text in &combination.texts {
+        let parsed = &text.parsed;
         let point = &parsed.module.entry_points[index];
-        let cover = cover(parsed, name)?.unwrap_or(point.workgroup_size);
+        let cover = cover(parsed, &point.name)?.unwrap_or(point.workgroup_size);
+        let features: Vec<&str> = assemble::marked(&combination.text, "requires").collect();
+        let bytes = workgroup_bytes(parsed, index);
+        let invocations: u32 = point.workgroup_size.iter().product();
+        if features.is_empty() && (bytes > WORKGROUP_BYTES || invocations > 256) {
+            return Err(format!(
+                "`{}` takes {bytes} bytes of workgroup memory and {invocations} invocations: name what it requires",
+                point.name
+            ));
+        }
         writeln!(
             out,
-            "k::Variant {{ entry: std::borrow::Cow::Borrowed({name:?}), preset: {preset:?}, source: std::borrow::Cow::Borrowed(super::SOURCE_{preset}), workgroup: {:?}, cover: {cover:?} }},",
-            point.workgroup_size
+            "k::Variant {{ entry: std::borrow::Cow::Borrowed({:?}), preset: {:?}, source: k::Source::Pieces(&{:?}), workgroup: {:?}, cover: {cover:?}, \
+             requires: k::Requirements {{ features: &{features:?}, workgroup_bytes: {bytes}, invocations: {invocations} }} }},",
+            point.name, text.preset, combination.names, point.workgroup_size
         )
         .expect("strings grow");
     }
-    out += "];\n";
-    out += &arguments(&bindings, params, step);
-    Ok(out + "}\n")
+    Ok(out + "];\n")
+}
+
+/// Bytes of workgroup memory that an entry point uses.
+fn workgroup_bytes(parsed: &Parsed, index: usize) -> u32 {
+    let info = parsed.info.get_entry_point(index);
+    let globals = parsed.module.global_variables.iter();
+    let used = globals.filter(|(h, g)| g.space == AddressSpace::WorkGroup && !info[*h].is_empty());
+    used.map(|(_, g)| parsed.layouter[g.ty].size).sum()
 }
 
 /// Tensor bindings that an entry point uses, in index order.
-fn tensor_bindings(parsed: &Parsed, entry: usize) -> Result<Vec<Binding>, String> {
+fn tensor_bindings(combination: &Combination, entry: usize) -> Result<Vec<Binding>, String> {
+    let parsed = &combination.texts[0].parsed;
     let (module, info) = (&parsed.module, parsed.info.get_entry_point(entry));
+    let entry = &module.entry_points[entry].name;
+    let per_panel: Vec<&str> = assemble::marked(&combination.text, "per panel").collect();
     let mut out = Vec::new();
     for (handle, global) in module.global_variables.iter() {
         let (Some(binding), Some(name)) = (&global.binding, &global.name) else { continue };
@@ -157,25 +255,143 @@ fn tensor_bindings(parsed: &Parsed, entry: usize) -> Result<Vec<Binding>, String
         };
         let writes = access.contains(naga::StorageAccess::STORE);
         if writes && !atomic && !info[handle].contains(GlobalUse::WRITE) {
-            return Err(format!(
-                "`{name}` is read_write and entry `{}` never writes it",
-                module.entry_points[entry].name
-            ));
+            return Err(format!("`{name}` is read_write and entry `{entry}` never writes it"));
         }
-        let access = if atomic {
-            "Atomic"
-        } else if writes {
-            "Write"
-        } else {
-            "Read"
+        let access = match (atomic, writes) {
+            (true, _) => "Atomic",
+            (false, true) => "Write",
+            (false, false) => "Read",
         };
-        out.push(Binding { index: binding.binding, name: name.clone(), access, element, pieces: false });
+        let extent =
+            canonical(comment(&combination.text, name)?, entry).map_err(|e| format!("binding `{name}`: {e}"))?;
+        let per_panel = access == "Write" && per_panel.contains(&name.as_str());
+        out.push(Binding { index: binding.binding, name: name.clone(), access, element, per_panel, extent });
+    }
+    let bound: Vec<String> = out.iter().map(|b| b.name.clone()).collect();
+    for binding in &mut out {
+        // Another entry point's binding is not there: its own words stand in.
+        if let extent::Extent::As(name) = extent::parse(&binding.extent, entry)?
+            && !bound.iter().any(|other| other == name)
+        {
+            binding.extent = canonical(comment(&combination.text, name)?, entry)?;
+        }
     }
     out.sort_by_key(|b| b.index);
-    if out.len() > 8 {
-        return Err(format!("{} storage buffers in one entry point: 8 are promised everywhere", out.len()));
+    if out.len() > assemble::MAX_STORAGE_BUFFERS {
+        let names = out.iter().map(|b| b.name.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(format!("`{entry}` binds {} storage buffers ({names}): 8 are promised everywhere", out.len()));
     }
     Ok(out)
+}
+
+/// What stands behind a binding's declaration.
+fn comment<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
+    let declared = format!("> {name}: ");
+    let line = text.lines().find(|line| line.contains("var<storage") && line.contains(&declared));
+    let (_, comment) =
+        line.and_then(|line| line.split_once("//")).ok_or(format!("binding `{name}` has no extent behind it"))?;
+    Ok(comment)
+}
+
+/// An extent without the words around it.
+fn canonical(comment: &str, entry: &str) -> Result<String, String> {
+    Ok(match extent::parse(comment, entry)? {
+        extent::Extent::Any => "any length".into(),
+        extent::Extent::As(name) => format!("as {name}"),
+        extent::Extent::Elements(brackets, bits) => {
+            let brackets: String = brackets.iter().map(|b| format!("[{b}]")).collect();
+            if bits == 32 { brackets } else { format!("{brackets} of {bits} bits") }
+        }
+    })
+}
+
+/// Names that extents use, and what else must hold.
+struct Shape {
+    members: Vec<(String, u32)>,
+    lengths: Vec<(String, String)>,
+    limits: Vec<String>,
+    grid: String,
+}
+
+impl Shape {
+    /// Of an entry point; refuses names that nothing defines.
+    fn of(combination: &Combination, entry: &str, bindings: &[Binding]) -> Result<Self, String> {
+        let (text, parsed) = (&combination.text, &combination.texts[0].parsed);
+        let lines =
+            |key: &'static str| text.lines().filter_map(move |line| line.strip_prefix("// ")?.strip_prefix(key));
+        let mut shape = Self {
+            members: members(parsed),
+            lengths: lines("length ")
+                .filter_map(|line| line.split_once('='))
+                .map(|(n, e)| (n.trim().into(), e.trim().into()))
+                .collect(),
+            limits: lines("limit:").map(|line| line.trim().to_string()).collect(),
+            grid: String::new(),
+        };
+        for line in lines("grid ") {
+            let (name, brackets) =
+                line.split_once(':').ok_or(format!("`// grid {line}`: expected `ENTRY: [..][..][..]`"))?;
+            if name.trim() == entry {
+                shape.grid = brackets.trim().into();
+            }
+        }
+        let mut products: Vec<String> = vec![shape.grid.clone()];
+        for binding in bindings {
+            if let extent::Extent::Elements(brackets, _) = extent::parse(&binding.extent, entry)? {
+                products.push(brackets.iter().map(|b| format!("[{b}]")).collect());
+            }
+        }
+        let texts: Vec<&str> =
+            shape.limits.iter().map(String::as_str).chain(products.iter().map(String::as_str)).collect();
+        let lengths: Vec<String> = shape.lengths.iter().map(|(_, e)| e.clone()).collect();
+        let constants: Vec<_> = texts.into_iter().chain(lengths.iter().map(String::as_str)).collect();
+        let constants = shape.constants(&constants, parsed);
+        shape.lengths.extend(constants);
+        // Any value will do to see that every name is known.
+        let is_known =
+            |name: &str| shape.members.iter().any(|(m, _)| m == name) || shape.lengths.iter().any(|(l, _)| l == name);
+        let known = |name: &str| is_known(name).then_some(64);
+        let named =
+            |result: Result<(), String>| result.or_else(|e| if e.contains("is not within") { Ok(()) } else { Err(e) });
+        for limit in &shape.limits {
+            named(extent::holds(limit, &known).map(drop))?;
+        }
+        for text in &products {
+            named(extent::product(&extent::brackets(text)?.0, &known).map(drop))?;
+        }
+        for length in &lengths {
+            named(extent::evaluate(length, &known).map(drop))?;
+        }
+        Ok(shape)
+    }
+
+    /// Constants of the text that expressions name: lengths, too.
+    fn constants(&self, expressions: &[&str], parsed: &Parsed) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for word in expressions.iter().flat_map(|e| e.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')) {
+            let is_known = self.members.iter().any(|(m, _)| m == word)
+                || self.lengths.iter().chain(&found).any(|(l, _): &(String, String)| l == word);
+            if let (false, Some(naga::Literal::U32(value))) = (is_known, literal(parsed, word)) {
+                found.push((word.to_string(), value.to_string()));
+            }
+        }
+        found
+    }
+
+    fn rust(&self) -> String {
+        let Self { members, lengths, limits, grid } = self;
+        format!("k::Shape {{ members: &{members:?}, lengths: &{lengths:?}, limits: &{limits:?}, grid: {grid:?} }}")
+    }
+}
+
+/// The u32 members of `Params`, and where they are in words.
+fn members(parsed: &Parsed) -> Vec<(String, u32)> {
+    let found = parsed.module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params"));
+    let Some((_, naga::Type { inner: TypeInner::Struct { members, .. }, .. })) = found else { return Vec::new() };
+    let is_word = |m: &&naga::StructMember| {
+        matches!(parsed.module.types[m.ty].inner, TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, .. }))
+    };
+    members.iter().filter(is_word).map(|m| (m.name.clone().unwrap_or_default(), m.offset / 4)).collect()
 }
 
 /// `const COVER_entry: vec3<u32>`, or `const COVER` for every entry of the file: the elements that a workgroup covers.
@@ -199,15 +415,15 @@ fn cover(parsed: &Parsed, entry: &str) -> Result<Option<[u32; 3]>, String> {
 /// `Args`, what a twin receives, and `Buffers`, what a dispatch names.
 fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
     let (mut args, mut take, mut buffers, mut list) = (String::new(), String::new(), String::new(), String::new());
-    for Binding { name, access, element, pieces, .. } in bindings {
+    for Binding { name, access, element, per_panel, .. } in bindings {
         let (rust, buffer) = match *access {
-            "Write" if *pieces => (format!("k::Pieces<'a, {element}>"), "k::BufferArg"),
+            "Write" if *per_panel => (format!("k::TaskPanels<'a, {element}>"), "k::BufferArg"),
             "Read" => (format!("&'a [{element}]"), "k::BufferId"),
             "Write" => (format!("&'a mut [{element}]"), "k::BufferArg"),
             _ => ("&'a [std::sync::atomic::AtomicU32]".to_string(), "k::BufferId"),
         };
         let (getter, convert) = match *access {
-            "Write" if *pieces => ("pieces", ""),
+            "Write" if *per_panel => ("panels", ""),
             "Read" => ("read", ".into()"),
             "Write" => ("write", ""),
             _ => ("atomic", ".into()"),

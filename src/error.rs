@@ -120,16 +120,18 @@ pub enum Error {
         /// What is wrong with it.
         message: String,
     },
-    /// The loss is no number any more.
-    #[error("training: the loss became not-a-number or infinite at step {step} (epoch {epoch}); try a smaller rate")]
+    /// The loss, or a parameter or state of an optimizer that a step made, is NaN or infinite.
+    #[error(
+        "training: the loss, a parameter or an optimizer state is NaN or infinite at step {step} (epoch {epoch}); try a smaller rate or decay"
+    )]
     Diverged {
-        /// The first step whose loss is not finite, counted from 0.
+        /// The first step in which it is, counted from 0.
         step: u32,
         /// Its epoch, counted from 1.
         epoch: u32,
     },
-    /// A parameter or a state of its optimizer is no number any more, though no loss that was looked at said so.
-    #[error("training: `{tensor}` has a number that is not finite (epoch {epoch}); try a smaller rate or decay")]
+    /// A tensor that would be saved has a number that is NaN or infinite.
+    #[error("training: `{tensor}` has a number that is NaN or infinite (epoch {epoch}); try a smaller rate or decay")]
     NotFinite {
         /// Its name.
         tensor: String,
@@ -145,6 +147,19 @@ impl Error {
     /// A [`Error::Setting`] from anything printable.
     pub fn setting(what: impl Into<String>, expected: impl Into<String>, got: impl ToString) -> Self {
         Self::Setting { what: what.into(), expected: expected.into(), got: got.to_string() }
+    }
+
+    /// A [`Error::Setting`] with what it is about written before it, unless it says so already: `alpha: expected ...`. Other errors stay as
+    /// they are.
+    pub fn within(self, place: &str) -> Self {
+        match self {
+            Self::Setting { what, expected, got } => {
+                let what =
+                    if what.is_empty() || what == place { place.to_string() } else { format!("{place}: {what}") };
+                Self::Setting { what, expected, got }
+            }
+            other => other,
+        }
     }
 
     /// A [`Error::Shape`] from anything printable.

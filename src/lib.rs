@@ -1,8 +1,8 @@
 //! Trains binary neural networks: weights and activations are -1 or +1, packed 32 to a word.
 //!
-//! Products of signs are xor and popcount; gradients pass through floats-by-signs products; the optimizer is a low-pass filter on the
-//! gradient whose sign *is* the weight (Quist, Li, van Gemert, ICLR 2023). One training step is compiled once and replayed, on any GPU
-//! that WebGPU reaches or on the processor's own vector units.
+//! Products of signs are xor and popcount. Gradients pass through products of floats and signs. The optimizer is a low-pass filter on the
+//! gradient, and the sign of the filter is the weight (Quist, Li, van Gemert, ICLR 2023). One training step is compiled once and replayed, on
+//! any GPU that WebGPU reaches or on the vector units of the processor.
 //!
 //! ```
 //! use plusminus::train::{Event, Settings, Trainer};
@@ -26,32 +26,41 @@
 //! # }
 //! ```
 //!
-//! # The house
+//! # Structure
 //!
-//! | floor | rooms | what is in them |
+//! | floor | modules | contents |
 //! |---|---|---|
 //! | 9 | [`cli`] | the program |
-//! | 8 | [`train`] | configuration, the compiled step, metrics, events, run folders, the trainer |
+//! | 8 | [`train`] | settings, the compiled step, metrics, events, run folders, the trainer, sweeps |
 //! | 7 | [`nn`] | layers, models, weights by name |
 //! | 6 | [`ops`], [`optim`] | operations and optimizers: shapes, backward, twins of their kernels |
-//! | 5 | [`graph`] | nodes and values, autodiff as a rewrite, the plan of memory |
+//! | 5 | [`graph`] | nodes and values, autodiff as a rewrite, fusions, the plan of memory |
 //! | 4 | [`runtime`], [`data`] | kernels, recordings and the two engines; data sets and batches |
-//! | 3 | [`bits`] | the processor's bit kernels |
-//! | 2 | [`tensor`] | shapes, bit layouts, counter-based random numbers |
+//! | 3 | [`bits`] | the inner loops of the cpu engine |
+//! | 2 | [`tensor`] | shapes, bit layouts, convolution geometry, random numbers |
 //! | 1 | [`error`] | one error type |
 //!
-//! A room imports lower floors only.
+//! A module imports only modules of lower floors, and itself.
 //!
-//! # Words
+//! # Terms
 //!
-//! A *word* is 32 signs in a `u32`, bit 1 for +1, least significant bit first; a *tail* is what a word or panel has beyond the matrix,
-//! always 0. A *panel* is 32 columns of numbers or 32 rows of bits ([`tensor::Layout`]). A *twin* is a kernel on the processor. A
-//! *surrogate* stands in for the derivative of sign. A *recording* is a step as a list of dispatches; a *slot* is a piece of memory
-//! that tensors share when they never live at once.
+//! | term | meaning |
+//! |---|---|
+//! | sign, bit | a value in {-1, +1}; bit 1 is +1 |
+//! | word | 32 signs in a `u32`, least significant bit first |
+//! | panel | 32 rows (bits) or 32 columns (numbers) stored together ([`tensor::Layout`]); padding is 0 |
+//! | kernel, twin | a WGSL program; its implementation on the processor |
+//! | producer, epilogue | the loop that makes a tile of an output; the function that consumes the tile |
+//! | rule, state, hyperparameter | an optimizer of binary weights; a tensor that it keeps per weight; a number that it takes |
+//! | decision | the value whose sign sets the weight: positive writes -1, negative writes +1, exactly 0 keeps the bit |
+//! | mask | bits that say where the surrogate gradient passes |
+//! | surrogate gradient | what replaces the derivative of sign |
+//! | recording, command | the list of a step; one entry of it: dispatch, upload, download, cut |
+//! | slot | memory that tensors share when they never live at the same time |
 //!
 //! # Cargo features
 //!
-//! `infer` (tensor and bits alone), `train` (the processor's engine), `gpu` (wgpu), `images` (folders of PNG and JPEG), `cli` (the program; default).
+//! `infer` (tensors and bits), `train` (the cpu engine), `gpu` (wgpu), `images` (folders of PNG and JPEG files), `cli` (the program; default).
 #![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails panics"))]
 
@@ -79,6 +88,6 @@ pub mod train;
 #[cfg(feature = "train")]
 pub use error::{Error, Result};
 
-/// Runs the future of a device call to its end: what a native program does; a browser awaits instead.
+/// Runs a future to completion and returns its output. Native programs use it for device calls; a browser awaits instead.
 #[cfg(all(feature = "train", not(target_arch = "wasm32")))]
 pub use pollster::block_on;

@@ -237,7 +237,7 @@ fn follow(name: &str, rule: BinaryOptimizer, gamma: f32, steps: u64, engine: Box
         drift < 3e-6,
         "{name}: states after {steps} steps: expected within 3e-6 of the f64 states, got {drift:e} (rms)"
     );
-    let counted = update.words("flips");
+    let counted = update.words("counters");
     assert_eq!((counted[0], u64::from(counted[1])), (0, flips), "{name}: flips counted against flips seen");
     assert!(flips > 1000, "{name}: expected weights that flip, got {flips} flips");
     assert!(compared == steps * (rows * columns) as u64 && differ * 10_000 < compared, "{name}: {differ} signs differ");
@@ -291,12 +291,12 @@ fn noise_flips_weights_as_often_as_theory_says() {
         let mut start = 0;
         for step in 0..burn + steps {
             if step == burn {
-                start = update.words("flips")[1];
+                start = update.words("counters")[1];
             }
             let offset = offsets.below(step, (pool.len() - rows * columns) as u32) as usize;
             update.step(&pool[offset..][..rows * columns], step, burn + steps);
         }
-        let flips = f64::from(update.words("flips")[1] - start);
+        let flips = f64::from(update.words("counters")[1] - start);
         let got = flips / (rows * columns) as f64 / steps as f64;
         let expected = Response::cascade(alpha, gamma).unwrap().noise_flips();
         let error = (got / expected - 1.0).abs();

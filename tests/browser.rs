@@ -55,10 +55,14 @@ struct Message {
 
 fn shaders() -> Vec<Shader> {
     let mut all = vec![Shader { name: "control".into(), entry: "wrong".into(), source: WRONG.into() }];
-    for kernel in plusminus::ops::KERNELS.iter().chain(plusminus::optim::KERNELS) {
+    for kernel in plusminus::ops::KERNELS.iter().copied().chain(plusminus::optim::kernels()) {
         for variant in kernel.all_variants() {
             let name = format!("{}: {} (preset {})", kernel.label(), variant.entry, variant.preset);
-            all.push(Shader { name, entry: variant.entry.to_string(), source: variant.source.to_string() });
+            all.push(Shader {
+                name,
+                entry: variant.entry.to_string(),
+                source: variant.text(true).unwrap().to_string(),
+            });
         }
     }
     all

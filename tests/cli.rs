@@ -107,9 +107,9 @@ fn layers_may_have_rules_of_their_own() {
     let folder = folder();
     let (one, two) = (path(folder.path(), "one"), path(folder.path(), "two"));
     // A threshold that no average reaches: the second layer never turns a weight.
-    let rule = "dense[2=ema"; // No brackets in patterns: matches nothing.
-    refused(&["train", "--rule", rule, "--run", &one], 2, &["dense[2", "none"]);
-    let rules = ["--rule", "*2=bop,threshold=1e9", "--rule", "dense*=ema,alpha=1e-2,cosine"];
+    let rule = "dense[2=ema"; // Patterns have no brackets: it matches nothing.
+    refused(&["train", "--layer-optimizer", rule, "--run", &one], 2, &["dense[2", "none"]);
+    let rules = ["--layer-optimizer", "*2=bop,threshold=1e9", "--layer-optimizer", "dense*=ema,alpha=1e-2,cosine"];
     let common = ["train", "--json", "--device", "cpu", "--epochs", "1", "--hidden", "32"];
     let events = lines(&run(&[&common[..], &rules, &["--run", &one]].concat()));
     let flips = |layer: usize| events[1]["flip_ratio_by_layer"][layer][1].as_f64().unwrap();
@@ -157,7 +157,8 @@ fn summary_bench_and_devices_speak_json() {
         of("train", "upload").iter().map(|line| &line["tensors"][0]["name"]).collect::<Vec<_>>(),
         ["pixels", "labels"]
     );
-    let product = of("eval", "dispatch").into_iter().find(|line| line["kernel"] == "ops::xnor_matmul::xnor_matmul");
+    let product =
+        of("eval", "dispatch").into_iter().find(|line| line["kernel"] == "producers::xnor_matmul::xnor_matmul");
     let product = product.expect("a product of signs in an evaluation");
     assert_eq!((&product["layer"], &product["multiply_adds"]), (&"dense2".into(), &(10 * 64 * 10).into()));
     assert_eq!(product["tensors"][1]["shape"], "Bits[10 x 64]");
@@ -185,20 +186,20 @@ fn summary_bench_and_devices_speak_json() {
     ];
     let step = lines(&run(&step));
     assert!(step[0]["ms_median"].as_f64().unwrap() > 0.0 && step[0]["batch"] == 10);
-    assert!(step.iter().any(|row| row["profile"] == "ops::xnor_matmul::xnor_matmul_statistics"), "{step:?}");
+    assert!(step.iter().any(|row| row["profile"] == "producers::xnor_matmul::xnor_matmul_statistics"), "{step:?}");
     assert_eq!(lines(&run(&["devices", "--json"])).last().unwrap()["name"], "cpu");
 }
 
 #[test]
-fn a_sweep_goes_on_where_it_stopped_and_is_drawn() {
+fn a_sweep_resumes_and_is_drawn() {
     let folder = folder();
     let sweep = path(folder.path(), "sweep");
     let common = ["--hidden", "32", "--epochs", "1", "--device", "cpu", "--json", "--run", &sweep];
     let sweep_of =
         |grid: &[&str]| run(&[&["sweep", "--seeds", "2", "--grid", "alpha=1e-3,1e-2"], grid, &common[..]].concat());
     let first = lines(&sweep_of(&["--grid", "float-rate=1e-3"]));
-    assert_eq!(first.len(), 4 + 2 + 1, "cells, places, done: {first:?}");
-    // One more value: what is there is kept, the diverging place is recorded, and the sweep goes on.
+    assert_eq!(first.len(), 4 + 2 + 1, "cells, points, done: {first:?}");
+    // One more value: finished runs are kept, the diverging point is recorded, and the sweep goes on.
     let second = lines(&sweep_of(&["--grid", "float-rate=1e-3,1e38"]));
     let is_new = |line: &&Value| line["event"] == "cell" && line["new"] == true;
     assert_eq!(second.iter().filter(is_new).count(), 4);
@@ -223,8 +224,8 @@ fn a_sweep_goes_on_where_it_stopped_and_is_drawn() {
     ];
     refused(&again.concat(), 2, &["other settings"]);
 
-    let place = Path::new(&sweep).join("alpha=1e-3,float-rate=1e-3");
-    let (one, two) = (path(&place, "seed-1"), path(&place, "seed-2"));
+    let point = Path::new(&sweep).join("alpha=1e-3,float-rate=1e-3");
+    let (one, two) = (path(&point, "seed-1"), path(&point, "seed-2"));
     let picture = path(folder.path(), "curves.svg");
     let plotted = run(&["plot", &one, &two, "--out", &picture]);
     let text = String::from_utf8(plotted.stdout).unwrap();
@@ -316,7 +317,7 @@ fn what_is_whole_of_a_run_is_drawn() {
     assert_eq!(gap.matches("<polyline").count(), through.matches("<polyline").count() + 1, "a gap");
     fs::write(&file, format!("{whole}{}", r#"{"event":"epoch","epo"#)).unwrap();
     let (said, cut) = drawn();
-    assert!(said.len() == 1 && said[0].contains("cut off") && said[0].contains("line 7"), "{said:?}");
+    assert!(said.len() == 1 && said[0].contains("incomplete") && said[0].contains("line 7"), "{said:?}");
     assert_eq!(cut, gap, "what is whole");
     fs::write(&file, whole.replacen("event", "evnt", 3)).unwrap();
     refused(&["plot", &one, "--out", &picture], 1, &["metrics.jsonl", "line 1"]);
@@ -386,41 +387,45 @@ fn filters_are_measured_and_drawn() {
         assert!((y - gain(*f) / gain(one[0][0])).abs() < 1e-3 && (y - same).abs() < 1e-4, "gain at {f}: {y}, {same}");
     }
     let svg = fs::read_to_string(&picture).unwrap();
-    assert!(["ema alpha=0.05", "iir poles=0.95", "cycles a step"].iter().all(|text| svg.contains(text)));
-    for (text, word) in [("nope", "cema"), ("cema lr=1", "alpha, gamma"), ("cema alpha", "SETTING=VALUE"), ("", "NAME")]
-    {
+    assert!(["ema alpha=0.05", "iir poles=0.95", "cycles per step"].iter().all(|text| svg.contains(text)));
+    for (text, word) in [("nope", "cema"), ("cema lr=1", "alpha, gamma"), ("cema alpha", "NAME=VALUE"), ("", "RULE")] {
         refused(&["plot", "filter", "--optimizer", text, "--out", &picture], 2, &[word]);
     }
 }
 
 #[test]
-fn presets_states_and_schedules_speak() {
+fn published_values_state_formats_and_schedules() {
     let folder = folder();
     let one = path(folder.path(), "one");
-    let flags = ["--optimizer", "bop2", "--preset", "paper", "--sigma", "0.5", "--epochs", "1", "--hidden", "32"];
+    let flags =
+        ["--optimizer", "bop2", "--hyperparameters", "paper", "--sigma", "0.5", "--epochs", "1", "--hidden", "32"];
     let output = run(&[&["train", "--device", "cpu", "--run", &one], &flags[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     let config = fs::read_to_string(Path::new(&one).join("config.toml")).unwrap();
     let hyperparameters =
         ["alpha = \"0.01,linear:0.00001\"", "threshold = \"0.00001,linear:0.00000001\"", "sigma = \"0.5,constant\""];
     assert!(hyperparameters.iter().all(|hyperparameter| config.contains(hyperparameter)), "{config}");
-    let summary =
-        lines(&run(&["summary", "--json", "--hidden", "64", "--optimizer", "cema", "--state", "i16"])).pop().unwrap();
-    // Two states of [64, 784] and [10, 64] in rows of 800 and 64, and each state's two exponents and three peaks a row, and a counter.
-    let states = 2 * 2 * (64 * 800 + 10 * 64) + 2 * (64 + 10) * (2 + 3) * 4 + 2 * 4;
+    let summary = lines(&run(&["summary", "--json", "--hidden", "64", "--optimizer", "cema", "--state-dtype", "i16"]))
+        .pop()
+        .unwrap();
+    // Two states of [64, 784] and [10, 64] in rows of 800 and 64, and two exponents and three maxima per row of each state.
+    let states = 2 * 2 * (64 * 800 + 10 * 64) + 2 * (64 + 10) * (2 + 3) * 4;
     let expected = f64::from(states) / f64::from(64 * 784 + 10 * 64);
-    assert_eq!((&summary["state_bytes_per_weight"], &summary["state"]), (&Value::from(expected), &Value::from("i16")));
+    assert_eq!(
+        (&summary["state_bytes_per_weight"], &summary["state_dtype"]),
+        (&Value::from(expected), &Value::from("i16"))
+    );
     let flags = ["--lr", "0.1", "--momentum", "0.9", "--weight-decay", "1e-4", "--schedule", "linear:0.01"];
-    let along = lines(&run(&[&["translate", "--json"], &flags[..]].concat())).remove(0)["along"].clone();
-    let alpha = |i: usize| along[i]["alpha"].as_f64().unwrap();
-    assert!(along.as_array().unwrap().len() == 5 && alpha(0) > 9e-5 && alpha(4) < 1.2e-5, "{along}");
+    let course = lines(&run(&[&["translate", "--json"], &flags[..]].concat())).remove(0)["schedule"].clone();
+    let alpha = |i: usize| course[i]["alpha"].as_f64().unwrap();
+    assert!(course.as_array().unwrap().len() == 5 && alpha(0) > 9e-5 && alpha(4) < 1.2e-5, "{course}");
     // A schedule that ends early leaves a filter that no longer moves, as in training.
     for flag in ["--alpha", "--lr"] {
         let flags = ["translate", flag, "1e-3", "--schedule", "linear@50%"];
-        let along = lines(&run(&[&flags[..], &["--json"]].concat())).remove(0)["along"].clone();
-        assert!(along[1]["frozen"] == false && along[1]["hyperparameter"].as_f64().unwrap() > 4e-4, "{along}");
-        for at in [&along[2], &along[4]] {
-            assert!(at["frozen"] == true && at["alpha"] == 0.0 && at["flip_ratio_noise"] == 0.0, "{along}");
+        let course = lines(&run(&[&flags[..], &["--json"]].concat())).remove(0)["schedule"].clone();
+        assert!(course[1]["frozen"] == false && course[1]["value"].as_f64().unwrap() > 4e-4, "{course}");
+        for at in [&course[2], &course[4]] {
+            assert!(at["frozen"] == true && at["alpha"] == 0.0 && at["flip_ratio_noise"] == 0.0, "{course}");
         }
         let text = String::from_utf8(run(&flags).stdout).unwrap();
         assert_eq!(text.matches("frozen, no weight flips").count(), 3, "{text}");
@@ -435,7 +440,7 @@ fn states_that_are_no_numbers_end_training() {
     let args =
         ["train", "--device", "cpu", "--epochs", "1", "--hidden", "16", "--optimizer", "latent-sgd", "--clip", "off"];
     let args = [&args[..], &["--weight-decay", "1e30", "--run", run.to_str().unwrap()]].concat();
-    refused(&args, 1, &["training", "`dense1.weight.", "not finite", "epoch 1"]);
+    refused(&args, 1, &["training", "an optimizer state is NaN or infinite at step 1", "epoch 1"]);
     assert!(!run.join("model.safetensors").exists());
 }
 
@@ -443,6 +448,7 @@ fn states_that_are_no_numbers_end_training() {
 fn flags_that_are_wrong() {
     for (args, words) in [
         (vec!["--nope"], vec!["--nope"]),
+        (vec!["train", "--rule", "*=ema"], vec!["`layer-optimizer`, which replaces `rule`"]),
         (vec!["train", "--nope"], vec!["--nope"]),
         (vec!["train", "--alpha", "x"], vec!["alpha", "x"]),
         (vec!["train", "--model", "nope"], vec!["model", "mlp", "nope"]),
@@ -469,11 +475,20 @@ fn flags_that_are_wrong() {
         (vec!["train", "--alpha", "0"], vec!["alpha", "(0, 1]", "0"]),
         (vec!["train", "--alpha", "1.5"], vec!["alpha", "(0, 1]", "1.5"]),
         (vec!["train", "--alpha", "0.5,step:10:1"], vec!["alpha", "(0, 1]", "5 at step 1 of 450"]),
-        (vec!["train", "--start", "zero", "--hold", "1e-6"], vec!["start", "--hold above 0", "got zero"]),
-        (vec!["train", "--start", "hold", "--hold", "0"], vec!["start", "--hold 0", "got hold"]),
-        (vec!["train", "--optimizer", "latent-sgd", "--start", "hold"], vec!["start", "latent-sgd", "got hold"]),
+        (
+            vec!["train", "--state-init", "zero", "--state-init-scale", "1e-6"],
+            vec!["state-init", "scaled beside state-init-scale 0.000001", "got zero"],
+        ),
+        (
+            vec!["train", "--state-init", "scaled", "--state-init-scale", "0"],
+            vec!["state-init", "zero beside state-init-scale 0", "got scaled"],
+        ),
+        (
+            vec!["train", "--optimizer", "latent-sgd", "--state-init", "scaled"],
+            vec!["state-init", "latent-sgd", "got scaled"],
+        ),
         (vec!["train", "--data-dir", "somewhere"], vec!["data-dir", "digits", "somewhere"]),
-        (vec!["train", "--hold", "-1"], vec!["hold", "got -1"]),
+        (vec!["train", "--state-init-scale", "-1"], vec!["state-init-scale", "got -1"]),
         (vec!["train", "--dropout", "-0.2,0.5"], vec!["dropout", "-0.2"]),
         (vec!["translate", "--lr", "-0.1"], vec!["got -0.1"]),
         (vec!["sweep", "--grid", "alpha=1e-3,1e-3"], vec!["grid", "each value once"]),
@@ -493,27 +508,42 @@ fn flags_that_are_wrong() {
         (vec!["train", "--alpha", "1e-3,nope"], vec!["alpha", "schedule", "nope"]),
         (vec!["train", "--alpha", "0.1,linear:2"], vec!["alpha", "(0, 1]", "linear:2"]),
         (vec!["train", "--alpha", "1e-3,linear,cosine"], vec!["schedule", "linear@500"]),
-        (vec!["train", "--lr", "0.1"], vec!["cema", "alpha, gamma, hold", "lr = 0.1"]),
+        (vec!["train", "--lr", "0.1"], vec!["cema", "alpha, gamma, state-init-scale", "lr = 0.1"]),
         (vec!["train", "--optimizer", "latent-sgd", "--alpha", "0.1"], vec!["latent-sgd", "momentum", "alpha = 0.1"]),
-        (vec!["train", "--optimizer", "latent-adam", "--start", "hold"], vec!["latent-adam", "hold"]),
-        (vec!["train", "--start", "nope"], vec!["start", "zero, hold", "nope"]),
+        (vec!["train", "--optimizer", "latent-adam", "--state-init", "scaled"], vec!["latent-adam", "scaled"]),
+        (vec!["train", "--state-init", "nope"], vec!["state-init", "zero, scaled", "nope"]),
         (vec!["train", "--optimizer", "bop", "--threshold=-1"], vec!["threshold", "0 or a positive", "-1"]),
         (vec!["train", "--optimizer", "signum", "--momentum", "1"], vec!["momentum", "[0, 1)"]),
-        (vec!["train", "--rule", "dense1"], vec!["rule", "LAYERS=NAME", "`dense1`"]),
-        (vec!["train", "--rule", "dense1=nope"], vec!["layers `dense1`", "cema", "nope"]),
-        (vec!["train", "--rule", "dense1=bop,gamma=1"], vec!["layers `dense1`", "bop", "threshold", "gamma = 1"]),
-        (vec!["train", "--rule", "dense1=bop,alpha=1e-3,alpha=1e-4"], vec!["each hyperparameter once"]),
-        (vec!["train", "--rule", "dense1=bop,alpha=2"], vec!["layers `dense1`: alpha", "(0, 1]", "2"]),
-        (vec!["train", "--rule", "dense1=bop,alpha=1e-3,nope"], vec!["`dense1`: alpha: schedule", "linear", "nope"]),
-        (vec!["train", "--rule", "dense1=ema,state=i4"], vec!["`dense1`: state", "i16", "i4"]),
-        (vec!["train", "--rule", "dense1=bop,state=i16"], vec!["`dense1`: state", "i16 for bop"]),
-        (vec!["train", "--rule", "dense1=bop,hold=1,linear"], vec!["`dense1`: hold", "without a schedule", "1,linear"]),
-        (vec!["train", "--hold", "1e-3,linear"], vec!["hold", "without a schedule", "0.001,linear"]),
+        (vec!["train", "--layer-optimizer", "dense1"], vec!["layer-optimizer", "LAYERS=RULE", "'dense1'"]),
+        (vec!["train", "--layer-optimizer", "dense1=nope"], vec!["layers `dense1`", "cema", "nope"]),
+        (
+            vec!["train", "--layer-optimizer", "dense1=bop,gamma=1"],
+            vec!["layers `dense1`", "bop", "threshold", "gamma = 1"],
+        ),
+        (vec!["train", "--layer-optimizer", "dense1=bop,alpha=1e-3,alpha=1e-4"], vec!["each hyperparameter once"]),
+        (vec!["train", "--layer-optimizer", "dense1=bop,alpha=2"], vec!["layers `dense1`: alpha", "(0, 1]", "2"]),
+        (
+            vec!["train", "--layer-optimizer", "dense1=bop,alpha=1e-3,nope"],
+            vec!["`dense1`: alpha: schedule", "linear", "nope"],
+        ),
+        (vec!["train", "--layer-optimizer", "dense1=ema,state-dtype=i4"], vec!["`dense1`: state-dtype", "i16", "i4"]),
+        (
+            vec!["train", "--layer-optimizer", "dense1=bop,state-dtype=i16"],
+            vec!["`dense1`: state-dtype", "f32 for bop, got i16"],
+        ),
+        (
+            vec!["train", "--layer-optimizer", "dense1=bop,state-init-scale=1,linear"],
+            vec!["`dense1`: state-init-scale", "without a schedule", "1,linear"],
+        ),
+        (
+            vec!["train", "--state-init-scale", "1e-3,linear"],
+            vec!["state-init-scale", "without a schedule", "0.001,linear"],
+        ),
         (vec!["train", "--optimizer", "latent-sgd", "--lr", "off"], vec!["lr", "a positive number", "off", "clip"]),
         (vec!["train", "--optimizer", "latent-sgd", "--lr", "1e39"], vec!["--lr", "NUMBER", "1e39"]),
         (
-            vec!["train", "--rule", "conv*=bop"],
-            vec!["optimizer rules", "dense1, dense2", "`conv*`, which matches none"],
+            vec!["train", "--layer-optimizer", "conv*=bop"],
+            vec!["layer-optimizer", "dense1, dense2", "`conv*`, which matches none"],
         ),
         (vec!["train", "--label-smoothing", "1"], vec!["label-smoothing", "1"]),
         (vec!["--threads", "0", "--device", "cpu"], vec!["threads", "1 to"]),
@@ -538,9 +568,9 @@ fn flags_that_are_wrong() {
         (vec!["train", "--optimizer", "iir", "--design", "elliptic"], vec!["design", "butterworth", "elliptic"]),
         (vec!["train", "--optimizer", "iir", "--cutoff", "2"], vec!["cutoff", "above 2"]),
         (vec!["train", "--order", "3"], vec!["filter", "iir", "cema"]),
-        (vec!["train", "--optimizer", "bop", "--state", "i16"], vec!["state", "cema and ema", "i16 for bop"]),
-        (vec!["train", "--state", "bf16"], vec!["state", "f32, f16, i16, i8", "bf16"]),
-        (vec!["train", "--preset", "paper"], vec!["preset", "bop2", "paper for cema"]),
+        (vec!["train", "--optimizer", "bop", "--state-dtype", "i16"], vec!["state-dtype", "f32 for bop, got i16"]),
+        (vec!["train", "--state-dtype", "bf16"], vec!["state-dtype", "f32, f16, i16, i8", "bf16"]),
+        (vec!["train", "--hyperparameters", "paper"], vec!["hyperparameters", "defaults", "paper for cema"]),
         (vec!["translate", "--lr", "0.1", "--schedule", "nope"], vec!["schedule", "linear", "nope"]),
         (vec!["sweep"], vec!["grid", "none"]),
         (vec!["sweep", "--grid", "alpha"], vec!["grid", "NAME=VALUE", "alpha"]),
@@ -551,7 +581,7 @@ fn flags_that_are_wrong() {
         (vec!["sweep", "--grid", r#"alpha="1e-3,linear","1e-3,nope""#], vec!["schedule", "linear", "nope"]),
         (vec!["train", "--diagnostics", "x"], vec!["--diagnostics", "x"]),
         (vec!["train", "--diagnostics=-1"], vec!["--diagnostics", "-1"]),
-        (vec!["train", "--diagnostics", "--float"], vec!["diagnostics", "binary weights", "floats"]),
+        (vec!["train", "--diagnostics", "--full-precision"], vec!["diagnostics", "binary weights", "floats"]),
         (vec!["train", "--tensorboard=maybe"], vec!["--tensorboard", "maybe"]),
         (vec!["sweep", "--grid", "alfa=1"], vec!["grid", "alfa"]),
         (vec!["sweep", "--grid", "alpha=1e-3,2"], vec!["alpha", "(0, 1]", "2"]),
@@ -563,6 +593,36 @@ fn flags_that_are_wrong() {
     ] {
         refused(&args, 2, &words);
     }
+}
+
+#[test]
+fn help_groups_settings_under_headings() {
+    let help = |command: &str| String::from_utf8(run(&[command, "--help"]).stdout).unwrap();
+    let [train, sweep] = ["train", "sweep"].map(help);
+    let headings =
+        ["Data", "Network", "Training", "Optimizer of binary weights", "Optimizer of float parameters", "Output"];
+    for text in [&train, &sweep] {
+        let places =
+            headings.map(|heading| text.find(&format!("\n{heading}:\n")).unwrap_or_else(|| panic!("{heading}")));
+        assert!(places.is_sorted(), "{places:?}");
+    }
+    // Lists of names are those of the registries, and defaults those of the rules.
+    for words in [
+        "digits, mnist, fashion-mnist, cifar10, cifar100, folder, svhn-folder [default: digits]",
+        "reactnet-a [default: mlp]",
+        "identity, clip, polynomial, swish, tanh",
+        "latent-sgd, latent-adam",
+        "in [0, 1) (signum, latent-sgd) [default: 0.9]",
+        "[default: bop 1e-8, bop2 1e-6]",
+        "adam, sgd [default: adam]",
+        "f32, f16, i16, i8",
+        "warmup:LENGTH",
+    ] {
+        assert!(train.contains(words), "`{words}` in {train}");
+    }
+    let summary = help("summary");
+    assert!(summary.contains("--state-dtype") && summary.contains("--full-precision"), "{summary}");
+    assert!(!summary.contains("--alpha") && summary.contains("--device"), "{summary}");
 }
 
 #[test]
@@ -578,8 +638,11 @@ fn networks_that_do_not_fit_their_images() {
         (vec!["summary", "--model", "binarynet", "--width", "0.001"], vec!["width", "1 of 128 channels", "0.001"]),
         (vec!["train", "--model", "binarynet", "--width", "0.001"], vec!["width", "1 of 128 channels", "0.001"]),
         (vec!["summary", "--model", "birealnet20", "--width", "0.03"], vec!["width", "1 of 16 channels", "0.03"]),
-        (vec!["summary", "--width", "nan"], vec!["width", "NaN"]),
-        (vec!["train", "--float", "--rule", "*=bop"], vec!["optimizer rules", "no layer has binary weights", "`*`"]),
+        (vec!["summary", "--width", "nan"], vec!["width", "(0, 64]", "nan"]),
+        (
+            vec!["train", "--full-precision", "--layer-optimizer", "*=bop"],
+            vec!["layer-optimizer", "no layer has binary weights", "`*`"],
+        ),
     ] {
         refused(&args, 2, &words);
     }
@@ -622,9 +685,9 @@ fn teachers_that_do_not_fit() {
         (2, [by_file, ["--loss", "squared-hinge"]].concat(), vec!["loss", "cross-entropy", "squared-hinge"]),
         (2, [by_file, ["--augment", "flip"]].concat(), vec!["augment", "none", "flip"]),
         (2, [by_run, ["--teacher-weight", "2"]].concat(), vec!["teacher-weight", "[0, 1]", "2"]),
-        (2, vec!["--teacher-weight", "nan"], vec!["teacher-weight", "[0, 1]", "NaN"]),
-        (2, [by_run, ["--temperature", "0"]].concat(), vec!["temperature", "[1e-3, 1e3]", "0"]),
-        (2, vec!["--temperature", "inf"], vec!["temperature", "[1e-3, 1e3]", "inf"]),
+        (2, vec!["--teacher-weight", "nan"], vec!["teacher-weight", "[0, 1]", "nan"]),
+        (2, [by_run, ["--temperature", "0"]].concat(), vec!["temperature", "[0.001, 1000]", "0"]),
+        (2, vec!["--temperature", "inf"], vec!["temperature", "[0.001, 1000]", "inf"]),
         (2, vec!["--temperature", "3"], vec!["temperature", "a teacher beside it", "3"]),
         (1, vec!["--teacher", &images], vec!["reading", "images/config.toml"]),
         (1, vec!["--teacher", "/nowhere"], vec!["reading", "/nowhere/config.toml"]),
@@ -633,7 +696,7 @@ fn teachers_that_do_not_fit() {
         (1, [by_file, ["--limit", "500"]].concat(), vec!["logits", "500 training images", "[1437, 10]"]),
         (1, [&by_file[..], &other].concat(), vec!["logits", "2 classes", "[1437, 10]"]),
         (1, [&by_part[..], &part, &["--split-seed", "1"]].concat(), vec!["logits", "other images", "labels differ"]),
-        (2, vec!["--init-from", &teacher, "--hidden", "9"], vec!["init-from", "same network", "dense2.weight"]),
+        (2, vec!["--init-from", &teacher, "--width", "2"], vec!["init-from", "same network", "dense1.weight"]),
     ] {
         refused(&[&["train"], &common[..], &[&student], &args].concat(), code, &words);
     }
@@ -644,8 +707,10 @@ fn teachers_that_do_not_fit() {
 fn networks_that_do_not_fit() {
     let folder = folder();
     let run = path(folder.path(), "run");
-    // 2 x 256 GiB of filter states on the processor; 2 x 400 MiB on an adapter that binds 128 MiB.
-    refused(&["train", "--device", "cpu", "--hidden", "262144,262144", "--run", &run], 1, &["cpu", "memory available"]);
+    // A gradient of 2^36 numbers; ten pairs of filter states of 2 x 15.7 GiB on the processor; 2 x 400 MiB on an adapter that binds 128 MiB.
+    let args = ["train", "--device", "cpu", "--run", &run, "--hidden"];
+    refused(&[&args[..], &["262144,262144"]].concat(), 1, &["tensor `", "dense2", "at most 2^32 - 1", "68719476736"]);
+    refused(&[&args[..], &[&["65000"; 11].join(",")]].concat(), 1, &["cpu", "memory available"]);
     if String::from_utf8(run_devices()).unwrap().contains("llvmpipe") {
         let args = ["train", "--device", "llvmpipe", "--hidden", "10240,10240", "--run", &run];
         refused(&args, 1, &["llvmpipe", "dense2", "419430400", "binding limit", "134217728"]);
@@ -666,15 +731,21 @@ fn files_that_are_wrong() {
     for (text, words) in [
         ("alfa = 1", vec!["alfa", "line 1"]),
         ("epochs = 1\nalpha = \"x\"", vec!["line 2"]),
-        ("[optimizer]\nname = \"cema\"\nknob = 1", vec!["config.toml"]),
+        ("[optimizer]\nname = \"cema\"\nspeed = 1", vec!["config.toml", "`speed`"]),
         ("[optimizer]\nname = \"cema\"\nhyperparameters = { alpha = [1] }", vec!["line", "NUMBER,SCHEDULE"]),
         ("alpha = \"0.1,nope\"", vec!["line 1", "schedule", "nope"]),
         ("[[optimizer.rules]]\nlayers = \"dense1\"", vec!["config.toml", "line 1", "name"]),
         ("[[optimizer.rules]]\nlayer = \"dense1\"", vec!["config.toml", "line", "`layer`", "`layers`"]),
         ("alpha = ", vec!["line 1"]),
+        ("batch-size = 1", vec!["batch-size", "at least 2", "got 1"]),
+        ("epochs = -1", vec!["config.toml", "line 1", "-1"]),
+        ("layer-optimizer = [\"dense1\"]", vec!["config.toml", "line 1", "LAYERS=RULE"]),
+        ("hold = 1e-6", vec!["config.toml", "`state-init-scale`, which replaces `hold`"]),
+        ("[optimizer]\nstate = \"i16\"", vec!["config.toml", "`state-dtype`, which replaces `state`"]),
+        ("[optimizer]\nhyperparameters = { hold = 0 }", vec!["`state-init-scale`, which replaces `hold`"]),
     ] {
         fs::write(&config, text).unwrap();
-        refused(&["train", "--config", &config], 1, &words);
+        refused(&["train", "--config", &config], 2, &words);
     }
     refused(&["train", "--config", &path(folder.path(), "none.toml")], 1, &["none.toml"]);
     refused(&["eval", &path(folder.path(), "none")], 1, &["none"]);
@@ -684,6 +755,9 @@ fn files_that_are_wrong() {
     refused(&["train", "--run", &path(Path::new(&file), "run")], 1, &["file/run"]);
     let run = path(folder.path(), "broken");
     fs::create_dir(&run).unwrap();
+    // A run of a program with other names.
+    fs::write(Path::new(&run).join("config.toml"), "float = false").unwrap();
+    refused(&["eval", &run], 2, &["config.toml", "`full-precision`, which replaces `float`"]);
     fs::write(Path::new(&run).join("config.toml"), "hidden = [8]").unwrap();
     refused(&["eval", &run], 1, &["model.safetensors"]);
     fs::write(Path::new(&run).join("model.safetensors"), "rubbish, no header").unwrap();

@@ -216,7 +216,7 @@ fn images_that_cannot_be_read_are_named_and_left_out() {
     let output = run(&args);
     assert_eq!(lines(&output)[0]["skipped"].as_array().unwrap().len(), 4, "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(said.contains("skipped  4 images") && said.contains("7.jpg"), "{said}");
+    assert!(said.contains("skipped  4 unreadable images") && said.contains("7.jpg"), "{said}");
     assert_eq!(said.lines().filter(|line| line.starts_with("         ")).count(), 4, "a line a file: {said}");
     let eval = lines(&run(&["eval", run_folder.to_str().unwrap(), "--json"]));
     assert!(eval[0]["per_class"]["dark"].is_number() && eval[0]["per_class"]["light"].is_number(), "{eval:?}");
@@ -270,7 +270,7 @@ fn flags_of_data_that_are_wrong() {
         (vec!["--augment", "none,flip"], vec!["augment", "none"]),
         (vec!["--augment", "lighting"], vec!["augment", "3 channels", "1"]),
         (vec!["--validation", "1"], vec!["validation", "[0, 1)", "1"]),
-        (vec!["--validation", "nan"], vec!["validation", "[0, 1)", "NaN"]),
+        (vec!["--validation", "nan"], vec!["validation", "[0, 1)", "nan"]),
         (vec!["--crop", "9x8"], vec!["crop", "8x8", "9x8"]),
         (vec!["--image-size", "8x8"], vec!["image-size", "folder", "digits"]),
         (vec!["--channels", "1"], vec!["channels", "folder", "digits"]),
@@ -400,7 +400,7 @@ fn a_model_larger_than_the_images_is_refused() {
 #[test]
 fn images_held_back_are_reported_and_the_best_epoch_is_noted() {
     let settings = Settings { validation: Some(0.1), epochs: Some(4), limit: Some(500), ..Settings::default() };
-    let data = settings.clone().resolve().unwrap().data.load().unwrap();
+    let data = settings.clone().resolve().unwrap().data().load().unwrap();
     assert_eq!((data.train.len(), data.test.len()), (500, 360), "a limit cuts training alone");
     let validation = data.validation.clone().unwrap();
     assert!((135..=150).contains(&validation.len()), "a tenth of 1,437: {}", validation.len());

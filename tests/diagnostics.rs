@@ -264,10 +264,11 @@ fn decisions(rule: &BinaryOptimizer, session: &mut Session, parameter: &str, ste
         return h.into_iter().map(|v| v * 2_f64.powi(-16)).collect();
     }
     // [states][rows][2], by step mod 2; h is the last state.
-    let Tensor::Words(exponents) = block_on(session.tensor(&format!("{parameter}.exponents"))).unwrap() else {
+    let Tensor::Words(row_state) = block_on(session.tensor(&format!("{parameter}.row_state"))).unwrap() else {
         panic!("{parameter}: no words")
     };
-    let rows = exponents.len() / 2 / rule.rule().states.len();
+    let rows = row_state.len() / 5 / rule.rule().states.len();
+    let exponents = &row_state[..2 * rows * rule.rule().states.len()];
     let columns = h.len() / rows;
     let unit = |row: usize| exponents[exponents.len() - 2 * rows + 2 * row + (step + 1) as usize % 2];
     h.iter().enumerate().map(|(i, v)| v * 2_f64.powi(unit(i / columns) as i32 - 127)).collect()

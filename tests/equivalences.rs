@@ -93,7 +93,7 @@ fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Along) {
                 }
             }
         }
-        let flips = two.each_mut().map(|update| update.words("flips")[1]);
+        let flips = two.each_mut().map(|update| update.words("counters")[1]);
         assert!(flips[0] > WEIGHTS as u32 / 2, "{device}: {what}: expected weights that flip, got {flips:?}");
         println!(
             "{device}: {what}: {differ} of {} signs differ ({:.1e}), the largest state at {:.0} % of 1e-5 rms; flips {flips:?}",
@@ -147,7 +147,7 @@ fn share_that_differs(rules: [BinaryOptimizer; 2], start: f32) -> [f64; 2] {
         last = one.panels().iter().zip(other.panels()).map(|(one, other)| (one ^ other).count_ones()).sum::<u32>();
         all += u64::from(last);
     }
-    let flips = two.each_mut().map(|update| update.words("flips")[1]);
+    let flips = two.each_mut().map(|update| update.words("counters")[1]);
     assert!(flips.iter().all(|flips| *flips > WEIGHTS as u32 / 2), "expected weights that flip, got {flips:?}");
     [all as f64 / (WEIGHTS as u64 * STEPS) as f64, f64::from(last) / WEIGHTS as f64]
 }

@@ -9,16 +9,18 @@ mod support;
 use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
     Activation, ActivationBackward, Add, AvgPool, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
-    ByChannelBackward, ChannelSums, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
+    ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
     ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, DropSigns,
-    DropSignsBackward, Dropout, EPSILON, Flatten, FloatBits, FloatBitsTransposed, JoinDropped, JoinDroppedBackward,
-    Joined, MOMENTUM, Magnitudes, Maker, Masked, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward,
+    DropSignsBackward, Dropout, EPSILON, Epilogues, Flatten, FloatBits, FloatBitsTransposed, JoinDropped,
+    JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward,
     MeanLoss, MeanPoolBackward, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, PoolNormSign,
-    Product, SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
+    SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
     SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
-    WithStatistics, XnorMatmul, weight_type,
+    XnorMatmul, weight_type,
 };
-use plusminus::optim::{AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, SgdUpdate, StateType};
+use plusminus::optim::{
+    AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, FlipControlUpdate, SgdUpdate, State, StateType,
+};
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepLimits, StepParams};
 use plusminus::tensor::{DType, Draws, Layout, PANEL, Stream, TensorType, half_rounded, half_value, words_of};
 use std::collections::BTreeSet;
@@ -147,6 +149,8 @@ enum Compare {
     Float(f64),
     /// Allowed: the factor times |expected|, or a 2^24th.
     Step(f64),
+    /// Words, of which floats' may differ by as many steps of their last digit.
+    Words(f64),
     /// Bits, free where the definition's margin (a matrix of the same shape) is below this.
     Margin(f64),
 }
@@ -254,6 +258,7 @@ impl Case {
             let fine = match compare {
                 Compare::Exact => g == e,
                 Compare::Float(scale) => (g - e).abs() <= f64::from(f32::EPSILON) * (scale + 4.0 * e.abs()),
+                Compare::Words(steps) => (g - e).abs() <= steps,
                 Compare::Step(share) => (g - e).abs() <= (share * e.abs()).max(2_f64.powi(-24)),
                 Compare::Margin(least) => g == e || self.margin.as_ref().unwrap().data[i].abs() < least,
             };
@@ -351,7 +356,7 @@ fn product_cases() -> Vec<Case> {
         let (a, w) = (Matrix::signs(m, k, "a"), Matrix::signs(n, k, "w"));
         let y = sum(m, n, k, |r, i| a.at(r, i), |i, c| w.at(c, i));
         let operands = |case: Case| case.input(TensorType::bits(m, k), &a).input(TensorType::bits(n, k), &w);
-        let fused = Case::new(name("xnor_matmul, statistics"), WithStatistics(Maker::Dense(XnorMatmul)));
+        let fused = Case::new(name("xnor_matmul, statistics"), Composed::new(XnorMatmul, Epilogues::Statistics, 2));
         cases.push(with_statistics(operands(fused), m, &[&y]));
         cases.push(operands(Case::new(name("xnor_matmul"), XnorMatmul)).expect(y, Compare::Exact));
         cases.push(
@@ -368,7 +373,7 @@ fn product_cases() -> Vec<Case> {
             let operands = |case: Case| case.input(panels(m, k), &x).input(TensorType::bits(k, n), &s);
             let kept = Matrix::signs(m, n, "kept");
             cases.push(
-                operands(Case::new(name("float_bits, masked"), Masked(Product::Dense)))
+                operands(Case::new(name("float_bits, masked"), Composed::new(FloatBits, Epilogues::Mask, 2)))
                     .input(TensorType::bits(m, n), &kept)
                     .expect(where_set(&y, &kept), compare),
             );
@@ -552,7 +557,7 @@ fn conv_cases() -> Vec<Case> {
                             .input(packed_type.clone(), &packed)
                             .input(sums_type.clone(), &sums)
                     };
-                    let fused = WithStatistics(Maker::Conv(ConvBits(shape)));
+                    let fused = Composed::new(ConvBits(shape), Epilogues::Statistics, 4);
                     let fused = Case::new(name("conv_bits, statistics", kind), fused);
                     cases.push(with_statistics(operands(fused), batch, &[&y]));
                     let case = Case::new(name("conv_bits", kind), ConvBits(shape));
@@ -564,15 +569,18 @@ fn conv_cases() -> Vec<Case> {
                 let masked = where_set(&dx, &kept);
                 let joined = Matrix::from_fn(pixels, inputs, |p, c| masked.at(p, c) + other.at(p, c));
                 cases.push(
-                    operands(Case::new(name("conv_bits_input, masked", kind), Masked(Product::Conv(op))))
+                    operands(Case::new(name("conv_bits_input, masked", kind), Composed::new(op, Epilogues::Mask, 2)))
                         .input(image(DType::Bits), &kept)
                         .expect(masked, input_compare),
                 );
                 cases.push(
-                    operands(Case::new(name("conv_bits_input, joined", kind), Joined(op)))
-                        .input(image(DType::Bits), &kept)
-                        .input(image(DType::F32), &other)
-                        .expect(joined, input_compare),
+                    operands(Case::new(
+                        name("conv_bits_input, joined", kind),
+                        Composed::new(op, Epilogues::MaskAdd, 2),
+                    ))
+                    .input(image(DType::Bits), &kept)
+                    .input(image(DType::F32), &other)
+                    .expect(joined, input_compare),
                 );
                 cases.push(operands(Case::new(name("conv_bits_input", kind), op)).expect(dx, input_compare));
                 cases.push(
@@ -663,7 +671,8 @@ fn pool_cases() -> Vec<Case> {
         let dtype = if integer { DType::I32 } else { DType::F32 };
         let name = |op: &str| format!("{op} {window:?} {image:?}, integer {integer}");
         if integer {
-            let fused = Case::new(name("max_pool, statistics"), WithStatistics(Maker::Pool(MaxPool(window))));
+            let fused =
+                Case::new(name("max_pool, statistics"), Composed::new(MaxPool(window), Epilogues::Statistics, 1));
             cases.push(with_statistics(fused.input(ty(dtype, image), &x), image[0], &[&largest, &chosen]));
         }
         cases.push(
@@ -1153,7 +1162,7 @@ fn mean_loss_cases(m: usize, valid: usize) -> Vec<Case> {
 }
 
 /// What a rule for binary weights means, in f64: the new states and the decision whose sign the weight becomes the opposite of.
-fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
+fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 16]) -> (Vec<f64>, f64) {
     let average = |old: f64, rate: f64, new: f64| old + rate * (new - old);
     let sign = |v: f64| if v == 0.0 { 0.0 } else { v.signum() };
     let obeyed = |m: f64, least: f64| if m.abs() > least { m } else { 0.0 };
@@ -1189,6 +1198,11 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
             let (x, decision) = latent(s[0] - k[0] * (sign(m) + k[2] * s[0]), k[3]);
             (vec![x, m], decision)
         }
+        "lion" => {
+            let (c, m) = (average(s[1], k[1], g), average(s[1], k[2], g));
+            let (x, decision) = latent(s[0] - k[0] * (sign(c) + k[3] * s[0]), k[4]);
+            (vec![x, m], decision)
+        }
         "latent-sgd" => {
             let m = k[1] * s[1] + g + k[2] * s[0];
             let (x, decision) = latent(s[0] - k[0] * m, k[3]);
@@ -1205,18 +1219,27 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 8]) -> (Vec<f64>, f64) {
 }
 
 /// Hyperparameters as the kernels get them: powers of two, so that f32 holds them; clips and thresholds that some weights meet.
-fn kernel_hyperparameters(rule: &str) -> [f32; 8] {
-    match rule {
+fn kernel_hyperparameters(rule: &str) -> [f32; 16] {
+    let first = match rule {
         "iir" => [0.125, 0.25, 0.5, 0.0625, 0.25, 0.5, 0.75, 0.125],
         "bop" | "bop2" => [0.125, 0.0625, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0],
         "signum" => [0.125, 0.25, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
+        "lion" => [0.125, 0.25, 0.0625, 0.5, 0.25, 0.0, 0.0, 0.0],
         "latent-sgd" => [0.125, 0.75, 0.5, 0.25, 0.0, 0.0, 0.0, 0.0],
         "latent-adam" => [0.125, 1.25, 0.25, 0.125, 0.5, 0.25, 1e-8, 0.0],
         _ => [0.125, 0.25, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0],
-    }
+    };
+    std::array::from_fn(|i| first[i % 8])
 }
 
-fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
+/// The same as the step has them: the layer's factor halves the rate of a rule that has one.
+fn step_hyperparameters(rule: &BinaryRule) -> [[f32; 4]; 4] {
+    let mut all = kernel_hyperparameters(rule.name);
+    all[0] *= if rule.is_filter { 1.0 } else { 2.0 };
+    std::array::from_fn(|i| std::array::from_fn(|j| all[4 * i + j]))
+}
+
+fn binary_rule_case(rule: &'static BinaryRule, planes: usize, m: usize, n: usize) -> Case {
     // Some states and gradients are exactly 0: their weight is kept.
     let clear = |name: &str, bound: f32| {
         let x = Matrix::reals(m, n, bound, name);
@@ -1224,14 +1247,12 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     };
     let (g, w) = (clear("g", 1.0), Matrix::signs(m, n, "w"));
     let squares = |name: &str| name == "v";
-    // A filter here has two sections.
-    let planes = if rule.is_filter { 4 } else { 1 };
     let state_type =
         if rule.is_filter { TensorType::new(DType::F32, Layout::Rows, &[m, planes, n]) } else { padded(m, n) };
     let states: Vec<Matrix> = rule
         .states
         .iter()
-        .map(|(name, _)| {
+        .map(|&State { name, .. }| {
             let x = Matrix::reals(planes * m, n, 0.5, name);
             let x = Matrix::from_fn(
                 planes * m,
@@ -1264,14 +1285,11 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
     let undecided = margin.data.iter().any(|v| v.abs() < 1e-6);
     let flipped = w1.data.iter().zip(&w.data).filter(|(a, b)| a != b).count() as f64;
     let op = BinaryUpdate { rule, planes, state: StateType::F32, stream: 0, hyper_offset: 2, layer: 1 };
-    let mut case = Case::new(format!("{} {m} x {n}", rule.name), op).input(padded(m, n), &g);
-    case.step.hyperparameters[2].copy_from_slice(&hyperparameters[..4]);
-    case.step.hyperparameters[3].copy_from_slice(&hyperparameters[4..]);
+    let mut case = Case::new(format!("{} {m} x {n}, {planes} planes", rule.name), op).input(padded(m, n), &g);
+    case.step.hyperparameters[2..6].copy_from_slice(&step_hyperparameters(rule));
     case.margin = Some(margin);
-    let counters = Matrix::from_fn(1, 3, |_, i| i as f64);
-    case = case.update(TensorType::bits(m, n), &w).update(words(3), &counters).expect(w1, Compare::Margin(1e-6));
-    let counted = Matrix::from_fn(1, 3, |_, i| i as f64 + if i == 1 { flipped } else { 0.0 });
-    case.expected.push((!undecided).then_some((counted, Compare::Exact)));
+    case = case.update(TensorType::bits(m, n), &w).update(words(7), &counters()).expect(w1, Compare::Margin(1e-6));
+    case.expected.push((!undecided).then(|| (counted(flipped, 0.0), Compare::Exact)));
     for (i, state) in states.iter().enumerate() {
         // Where an average is divided by the root of a small square, its rounding grows.
         let scale = if rule.name == "latent-adam" { 20.0 } else { 4.0 };
@@ -1287,7 +1305,7 @@ fn binary_rule_case(rule: &'static BinaryRule, m: usize, n: usize) -> Case {
 /// round otherwise where f32 errs: then by one step, and the sign of what is next to 0 is free.
 fn narrow_cases(m: usize, n: usize) -> Vec<Case> {
     let types = [StateType::F16, StateType::I16, StateType::I8];
-    let rules = BINARY_RULES.into_iter().filter(|rule| rule.narrow.is_some());
+    let rules = BINARY_RULES.into_iter().filter(|rule| rule.kernel(StateType::I8, 1).is_some());
     rules.flat_map(|rule| types.map(|state| narrow_case(rule, state, m, n))).collect()
 }
 
@@ -1307,7 +1325,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
         let half = |x: f64| f64::from(half_value(half_rounded((x * 5e-4) as f32, 0x1000)));
         Matrix::from_fn(m, n, |r, c| if is_float { half(x.at(r, c)) } else { (0.9 * most * x.at(r, c)).round() })
     };
-    let states: Vec<Matrix> = rule.states.iter().map(|(name, _)| first(name)).collect();
+    let states: Vec<Matrix> = rule.states.iter().map(|state| first(state.name)).collect();
     // Largest sizes after the step before, by row: at the end, near it, fine, small, far too small, none.
     let peak = |row: usize| [1.0, 0.8, 0.5, 0.1, 0.01, 0.0][row % 6] * most;
     let moved = |row: usize| if is_float { 0 } else { [4, 1, 0, -1, -3, 0][row % 6] };
@@ -1336,46 +1354,67 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
     let op = BinaryUpdate { rule, planes: 1, state, stream, hyper_offset: 2, layer: 1 };
     let mut case = Case::new(format!("{} {state} {m} x {n}", rule.name), op).input(padded(m, n), &g);
     case.step.step = STEP;
-    case.step.hyperparameters[2].copy_from_slice(&hyperparameters[..4]);
+    case.step.hyperparameters[2..6].copy_from_slice(&step_hyperparameters(rule));
     case.margin = Some(Matrix::from_fn(m, n, |r, c| after(r, c)[count - 1]));
-    let (step_size, counters) = (if is_float { 2_f64.powi(-24) } else { 1.0 }, Matrix::from_fn(1, 3, |_, i| i as f64));
+    let step_size = if is_float { 2_f64.powi(-24) } else { 1.0 };
     case = case
         .update(TensorType::bits(m, n), &w)
-        .update(words(3), &counters)
+        .update(words(7), &counters())
         .expect(w1, Compare::Margin(1.5 * step_size));
+    // Flips next to a decision of 0 are free; that states at the ends are counted is seen by the counters of integers whose units are too small.
     case.expected.push(None);
+    if !is_float {
+        let (before, after) = row_states(state, [count, m], &peak, &moved, &|i, row| {
+            (0..n).map(|c| after(row, c)[i].abs()).fold(0.0, f64::max)
+        });
+        case = case.update(words(5 * count * m), &before);
+        case = case.expect(after, Compare::Float(1.0 / f64::from(f32::EPSILON)));
+    }
     for (i, old) in states.iter().enumerate() {
         let new = Matrix::from_fn(m, n, |r, c| after(r, c)[i]);
         let one = Compare::Float(1.0 / f64::from(f32::EPSILON));
         let compare = if is_float { Compare::Step(2_f64.powi(-10)) } else { one };
         case = case.update(TensorType::new(state.dtype(), Layout::Rows, &[m, n]), old).expect(new, compare);
     }
-    if is_float {
-        return case
-            .update(words(1), &Matrix::from_fn(1, 1, |_, _| 0.0))
-            .expect(Matrix::from_fn(1, 1, |_, _| 0.0), Compare::Exact);
-    }
-    // Exponents by step mod 2: step 7 reads place 1 and writes place 0.
+    case
+}
+
+/// `row_state` of `count` states of `m` rows before step 7 and after it. Exponents by step mod 2: step 7 reads place 1 and writes place 0. Largest sizes by
+/// step mod 3: step 7 reads place 0, fills 1 and clears 2.
+fn row_states(
+    state: StateType,
+    [count, m]: [usize; 2],
+    peak: &dyn Fn(usize) -> f64,
+    moved: &dyn Fn(usize) -> i32,
+    size: &dyn Fn(usize, usize) -> f64,
+) -> (Matrix, Matrix) {
     let exponent = 127 + 1 - 8 * state.bytes() as i32;
-    let exponents = |i: usize| (exponent + if i.is_multiple_of(2) { moved(i / 2 % m) } else { 0 }) as f64;
-    let before = Matrix::from_fn(1, 2 * count * m, |_, i| if i % 2 == 1 { f64::from(exponent) } else { 0.0 });
-    case = case.update(words(2 * count * m), &before);
-    case = case.expect(Matrix::from_fn(1, 2 * count * m, |_, i| exponents(i)), Compare::Exact);
-    // Largest sizes by step mod 3: step 7 reads place 0, fills 1 and clears 2.
-    let before = |i: usize| if i == 3 * count * m || i % 3 == 1 { 0.0 } else { peak(i / 3 % m).floor() };
-    case = case.update(words(3 * count * m + 1), &Matrix::from_fn(1, 3 * count * m + 1, |_, i| before(i)));
-    let sizes = |state: usize, row: usize| (0..n).map(|c| after(row, c)[state].abs()).fold(0.0, f64::max);
-    let ends = (0..m * n).flat_map(|i| after(i / n, i % n)).filter(|v| v.abs() >= most).count() as f64;
-    let expected = |i: usize| match (i, i % 3) {
-        (i, _) if i == 3 * count * m => ends,
-        (i, 0) => before(i),
-        (i, 1) => sizes(i / 3 / m, i / 3 % m),
-        _ => 0.0,
+    let split = 2 * count * m;
+    let before = |i: usize| match i.checked_sub(split) {
+        None => {
+            if i % 2 == 1 {
+                f64::from(exponent)
+            } else {
+                0.0
+            }
+        }
+        Some(i) => {
+            if i % 3 == 1 {
+                0.0
+            } else {
+                peak(i / 3 % m).floor()
+            }
+        }
     };
-    case.expect(
-        Matrix::from_fn(1, 3 * count * m + 1, |_, i| expected(i)),
-        Compare::Float(1.0 / f64::from(f32::EPSILON)),
-    )
+    let after = |i: usize| match i.checked_sub(split) {
+        None => f64::from(exponent + if i.is_multiple_of(2) { moved(i / 2 % m) } else { 0 }),
+        Some(i) => match i % 3 {
+            0 => peak(i / 3 % m).floor(),
+            1 => size(i / 3 / m, i / 3 % m),
+            _ => 0.0,
+        },
+    };
+    (Matrix::from_fn(1, 5 * count * m, |_, i| before(i)), Matrix::from_fn(1, 5 * count * m, |_, i| after(i)))
 }
 
 /// The half below or above, the one above where (share of the step) + (upper 13 of 16 bits) / 8192 reaches 1.
@@ -1385,10 +1424,26 @@ fn half_rounded_by_definition(x: f64, random: u32) -> f32 {
     (steps * step).copysign(x) as f32
 }
 
+/// The counters of two layers as they begin here: flips, saturated states, factors of the rate, and no step that failed.
+fn counters() -> Matrix {
+    let one = f64::from(1.0_f32.to_bits());
+    let half = f64::from(0.5_f32.to_bits());
+    let list = [5.0, 6.0, 7.0, 8.0, one, half, f64::from(u32::MAX)];
+    Matrix::from_fn(1, list.len(), |_, i| list[i])
+}
+
+/// The same after an update of the second layer.
+fn counted(flips: f64, saturated: f64) -> Matrix {
+    let before = counters();
+    Matrix::from_fn(1, 7, |_, i| before.at(0, i) + [0.0, flips, 0.0, saturated, 0.0, 0.0, 0.0][i])
+}
+
 fn optimizer_cases() -> Vec<Case> {
     let shapes = shapes().into_iter().map(|[m, n, _]| [m, n]);
     let of = |[m, n]: [usize; 2]| {
-        let binary = BINARY_RULES.into_iter().map(move |rule| binary_rule_case(rule, m, n));
+        let kernels = BINARY_RULES.into_iter().flat_map(|rule| rule.kernels.iter().map(move |kernel| (rule, kernel)));
+        let floats = kernels.filter(|(_, kernel)| kernel.storage == StateType::F32);
+        let binary = floats.map(move |(rule, kernel)| binary_rule_case(rule, kernel.planes, m, n));
         binary.chain(narrow_cases(m, n)).chain(float_rule_cases(n * m))
     };
     shapes.flat_map(of).collect()
@@ -1466,15 +1521,68 @@ fn float_rule_cases(n: usize) -> Vec<Case> {
     let update = AdamUpdate { hyper_offset: 1, epsilon: 1e-8, decay: decay as f32 };
     let mut adam = Case::new(format!("adam {n}"), update).input(vector(n), &g);
     adam.step.hyperparameters[1] = [rate, correction, one, two].map(|v| v as f32);
-    let adam = adam.update(vector(n), &m0).update(vector(n), &v0).update(vector(n), &p);
+    // Counters of two layers; the last is the first step that failed.
+    let counters = |failed: f64| Matrix::from_fn(1, 7, |_, c| if c == 6 { failed } else { c as f64 });
+    let adam =
+        adam.update(vector(n), &m0).update(vector(n), &v0).update(vector(n), &p).update(words(7), &counters(9.0));
     let adam = adam.expect(m1, Compare::Float(2.0)).expect(v1, Compare::Float(2.0)).expect(p1, Compare::Float(20.0));
+    let adam = adam.expect(counters(9.0), Compare::Exact);
     let mu = 0.875;
     let velocity = each(&|c| mu * m0.at(0, c) + (g.at(0, c) + decay * p.at(0, c)));
     let p1 = each(&|c| p.at(0, c) - rate * velocity.at(0, c));
-    let mut sgd = Case::new(format!("sgd {n}"), SgdUpdate { hyper_offset: 1 }).input(vector(n), &g);
-    sgd.step.hyperparameters[1] = [rate, mu, decay, 0.0].map(|v| v as f32);
-    let sgd = sgd.update(vector(n), &m0).update(vector(n), &p);
-    vec![adam, sgd.expect(velocity, Compare::Float(4.0)).expect(p1, Compare::Float(4.0))]
+    let sgd = |what: &str, g: &Matrix| {
+        let mut sgd = Case::new(format!("sgd {n}{what}"), SgdUpdate { hyper_offset: 1 }).input(vector(n), g);
+        (sgd.step.step, sgd.step.hyperparameters[1]) = (8, [rate, mu, decay, 0.0].map(|v| v as f32));
+        sgd.update(vector(n), &m0).update(vector(n), &p).update(words(7), &counters(9.0))
+    };
+    // A float rule raises the flag, too.
+    let broken = each(&|c| if c == n / 2 { f64::INFINITY } else { g.at(0, c) });
+    let failed = sgd(", an infinite gradient", &broken).ignore().ignore().expect(counters(8.0), Compare::Exact);
+    let sgd = sgd("", &g).expect(velocity, Compare::Float(4.0)).expect(p1, Compare::Float(4.0));
+    vec![adam, sgd.expect(counters(9.0), Compare::Exact), failed]
+}
+
+/// The controller's definition, with rates at, below and beyond their limits, and a layer without flips.
+fn flip_control_cases() -> Vec<Case> {
+    let (target, layers) = (0.01, 70);
+    let rate = |layer: usize| [0.5, 0.0, 1e-3][layer % 3];
+    let weights = |layer: usize| 100.0 * (1 + layer) as f64;
+    let flips = |layer: usize| [0, 5, 400][layer % 3] + 7 * layer as u32;
+    let before = |layer: usize| if layer % 5 == 0 { flips(layer) } else { 7 * layer as u32 };
+    let factor = |layer: usize| [1.0_f32, 1e-6, 1.99, 3.0][layer % 4];
+    let average = |layer: usize| 0.002 * (layer % 7) as f32;
+    let float = |x: f32| f64::from(x.to_bits());
+    let counters = |factors: &dyn Fn(usize) -> f32| {
+        Matrix::from_fn(1, 3 * layers + 1, |_, c| match c / layers {
+            0 => f64::from(flips(c)),
+            2 => float(factors(c % layers)),
+            _ => 3.0,
+        })
+    };
+    let control = |before: &dyn Fn(usize) -> u32, average: &dyn Fn(usize) -> f32| {
+        Matrix::from_fn(layers, 5, |layer, c| match c {
+            0 => float(weights(layer) as f32),
+            1 => float(1.0),
+            2 => (4 * (layer % 3)) as f64,
+            3 => f64::from(before(layer)),
+            _ => float(average(layer)),
+        })
+    };
+    let smoothed = |layer: usize| {
+        let ratio = (flips(layer) - before(layer)) as f32 / weights(layer) as f32;
+        average(layer) + 0.1 * (ratio - average(layer))
+    };
+    let moved = |layer: usize| {
+        let (target, r) = (target as f32, smoothed(layer));
+        let moved = (factor(layer) * (1.0 + (0.05 * (target - r) / target).clamp(-0.2, 0.2))).max(1e-6);
+        if rate(layer) > 0.0 { moved.min(1.0 / rate(layer)) } else { moved }
+    };
+    let table = TensorType::plain(DType::U32, &[layers, 5]);
+    let mut case = Case::new("flip_control", FlipControlUpdate { hyper_offset: 12 });
+    (0..3).for_each(|i| case.step.hyperparameters[4 * i][0] = rate(i));
+    case.step.hyperparameters[12][0] = target as f32;
+    let case = case.update(words(3 * layers + 1), &counters(&factor)).update(table, &control(&before, &average));
+    vec![case.expect(counters(&moved), Compare::Words(8.0)).expect(control(&flips, &smoothed), Compare::Words(8.0))]
 }
 
 /// The kernels that only look: nothing that they write enters the step.
@@ -1703,6 +1811,7 @@ fn optimizers() {
 #[test]
 fn diagnostics() {
     check_all(&diagnostics_cases());
+    check_all(&flip_control_cases());
 }
 
 #[test]
@@ -1718,12 +1827,13 @@ fn every_kernel_has_a_definition() {
         loss_cases(),
         optimizer_cases(),
         diagnostics_cases(),
+        flip_control_cases(),
     ];
     let mut tested = BTreeSet::new();
     for case in groups.iter().flatten() {
         tested.extend(case.program().0.recordings[0].dispatches().map(|d| d.kernel.label()));
     }
-    let listed = |kernels: &'static [&'static Kernel]| kernels.iter().map(|k| k.label());
-    let listed: BTreeSet<&str> = listed(plusminus::ops::KERNELS).chain(listed(plusminus::optim::KERNELS)).collect();
+    let all = plusminus::ops::KERNELS.iter().copied().chain(plusminus::optim::kernels());
+    let listed: BTreeSet<&str> = all.map(Kernel::label).collect();
     assert_eq!(tested, listed, "kernels with a case here, and kernels in the roll-calls");
 }

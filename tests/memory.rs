@@ -62,7 +62,7 @@ fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
         input: [8, 8, 1],
         classes: 10,
         width: 1.0,
-        float: false,
+        full_precision: false,
         surrogate: None,
         pixels: PixelScale::to_unit(16),
     };
@@ -70,6 +70,7 @@ fn session(hidden: &[usize], batch: usize, engine: Box<dyn Engine>) -> Session {
         binary: Box::new(CEMA.with([("alpha", 1e-3), ("gamma", 0.1)]).unwrap()),
         float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
         layers: Vec::new(),
+        control: None,
     };
     let model = spec.build().unwrap();
     block_on(Session::new(&model, Loss::CrossEntropy(0.0), Some(rules), batch, 1, engine)).unwrap()

@@ -14,7 +14,7 @@ use plusminus::optim::{
 };
 use plusminus::runtime::{CpuEngine, Engine};
 use plusminus::tensor::Stream;
-use plusminus::train::{OptimizerConfig, Session, Settings, Trainer};
+use plusminus::train::{OptimizerTable, Session, Settings, Trainer};
 use pollster::block_on;
 use std::sync::Arc;
 use update::Update;
@@ -39,7 +39,7 @@ fn zero_gradients_flip_nothing_from_a_fresh_state() {
             let mut update = Update::new(defaults(rule), SHAPE, engine);
             let (before, zeros) = (update.signs(), update.padded(|_| 0.0));
             (0..20).for_each(|step| update.step(&zeros, step, 20));
-            assert_eq!(update.words("flips"), [0, 0], "{name}: {}: flips of no gradient", rule.name);
+            assert_eq!(update.words("counters")[..2], [0, 0], "{name}: {}: flips of no gradient", rule.name);
             assert_eq!(update.signs(), before, "{name}: {}: weights after no gradient", rule.name);
         }
     }
@@ -83,7 +83,7 @@ fn engines_agree() {
                 compared += (SHAPE[0] * SHAPE[1]) as u32;
             }
         }
-        let flips: Vec<u32> = runs.iter_mut().map(|(_, update)| update.words("flips")[1]).collect();
+        let flips: Vec<u32> = runs.iter_mut().map(|(_, update)| update.words("counters")[1]).collect();
         println!("{}: {differ} of {compared} signs differ between engines, flips {flips:?}", rule.name);
         assert!(flips[0] > 200, "{}: expected weights that flip, got {flips:?}", rule.name);
         // Adapters may fuse multiplications and additions: a state next to a decision may fall on the other side.
@@ -99,9 +99,15 @@ fn diode_from_outside() -> &'static BinaryRule {
         hyperparameters: &[
             HyperparameterSpec::new("alpha", "rate of the votes", Range::Rate, 1e-3).falling(),
             HyperparameterSpec::new("gamma-of-mine", "rate of the gradient's average", Range::Rate, 0.1),
-            HyperparameterSpec::new("hold", "states start at -hold times the weight", Range::NotNegative, 0.0),
+            HyperparameterSpec::new(
+                "state-init-scale",
+                "states start at -scale times the weight",
+                Range::NotNegative,
+                0.0,
+            ),
         ],
         states: &[("m", StateInit::Zero), ("vote-sum", StateInit::Scaled)],
+        storage: &[StateType::F32],
         source: "
 fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 {
     (*s).m += hyperparameters.gamma_of_mine * (g - (*s).m);
@@ -122,24 +128,24 @@ fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) ->
 #[test]
 fn a_filter_from_outside_is_as_one_of_ours() {
     let outside = diode_from_outside();
-    for (hold, (name, engine)) in
-        [0.0, 1e-3].into_iter().flat_map(|hold| support::engines().into_iter().map(move |e| (hold, e)))
+    for (scale, (name, engine)) in
+        [0.0, 1e-3].into_iter().flat_map(|scale| support::engines().into_iter().map(move |e| (scale, e)))
     {
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-        let mut ours = Update::new(DIODE.with([("hold", hold)]).unwrap(), SHAPE, engine);
-        let mut theirs = Update::new(outside.with([("hold", hold)]).unwrap(), SHAPE, other);
+        let mut ours = Update::new(DIODE.with([("state-init-scale", scale)]).unwrap(), SHAPE, engine);
+        let mut theirs = Update::new(outside.with([("state-init-scale", scale)]).unwrap(), SHAPE, other);
         for step in 0..100 {
             let words = gradients(&ours, step, 1e-3);
             ours.step(&words, step, 100);
             theirs.step(&words, step, 100);
         }
-        let flips = ours.words("flips");
+        let flips = ours.words("counters");
         assert!(flips[1] > 200, "{name}: expected weights that flip, got {flips:?}");
         // A compiler may round the two texts differently.
         let differ =
             ours.signs().panels().iter().zip(theirs.signs().panels()).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
         assert!(differ <= if name == "cpu" { 0 } else { 2 }, "{name}: {differ} signs differ");
-        assert!(theirs.words("flips")[1].abs_diff(flips[1]) <= differ, "{name}: flips");
+        assert!(theirs.words("counters")[1].abs_diff(flips[1]) <= differ, "{name}: flips");
     }
 }
 
@@ -150,6 +156,7 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
         doc: "",
         hyperparameters: &[HyperparameterSpec::new("alpha", "rate", Range::Rate, 0.1)],
         states: &[("h", StateInit::Zero)],
+        storage: &[StateType::F32],
         source: "fn update(g: f32, s: ptr<function, States>, hyperparameters: Hyperparameters) -> f32 { (*s).h += hyperparameters.alpha * g; return (*s).h; }",
     };
     let refused = |filter: ElementwiseFilter, words: &str| {
@@ -164,7 +171,10 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
         ElementwiseFilter { states: &[("h", StateInit::Zero), ("m", StateInit::Zero)], ..GOOD },
         "expected 2 states",
     );
-    refused(ElementwiseFilter { states: &[("h", StateInit::Scaled)], ..GOOD }, "a hyperparameter `hold` for state `h`");
+    refused(
+        ElementwiseFilter { states: &[("h", StateInit::Scaled)], ..GOOD },
+        "a hyperparameter `state-init-scale` for state `h`",
+    );
     refused(ElementwiseFilter { states: &[("h", StateInit::Latent)], ..GOOD }, "a hyperparameter `init` for state `h`");
     let many = [
         ("a", StateInit::Zero),
@@ -177,7 +187,7 @@ fn a_filter_that_is_not_what_it_says_is_refused() {
     let message = ElementwiseFilter { states: Box::leak(Box::new(many)), ..GOOD }
         .rule(|_, s: [f32; 6], [_]| (s, 0.0))
         .unwrap_err();
-    assert!(message.to_string().contains("expected 1 to 5 states"), "{message}");
+    assert!(message.to_string().contains("expected 1 to 4 states"), "{message}");
     #[cfg(feature = "gpu")]
     {
         refused(ElementwiseFilter { source: "fn update() {}", ..GOOD }, "update");
@@ -198,9 +208,8 @@ fn memory_is_as_declared() {
         assert_eq!(declared, bytes as u64, "{name}: bytes of {tensors:?}");
         let states = rule.rule().states.len();
         let beside = match rule.state() {
-            StateType::F32 => 0,
-            StateType::F16 => 1,
-            StateType::I16 | StateType::I8 => 2,
+            StateType::F32 | StateType::F16 => 0,
+            StateType::I16 | StateType::I8 => 1,
         };
         assert_eq!(tensors.len(), states + beside, "{name}: {tensors:?}");
         let each = declared as f64 / (SHAPE[0] * SHAPE[1]) as f64;
@@ -208,7 +217,8 @@ fn memory_is_as_declared() {
     }
     // Of a whole network, and of its binary weights alone.
     for state in StateType::ALL {
-        let config = Settings { hidden: Some(vec![40]), state: Some(state), ..Settings::default() }.resolve().unwrap();
+        let config =
+            Settings { hidden: Some(vec![40]), state_dtype: Some(state), ..Settings::default() }.resolve().unwrap();
         let model = config.model_for(&digits()).build().unwrap();
         let declared = Session::memory_of(&model, &config.rules().unwrap(), &config.options().unwrap()).unwrap();
         let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
@@ -259,24 +269,29 @@ fn states_survive_a_file() {
     }
 }
 
-/// A held start is along the weights, a latent one has their signs, and the bits follow the latent weights from the first step.
+/// A scaled start is along the weights, a latent one has their signs, and the bits follow the latent weights from the first step.
 #[test]
 fn starts_are_along_the_weights() {
     // The states of a filter are told apart in tests/iir.rs.
-    for rule in BINARY_RULES.into_iter().filter(|rule| rule.hold > 0.0 && !rule.is_filter) {
-        let held = rule.with([("hold", 0.25)]).unwrap();
-        let mut update = Update::new(held, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+    for rule in BINARY_RULES.into_iter().filter(|rule| rule.scaled_init > 0.0 && !rule.is_filter) {
+        let scaled = rule.with([("state-init-scale", 0.25)]).unwrap();
+        let mut update = Update::new(scaled, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let signs = update.signs();
-        let state = rule.states.iter().rfind(|(_, start)| *start == plusminus::optim::StateInit::Scaled).unwrap().0;
+        let state = rule.states.iter().rfind(|state| state.init == plusminus::optim::StateInit::Scaled).unwrap().name;
         let floats = update.floats(&format!("w.{state}"));
         let along =
             |(i, v): (usize, &f32)| *v == if signs.is_positive(i / SHAPE[1], i % SHAPE[1]) { -0.25 } else { 0.25 };
-        assert!(floats.iter().enumerate().all(along), "{}: {state} = -hold w", rule.name);
+        assert!(floats.iter().enumerate().all(along), "{}: {state} = -scale w", rule.name);
         let words = gradients(&update, 0, 1e-3);
         update.step(&words, 0, 10);
-        assert_eq!(update.words("flips")[1], 0, "{}: a strong hold lets the first gradient flip nothing", rule.name);
+        assert_eq!(
+            update.words("counters")[1],
+            0,
+            "{}: with a large scale the first gradient flips nothing",
+            rule.name
+        );
     }
-    for rule in BINARY_RULES.into_iter().filter(|rule| rule.states[0].0 == "x") {
+    for rule in BINARY_RULES.into_iter().filter(|rule| rule.states[0].name == "x") {
         let mut update = Update::new(defaults(rule), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let (signs, floats) = (update.signs(), update.floats("w.x"));
         let same = |(i, v): (usize, &f32)| *v == 0.0 || signs.is_positive(i / SHAPE[1], i % SHAPE[1]) == (*v > 0.0);
@@ -284,13 +299,14 @@ fn starts_are_along_the_weights() {
     }
 }
 
-/// Weights that are loaded (`--init-from`) are where latent weights and held states begin: the first step does not bring the drawn ones back.
+/// Weights that are loaded (`--init-from`) are where latent weights and scaled states begin: the first step does not bring the drawn ones back.
 #[test]
 fn states_follow_loaded_weights() {
     for (rule, state, sign) in [("latent-adam", "x", 1.0), ("diode", "s", -1.0)] {
-        let start = (rule == "diode").then(|| "hold".to_string());
-        let optimizer = Some(OptimizerConfig::Name(rule.into()));
-        let config = Settings { optimizer, start, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
+        let state_init = (rule == "diode").then(|| "scaled".to_string());
+        let optimizer = Some(OptimizerTable::named(rule));
+        let config =
+            Settings { optimizer, state_init, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
         let model = config.model_for(&digits()).build().unwrap();
         let session = |seed| {
             let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
@@ -311,14 +327,14 @@ fn states_follow_loaded_weights() {
 
 #[test]
 fn units_start_anew_with_loaded_weights() {
-    let (state, start) = (Some(StateType::I16), Some("hold".to_string()));
-    let config = Settings { state, start, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
+    let (state_dtype, state_init) = (Some(StateType::I16), Some("scaled".to_string()));
+    let config = Settings { state_dtype, state_init, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
     let model = config.model_for(&digits()).build().unwrap();
     let (loss, rules) = (config.loss().unwrap(), Some(config.rules().unwrap()));
     let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
     let mut session = block_on(Session::new(&model, loss, rules, 32, 7, engine)).unwrap();
     let weights = block_on(session.weights()).unwrap();
-    let kept = || ["m", "h", "exponents", "peaks"].map(|name| format!("dense1.weight.{name}"));
+    let kept = || ["m", "h", "row_state"].map(|name| format!("dense1.weight.{name}"));
     let look = |session: &mut Session| kept().map(|name| block_on(session.tensor(&name)).unwrap());
     let first = look(&mut session);
     let stream = Stream::new(1, "batch");
@@ -344,7 +360,7 @@ fn every_rule_and_type() -> impl Iterator<Item = BinaryOptimizer> {
 /// Every rule whose states may be narrow, with each type of them.
 fn narrow() -> impl Iterator<Item = BinaryOptimizer> {
     let types = || StateType::ALL.into_iter().filter(|state| *state != StateType::F32);
-    let rules = BINARY_RULES.into_iter().filter(|rule| rule.narrow.is_some());
+    let rules = BINARY_RULES.into_iter().filter(|rule| rule.kernel(StateType::I8, 1).is_some());
     rules.flat_map(move |rule| types().map(|state| defaults(rule).with_state(state).unwrap()))
 }
 
@@ -358,7 +374,11 @@ fn narrow_states_follow_the_wide_ones() {
         // Nothing comes of nothing.
         let (zeros, before) = (wide.padded(|_| 0.0), runs[0].signs());
         (0..5).for_each(|step| runs[0].step(&zeros, step, 300));
-        assert_eq!((runs[0].signs(), runs[0].words("flips")), (before, vec![0, 0]), "{name}: flips of no gradient");
+        assert_eq!(
+            (runs[0].signs(), runs[0].words("counters")[..2].to_vec()),
+            (before, vec![0, 0]),
+            "{name}: flips of no gradient"
+        );
         for step in 0..300 {
             let words = gradients(&wide, step, 1e-3);
             wide.step(&words, step, 300);
@@ -370,7 +390,7 @@ fn narrow_states_follow_the_wide_ones() {
             f64::from(pairs.map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()) / (SHAPE[0] * SHAPE[1]) as f64
         };
         let (from_wide, between) = (differ(0, signs.len() - 1), differ(0, signs.len() - 2));
-        let ends = runs[0].words("w.peaks").pop().unwrap();
+        let ends = runs[0].words("counters")[3];
         println!(
             "{name}: {:.2} % of the signs differ from f32's, {between} between engines; {ends} at ends",
             100.0 * from_wide
@@ -385,19 +405,19 @@ fn narrow_states_follow_the_wide_ones() {
 #[test]
 fn integer_states_are_right_from_the_first_steps_on() {
     for rule in narrow().filter(|rule| rule.state() != StateType::F16) {
-        for (scale, hold) in [(1e-2, 0.0), (1e-3, 0.0), (1e-5, 0.0), (1e-3, 1e-6), (1e-5, 1e-6)] {
-            let of = |state| rule.rule().with([("hold", hold)]).unwrap().with_state(state).unwrap();
+        for (size, scale) in [(1e-2, 0.0), (1e-3, 0.0), (1e-5, 0.0), (1e-3, 1e-6), (1e-5, 1e-6)] {
+            let of = |state| rule.rule().with([("state-init-scale", scale)]).unwrap().with_state(state).unwrap();
             let mut runs = [StateType::F32, rule.state()]
                 .map(|state| Update::new(of(state), SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap())));
             for step in 0..6 {
-                let words = gradients(&runs[0], step, scale);
+                let words = gradients(&runs[0], step, size);
                 runs.iter_mut().for_each(|run| run.step(&words, step, 300));
                 let [wide, narrow] = runs.each_mut().map(Update::signs);
                 let pairs = wide.panels().iter().zip(narrow.panels());
                 let differ =
                     f64::from(pairs.map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()) / (SHAPE[0] * SHAPE[1]) as f64;
                 println!(
-                    "{} {}: gradients of {scale}, hold {hold}, step {step}: {differ:.4}",
+                    "{} {}: gradients of {size}, scale {scale}, step {step}: {differ:.4}",
                     rule.name(),
                     rule.state()
                 );
@@ -405,7 +425,7 @@ fn integer_states_are_right_from_the_first_steps_on() {
                 let most = most[[0, 1, 1, 1, 1, 2][step as usize]];
                 assert!(
                     differ <= most,
-                    "{} {}: gradients of {scale}, hold {hold}, step {step}: {differ}",
+                    "{} {}: gradients of {size}, scale {scale}, step {step}: {differ}",
                     rule.name(),
                     rule.state()
                 );
@@ -415,26 +435,26 @@ fn integer_states_are_right_from_the_first_steps_on() {
 }
 
 #[test]
-fn narrow_states_learn_the_digits_and_hold_weights() {
+fn narrow_states_learn_the_digits_and_keep_weights() {
     for rule in narrow() {
         let engine = Box::new(CpuEngine::new(None).unwrap());
-        let settings = Settings { epochs: Some(10), state: Some(rule.state()), ..Settings::default() };
+        let settings = Settings { epochs: Some(10), state_dtype: Some(rule.state()), ..Settings::default() };
         let (accuracy, _) = train(rule.rule(), settings, digits(), engine);
         println!("{} {}: {:.2} % of the digits after 10 epochs", rule.name(), rule.state(), 100.0 * accuracy);
         assert!(accuracy >= 0.95, "{} {}: {accuracy}", rule.name(), rule.state());
-        let held = rule.rule().with([("hold", 0.25)]).unwrap().with_state(rule.state()).unwrap();
-        let mut update = Update::new(held, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
+        let scaled = rule.rule().with([("state-init-scale", 0.25)]).unwrap().with_state(rule.state()).unwrap();
+        let mut update = Update::new(scaled, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap()));
         let before = update.signs();
         let words = gradients(&update, 0, 1e-3);
         (0..10).for_each(|step| update.step(&words, step, 100));
-        assert_eq!(update.signs(), before, "{} {}: a strong hold", rule.name(), rule.state());
+        assert_eq!(update.signs(), before, "{} {}: a large scale", rule.name(), rule.state());
     }
     let error = plusminus::optim::BOP.with::<f32>([]).unwrap().with_state(StateType::I16).unwrap_err().to_string();
-    assert!(error.contains("state") && error.contains("cema") && error.contains("i16 for bop"), "{error}");
+    assert_eq!(error, "state-dtype: expected f32 for bop, got i16");
 }
 
 fn train(rule: &BinaryRule, settings: Settings, data: Data, engine: Box<dyn Engine>) -> (f64, f64) {
-    let optimizer = Some(OptimizerConfig::Name(rule.name.into()));
+    let optimizer = Some(OptimizerTable::named(rule.name));
     let config = Settings { optimizer, ..settings }.resolve().unwrap();
     let model = config.model_for(&data).build().unwrap();
     let mut trainer = block_on(Trainer::from_parts(config, data, model, (engine, "a test".into()), None)).unwrap();

@@ -86,6 +86,7 @@ fn session(engine: Box<dyn Engine>) -> Session {
         binary: Box::new(CEMA.with([("alpha", 0.01), ("gamma", 0.1)]).unwrap()),
         float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
         layers: Vec::new(),
+        control: None,
     };
     let mut session = block_on(Session::with_gradients(&model, Loss::CrossEntropy(0.0), rules, 16, 1, engine)).unwrap();
     session.set_total_steps(STEPS);

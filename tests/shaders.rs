@@ -6,15 +6,16 @@
 use naga::back::{hlsl, msl, spv};
 use naga::proc::{BoundsCheckPolicies, BoundsCheckPolicy};
 use naga::{AddressSpace, ShaderStage};
-use plusminus::runtime::{Kernel, Variant};
+use plusminus::runtime::{Kernel, Source, Variant};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What the build script does to a shader before it is shipped.
-#[path = "../shaders/text.rs"]
-mod text;
+/// The assembler, as the build script has it.
+#[path = "../shaders/assemble.rs"]
+#[allow(dead_code, reason = "the tests use a part of it")]
+mod assemble;
 
 /// Promised everywhere: browsers, DX12 with FXC, old Vulkan.
 const STORAGE_BUFFERS: usize = 8;
@@ -22,7 +23,7 @@ const INVOCATIONS: u32 = 256;
 const WORKGROUP_BYTES: u32 = 16 * 1024;
 
 fn kernels() -> impl Iterator<Item = &'static Kernel> {
-    plusminus::ops::KERNELS.iter().chain(plusminus::optim::KERNELS).copied()
+    plusminus::ops::KERNELS.iter().copied().chain(plusminus::optim::kernels())
 }
 
 fn folder(name: &str) -> PathBuf {
@@ -73,7 +74,7 @@ fn shaders() -> impl Iterator<Item = Shader> {
     let variants = kernels().flat_map(|kernel| kernel.all_variants().map(move |variant| (kernel, variant)));
     variants.map(|(kernel, variant)| {
         let name = format!("{}: {} (preset {})", kernel.label(), variant.entry, variant.preset);
-        let parsed = parse(&name, &variant.source);
+        let parsed = parse(&name, &variant.text(false).unwrap());
         let index = parsed.module.entry_points.iter().position(|e| e.name == variant.entry);
         let index = index.unwrap_or_else(|| panic!("{name}: no such entry point"));
         Shader { name, kernel, variant, parsed, index }
@@ -88,33 +89,70 @@ fn labels_are_unique() {
     }
 }
 
-/// Every entry point of every preset of every file is a variant of a listed kernel, and its text is that of the file.
+const FOLDERS: [&str; 6] = ["ops", "producers", "epilogues", "rules", "storage", "shared"];
+
+/// Every entry point of every text that is assembled is a variant of a listed kernel, in every preset; and every file is part of some text.
 #[test]
 fn every_entry_point_is_listed() {
-    let mut listed = BTreeMap::new();
+    let (mut listed, mut texts, mut used) = (BTreeSet::new(), BTreeMap::new(), BTreeSet::new());
+    let sources: BTreeMap<String, String> = FOLDERS
+        .into_iter()
+        .flat_map(|folder| files(folder).into_iter().map(move |(file, text)| (format!("{folder}/{file}"), text)))
+        .collect();
+    let find = |name: &str| sources.get(name).map(String::as_str);
     for kernel in kernels() {
-        let (file, _) = kernel.label().rsplit_once("::").expect("a label is room::file::entry");
         for variant in kernel.all_variants() {
-            let key = (file.to_string(), variant.entry.to_string(), variant.preset.to_string());
-            let twice = format!("{key:?} belongs to two kernels");
-            assert!(listed.insert(key, variant.source.to_string()).is_none(), "{twice}");
+            let Source::Pieces(names) = &variant.source else { panic!("{}: text without a file", kernel.label()) };
+            let key = (names.join(" + "), variant.entry.to_string(), variant.preset.to_string());
+            assert!(listed.insert(key.clone()), "{key:?} belongs to two kernels");
+            let joined = assemble::assemble(&find, names).unwrap();
+            let plain = |name: &str| name.split_once('@').map_or(name, |(path, _)| path).to_string();
+            used.extend(joined.pieces.iter().map(|(name, _)| plain(name)));
+            texts.insert(names.join(" + "), joined.text);
         }
     }
-    let shared = files("shared");
-    for room in ["ops", "optim"] {
-        for (file, source) in files(room) {
-            let whole = text::with_imports(&source, &shared).unwrap();
-            for (preset, rolled) in text::presets(&whole).unwrap() {
-                let shipped = text::unroll(&rolled).unwrap();
-                for entry in parse(&file, &shipped).module.entry_points {
-                    let key = (format!("{room}::{file}"), entry.name, preset.clone());
-                    let source = listed.remove(&key).unwrap_or_else(|| panic!("{key:?} is in no list of kernels"));
-                    assert!(source == shipped, "{key:?} is not the text of its file");
-                }
+    for (names, text) in texts {
+        for preset in assemble::presets(&text) {
+            let shipped = assemble::unroll(&assemble::tuned(&text, &preset).unwrap()).unwrap();
+            for entry in parse(&names, &shipped).module.entry_points {
+                let key = (names.clone(), entry.name, preset.clone());
+                assert!(listed.remove(&key), "{key:?} is in no list of kernels");
             }
         }
     }
-    assert!(listed.is_empty(), "listed, but in no file: {:?}", listed.keys());
+    assert!(listed.is_empty(), "listed, but in no file: {listed:?}");
+    let unused: Vec<&String> = sources.keys().filter(|path| !used.contains(*path)).collect();
+    assert!(unused.is_empty(), "part of no kernel: {unused:?}");
+}
+
+/// A composition that does not fit is refused with what is wrong.
+#[test]
+fn clashes_and_mistakes_are_named() {
+    let pieces = BTreeMap::from([
+        ("ops/a", "// import: b\nvar<storage, read> x: array<f32>; // any length"),
+        ("shared/b", "var<storage, read> x: array<f32>; // any length"),
+        ("ops/c", "// import: nothing"),
+        ("ops/d", "var<uniform> values: Params;"),
+        ("rules/e", "// hyperparameters: alpha"),
+        ("storage/f", "// bits: 32"),
+    ]);
+    let find = |name: &str| pieces.get(name).copied();
+    for (names, word) in [
+        (&["ops/a"][..], "two pieces bind `x`"),
+        (&["ops/c"], "there is no shaders/shared/nothing.wgsl"),
+        (&["ops/d"], "a uniform is called `params`, `step` or `epilogue`"),
+        (&["rules/e", "storage/f"], "// states: NAME"),
+    ] {
+        let error = assemble::assemble(&find, names).unwrap_err();
+        assert!(error.contains(word), "{names:?}: {error}");
+    }
+    let joined = assemble::assemble(
+        &|name| Some(if name == "ops/a" { "// import: b\nfn a() {}" } else { "fn b() {}" }),
+        &["ops/a"],
+    );
+    let joined = joined.unwrap();
+    assert_eq!(joined.origin(2), ("ops/a", 2));
+    assert_eq!(joined.origin(3), ("shared/b", 1));
 }
 
 /// Unrolled loops run as often as WGSL would run them: operators from left to right.
@@ -124,26 +162,26 @@ fn unrolled_loops_count_as_written() {
         let source = format!(
             "const A: u32 = 2u * B / C; const B: u32 = 8u; const C: u32 = 16u;\nfor (var i = 0u; i < {end}; i++) {{ // unroll\n f(i); }}"
         );
-        text::unroll(&source).unwrap().matches("f(").count()
+        assemble::unroll(&source).unwrap().matches("f(").count()
     };
     assert_eq!([count("3u"), count("A"), count("C / B * 3"), count("2 * B / 5u")], [3, 1, 6, 3]);
     let source = "for (var i = 0u; i < A; i++) { // unroll\n}";
-    assert!(text::unroll(source).is_err(), "a bound that is no constant");
+    assert!(assemble::unroll(source).is_err(), "a bound that is no constant");
 }
 
 /// The first line says what a file is for; what is bound has its shape behind it.
 #[test]
 fn comments_say_purpose_and_shapes() {
-    for room in ["ops", "optim", "shared"] {
+    for room in FOLDERS {
         for (file, source) in files(room) {
             let first = source.lines().next().unwrap_or_default();
             assert!(
                 first.starts_with("// ") && first.len() > 20,
                 "{room}/{file}.wgsl: the first line tells no purpose"
             );
-            for (number, line) in source.lines().enumerate().filter(|(_, line)| line.contains("@group(0)")) {
-                let shape = line.split_once("//").map_or("", |(_, shape)| shape.trim());
-                assert!(!shape.is_empty(), "{room}/{file}.wgsl:{}: `{line}` has no shape behind it", number + 1);
+            for (number, line) in source.lines().enumerate().filter(|(_, line)| line.starts_with("var<storage")) {
+                let extent = line.split_once("//").map_or("", |(_, extent)| extent.trim());
+                assert!(!extent.is_empty(), "{room}/{file}.wgsl:{}: `{line}` has no extent behind it", number + 1);
             }
         }
     }

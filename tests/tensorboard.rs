@@ -179,7 +179,8 @@ fn event_files_have_the_values_of_the_run() {
     assert_eq!(none, PathBuf::new(), "no event file unless it is asked for");
     let plotted = run(&["plot", &file.parent().unwrap().to_string_lossy()]);
     let text = String::from_utf8(plotted.stdout).unwrap();
-    let panels = ["flip ratio by layer", "never flipped", "oscillate", "gradient", "surrogate masks", "one sign"];
+    let panels =
+        ["flip ratio by layer", "never flipped", "oscillate", "gradient", "masked by the surrogate", "same sign"];
     assert!(panels.iter().all(|panel| text.contains(panel)), "{text}");
 }
 

@@ -56,6 +56,7 @@ fn rules() -> Rules {
         binary: Box::new(CEMA.with([("alpha", 1e-3), ("gamma", 0.1)]).unwrap()),
         float: Box::new(Adam::new(1e-3, Schedule::constant()).unwrap()),
         layers: Vec::new(),
+        control: None,
     }
 }
 
@@ -68,7 +69,7 @@ fn spec(hidden: &[usize]) -> ModelSpec {
         input: [8, 8, 1],
         classes: 10,
         width: 1.0,
-        float: false,
+        full_precision: false,
         surrogate: None,
         pixels: PixelScale::to_unit(16),
     }
@@ -285,10 +286,10 @@ fn the_first_loss_that_is_no_number_is_named() {
         }
         // What the last step does is in no loss.
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-        let one = Settings { hidden: Some(vec![40]), epochs: Some(1), batch_size: Some(719), ..Settings::default() };
+        let one = Settings { hidden: Some(vec![40]), epochs: Some(1), batch_size: Some(1437), ..Settings::default() };
         let mut last = trainer(config(Settings { float_weight_decay: Some(1e38), ..one }), digits(), other);
         let error = block_on(last.fit(|_| ())).unwrap_err();
-        assert!(matches!(error, Error::NotFinite { epoch: 1, .. }), "{name}: {error:?}");
+        assert!(matches!(error, Error::Diverged { step: 0, epoch: 1 }), "{name}: {error:?}");
         let config = config(Settings { hidden: Some(vec![40]), epochs: Some(3), ..Settings::default() });
         let mut trainer = trainer(config, digits(), engine);
         let mut weights = block_on(trainer.weights()).unwrap();
@@ -330,7 +331,7 @@ fn a_huge_rate_diverges() {
             }
         }
         let first = first.unwrap_or_else(|| panic!("{name}: expected a loss that is no number"));
-        assert!(first > 0, "{name}: the first loss comes before the first update");
+        assert_eq!(first, 0, "{name}: the first update makes parameters that no float holds");
         match block_on(trainer(config, digits(), engine).fit(|_| {})) {
             Err(Error::Diverged { step, epoch: 1 }) => assert_eq!(step, first, "{name}: step"),
             other => panic!("{name}: expected Diverged at step {first}, got {other:?}"),
@@ -478,5 +479,38 @@ fn a_batch_that_the_plan_was_not_made_for_is_refused() {
             assert!(error.contains(words), "{name}: expected `{words}` in: {error}");
         }
         block_on(session.train(&good)).unwrap();
+    }
+}
+
+/// The controller brings every layer to the target, from rates a hundred times apart, which give other ratios without it.
+#[test]
+fn flip_ratios_follow_their_target() {
+    for (name, _) in support::engines() {
+        let ratios = |alpha: &str, target: Option<f32>| {
+            let (_, engine) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
+            let settings = Settings {
+                hidden: Some(vec![64, 64]),
+                epochs: Some(24),
+                alpha: Some(format!("{alpha},constant").parse().unwrap()),
+                target_flip_ratio: target.map(Into::into),
+                ..Settings::default()
+            };
+            let mut last = Vec::new();
+            let fitted = block_on(trainer(config(settings), digits(), engine).fit(|event| {
+                if let Event::Epoch { flip_ratio_by_layer, epoch: 20.., .. } = event {
+                    last.push(flip_ratio_by_layer.iter().map(|(_, ratio)| *ratio).collect::<Vec<_>>());
+                }
+            }));
+            fitted.unwrap();
+            (0..3)
+                .map(|layer| last.iter().map(|epoch| epoch[layer]).sum::<f64>() / last.len() as f64)
+                .collect::<Vec<_>>()
+        };
+        for alpha in ["1e-4", "1e-2"] {
+            let got = ratios(alpha, Some(2e-3));
+            assert!(got.iter().all(|ratio| (1.4e-3..2.8e-3).contains(ratio)), "{name}, alpha {alpha}: {got:?}");
+        }
+        let alone = ["1e-4", "1e-2"].map(|alpha| ratios(alpha, None)).concat();
+        assert!(alone.iter().all(|ratio| *ratio > 5e-3), "{name}, without control: {alone:?}");
     }
 }

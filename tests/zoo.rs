@@ -17,6 +17,7 @@ fn rules() -> Rules {
         binary: Box::new(BinaryRule::named("cema").unwrap().with::<f32>([]).unwrap()),
         float: FloatRule::named("adam").unwrap().with(1e-2, "constant".parse().unwrap(), &[]).unwrap(),
         layers: Vec::new(),
+        control: None,
     }
 }
 
@@ -26,7 +27,7 @@ fn binary_weights_are_those_published() {
         let spec = ModelSpec::new(zoo.name, zoo.input, zoo.classes);
         let total = spec.build().unwrap().summary().total;
         assert_eq!(total.weights_1bit, zoo.weights_1bit, "{}", zoo.name);
-        let float = ModelSpec { float: true, ..spec }.build().unwrap().summary().total;
+        let float = ModelSpec { full_precision: true, ..spec }.build().unwrap().summary().total;
         assert_eq!((float.weights_1bit, float.macs_1bit), (0, 0), "{} of floats", zoo.name);
         assert_eq!(float.weights_32bit, total.weights_32bit + total.weights_1bit, "{} of floats", zoo.name);
     }
@@ -67,7 +68,7 @@ fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
         }
         let read_back = session.read_back().unwrap();
         let interval = pollster::block_on(session.interval(read_back)).unwrap().expect("a finite loss");
-        assert!(interval.flips.iter().sum::<u64>() > 0 || spec.float, "{}: no weight flipped", spec.model);
+        assert!(interval.flips.iter().sum::<u64>() > 0 || spec.full_precision, "{}: no weight flipped", spec.model);
         interval.mean_loss()
     };
     (run(1), run(steps))
@@ -80,7 +81,7 @@ fn small(name: &str, float: bool) -> ModelSpec {
     ModelSpec {
         hidden: (name == "mlp").then(|| vec![320, 264]),
         width: 0.125,
-        float,
+        full_precision: float,
         ..ModelSpec::new(name, input, 10)
     }
 }
@@ -142,7 +143,7 @@ const FUSED: [(&str, &[(&str, usize)]); 4] = [
         &[("mask", 1), ("norm-sign", 7), ("pool-norm-sign", 2), ("pool-statistics", 3), ("product-statistics", 5)],
     ),
     ("vgg-small", &[("norm-sign", 5), ("pool-norm-sign", 2), ("pool-statistics", 3), ("product-statistics", 2)]),
-    ("birealnet20", &[("mask", 18), ("mask-join", 18), ("product-statistics", 18)]),
+    ("birealnet20", &[("mask", 18), ("mask-add", 18), ("product-statistics", 18)]),
 ];
 
 /// Fused or not, a training step is the same, number for number; it takes less memory. What must fire does, so that there is something to see.

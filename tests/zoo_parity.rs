@@ -22,6 +22,7 @@ fn rules() -> Rules {
         binary: Box::new(BinaryRule::named("cema").unwrap().with::<f32>([]).unwrap()),
         float: FloatRule::named("adam").unwrap().with(1e-3, "constant".parse().unwrap(), &[]).unwrap(),
         layers: Vec::new(),
+        control: None,
     }
 }
 

@@ -1,28 +1,27 @@
-// Activations of floats, element by element (`kind` in Params; the table is in src/ops/activation.rs):
-// 0 relu: y = max(x, 0), 1 hardtanh: y = min(max(x, -1), 1); dx = dy where x is above 0, or inside -1..1, else 0.
+// Activations of floats, element by element, by `kind` in Params:
+// RELU: y = max(x, 0); HARDTANH: y = min(max(x, -1), 1); dx = dy where x is above 0, or inside -1..1, else 0.
 // import: index
 
 struct Params {
     kind: u32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // any layout
-@group(0) @binding(1) var<storage, read> dy: array<f32>;       // as x
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // as x
-@group(0) @binding(3) var<storage, read_write> dx: array<f32>; // as x
+var<storage, read> x: array<f32>; // any length
+var<storage, read> dy: array<f32>; // as x
+var<storage, read_write> y: array<f32>; // as x
+var<storage, read_write> dx: array<f32>; // as x
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
+const RELU: u32 = 0u;
+const HARDTANH: u32 = 1u;
 const THREADS: u32 = 64u;
 
 @compute @workgroup_size(THREADS)
 fn activation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
     if (i < arrayLength(&y)) {
-        y[i] = select(clamp(x[i], -1.0, 1.0), max(x[i], 0.0), params.kind == 0u);
+        y[i] = select(clamp(x[i], -1.0, 1.0), max(x[i], 0.0), params.kind == RELU);
     }
 }
 
@@ -30,7 +29,7 @@ fn activation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
 fn activation_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
     if (i < arrayLength(&dx)) {
-        let passes = select(abs(x[i]) < 1.0, x[i] > 0.0, params.kind == 0u);
+        let passes = select(abs(x[i]) < 1.0, x[i] > 0.0, params.kind == RELU);
         dx[i] = select(0.0, dy[i], passes);
     }
 }

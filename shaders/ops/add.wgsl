@@ -1,9 +1,9 @@
 // add: y = a + b, element by element; the join of two branches, and of gradients where a value was used twice.
 // import: index
 
-@group(0) @binding(0) var<storage, read> a: array<f32>;       // any shape
-@group(0) @binding(1) var<storage, read> b: array<f32>;       // as a
-@group(0) @binding(2) var<storage, read_write> y: array<f32>; // as a
+var<storage, read> a: array<f32>; // any length
+var<storage, read> b: array<f32>; // as a
+var<storage, read_write> y: array<f32>; // as a
 
 const THREADS: u32 = 64u;
 

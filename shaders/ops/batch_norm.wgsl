@@ -2,23 +2,24 @@
 // backward: dz over rows gives  dbias = sum dz,  dscale = sum dz * n,  dy = scale * rstd * (dz - dbias / N - n * dscale / N),
 // where n = (y - mean) * rstd and N is the number of rows that hold samples.
 // import: norm, index, step, reduce
-// pieces: z, dy
+// per panel: z, dy
 
-@group(0) @binding(0) var<storage, read> y: array<u32>;                         // i32 or f32, [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read_write> partial: array<f32>;             // [columns/32][blocks][2][32]: sums of dz and dz * n
-@group(0) @binding(2) var<storage, read> parts: array<f32>;                     // the same, where it is only read
-@group(0) @binding(3) var<storage, read> mean: array<f32>;                      // [columns]
-@group(0) @binding(4) var<storage, read> variance: array<f32>;                  // [columns], biased
-@group(0) @binding(5) var<storage, read> scale: array<f32>;                     // [columns]
-@group(0) @binding(6) var<storage, read> bias: array<f32>;                      // [columns]
-@group(0) @binding(7) var<storage, read_write> z: array<f32>;                   // [columns/32][rows][32]
-@group(0) @binding(8) var<storage, read> dz: array<f32>;                        // [columns/32][rows][32]
-@group(0) @binding(9) var<storage, read_write> dscale: array<f32>;              // [columns]
-@group(0) @binding(10) var<storage, read_write> dbias: array<f32>;              // [columns]
-@group(0) @binding(11) var<storage, read_write> new_gradient_means: array<f32>; // [columns/32][2][32]: means of dz and dz * n over the samples
-@group(0) @binding(12) var<storage, read> gradient_means: array<f32>;           // the same, where they are only read
-@group(0) @binding(13) var<storage, read_write> dy: array<f32>;                 // [columns/32][rows][32]
+var<storage, read> y: array<u32>; // i32 or f32, [columns/32][rows][32]
+var<storage, read_write> partial: array<f32>; // sums of dz and dz * n, [columns/32][blocks][2][32]
+var<storage, read> parts: array<f32>; // partial where it is read, as partial
+var<storage, read> mean: array<f32>; // [columns]
+var<storage, read> variance: array<f32>; // biased, [columns]
+var<storage, read> scale: array<f32>; // [columns]
+var<storage, read> bias: array<f32>; // [columns]
+var<storage, read_write> z: array<f32>; // [columns/32][rows][32]
+var<storage, read> dz: array<f32>; // [columns/32][rows][32]
+var<storage, read_write> dscale: array<f32>; // [columns]
+var<storage, read_write> dbias: array<f32>; // [columns]
+var<storage, read_write> new_gradient_means: array<f32>; // means of dz and dz * n over the samples, [columns/32][2][32]
+var<storage, read> gradient_means: array<f32>; // the same where they are read, as new_gradient_means
+var<storage, read_write> dy: array<f32>; // [columns/32][rows][32]
 
+// grid batch_norm_sums: [columns/32][blocks][1]
 const THREADS: u32 = 64u;
 const COVER_batch_norm: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
 const COVER_batch_norm_backward: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);

@@ -1,8 +1,8 @@
-// Operations with one learned number v a channel (`kind` in Params; the table is in src/ops/by_channel.rs):
-// 0 bias: y = x + v; 1 scale: y = x * v; 2 prelu: y = x where x > 0, else x * v (He et al. 2015, section 2.1).
+// Operations with one learned number v per channel, by `kind` in Params:
+// BIAS: y = x + v; SCALE: y = x * v; PRELU: y = x where x > 0, else x * v (He et al. 2015, section 2.1).
 // backward: dx = dy * dy/dx, and dv = sum over rows of dy * dy/dv, by blocks of rows first.
 // import: index, reduce
-// pieces: y, dx, partial
+// per panel: y, dx, partial
 
 struct Params {
     rows: u32,
@@ -11,21 +11,25 @@ struct Params {
     integer: u32, // 1: x holds the i32 of a product of bits
     block: u32,   // rows of a block of partial sums
     blocks: u32,
-    pad0: u32,
-    pad1: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;             // f32 or i32, [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read> v: array<f32>;             // [columns]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;       // as x
-@group(0) @binding(3) var<storage, read> dy: array<f32>;            // as x
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;      // as x
-@group(0) @binding(5) var<storage, read_write> partial: array<f32>; // [columns/32][blocks][32]
-@group(0) @binding(6) var<storage, read> parts: array<f32>;         // the same, where it is read
-@group(0) @binding(7) var<storage, read_write> dv: array<f32>;      // [columns]
+var<storage, read> x: array<u32>; // f32 or i32, [columns/32][rows][32]
+var<storage, read> v: array<f32>; // [columns]
+var<storage, read_write> y: array<f32>; // as x
+var<storage, read> dy: array<f32>; // as x
+var<storage, read_write> dx: array<f32>; // as x
+var<storage, read_write> partial: array<f32>; // [columns/32][blocks][32]
+var<storage, read> parts: array<f32>; // partial where it is read, as partial
+var<storage, read_write> dv: array<f32>; // [columns]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
+// grid by_channel_backward: [columns/32][blocks][1]
+// grid channel_sums: [columns/32][blocks][1]
+// limit: (blocks - 1) * block < rows
+const BIAS: u32 = 0u;
+const SCALE: u32 = 1u;
+const PRELU: u32 = 2u;
 const THREADS: u32 = 64u;
 const COVER_by_channel: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
 const COVER_by_channel_backward: vec3<u32> = vec3<u32>(1u, 1u, 1u);
@@ -47,8 +51,8 @@ fn by_channel(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) 
     let value = load(i);
     let by = v[min(channel, params.columns - 1u)];
     var next = value + by;
-    if (params.kind != 0u) {
-        next = select(value * by, value, params.kind == 2u && value > 0.0);
+    if (params.kind != BIAS) {
+        next = select(value * by, value, params.kind == PRELU && value > 0.0);
     }
     y[i] = select(0.0, next, channel < params.columns);
 }
@@ -64,7 +68,7 @@ fn by_channel_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
     for (var row = local.y; row < rows; row += STRIPES) {
         let i = first + row * 32u;
         let value = load(i);
-        let passes = params.kind == 2u && value > 0.0;
+        let passes = params.kind == PRELU && value > 0.0;
         dx[i] = select(dy[i] * by, dy[i], passes);
         sum += select(dy[i] * value, 0.0, passes);
     }

@@ -5,15 +5,15 @@ struct Params {
     rows: u32,    // of x: samples times pixels
     columns: u32, // channels
     pixels: u32,  // rows of a sample
-    pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;                    // bits, panels [rows/32][columns/32][32]
-@group(0) @binding(1) var<storage, read_write> count: array<atomic<u32>>;  // [1], grows and wraps
+var<storage, read> x: array<u32>; // bits, panels [rows/32][columns/32][32]
+var<storage, read_write> count: array<atomic<u32>>; // [1], grows and wraps
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
+// grid constant_channels: [columns/32][1][1]
 const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 var<workgroup> sh_all: atomic<u32>;  // channels that are +1 in all rows

@@ -2,12 +2,14 @@
 // dw(t, o, c) = sum over p of dy(p, o) * a(source(p, t), c).
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1.)
 // import: conv, index, bits
-// pieces: dw
+// per panel: dw
 
-@group(0) @binding(0) var<storage, read> a: array<u32>;              // bits of the input, panels [pixels/32][words][32]
-@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;       // panels [out_channels/32][out pixels][32]
-@group(0) @binding(2) var<storage, read_write> dw: array<vec4<f32>>; // rows [taps * out_channels][words * 32]
+var<storage, read> a: array<u32>; // bits of the input, panels [in_pixels/32][in_channels/32][32]
+var<storage, read> dy: array<vec4<f32>>; // panels [out_channels/32][out_pixels][32]
+var<storage, read_write> dw: array<vec4<f32>>; // rows [taps * out_channels][words * 32]
 
+// grid conv_bits_weight: [words * 32][out_channels/32 * 32][taps]
+// grid conv_bits_weight_split: [words * 32][out_channels/32 * 32][taps]
 const COLUMNS: u32 = 8u;
 const ROWS: u32 = 4u;
 const COVER_conv_bits_weight: vec3<u32> = vec3<u32>(COLUMNS * 8u, ROWS * 8u, 1u);

@@ -3,13 +3,13 @@
 // conv_float:        y(p, o) = sum over taps t and channels c of o's group of x(source(p, t), c) * w(t, o, c).
 // conv_float_input:  dx(p, c) = sum over t and o of c's group of dy(sink(p, t), o) * w(t, o, c).
 // import: conv, index
-// pieces: y, dx
+// per panel: y, dx
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // panels [in_channels/32][in pixels][32]
-@group(0) @binding(1) var<storage, read> w: array<f32>;        // rows [taps * out_channels][words * 32]
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;  // panels [out_channels/32][out pixels][32]
-@group(0) @binding(3) var<storage, read> dy: array<f32>;       // as y
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>; // as x
+var<storage, read> x: array<f32>; // panels [in_channels/32][in_pixels][32]
+var<storage, read> w: array<f32>; // rows [taps * out_channels][words * 32]
+var<storage, read_write> y: array<f32>; // panels [out_channels/32][out_pixels][32]
+var<storage, read> dy: array<f32>; // as y
+var<storage, read_write> dx: array<f32>; // as x
 
 const COLUMNS: u32 = 32u;
 const ROWS: u32 = 2u;

@@ -2,10 +2,12 @@
 // conv_float_weight, conv_float_weight_split: dw(t, o, c) = sum over p of dy(p, o) * x(source(p, t), c).
 // import: conv, index
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;        // panels [in_channels/32][in pixels][32]
-@group(0) @binding(1) var<storage, read> dy: array<f32>;       // panels [out_channels/32][out pixels][32]
-@group(0) @binding(2) var<storage, read_write> dw: array<f32>; // rows [taps * out_channels][words * 32]
+var<storage, read> x: array<f32>; // panels [in_channels/32][in_pixels][32]
+var<storage, read> dy: array<f32>; // panels [out_channels/32][out_pixels][32]
+var<storage, read_write> dw: array<f32>; // rows [taps * out_channels][words * 32]
 
+// grid conv_float_weight: [words * 32][out_channels/32 * 32][taps]
+// grid conv_float_weight_split: [words * 32][out_channels/32 * 32][taps]
 const COLUMNS: u32 = 32u;
 const ROWS: u32 = 2u;
 const COVER_conv_float_weight: vec3<u32> = vec3<u32>(COLUMNS, ROWS, 1u);

@@ -2,9 +2,9 @@
 // which corrects the border: an absent tap is read as a pixel of -1 alone, and adds minus its sum.
 // import: conv, index
 
-@group(0) @binding(0) var<storage, read> weight: array<u32>;         // bits, panels, rows (tap, output channel)
-@group(0) @binding(1) var<storage, read_write> packed: array<u32>;   // bits, [out_channels/32][taps][words][32]
-@group(0) @binding(2) var<storage, read_write> sums: array<i32>;     // [out_channels/32][taps][32]
+var<storage, read> weight: array<u32>; // bits, panels, rows (tap, output channel), [taps * out_channels/32][words][32]
+var<storage, read_write> packed: array<u32>; // bits, [out_channels/32][taps][words][32]
+var<storage, read_write> sums: array<i32>; // [out_channels/32][taps][32]
 
 const THREADS: u32 = 64u;
 const COVER: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);

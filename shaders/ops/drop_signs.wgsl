@@ -12,14 +12,14 @@ struct Params {
     threshold: u32, // p * 2^32: numbers below it drop
 }
 
-@group(0) @binding(0) var<storage, read> a: array<u32>;           // bits, panels [rows/32][words][32]
-@group(0) @binding(1) var<storage, read_write> plus: array<u32>;  // as a
-@group(0) @binding(2) var<storage, read_write> minus: array<u32>; // as a
-@group(0) @binding(3) var<storage, read> up: array<f32>;          // gradient of plus, panels [columns/32][rows][32]
-@group(0) @binding(4) var<storage, read> down: array<f32>;        // gradient of minus, as up
-@group(0) @binding(5) var<storage, read_write> da: array<f32>;    // as up
+var<storage, read> a: array<u32>; // bits, panels [rows/32][columns/32][32]
+var<storage, read_write> plus: array<u32>; // as a
+var<storage, read_write> minus: array<u32>; // as a
+var<storage, read> up: array<f32>; // gradient of plus, panels [columns/32][rows][32]
+var<storage, read> down: array<f32>; // gradient of minus, as up
+var<storage, read_write> da: array<f32>; // as up
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

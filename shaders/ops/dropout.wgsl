@@ -6,13 +6,12 @@ struct Params {
     stream: u32,    // of the random numbers
     threshold: u32, // p * 2^32: numbers below it drop
     scale: f32,     // 1 / (1 - p)
-    pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;       // any layout
-@group(0) @binding(1) var<storage, read_write> y: array<f32>; // as x
+var<storage, read> x: array<f32>; // any length
+var<storage, read_write> y: array<f32>; // as x
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

@@ -1,18 +1,17 @@
 // flatten: images to rows of features, y[b][p * channels + c] = x[b * pixels + p][c]; unflatten is its inverse, and its backward.
 // import: index
-// pieces: y
+// per panel: y
 
 struct Params {
     samples: u32,
     pixels: u32,   // of a sample
     channels: u32,
-    pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;       // 32-bit numbers, panels
-@group(0) @binding(1) var<storage, read_write> y: array<u32>; // the same
+var<storage, read> x: array<u32>; // 32-bit numbers, panels; flatten: [channels/32][samples * pixels][32]; unflatten: [pixels * channels/32][samples][32]
+var<storage, read_write> y: array<u32>; // flatten: [pixels * channels/32][samples][32]; unflatten: [channels/32][samples * pixels][32]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

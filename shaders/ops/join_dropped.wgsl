@@ -6,17 +6,15 @@
 struct Params {
     scale: f32,   // 1 / (2 (1 - p))
     integer: u32, // 1: products are integers
-    pad0: u32,
-    pad1: u32,
 }
 
-@group(0) @binding(0) var<storage, read> up: array<u32>;        // product with the first copy, any layout
-@group(0) @binding(1) var<storage, read> down: array<u32>;      // with the second, as up
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;   // as up
-@group(0) @binding(3) var<storage, read> dy: array<f32>;        // as up
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;  // of either product, as up
+var<storage, read> up: array<u32>; // product with the first copy, any length
+var<storage, read> down: array<u32>; // product with the second, as up
+var<storage, read_write> y: array<f32>; // as up
+var<storage, read> dy: array<f32>; // any length
+var<storage, read_write> dx: array<f32>; // of either product, as dy
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

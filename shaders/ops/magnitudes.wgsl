@@ -4,13 +4,11 @@
 struct Params {
     words: u32, // of the tensor; padding is 0 and counts as such
     block: u32, // words of a block; the last may have fewer
-    pad0: u32,
-    pad1: u32,
 }
 
-@group(0) @binding(2) var<storage, read> x: array<f32>; // [words]
+var<storage, read> x: array<f32>; // [words]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 @compute @workgroup_size(THREADS)
 fn magnitudes(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {

@@ -11,11 +11,11 @@ struct Params {
     pitch: u32,   // floats from one row of the weights (or of dW) to the next, a multiple of 32
 }
 
-@group(0) @binding(0) var<storage, read> x: array<vec4<f32>>;       // shapes above, entry by entry
-@group(0) @binding(1) var<storage, read> w: array<vec4<f32>>;       // as x
-@group(0) @binding(2) var<storage, read_write> y: array<vec4<f32>>; // as x
+var<storage, read> x: array<vec4<f32>>; // [depth/32][rows][32]; matmul_transposed: [rows/32][depth][32]
+var<storage, read> w: array<vec4<f32>>; // matmul: [columns][pitch]; matmul_input: [depth][pitch]; matmul_transposed: [columns/32][depth][32]
+var<storage, read_write> y: array<vec4<f32>>; // [columns/32][rows][32]; matmul_transposed: [rows][pitch]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const COVER_matmul: vec3<u32> = vec3<u32>(32u, 32u, 1u);
 const COVER_matmul_input: vec3<u32> = vec3<u32>(32u, 32u, 1u);

@@ -4,16 +4,14 @@
 
 struct Params {
     rows: u32,
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
+    ring: u32, // losses that are kept until they are read back
 }
 
-@group(0) @binding(0) var<storage, read> loss: array<f32>;                 // [rows]
-@group(0) @binding(1) var<storage, read_write> ring: array<f32>;           // [steps between read-backs]
-@group(0) @binding(2) var<storage, read_write> failed: array<atomic<u32>>; // [1]
+var<storage, read> loss: array<f32>; // [rows]
+var<storage, read_write> ring: array<f32>; // losses of the steps between read-backs, [ring]
+var<storage, read_write> failed: array<atomic<u32>>; // [1]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);

@@ -1,21 +1,22 @@
 // norm_sign: batch norm and the sign behind it in one pass over y, with the clip surrogate: z = (y - mean) * rstd * scale + bias is never stored.
 // y = sign(z) as bits, and the mask |z| <= 1. Its backward takes dy where the mask is set for the dz of batch_norm (see there).
 // import: norm, index, bits, step, reduce
-// pieces: dx
+// per panel: dx
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;               // i32 or f32, [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read> mean: array<f32>;            // [columns]
-@group(0) @binding(2) var<storage, read> variance: array<f32>;        // [columns]
-@group(0) @binding(3) var<storage, read> scale: array<f32>;           // [columns]
-@group(0) @binding(4) var<storage, read> bias: array<f32>;            // [columns]
-@group(0) @binding(5) var<storage, read_write> y: array<u32>;         // bits, panels [rows/32][words][32]
-@group(0) @binding(6) var<storage, read_write> mask: array<u32>;      // as y
-@group(0) @binding(7) var<storage, read> kept: array<u32>;            // mask, where it is read
-@group(0) @binding(8) var<storage, read> dy: array<f32>;              // [columns/32][rows][32]
-@group(0) @binding(9) var<storage, read_write> partial: array<f32>;   // [columns/32][blocks][2][32]: sums of dz and dz * n
-@group(0) @binding(10) var<storage, read> gradient_means: array<f32>; // [columns/32][2][32]: means of dz and dz * n, as batch_norm_gradients has them
-@group(0) @binding(11) var<storage, read_write> dx: array<f32>;       // [columns/32][rows][32]
+var<storage, read> x: array<u32>; // i32 or f32, [columns/32][rows][32]
+var<storage, read> mean: array<f32>; // [columns]
+var<storage, read> variance: array<f32>; // [columns]
+var<storage, read> scale: array<f32>; // [columns]
+var<storage, read> bias: array<f32>; // [columns]
+var<storage, read_write> y: array<u32>; // bits, panels [rows/32][columns/32][32]
+var<storage, read_write> mask: array<u32>; // as y
+var<storage, read> kept: array<u32>; // mask where it is read, as y
+var<storage, read> dy: array<f32>; // [columns/32][rows][32]
+var<storage, read_write> partial: array<f32>; // sums of dz and dz * n, [columns/32][blocks][2][32]
+var<storage, read> gradient_means: array<f32>; // means of dz and dz * n, as batch_norm_gradients has them, [columns/32][2][32]
+var<storage, read_write> dx: array<f32>; // [columns/32][rows][32]
 
+// grid norm_sign_sums: [columns/32][blocks][1]
 const THREADS: u32 = 64u;
 const COVER_norm_sign: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
 const COVER_norm_sign_backward: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);

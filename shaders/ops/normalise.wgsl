@@ -8,14 +8,15 @@ struct Params {
     rows: u32,     // samples in the batch
     columns: u32,  // pixels times channels of a sample
     channels: u32,
-    pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> pixels: array<u32>;    // bytes [rows][columns], four to a word
-@group(0) @binding(1) var<storage, read_write> x: array<f32>;   // [columns/32][rows][32]
+var<storage, read> pixels: array<u32>; // bytes, four to a word, [rows][columns] of 8 bits
+var<storage, read_write> x: array<f32>; // [columns/32][rows][32]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
+// limit: 0 < channels
+// limit: channels <= 4
 const THREADS: u32 = 64u;
 
 // An invocation has one element of the panels, tail lanes too (they are 0).

@@ -4,13 +4,13 @@
 // update the order round (a negative scale), so the largest number goes through it, not the largest sign.
 // import: conv, index, bits
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;        // bits, panels [in pixels/32][words][32]
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;  // bits, panels [out pixels/32][words][32]
-@group(0) @binding(2) var<storage, read> v: array<i32>;        // panels [channels/32][in pixels][32]
-@group(0) @binding(3) var<storage, read> mean: array<f32>;     // [channels]
-@group(0) @binding(4) var<storage, read> variance: array<f32>; // [channels]
-@group(0) @binding(5) var<storage, read> scale: array<f32>;    // [channels]
-@group(0) @binding(6) var<storage, read> bias: array<f32>;     // [channels]
+var<storage, read> x: array<u32>; // bits, panels [in_pixels/32][in_channels/32][32]
+var<storage, read_write> y: array<u32>; // bits, panels [out_pixels/32][in_channels/32][32]
+var<storage, read> v: array<i32>; // panels [in_channels/32][in_pixels][32]
+var<storage, read> mean: array<f32>; // [in_channels]
+var<storage, read> variance: array<f32>; // [in_channels]
+var<storage, read> scale: array<f32>; // [in_channels]
+var<storage, read> bias: array<f32>; // [in_channels]
 
 const THREADS: u32 = 64u;
 

@@ -9,20 +9,19 @@ struct Params {
     count: u32,   // words in the sample
     window: u32,  // steps from a flip to the next within which that is a flip back
     report: u32,  // 1: count
-    pad0: u32,
-    pad1: u32,
-    pad2: u32,
 }
 
-@group(0) @binding(0) var<storage, read> weight: array<u32>;       // bits, panels [rows/32][columns/32][32]
-@group(0) @binding(1) var<storage, read_write> before: array<u32>; // [count]: the words as they were a step ago
-@group(0) @binding(2) var<storage, read_write> last: array<u32>;   // [count][32]: step that first saw the last flip of each; 0: none
-@group(0) @binding(3) var<storage, read_write> ever: array<u32>;   // [count]: bits of weights that have flipped
-@group(0) @binding(4) var<storage, read_write> back: array<u32>;   // [count]: bits of weights that flipped back since the last report
-@group(0) @binding(5) var<storage, read_write> found: array<u32>;  // [4]: weights in the sample, those of `ever`, those of `back`, 0
+var<storage, read> weight: array<u32>; // bits, panels [rows/32][columns/32][32]
+var<storage, read_write> before: array<u32>; // the words as they were a step ago, [count]
+var<storage, read_write> last: array<u32>; // step that first saw the last flip of each, 0: none, [count][32]
+var<storage, read_write> ever: array<u32>; // bits of weights that have flipped, [count]
+var<storage, read_write> back: array<u32>; // bits of weights that flipped back since the last report, [count]
+var<storage, read_write> found: array<u32>; // weights in the sample, those of `ever`, those of `back`, 0: [4]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
+// limit: 0 < count
+// limit: count <= rows * (columns/32)
 const THREADS: u32 = 64u;
 const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 

@@ -1,7 +1,7 @@
 // shift_channels: y[r][c] = x[r][c + offset], 0 where x has no such column: cuts channels out, pads them with zeros, and makes place for a
 // neighbour in a concatenation (the sum of shifted parts).
 // import: index
-// pieces: y
+// per panel: y
 
 struct Params {
     rows: u32,
@@ -10,10 +10,10 @@ struct Params {
     offset: i32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;       // [x_columns/32][rows][32]
-@group(0) @binding(1) var<storage, read_write> y: array<f32>; // [y_columns/32][rows][32]
+var<storage, read> x: array<f32>; // [x_columns/32][rows][32]
+var<storage, read_write> y: array<f32>; // [y_columns/32][rows][32]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

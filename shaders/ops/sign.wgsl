@@ -1,25 +1,29 @@
 // sign: y = +1 where x >= 0 (so -0.0 is +1), else -1, packed 32 to a word; and its surrogate gradients dx = dy * s(x).
-// Surrogates (`surrogate` in Params; the table with formulas and papers is in src/ops/sign.rs):
-// 0 identity, 1 clip, 2 polynomial (Bi-Real Net), 3 swish-sign, 4 hyperbolic tangent.
+// Surrogates by `surrogate` in Params; the table with formulas and papers is in src/ops/activation/sign.rs.
 // import: index, bits
-// pieces: dx
+// per panel: dx
 
 struct Params {
     rows: u32,      // of x, the batch
     columns: u32,   // of x, the channels
     surrogate: u32,
-    pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<f32>;          // [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read_write> y: array<u32>;    // bits, panels [rows/32][columns/32][32]
-@group(0) @binding(2) var<storage, read_write> mask: array<u32>; // bits as y: 1 where |x| <= 1
-@group(0) @binding(3) var<storage, read> kept: array<u32>;       // mask, as read by backward
-@group(0) @binding(4) var<storage, read> dy: array<f32>;         // [columns/32][rows][32]
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;   // [columns/32][rows][32]
+var<storage, read> x: array<f32>; // [columns/32][rows][32]
+var<storage, read_write> y: array<u32>; // bits, panels [rows/32][columns/32][32]
+var<storage, read_write> mask: array<u32>; // bits, 1 where |x| <= 1, as y
+var<storage, read> kept: array<u32>; // mask as backward reads it, as y
+var<storage, read> dy: array<f32>; // [columns/32][rows][32]
+var<storage, read_write> dx: array<f32>; // [columns/32][rows][32]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
+const IDENTITY: u32 = 0u;
+const CLIP: u32 = 1u;
+const POLYNOMIAL: u32 = 2u; // Bi-Real Net
+const SWISH: u32 = 3u;
+const TANH: u32 = 4u;
+const ARCTAN: u32 = 5u;
 const THREADS: u32 = 64u;
 
 // An invocation of the packing entries has one word: 32 channels of one row. Rows beyond the batch are 0.
@@ -94,20 +98,24 @@ fn sign_mask_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_work
 
 fn surrogate(x: f32) -> f32 {
     switch (params.surrogate) {
-        case 0u: {
+        case IDENTITY: {
             return 1.0;
         }
-        case 1u: {
+        case CLIP: {
             return select(0.0, 1.0, abs(x) <= 1.0);
         }
-        case 2u: {
+        case POLYNOMIAL: {
             return select(0.0, 2.0 - 2.0 * abs(x), abs(x) < 1.0);
         }
-        case 3u: {
+        case SWISH: {
             // Beyond 8 the exact value is below 1e-15; the cut keeps exp() finite.
             let u = clamp(5.0 * x, -40.0, 40.0);
             let c = cosh(u);
             return 5.0 * (2.0 - u * tanh(0.5 * u)) / (1.0 + c);
+        }
+        case ARCTAN: {
+            let u = 3.14159265 * x;
+            return 1.0 / (1.0 + u * u);
         }
         default: {
             let t = tanh(clamp(x, -20.0, 20.0));

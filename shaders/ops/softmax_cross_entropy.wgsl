@@ -7,16 +7,15 @@ struct Params {
     rows: u32,
     classes: u32,
     smoothing: f32, // e
-    pad: u32,
 }
 
-@group(0) @binding(0) var<storage, read> z: array<f32>;                       // logits, [classes/32][rows][32]
-@group(0) @binding(1) var<storage, read> labels: array<u32>;                  // [rows]
-@group(0) @binding(2) var<storage, read_write> loss: array<f32>;              // [rows]
-@group(0) @binding(3) var<storage, read_write> correct: array<atomic<u32>>;   // [classes]
-@group(0) @binding(4) var<storage, read_write> dz: array<f32>;                // as z
+var<storage, read> z: array<f32>; // logits, [classes/32][rows][32]
+var<storage, read> labels: array<u32>; // [rows]
+var<storage, read_write> loss: array<f32>; // [rows]
+var<storage, read_write> correct: array<atomic<u32>>; // [classes]
+var<storage, read_write> dz: array<f32>; // as z
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

@@ -10,16 +10,16 @@ struct Params {
     unit: f32,  // of 16-bit floats
     first: u32, // of integers: the row of `exponents` that belongs to the first row
     hyper_offset: u32, // of sections: the first of the rule's four vec4 of the step's hyperparameters
-    pad0: u32,
-    pad1: u32,
 }
 
-@group(0) @binding(2) var<storage, read> state: array<u32>;     // rows [rows][pitch], two or four to a word, low bits first
-@group(0) @binding(3) var<storage, read> exponents: array<u32>; // of the units, as in an f32: [states][rows][2], by step mod 2
-@group(0) @binding(4) var<storage, read> g: array<f32>;         // gradient, rows [rows][pitch]
-@group(0) @binding(5) var<storage, read> s: array<f32>;         // p and q of each section, rows [rows][2 sections][pitch]
+var<storage, read> state: array<u32>; // rows, two or four to a word, low bits first, [words]
+var<storage, read> exponents: array<u32>; // of the units, as in an f32, by step mod 2, [first + words/pitch][2]
+var<storage, read> g: array<f32>; // gradient, [words]
+var<storage, read> s: array<f32>; // p and q of each section, rows of planes of pitch numbers: any length
 
-@group(1) @binding(0) var<uniform> params: Params;
+// limit: 0 < pitch
+// limit: hyper_offset + 4 <= 32
+var<uniform> params: Params;
 
 // The unit that word `i` of integers is stored in once the step has been taken.
 fn unit_of(i: u32) -> f32 {

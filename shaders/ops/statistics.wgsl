@@ -1,16 +1,17 @@
 // Mean and biased variance of a matrix by channel, over the rows that hold samples; where there are at least two of them,
 // running = running + momentum * (batch - running), variance unbiased there (Ioffe and Szegedy 2015, algorithm 1).
-// Blocks of rows come first, here or in the epilogue of the product or the pooling that makes the numbers (shared/epilogue.wgsl); then they are joined.
+// Blocks of rows come first, here or in the epilogue of the product or the pooling that makes the numbers (epilogues/statistics.wgsl); then they are joined.
 // import: norm, index, step, reduce
 
-@group(0) @binding(0) var<storage, read> y: array<u32>;                    // i32 or f32, [columns/32][rows][32]
-@group(0) @binding(1) var<storage, read_write> partial: array<f32>;        // [columns/32][blocks][2][32]: mean and sum of squared deviations
-@group(0) @binding(2) var<storage, read> parts: array<f32>;                // the same, where it is only read
-@group(0) @binding(3) var<storage, read_write> mean: array<f32>;           // [columns]
-@group(0) @binding(4) var<storage, read_write> variance: array<f32>;       // [columns], biased
-@group(0) @binding(5) var<storage, read_write> running_mean: array<f32>;   // [columns]
-@group(0) @binding(6) var<storage, read_write> running_variance: array<f32>; // [columns], unbiased
+var<storage, read> y: array<u32>; // i32 or f32, [columns/32][rows][32]
+var<storage, read_write> partial: array<f32>; // mean and sum of squared deviations, [columns/32][blocks][2][32]
+var<storage, read> parts: array<f32>; // partial where it is read, as partial
+var<storage, read_write> mean: array<f32>; // [columns]
+var<storage, read_write> variance: array<f32>; // biased, [columns]
+var<storage, read_write> running_mean: array<f32>; // [columns]
+var<storage, read_write> running_variance: array<f32>; // unbiased, [columns]
 
+// grid join_statistics: [columns/32][1][1]
 const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 fn load(i: u32) -> f32 {
@@ -19,9 +20,15 @@ fn load(i: u32) -> f32 {
 
 // A workgroup has one block of one panel. Integers are centred on a whole number: their squares and sums are whole, too, and exact below 2^24.
 @compute @workgroup_size(LANES, STRIPES)
-fn block_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
-    let count = loop_bound(rows_in(group.y), arrayLength(&y));
-    let first = (group.x * params.rows + group.y * params.block) * 32u + local.x;
+fn block_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let place = linear_group(group, groups);
+    if (place >= (params.columns + 31u) / 32u * params.blocks) {
+        return;
+    }
+    let panel = place / params.blocks;
+    let block = place % params.blocks;
+    let count = loop_bound(rows_in(block), arrayLength(&y));
+    let first = (panel * params.rows + block * params.block) * 32u + local.x;
     let n = f32(max(count, 1u));
     var sum = 0.0;
     for (var row = local.y; row < count; row += STRIPES) {
@@ -36,7 +43,7 @@ fn block_statistics(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invo
     }
     squares = sum_stripes(vec2<f32>(squares, 0.0), local.x, local.y).x;
     if (local.y == 0u) {
-        let at = (group.x * params.blocks + group.y) * 64u + local.x;
+        let at = (panel * params.blocks + block) * 64u + local.x;
         let rest = total - n * shift;
         partial[at] = total / n;
         partial[at + 32u] = squares - rest * rest / n;

@@ -4,14 +4,12 @@
 struct Params {
     row_panels: u32, // of x: ceil(rows / 32), the words of a row of y
     words: u32,      // of a row of x: ceil(columns / 32), the panels of y
-    pad0: u32,
-    pad1: u32,
 }
 
-@group(0) @binding(0) var<storage, read> x: array<u32>;       // panels [row_panels][words][32]
-@group(0) @binding(1) var<storage, read_write> y: array<u32>; // panels [words][row_panels][32]
+var<storage, read> x: array<u32>; // panels [row_panels][words][32]
+var<storage, read_write> y: array<u32>; // panels [words][row_panels][32]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 // A workgroup has one tile.
 const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);

@@ -2,19 +2,17 @@
 // unpack_signs:      activations, to panels [columns/32][rows][32].
 // unpack_signs_rows: weights, to rows [rows][words * 32].
 // import: index
-// pieces: x
+// per panel: x
 
 struct Params {
     rows: u32,
     columns: u32,
-    pad0: u32,
-    pad1: u32,
 }
 
-@group(0) @binding(0) var<storage, read> bits: array<u32>;    // panels [rows/32][words][32]
-@group(0) @binding(1) var<storage, read_write> x: array<f32>; // as above for each entry
+var<storage, read> bits: array<u32>; // bits, panels [rows/32][columns/32][32]
+var<storage, read_write> x: array<f32>; // unpack_signs: [columns/32][rows][32]; unpack_signs_rows: [rows][columns/32 * 32]
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 

@@ -1,6 +1,14 @@
 // The geometry of a convolution over NHWC images: rows of an input are its pixels (batch, y, x), columns its channels. Weights are rows
 // (tap, output channel) of a group's input channels, taps in the order (ky, kx): row = tap * out_channels + channel.
 
+// length taps = kernel_height * kernel_width
+// length in_pixels = batch * in_height * in_width
+// length out_pixels = batch * out_height * out_width
+// limit: 0 < groups
+// limit: 0 < stride
+// limit: 0 < out_height * out_width
+// limit: 0 < in_height * in_width
+
 struct Params {
     batch: u32,
     in_height: u32,
@@ -21,7 +29,7 @@ struct Params {
     epsilon: f32,       // of the batch norm behind a pooling
 }
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 const ABSENT: u32 = 0xffffffffu;
 

@@ -3,8 +3,8 @@
 // which are integers, the same in whatever order; and the sum of squares of each block. A workgroup has a block; a kernel adds what the numbers
 // are made of from binding 2 on.
 
-@group(0) @binding(0) var<storage, read_write> counts: array<atomic<u32>>; // [256], grow and wrap
-@group(0) @binding(1) var<storage, read_write> squares: array<f32>;        // [blocks]
+var<storage, read_write> counts: array<atomic<u32>>; // [256], grow and wrap
+var<storage, read_write> squares: array<f32>; // one per block [words/block]
 
 const THREADS: u32 = 64u;
 const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);

@@ -1,5 +1,6 @@
 // What batch normalisation has with and without the sign behind it: its parameters, and which rows of a block hold samples.
 // import: index, step
+// limit: 0 < rows
 
 struct Params {
     rows: u32,     // of y: samples times pixels
@@ -12,10 +13,10 @@ struct Params {
     blocks: u32,
 }
 
-@group(1) @binding(0) var<uniform> params: Params;
+var<uniform> params: Params;
 
 // Rows of a block that hold samples.
 fn rows_in(block: u32) -> u32 {
-    let end = min(step.valid_rows * params.pixels, (block + 1u) * params.block);
+    let end = min(min(step.valid_rows * params.pixels, params.rows), (block + 1u) * params.block);
     return end - min(end, block * params.block);
 }

@@ -8,4 +8,4 @@ struct StepParams {
     hyperparameters: array<vec4<f32>, 32>, // four vec4 an optimizer rule: its hyperparameters after their schedules
 }
 
-@group(1) @binding(1) var<uniform> step: StepParams;
+var<uniform> step: StepParams;

@@ -32,8 +32,9 @@ mod sweep;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod update;
 
 pub use isa::Isa;
-pub use narrow::{Averages, F16, Format, I8, I16, Swept, Unit};
 pub use select::{VARIABLE, active, all, choose, current};
 pub use tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, StridedPanels, Xnor, panel_mask, words};
+pub use update::{F16, F32, I8, I16, Storage, Unit, UpdateRow, Updated};

@@ -1,7 +1,8 @@
-//! `plusminus bench`: kernels alone, or whole steps.
+//! `plusminus bench`: measures kernels or whole steps.
 
 use super::args::{BenchArgs, BenchWhat, Common, ModelArgs};
-use super::bench_cases::{Case, Named, cases};
+use super::bench_case::Case;
+use super::bench_cases::{Named, cases};
 use super::output::{bytes, json, line, show_profile};
 use crate::data::Batch;
 use crate::error::{Error, Result};
@@ -11,10 +12,10 @@ use crate::train::{Options, Session, Settings};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Largest products that are measured; filters of (4 x 2048)^2 weights take some 2 GB.
+/// Largest products; filters of (4 x 2048)^2 weights take about 2 GB.
 const MAX: usize = 2048;
 
-/// Measures.
+/// Measures what the arguments ask for.
 pub async fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     match &args.what {
         BenchWhat::Kernels { size, only } => kernels(*size, only.as_deref(), common).await,
@@ -23,18 +24,19 @@ pub async fn run(args: &BenchArgs, common: &Common) -> Result<()> {
 }
 
 async fn open(common: &Common) -> Result<Box<dyn Engine>> {
-    Ok(runtime::open(common.device.as_deref().unwrap_or("auto"), common.threads).await?.0)
+    let values = common.values();
+    Ok(runtime::open(&values.device, values.threads).await?.0)
 }
 
 async fn kernels(size: usize, only: Option<&str>, common: &Common) -> Result<()> {
     if !(32..=MAX).contains(&size) || !size.is_multiple_of(32) {
-        return Err(Error::setting("size", format!("a multiple of 32, at most {MAX}"), size));
+        return Err(Error::setting("size", format!("a multiple of 32 from 32 to {MAX}"), size));
     }
     let chosen: Vec<Named> =
         cases(size).into_iter().filter(|(name, _)| only.is_none_or(|text| name.contains(text))).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = cases(size).iter().map(|(name, _)| *name).collect();
-        return Err(Error::setting("only", format!("part of one of {}", names.join(", ")), only.unwrap_or_default()));
+        return Err(Error::setting("only", format!("a part of one of {}", names.join(", ")), only.unwrap_or_default()));
     }
     let mut engine = open(common).await?;
     for (_, make) in chosen {
@@ -66,17 +68,17 @@ async fn kernels(size: usize, only: Option<&str>, common: &Common) -> Result<()>
     Ok(())
 }
 
-/// Median and best seconds of one call, after its answer was checked.
+/// Median and best seconds per call, after the result was checked.
 async fn measure(case: &Case, engine: &mut dyn Engine) -> Result<(f64, f64)> {
     let once = seconds(case, engine, 1, 3).await?;
-    // So many calls a recording that one takes some 20 ms: submitting is not what is measured.
+    // A recording of about 20 ms, so that the cost of a submit does not count.
     let calls = ((0.02 / once[0].max(1e-6)) as usize).clamp(1, 256);
     let mut times = seconds(case, engine, calls, 15).await?;
     times.sort_by(f64::total_cmp);
     Ok((times[times.len() / 2], times[0]))
 }
 
-/// Seconds a call, by run, with so many calls in a recording.
+/// Seconds per call of each run, with `calls` calls in a recording.
 async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize) -> Result<Vec<f64>> {
     let mut recording = Recording::new(case.name);
     (0..calls).for_each(|_| (case.record)(&mut recording));
@@ -86,7 +88,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         words: words.len(),
         slot: i,
     };
-    // One word more, read back to know that the device is done.
+    // An extra word, read back to wait for the device.
     let (done, word) = (BufferId(case.operands.len() as u32), vec![0]);
     let tensors = || case.operands.iter().chain([&word]);
     let program = Program {
@@ -122,27 +124,28 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
 }
 
 async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) -> Result<()> {
-    let model = args.build()?;
+    let (model, values) = (args.build(None)?, args.values()?);
+    let batch_size = values.batch_size;
     let config = Settings::default().resolve()?;
-    let seed = common.seed.unwrap_or(1);
+    let seed = common.values().seed;
     let engine = open(common).await?;
     // Those that check, that are measured, and that are profiled.
     let total_steps = 30 + steps as u64 + 20;
     let base = Options::new(config.loss()?);
-    let options = Options { batch: args.batch_size, seed, total_steps, fuse: !args.no_fuse, ..base };
+    let options = Options { batch: batch_size, seed, total_steps, fuse: !values.no_fuse, ..base };
     let mut session = Session::with(&model, Some(config.rules()?), options, engine).await?;
     let stream = Stream::new(seed, "bench");
-    let words = (args.batch_size * model.features()).div_ceil(4);
+    let words = (batch_size * model.features()).div_ceil(4);
     let batch = Batch {
         pixels: (0..words as u64).map(|i| stream.word(i)).collect(),
-        labels: (0..args.batch_size as u64).map(|i| stream.below(i, model.outputs() as u32)).collect(),
-        valid: args.batch_size as u32,
+        labels: (0..batch_size as u64).map(|i| stream.below(i, model.outputs() as u32)).collect(),
+        valid: batch_size as u32,
         ..Batch::default()
     };
-    // One batch again and again: if the step is right, the loss falls.
+    // The loss on a repeated batch falls if the step is right.
     let (first, last) = (losses(&mut session, &batch, 5).await?, losses(&mut session, &batch, 25).await?);
     if last.is_nan() || last >= first {
-        let message = format!("the loss on one batch went from {first} to {last}, it must fall");
+        let message = format!("expected a falling loss on a repeated batch, got {first}, then {last}");
         return Err(Error::Device {
             device: session.device().name.clone(),
             doing: "checking the step".into(),
@@ -162,13 +165,12 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     let device = session.device().to_string();
     if common.json {
         json(&serde_json::json!({
-            "model": model.name, "batch": args.batch_size, "ms_median": median, "ms_best": best, "bytes_peak": peak, "device": device,
+            "model": model.name, "batch": batch_size, "ms_median": median, "ms_best": best, "bytes_peak": peak, "device": device,
         }));
     } else {
         line(&format!(
-            "{} at batch {}: {median:.2} ms a step, best {best:.2}; {}; {device}",
+            "{}, batch {batch_size}: {median:.2} ms per step, best {best:.2}; tensor memory {}; {device}",
             model.name,
-            args.batch_size,
             bytes(peak)
         ));
     }
@@ -181,7 +183,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     Ok(())
 }
 
-/// Mean loss of some steps on one batch.
+/// Mean loss of `steps` steps on one batch.
 async fn losses(session: &mut Session, batch: &Batch, steps: u64) -> Result<f64> {
     for _ in 0..steps {
         session.train(batch).await?;

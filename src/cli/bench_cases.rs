@@ -1,38 +1,16 @@
-//! Kernels to measure: operands, how to record one call, and the plain definition that its answer is checked against.
+//! Kernels to measure: operands, how to record one call, and the plain definition that checks the result.
 
+use super::bench_case::{Case, Check, IDS, Record, compare, floats, places, sign};
 use super::bench_convolutions::{conv_bits, conv_gradient};
 use crate::nn::Tensor;
 use crate::ops::{FloatBits, FloatBitsTransposed, XnorMatmul};
-use crate::optim::{BINARY_RULES, BinaryRule, CEMA, Decision, Hyperparameters, Optimizer, StateInit, StateType};
+use crate::optim::{
+    BINARY_RULES, BinaryRule, CEMA, Decision, Hyperparameters, Optimizer, State, StateInit, StateType, first_counters,
+};
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
-/// Records one call.
-pub(super) type Record = Box<dyn Fn(&mut Recording)>;
-/// Compares all tensors after one call with the definition; the error says where they differ.
-pub(super) type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
-
-/// A kernel to measure.
-pub struct Case {
-    /// Name.
-    pub name: &'static str,
-    /// m, n, k of a product; rows, columns, 1 of a filter.
-    pub shape: [usize; 3],
-    /// Operations of a call: 2 m n k, or weights.
-    pub work: f64,
-    /// Whether it is a product.
-    pub is_product: bool,
-    /// First content of its tensors.
-    pub operands: Vec<Vec<u32>>,
-    /// Hyperparameters of its rule.
-    pub hyperparameters: Hyperparameters,
-    /// Records one call.
-    pub record: Record,
-    /// Compares all tensors after one call with the definition, at places spread over the answer.
-    pub check: Check,
-}
-
-/// A case by name, made when it is measured: operands are large.
+/// A case by name. It is made when it is measured, since operands are large.
 pub type Named = (&'static str, Box<dyn Fn() -> Case>);
 
 /// Every case: products of `size`^3, convolutions of `size`/8 channels, filters of (4 `size`)^2 weights.
@@ -61,32 +39,8 @@ pub fn cases(size: usize) -> Vec<Named> {
     all
 }
 
-pub(super) const IDS: [BufferId; 5] = [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(4)];
-
 fn bits(size: usize, name: &str) -> BitMatrix {
     BitMatrix::random(size, size, Stream::new(1, name))
-}
-
-pub(super) fn floats(count: usize, name: &str) -> Vec<u32> {
-    let stream = Stream::new(1, name);
-    (0..count as u64).map(|i| (2.0 * stream.unit(i) - 1.0).to_bits()).collect()
-}
-
-/// (row, column) pairs spread over a square.
-pub(super) fn places(size: usize) -> impl Iterator<Item = (usize, usize)> {
-    let stream = Stream::new(2, "places");
-    (0..2000).map(move |i| (stream.below(2 * i, size as u32) as usize, stream.below(2 * i + 1, size as u32) as usize))
-}
-
-pub(super) fn sign(bits: &BitMatrix, row: usize, column: usize) -> f64 {
-    if bits.is_positive(row, column) { 1.0 } else { -1.0 }
-}
-
-pub(super) fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f64) -> Result<(), String> {
-    if (got - expected).abs() <= allowed {
-        return Ok(());
-    }
-    Err(format!("at {place:?}: expected {expected}, got {got}"))
 }
 
 fn product(name: &'static str, size: usize, operands: Vec<Vec<u32>>, record: Record, check: Check) -> Case {
@@ -149,9 +103,9 @@ fn cascade(size: usize) -> Case {
     let weights = size * size;
     let (g, m, h) = (floats(weights, "g"), floats(weights, "m"), floats(weights, "h"));
     let (alpha, gamma) = (0.25_f32, 0.5_f32);
-    let operands = vec![g.clone(), vec![0; size * words_of(size)], vec![0], m.clone(), h.clone()];
+    let operands = vec![g.clone(), vec![0; size * words_of(size)], first_counters(1), m.clone(), h.clone()];
     let node = CEMA.with::<f32>([]).expect("defaults are in range").node("w", 0, 0);
-    let record = move |recording: &mut Recording| node.dispatch(recording, &IDS, [size; 2]);
+    let record = move |recording: &mut Recording| node.dispatch(recording, &IDS, [size; 2], 1);
     let check = move |words: &[Vec<u32>]| {
         places(size).try_for_each(|(r, c)| {
             let [g, m, h] = [&g, &m, &h].map(|v| f32::from_bits(v[r * size + c]));
@@ -174,9 +128,9 @@ fn cascade(size: usize) -> Case {
     }
 }
 
-/// The cascade with narrow states: the second one must be what the rule says but for its rounding, and the new bits must follow it.
+/// The cascade with narrow states: the second state must follow the rule up to rounding, and the new bits its sign.
 fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
-    // As in training: gradients of some 1e-5, slow states far smaller.
+    // As in training: gradients of about 1e-5, slow states far smaller.
     const SIZE: f32 = 1.0 / 65536.0;
     let (weights, is_float) = (size * size, state == StateType::F16);
     let made = CEMA.with::<f32>([]).and_then(|made| made.with_state(state)).expect("the cascade has them");
@@ -191,17 +145,17 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
     let words = |data: &[f32]| {
         Tensor::Floats { shape: vec![size, size], data: data.to_vec() }.to_words(&ty).expect("made for this type")
     };
-    let mut operands = vec![g.iter().map(|g| g.to_bits()).collect(), vec![0; size * words_of(size)], vec![0]];
-    operands.extend([&m, &h].map(|data| words(data)));
+    let mut operands = vec![g.iter().map(|g| g.to_bits()).collect(), vec![0; size * words_of(size)], first_counters(1)];
     if !is_float {
-        operands.push(vec![exponent; 4 * size]);
+        operands.push([vec![exponent; 4 * size], vec![0; 6 * size]].concat());
     }
-    operands.push(vec![0; if is_float { 1 } else { 6 * size + 1 }]);
+    operands.extend([&m, &h].map(|data| words(data)));
+    let second = operands.len() - 1;
     let (node, tensors) = (made.node("w", 0, 0), (0..operands.len() as u32).map(BufferId).collect::<Vec<_>>());
-    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
+    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2], 1);
     let hyperparameters = made.hyperparameters(0, 1);
     let check = move |words: &[Vec<u32>]| {
-        let Some(Tensor::Floats { data, .. }) = Tensor::from_words(&ty, &words[4]) else {
+        let Some(Tensor::Floats { data, .. }) = Tensor::from_words(&ty, &words[second]) else {
             unreachable!("states in rows")
         };
         let [alpha, gamma, ..] = hyperparameters[0];
@@ -209,7 +163,7 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
             let at = r * size + c;
             let first = m[at] + gamma * (g[at] / unit - m[at]);
             let expected = h[at] + alpha * (first - h[at]);
-            // Of what was stored to begin with, and of what is.
+            // Rounding of the stored initial state, and of the result.
             let rounding =
                 if is_float { (expected.abs() + alpha * first.abs()) / 256.0 + 2_f32.powi(-22) } else { 2.0 };
             compare((r, c), f64::from(data[at]), f64::from(expected), f64::from(rounding))?;
@@ -234,21 +188,21 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
     }
 }
 
-/// Any other rule at its defaults: the new bits must follow what decides, a state or the output of a filter.
+/// Any other rule at its defaults: the new bits must follow the decision, a state or the output of a filter.
 fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let weights = size * size;
     let made = rule.with::<f32>([]).expect("defaults are in range");
     let (node, hyperparameters) = (made.node("w", 0, 0), made.hyperparameters(0, 1));
     let planes = node.planes;
     let is_square = |name: &str| name == "v";
-    let state = |(name, _): &(&'static str, StateInit)| {
-        let clear = if is_square(name) { 1 << 31 } else { 0 };
-        floats(planes * weights, name).into_iter().map(|word| word & !clear).collect()
+    let state = |state: &State| {
+        let clear = if is_square(state.name) { 1 << 31 } else { 0 };
+        floats(planes * weights, state.name).into_iter().map(|word| word & !clear).collect()
     };
-    let first = [floats(weights, "g"), vec![0; size * words_of(size)], vec![0]];
+    let first = [floats(weights, "g"), vec![0; size * words_of(size)], first_counters(1)];
     let operands: Vec<Vec<u32>> = first.into_iter().chain(rule.states.iter().map(state)).collect();
     let tensors: Vec<BufferId> = (0..operands.len() as u32).map(BufferId).collect();
-    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2]);
+    let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2], 1);
     let decision = made.decision().expect("every rule has states");
     // The output of a filter of one section, y = b0 g + p.
     let (g, s) = (operands[0].clone(), operands[3].clone());
@@ -261,7 +215,7 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
             let (decides, is_latent) = match decision {
                 Decision::State { place, .. } => {
                     let state = f32::from_bits(words[3 + place][r * size + c]);
-                    (f64::from(state), rule.states[place].1 == StateInit::Latent)
+                    (f64::from(state), rule.states[place].init == StateInit::Latent)
                 }
                 Decision::Output { .. } => (output(r, c), false),
             };
@@ -283,10 +237,10 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     }
 }
 
-/// Elements that stay in the nearest cache from one state to the next.
+/// Number of elements that stay in the first-level cache from one state to the next.
 const BLOCK: usize = 1024;
 
-/// A yardstick for rules: a plain loop that moves the bytes of one with so many states, without packing or counting.
+/// A reference for rules: a plain loop that moves as many bytes as a rule with `states` states, without packing or counting.
 fn same_bytes(name: &'static str, states: usize, size: usize) -> Case {
     let (weights, chunk) = (size * size, PANEL * size);
     let operands: Vec<Vec<u32>> = (0..=states).map(|i| floats(weights, &i.to_string())).collect();

@@ -1,13 +1,13 @@
 //! Convolutions to measure, on 50 images of 32 x 32.
 
-use super::bench_cases::{Case, Check, IDS, Record, compare, floats, places, sign};
+use super::bench_case::{Case, Check, IDS, Record, compare, floats, places, sign};
 use crate::graph::{Bound, Op};
 use crate::ops::{ConvBits, ConvBitsInput, ConvBitsWeight, ConvShape, PadValue, Window, weight_type};
 use crate::optim::Hyperparameters;
 use crate::runtime::Recording;
 use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
-/// Images and images' side of a convolution: `channels` to `channels`, 3x3, padding 1.
+/// Number and side length of images; convolutions go from `channels` to `channels`, 3x3, padding 1.
 const IMAGES: [usize; 2] = [50, 32];
 
 fn convolution(channels: usize) -> ConvShape {
@@ -30,7 +30,7 @@ fn record_op(op: impl Op + 'static, inputs: Vec<TensorType>) -> (Record, usize) 
     (Box::new(record), words)
 }
 
-/// A pixel's neighbour that a tap reads.
+/// The pixel that a tap reads for an output pixel; `None` outside the image.
 fn neighbour(row: usize, tap: usize) -> Option<usize> {
     let side = IMAGES[1];
     let (y, x) = (row / side % side + tap / 3, row % side + tap % 3);
@@ -43,7 +43,7 @@ fn conv_case(name: &'static str, channels: usize, operands: Vec<Vec<u32>>, recor
     Case { name, shape, work, is_product: true, operands, hyperparameters: Hyperparameters::default(), record, check }
 }
 
-/// Signs by signs.
+/// The product of signs and signs.
 pub(super) fn conv_bits(channels: usize) -> Case {
     let (rows, shape) = (IMAGES[0] * IMAGES[1] * IMAGES[1], convolution(channels));
     let a = BitMatrix::random(rows, channels, Stream::new(1, "a"));
@@ -70,7 +70,7 @@ pub(super) fn conv_bits(channels: usize) -> Case {
     conv_case("conv_bits", channels, operands, record, Box::new(check))
 }
 
-/// Bits by panel of outputs and tap, and the sums of each tap's signs.
+/// Weights packed by panel of outputs and tap, and the sum of the signs of each tap.
 fn packed_weights(w: &BitMatrix, channels: usize) -> (Vec<u32>, Vec<u32>) {
     let words = words_of(channels);
     let (mut packed, mut sums) = (vec![0; words * 9 * words * PANEL], vec![0; words * 9 * PANEL]);
@@ -86,7 +86,7 @@ fn packed_weights(w: &BitMatrix, channels: usize) -> (Vec<u32>, Vec<u32>) {
     (packed, sums)
 }
 
-/// The gradient for the weights, or for the images.
+/// The gradient of the weights, or of the images.
 pub(super) fn conv_gradient(channels: usize, weight: bool) -> Case {
     let ([batch, side], shape) = (IMAGES, convolution(channels));
     let rows = batch * side * side;

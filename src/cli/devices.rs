@@ -5,7 +5,7 @@ use super::output::{json, line};
 use crate::error::Result;
 use crate::runtime;
 
-/// Prints what `--device` takes.
+/// Lists the devices that `--device` takes.
 pub async fn run(common: &Common) -> Result<()> {
     for (number, info) in runtime::list().await?.iter().enumerate() {
         if common.json {

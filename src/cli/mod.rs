@@ -1,7 +1,8 @@
-//! The program `plusminus`: one subcommand a file. Only this folder prints or reads arguments.
+//! The program `plusminus`: one file per subcommand. Only this folder prints or reads arguments.
 
 mod args;
 mod bench;
+mod bench_case;
 mod bench_cases;
 mod bench_convolutions;
 mod devices;
@@ -12,6 +13,7 @@ mod plot;
 mod plot_filter;
 mod plot_layers;
 mod program;
+mod setting_flags;
 mod summary;
 mod sweep;
 mod train;

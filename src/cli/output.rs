@@ -1,4 +1,4 @@
-//! Lines on stdout, and what the terminal shows of training.
+//! Lines on stdout, and the terminal's view of training.
 
 use crate::runtime::Profile;
 use crate::train::{Event, LayerDiagnostics, StopHandle};
@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
-/// One line on stdout. When the reader has gone (`| head`) the program ends quietly, on any other failure with a line that says why.
+/// Prints one line on stdout. If the reader has gone (`| head`) the program exits with 0, on any other failure with an error.
 pub fn line(text: &str) {
     if let Err(error) = try_line(text) {
         std::process::exit(exit_code(&error));
@@ -30,18 +30,18 @@ fn exit_code(error: &std::io::Error) -> i32 {
     1
 }
 
-/// One JSON object on stdout.
+/// Prints one JSON object on stdout.
 pub fn json(value: &impl Serialize) {
     line(&serde_json::to_string(value).expect("plain values"));
 }
 
-/// One line on stderr.
+/// Prints one line on stderr.
 pub fn note(text: &str) {
-    // Nobody to tell when stderr is closed.
+    // A closed stderr cannot be reported.
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// 1,234,567.
+/// `1,234,567`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
@@ -49,7 +49,7 @@ pub fn thousands(number: u64) -> String {
     groups.join(",")
 }
 
-/// 12.3 kB, 4.56 MB.
+/// `12.3 kB`, `4.56 MB`.
 pub fn bytes(number: u64) -> String {
     match number {
         0..1_000 => format!("{number} B"),
@@ -59,7 +59,7 @@ pub fn bytes(number: u64) -> String {
     }
 }
 
-/// Shows events: a progress bar where there is a terminal, a line an epoch, or JSON.
+/// Shows events: a progress bar in a terminal, one line per epoch, or JSON.
 pub struct Reporter {
     json: bool,
     quiet: bool,
@@ -69,7 +69,7 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A reporter; the bar is on stderr. When stdout cannot be written any more it stops training, so that the run is saved.
+    /// A reporter whose bar is on stderr. If stdout cannot be written it stops training, so that the run is saved.
     pub fn new(json: bool, quiet: bool, stop: StopHandle) -> Self {
         let hidden = quiet || !std::io::stderr().is_terminal();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -80,7 +80,7 @@ impl Reporter {
         Self { json, quiet, bar, stop, failed: RefCell::new(None) }
     }
 
-    /// Ends the program where stdout could not be written.
+    /// Ends the program if stdout could not be written.
     pub fn end(&self) {
         if let Some(error) = self.failed.take() {
             std::process::exit(exit_code(&error));
@@ -96,7 +96,7 @@ impl Reporter {
         }
     }
 
-    /// Shows one.
+    /// Shows one event.
     pub fn show(&self, event: &Event) {
         match event {
             Event::Step { epoch, step, steps } => {
@@ -144,10 +144,10 @@ impl Reporter {
                 let [train, validation, test] =
                     [train_images, validation_images, test_images].map(|count| thousands(*count as u64));
                 let validation =
-                    if *validation_images > 0 { format!(", {validation} to validate") } else { String::new() };
-                self.line(&format!("data     {dataset}: {train} images to train on{validation}, {test} to test"));
+                    if *validation_images > 0 { format!(", {validation} validation") } else { String::new() };
+                self.line(&format!("data     {dataset}: {train} training{validation}, {test} test images"));
                 let [tensors, buffers] = [bytes_peak, bytes_buffers].map(|count| bytes(*count));
-                self.line(&format!("memory   tensors: {tensors}, allocated up front; buffers: {buffers}"));
+                self.line(&format!("memory   tensors {tensors}, allocated up front; buffers {buffers}"));
             }
             Event::Epoch {
                 epoch,
@@ -181,15 +181,15 @@ impl Reporter {
                 }
             }
             Event::Diagnostics { step, layers, .. } => {
-                layers.iter().for_each(|layer| self.line(&format!("step {step:>6}   {}", inside(layer))));
+                layers.iter().for_each(|layer| self.line(&format!("step {step:>6}   {}", layer_line(layer))));
             }
             Event::Step { .. } => {}
         }
     }
 }
 
-/// What a layer looked like, in a line.
-fn inside(layer: &LayerDiagnostics) -> String {
+/// The diagnostics of a layer in a line.
+fn layer_line(layer: &LayerDiagnostics) -> String {
     let small = |name: &str, value: Option<f64>| value.map_or(String::new(), |v| format!("   {name} {v:.1e}"));
     let share =
         |name: &str, value: Option<f64>| value.map_or(String::new(), |v| format!("   {name} {:.1} %", 100.0 * v));
@@ -197,7 +197,7 @@ fn inside(layer: &LayerDiagnostics) -> String {
         layer.layer.clone(),
         small("flips", layer.flip_ratio),
         share("never flipped", layer.never_flipped),
-        share("oscillate", layer.oscillating),
+        share("oscillating", layer.oscillating),
         small("gradient", layer.gradient_rms),
         small("state", layer.state_rms),
         share("masked", layer.masked),
@@ -206,20 +206,20 @@ fn inside(layer: &LayerDiagnostics) -> String {
     .concat()
 }
 
-/// Names the files that are left out, on stderr: their count first, then so many of them.
+/// Prints the number of skipped images and the first of them on stderr.
 pub fn note_skipped(skipped: &[String]) {
     const NAMED: usize = 10;
     if skipped.is_empty() {
         return;
     }
-    note(&format!("skipped  {} images that cannot be read (--strict ends there)", thousands(skipped.len() as u64)));
+    note(&format!("skipped  {} unreadable images (an error with --strict)", thousands(skipped.len() as u64)));
     skipped.iter().take(NAMED).for_each(|file| note(&format!("         {file}")));
     if skipped.len() > NAMED {
         note(&format!("         ... and {} more", skipped.len() - NAMED));
     }
 }
 
-/// A profile, slowest kernel first.
+/// Prints a profile, slowest kernel first.
 pub fn show_profile(profile: &Profile, fusions: &BTreeMap<&'static str, usize>, as_json: bool) {
     let rows = profile.sorted();
     if as_json {
@@ -233,7 +233,7 @@ pub fn show_profile(profile: &Profile, fusions: &BTreeMap<&'static str, usize>, 
         return;
     }
     for (name, times) in fusions {
-        line(&format!("fused {name} {times} times"));
+        line(&format!("fused    {name}: {times} times"));
     }
     line(&format!("time by kernel ({})", profile.clock));
     let total: f64 = rows.iter().map(|row| row.seconds).sum();

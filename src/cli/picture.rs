@@ -14,22 +14,22 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
-/// What x is.
+/// The x axis.
 #[derive(Clone, Copy, Debug)]
 pub struct Axis {
     /// Its name.
     pub name: &'static str,
-    /// Whether it is drawn on a logarithmic scale; points at 0 and below are left out then.
+    /// Whether the scale is logarithmic; points at or below 0 are not drawn then.
     pub is_logarithmic: bool,
 }
 
 impl Axis {
-    /// Numbers at equal distances.
+    /// A linear axis.
     pub const fn linear(name: &'static str) -> Self {
         Self { name, is_logarithmic: false }
     }
 
-    /// Powers at equal distances.
+    /// A logarithmic axis.
     pub const fn logarithmic(name: &'static str) -> Self {
         Self { name, is_logarithmic: true }
     }
@@ -38,11 +38,11 @@ impl Axis {
 /// Curves over the same x.
 #[derive(Clone, Debug)]
 pub struct Panel {
-    /// What y is.
+    /// Name of the y axis.
     pub title: String,
-    /// What x is.
+    /// The x axis.
     pub x: Axis,
-    /// Whether y is drawn on a logarithmic scale; points at 0 and below are left out then.
+    /// Whether the y scale is logarithmic; points at or below 0 are not drawn then.
     pub is_logarithmic: bool,
     /// Its curves.
     pub curves: Vec<Curve>,
@@ -52,7 +52,7 @@ fn failed<E: std::error::Error + Send + Sync>(path: &Path) -> impl Fn(DrawingAre
     |error| Error::File { doing: "drawing", path: path.to_path_buf(), source: std::io::Error::other(error.to_string()) }
 }
 
-/// Smallest and largest, a little apart where they are one.
+/// Smallest and largest value, widened if they are equal.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
@@ -65,21 +65,21 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 impl Panel {
-    /// A curve's points where they are drawn, from gap to gap: logarithms to base 10 on logarithmic scales.
-    fn pieces(&self, curve: &Curve) -> Vec<Vec<(f64, f64)>> {
+    /// The drawn points of a curve, split at gaps; logarithms to base 10 on logarithmic scales.
+    fn segments(&self, curve: &Curve) -> Vec<Vec<(f64, f64)>> {
         let of = |is_logarithmic: bool, v: f64| if is_logarithmic { v.log10() } else { v };
         let visible = |is_logarithmic: bool, v: f64| !is_logarithmic || v > 0.0;
-        let drawn = |piece: &[(f64, f64)]| -> Vec<(f64, f64)> {
+        let drawn = |segment: &[(f64, f64)]| -> Vec<(f64, f64)> {
             let seen =
-                piece.iter().filter(|p| visible(self.x.is_logarithmic, p.0) && visible(self.is_logarithmic, p.1));
+                segment.iter().filter(|p| visible(self.x.is_logarithmic, p.0) && visible(self.is_logarithmic, p.1));
             seen.map(|p| (of(self.x.is_logarithmic, p.0), of(self.is_logarithmic, p.1))).collect()
         };
-        let pieces = curve.points.split(|p| !p.1.is_finite()).map(drawn);
-        pieces.filter(|piece| !piece.is_empty()).collect()
+        let segments = curve.points.split(|p| !p.1.is_finite()).map(drawn);
+        segments.filter(|segment| !segment.is_empty()).collect()
     }
 }
 
-/// Panels below each other in an SVG file; an earlier one stays where this one cannot be written.
+/// Draws panels below each other in an SVG file. If writing fails, an existing file is unchanged.
 pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
     let mut svg = String::new();
     draw_panels(&mut svg, panels, path)?;
@@ -90,12 +90,12 @@ fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
     let failed = failed(path);
     let root = SVGBackend::with_string(svg, (900, 260 * panels.len().max(1) as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(&failed)?;
-    // Names beside the curves, which would hide them, in as much room as the longest takes.
+    // The legend stands beside the curves, as wide as the longest name.
     let longest = panels.iter().flat_map(|panel| &panel.curves).map(|curve| curve.name.chars().count()).max();
     let room = (36 + 6 * longest.unwrap_or(0)).min(320);
     for (area, panel) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
         let (area, names) = area.split_horizontally(900 - room as i32);
-        let curves: Vec<_> = panel.curves.iter().map(|curve| panel.pieces(curve)).collect();
+        let curves: Vec<_> = panel.curves.iter().map(|curve| panel.segments(curve)).collect();
         let points = || curves.iter().flatten().flatten();
         let (left, right) = range(points().map(|p| p.0));
         let (low, high) = range(points().map(|p| p.1));
@@ -117,36 +117,36 @@ fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
             .light_line_style(WHITE)
             .draw()
             .map_err(&failed)?;
-        for (number, (curve, pieces)) in panel.curves.iter().zip(&curves).enumerate() {
+        for (number, (curve, segments)) in panel.curves.iter().zip(&curves).enumerate() {
             let style = Palette99::pick(number).stroke_width(2);
             let y = 40 + number as i32 * 16.min(212 / panel.curves.len() as i32);
             names.draw(&PathElement::new([(2, y), (18, y)], style)).map_err(&failed)?;
             names.draw(&Text::new(curve.name.clone(), (24, y - 6), ("sans-serif", 12))).map_err(&failed)?;
-            for piece in pieces {
+            for segment in segments {
                 // A line through one point cannot be seen.
-                if let [point] = piece[..] {
+                if let [point] = segment[..] {
                     chart.draw_series([Circle::new(point, 2, style.filled())]).map_err(&failed)?;
                 }
-                chart.draw_series(LineSeries::new(piece.iter().copied(), style)).map_err(&failed)?;
+                chart.draw_series(LineSeries::new(segment.iter().copied(), style)).map_err(&failed)?;
             }
         }
     }
     root.present().map_err(&failed)
 }
 
-/// A value by row and column, larger is darker; a place without a value says that it diverged.
+/// Values by row and column, larger is darker; cells without a value are marked as diverged.
 pub struct HeatMap {
-    /// What the values are.
+    /// Title.
     pub title: String,
-    /// Name and values of the axis that goes down.
+    /// Name and values of the vertical axis.
     pub rows: (String, Vec<String>),
-    /// Name and values of the axis that goes right.
+    /// Name and values of the horizontal axis.
     pub columns: (String, Vec<String>),
-    /// Row after row: the value, and what is written under it.
+    /// Row by row: the value and a note below it.
     pub cells: Vec<(Option<f64>, String)>,
 }
 
-/// An SVG file of a heat map, written as [`draw`] does.
+/// Draws a heat map as an SVG file, written as [`draw`] does.
 pub fn draw_heat_map(path: &Path, map: &HeatMap) -> Result<()> {
     let mut svg = String::new();
     draw_cells(&mut svg, map, path)?;
@@ -166,7 +166,7 @@ fn draw_cells(svg: &mut String, map: &HeatMap, path: &Path) -> Result<()> {
         root.draw_text(text, &("sans-serif", size).into_text_style(&root).color(color), at).map_err(&failed)
     };
     text(&map.title, (12, 10), 18, &BLACK)?;
-    text(&format!("{} down, {} right", map.rows.0, map.columns.0), (12, 34), 13, &BLACK)?;
+    text(&format!("{} vertical, {} horizontal", map.rows.0, map.columns.0), (12, 34), 13, &BLACK)?;
     for (c, name) in map.columns.1.iter().enumerate() {
         text(name, (LEFT + CELL * c as i32 + 8, TOP - 20), 14, &BLACK)?;
     }
@@ -193,9 +193,9 @@ fn draw_cells(svg: &mut String, map: &HeatMap, path: &Path) -> Result<()> {
 /// A panel as text, for the terminal.
 pub fn in_terminal(panel: &Panel) -> String {
     use textplots::{Chart, Plot, Shape};
-    let of = |piece: Vec<(f64, f64)>| piece.into_iter().map(|p| (p.0 as f32, p.1 as f32)).collect();
-    let pieces = panel.curves.iter().flat_map(|curve| panel.pieces(curve));
-    let lines: Vec<Vec<(f32, f32)>> = pieces.map(of).collect();
+    let of = |segment: Vec<(f64, f64)>| segment.into_iter().map(|p| (p.0 as f32, p.1 as f32)).collect();
+    let segments = panel.curves.iter().flat_map(|curve| panel.segments(curve));
+    let lines: Vec<Vec<(f32, f32)>> = segments.map(of).collect();
     let (left, right) = range(lines.iter().flatten().map(|p| f64::from(p.0)));
     let shapes: Vec<Shape<'_>> =
         lines.iter().map(|line| if line.len() == 1 { Shape::Points(line) } else { Shape::Lines(line) }).collect();
@@ -208,7 +208,7 @@ pub fn in_terminal(panel: &Panel) -> String {
     plot.figures();
     let scale = |is_logarithmic: bool| if is_logarithmic { ", logarithm to base 10" } else { "" };
     let (x, y) = (scale(panel.x.is_logarithmic), scale(panel.is_logarithmic));
-    // Curves look alike there: what they are is told by where they end.
+    // Curves look alike in a terminal: their last points identify them.
     let end = |curve: &Curve| {
         let (x, y) = curve.points.iter().rfind(|p| p.1.is_finite())?;
         Some(format!("  {}: {y:.4e} at {x}\n", curve.name))
@@ -229,8 +229,8 @@ mod tests {
             let curves = vec![curve.clone()];
             Panel { title: "loss".into(), x: Axis::linear("epoch"), is_logarithmic, curves }
         };
-        assert_eq!(panel(false).pieces(&curve), [vec![(1.0, 2.0)], vec![(3.0, 10.0), (4.0, 0.0), (5.0, 100.0)]]);
-        assert_eq!(panel(true).pieces(&curve)[1], [(3.0, 1.0), (5.0, 2.0)], "no logarithm of 0");
+        assert_eq!(panel(false).segments(&curve), [vec![(1.0, 2.0)], vec![(3.0, 10.0), (4.0, 0.0), (5.0, 100.0)]]);
+        assert_eq!(panel(true).segments(&curve)[1], [(3.0, 1.0), (5.0, 2.0)], "no logarithm of 0");
         let file = tempfile::NamedTempFile::new().expect("a file");
         draw(file.path(), &[panel(false)]).expect("it is drawn");
         let svg = std::fs::read_to_string(file.path()).expect("it is text");

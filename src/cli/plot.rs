@@ -1,22 +1,22 @@
-//! `plusminus plot RUN...`: curves of runs, in one picture.
+//! `plusminus plot RUN...`: curves of runs in one picture.
 
 use super::args::{Common, PlotArgs};
 use super::output::{json, line, note};
-use super::picture::{Axis, Curve, Panel, draw, in_terminal};
-use super::plot_layers::{flip_panels, layer_panels};
+use super::picture::{Curve, Panel, draw, in_terminal};
+use super::plot_layers::{EPOCH, flip_panels, layer_panels};
 use crate::error::{Error, Result};
 use crate::train::{Event, Run};
 
-/// Draws loss, accuracy and flip ratios of the runs, by layer too; of one run its diagnostics where it has them.
+/// Draws loss, accuracy and flip ratios of the runs, in total and by layer; of a single run also its diagnostics.
 pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     let mut runs = Vec::new();
     for folder in &args.runs {
         let (events, cut) = Run::whole_events(folder)?;
         if let Some(cut) = cut {
-            note(&format!("plusminus: without the last line, which is cut off: {cut}"));
+            note(&format!("plusminus: the last line is incomplete and ignored: {cut}"));
         }
         if !events.iter().any(|event| matches!(event, Event::Epoch { .. })) {
-            return Err(Error::setting("run", "a run with at least one whole epoch", folder.display()));
+            return Err(Error::setting("run", "a run with at least one complete epoch", folder.display()));
         }
         runs.push((folder.display().to_string(), events));
     }
@@ -24,12 +24,12 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
         let expected = format!("runs on the same data as {}, {}", runs[0].0, data(&runs[0].1));
         return Err(Error::setting("plot", expected, format!("{other} on {}", data(events))));
     }
-    // Other images may be as many, of the same shape. Runs that do not say which are taken at their word.
+    // Different images may agree in number and shape. Runs without a fingerprint are accepted.
     let tested: Vec<_> = runs.iter().filter_map(|(name, events)| Some((name, test_data(events)?))).collect();
     if let Some((other, images)) = tested.iter().find(|(_, images)| *images != tested[0].1) {
         let (first, theirs) = &tested[0];
         let expected = format!("runs tested on the same images as {first}, {} {theirs}", data(&runs[0].1));
-        let got = format!("{other} on {images}: other files, or another --split-seed");
+        let got = format!("{other} on {images}: different files or --split-seed");
         return Err(Error::setting("plot", expected, got));
     }
     if let Some(out) = args.out.as_deref().filter(|out| out.extension().is_none_or(|end| end != "svg")) {
@@ -45,11 +45,11 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     if !common.quiet {
         panels.iter().for_each(|panel| line(&in_terminal(panel)));
     }
-    line(&format!("drawn    {}", out.display()));
+    line(&format!("saved    {}", out.display()));
     Ok(())
 }
 
-/// What accuracies must share to be compared: the data set, what the network sees of it, and what it is tested on.
+/// What runs must agree in to be compared: data set, shape of images, number of test images and classes.
 fn data(events: &[Event]) -> String {
     let of_start = |event: &Event| match event {
         Event::Start { dataset, input: [height, width, channels], classes, test_images, .. } => {
@@ -60,7 +60,7 @@ fn data(events: &[Event]) -> String {
     events.iter().find_map(of_start).unwrap_or_else(|| "unknown data".into())
 }
 
-/// What tells test images of one shape and number from others.
+/// The fingerprint of the test images.
 fn test_data(events: &[Event]) -> Option<&str> {
     events.iter().find_map(|event| match event {
         Event::Start { test_data, .. } if !test_data.is_empty() => Some(test_data.as_str()),
@@ -68,7 +68,7 @@ fn test_data(events: &[Event]) -> Option<&str> {
     })
 }
 
-/// Points of an epoch's number and something of it.
+/// A value of each epoch over the epoch's number.
 fn curve(name: &str, events: &[Event], value: impl Fn(&Event) -> Option<f64>) -> Curve {
     let point = |event: &Event| match event {
         Event::Epoch { epoch, .. } => value(event).map(|v| (f64::from(*epoch), v)),
@@ -76,8 +76,6 @@ fn curve(name: &str, events: &[Event], value: impl Fn(&Event) -> Option<f64>) ->
     };
     Curve { name: name.to_string(), points: events.iter().filter_map(point).collect() }
 }
-
-pub(super) const EPOCH: Axis = Axis::linear("epoch");
 
 fn panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     type Value = fn(&Event) -> Option<f64>;

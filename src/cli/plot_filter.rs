@@ -1,4 +1,4 @@
-//! `plusminus plot filter --optimizer ...`: what rules do to a gradient, measured on the rules themselves.
+//! `plusminus plot filter --optimizer ...`: impulse and frequency responses of rules, measured on the rules themselves.
 
 use super::args::{Common, FilterArgs};
 use super::output::{json, line};
@@ -6,26 +6,26 @@ use super::picture::{Axis, Curve, Panel, draw, in_terminal};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Purpose, Role, plan};
 use crate::nn::Tensor;
-use crate::optim::{BinaryOptimizer, Decision, Optimizer, StateInit, StateType, UpdateTarget};
+use crate::optim::{BinaryOptimizer, Decision, Optimizer, StateInit, StateType, UpdateTarget, first_counters};
 use crate::runtime::{CpuEngine, Engine, StepLimits, StepParams};
 use crate::tensor::{DType, Layout, TensorType};
 use crate::train::Settings;
 use std::f64::consts::TAU;
 use std::sync::Arc;
 
-/// Frequencies that a response is measured at.
+/// Number of frequencies of a response.
 const FREQUENCIES: usize = 48;
 
-/// Points of an impulse response, at least where there are as many steps.
+/// Number of points of an impulse response, if it has as many steps.
 const POINTS: usize = 512;
 
-/// Gains below this are rounding of f32.
+/// Smallest gain shown; below it f32 rounds.
 const LEAST: f64 = 1e-8;
 
-/// Most steps of a measurement.
+/// Largest number of steps.
 const MAX: u64 = 1 << 20;
 
-/// Draws impulse and frequency responses of the rules, one over the other.
+/// Draws the impulse responses of the rules in one panel and the frequency responses in another.
 pub async fn run(args: &FilterArgs, common: &Common) -> Result<()> {
     if !(16..=MAX).contains(&args.steps) {
         return Err(Error::setting("steps", format!("16 to {MAX}"), args.steps));
@@ -39,8 +39,8 @@ pub async fn run(args: &FilterArgs, common: &Common) -> Result<()> {
     }
     let panel = |title: &str, x, is_logarithmic, curves| Panel { title: title.into(), x, is_logarithmic, curves };
     let panels = [
-        panel("response to one gradient, of its largest size", Axis::linear("step"), false, impulses),
-        panel("gain, of that at the lowest frequency", Axis::logarithmic("cycles a step"), true, responses),
+        panel("impulse response, normalised to its peak", Axis::linear("step"), false, impulses),
+        panel("gain, normalised to the lowest frequency", Axis::logarithmic("cycles per step"), true, responses),
     ];
     draw(&args.out, &panels)?;
     if common.json {
@@ -55,36 +55,36 @@ pub async fn run(args: &FilterArgs, common: &Common) -> Result<()> {
     if !common.quiet {
         panels.iter().for_each(|panel| line(&in_terminal(panel)));
     }
-    line(&format!("drawn    {}", args.out.display()));
+    line(&format!("saved    {}", args.out.display()));
     Ok(())
 }
 
-/// From `iir design=bessel order=4`: a rule and settings of it by their names in files.
+/// From `iir design=bessel order=4`: a rule, and settings by the names of flags.
 fn settings(text: &str) -> Result<Settings> {
     let mut words = text.split_whitespace();
-    let wrong = || Error::setting("optimizer", "NAME, or \"NAME SETTING=VALUE ...\"", format!("`{text}`"));
-    let mut all = Settings::one("optimizer", "optimizer", words.next().ok_or_else(wrong)?)?;
+    let wrong = || Error::setting("optimizer", "RULE, or \"RULE NAME=VALUE ...\"", format!("`{text}`"));
+    let mut all = Settings::parse("optimizer", words.next().ok_or_else(wrong)?)?;
     for word in words {
         let (name, value) = word.split_once('=').ok_or_else(wrong)?;
-        all = Settings::one("optimizer", name, value)?.over(all);
+        all = Settings::parse(name, value).map_err(|error| error.within("optimizer"))?.over(all);
     }
     Ok(all)
 }
 
-/// Steps of a run so long that schedules over all of it move nothing here.
+/// Length of the run: so long that schedules over all of it are constant during the measurement.
 const TOTAL: u64 = u64::MAX >> 8;
 
-/// Refuses what is no one filter while it is measured.
+/// Refuses rules that change while they are measured.
 fn check(rule: &BinaryOptimizer, steps: u64) -> Result<()> {
     if matches!(rule.state(), StateType::I16 | StateType::I8) {
-        let expected = "f32 or f16: the units of integers follow a training's gradients, and lag behind one of size 1";
-        return Err(Error::setting("state", expected, rule.state()));
+        let expected = "f32 or f16, since the units of integers adapt to the gradients of training";
+        return Err(Error::setting("state-dtype", expected, rule.state()));
     }
     for (name, hyperparameter) in rule.settings() {
         if [steps, 2 * steps - 1].iter().any(|step| hyperparameter.at(*step, TOTAL) != hyperparameter.at(0, TOTAL)) {
             return Err(Error::setting(
                 name,
-                format!("a hyperparameter that stays as it is for {} steps", 2 * steps),
+                format!("a value that is constant for {} steps", 2 * steps),
                 hyperparameter,
             ));
         }
@@ -92,12 +92,12 @@ fn check(rule: &BinaryOptimizer, steps: u64) -> Result<()> {
     Ok(())
 }
 
-/// A rule with some weights of its own, at the first values of its hyperparameters.
+/// A rule with weights of its own, at the initial values of its hyperparameters.
 struct Bench<'a> {
     rule: &'a BinaryOptimizer,
     plan: Plan,
     engine: CpuEngine,
-    /// The state that decides, or of sections those of them, and whether above 0 it makes a weight -1, as a filter's does, or +1.
+    /// The deciding state (or the states of a filter's sections), and the factor that makes a positive decision write -1.
     state: String,
     sign: f64,
     step: u64,
@@ -108,13 +108,15 @@ impl<'a> Bench<'a> {
         let mut graph = Graph::new();
         let parameter = graph.parameter("w", TensorType::bits(1, weights), Role::Binary, Init::Signs);
         let gradient = graph.input("g", TensorType::new(DType::F32, Layout::Rows, &[1, weights]));
-        let flips = graph.state("flips", TensorType::plain(DType::U32, &[1]), Purpose::Counter, Init::Words(0));
-        rule.update(&mut graph, UpdateTarget { parameter, gradient, hyper_offset: 0, flips: Some((flips, 0)) })?;
-        let plan = plan(&[("update", &graph)], StepLimits::default());
+        let first = Init::List(first_counters(1).into());
+        let counters = graph.state("counters", TensorType::plain(DType::U32, &[4]), Purpose::Counter, first);
+        let target = UpdateTarget { parameter, gradient, hyper_offset: 0, counters, layer: Some(0) };
+        rule.update(&mut graph, target)?;
+        let plan = plan(&[("update", &graph)], StepLimits::default())?;
         let mut engine = CpuEngine::new(Some(1))?;
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {
-            // From rest: latent weights and held states, too, begin at 0.
+            // From rest: latent weights and scaled states start at 0 too.
             let words = match info.init() {
                 Some(Init::FromSigns(_)) => Some(vec![0; info.ty.words()]),
                 _ => plan.initial_words(info, 1, None),
@@ -124,14 +126,16 @@ impl<'a> Bench<'a> {
             }
         }
         let (decides, sign) = match rule.decision() {
-            Some(Decision::State { name, place }) if rule.rule().states[place].1 == StateInit::Latent => (name, -1.0),
+            Some(Decision::State { name, place }) if rule.rule().states[place].init == StateInit::Latent => {
+                (name, -1.0)
+            }
             Some(Decision::State { name, .. } | Decision::Output { sections: name }) => (name, 1.0),
             None => unreachable!("every binary rule has states"),
         };
         Ok(Self { rule, plan, engine, state: format!("w.{decides}"), sign, step: 0 })
     }
 
-    /// What decides about each weight after this gradient.
+    /// The decision of each weight after these gradients.
     async fn step(&mut self, gradients: &[f32]) -> Result<Vec<f64>> {
         let before = if self.rule.filter().is_some() { self.state().await? } else { Vec::new() };
         let mut values = StepParams { step: self.step as u32, valid_rows: 1, ..StepParams::default() };
@@ -162,7 +166,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// After a gradient of 1 and then none, from rest; of its largest size.
+/// The response to a gradient of 1 followed by zeros, from rest, normalised to its peak.
 async fn impulse(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> {
     let mut bench = Bench::new(rule, 1).await?;
     let mut all = Vec::new();
@@ -170,15 +174,15 @@ async fn impulse(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> 
         all.push((step as f64, bench.step(&[if step == 0 { 1.0 } else { 0.0 }]).await?[0]));
     }
     let top = all.iter().fold(0.0_f64, |top, (_, y)| top.max(y.abs()));
-    // As many points as a picture can show.
-    let seen = all.into_iter().step_by((steps as usize / POINTS).max(1));
-    Ok(seen.map(|(x, y)| (x, if top > 0.0 { y / top } else { y })).collect())
+    // No more points than a picture shows.
+    let shown = all.into_iter().step_by((steps as usize / POINTS).max(1));
+    Ok(shown.map(|(x, y)| (x, if top > 0.0 { y / top } else { y })).collect())
 }
 
-/// The fundamental of what decides while the gradient is a sine, one weight a frequency, over the second of two times `steps` steps;
-/// of that at the lowest frequency.
+/// The gain at each frequency: the fundamental of the decision while the gradient is a sine, one weight per frequency, over the second half
+/// of 2 `steps` steps, normalised to the lowest frequency.
 async fn response(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> {
-    // Whole periods, from one to half of the steps, evenly on a logarithmic scale.
+    // Numbers of periods from 1 to half of the steps, evenly spaced on a logarithmic scale.
     let most = (steps / 2) as f64 * 0.99;
     let count = |i: usize| most.powf(i as f64 / (FREQUENCIES - 1) as f64).round();
     let mut counts: Vec<f64> = (0..FREQUENCIES).map(count).collect();

@@ -1,11 +1,12 @@
-//! Curves by layer: flips by epoch, and of one run what diagnostics found.
+//! Curves by layer: flip ratios, and diagnostics of a single run.
 
-use super::picture::{Curve, Panel};
-use super::plot::EPOCH;
+use super::picture::{Axis, Curve, Panel};
 use crate::train::{Event, LayerDiagnostics};
 
-/// Flips of several runs, a panel for each layer: as many curves in one could not be told apart. The order is that of the first run, then
-/// of what the others have more. A run without the layer has a curve without points, so that runs keep their colours.
+pub(super) const EPOCH: Axis = Axis::linear("epoch");
+
+/// Flip ratios of several runs, one panel per layer, since all curves in one panel could not be distinguished. Layers are ordered as in the
+/// first run; layers of other runs follow. A run without a layer has an empty curve there, so that runs keep their colours.
 pub fn flip_panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     let mut panels: Vec<Panel> = Vec::new();
     for (number, (_, events)) in runs.iter().enumerate() {
@@ -23,17 +24,17 @@ pub fn flip_panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     panels
 }
 
-/// A panel for each thing that is known of the layers of one run.
+/// One panel per quantity of the layers of a run.
 pub fn layer_panels(events: &[Event]) -> Vec<Panel> {
     let mut panels = vec![flips(events)];
     type Value = fn(&LayerDiagnostics) -> Option<f64>;
     let values: [(&str, bool, Value); 6] = [
-        ("share of weights that never flipped", false, |layer| layer.never_flipped),
-        ("share of weights that oscillate", true, |layer| layer.oscillating),
-        ("root mean square of the weights' gradient", true, |layer| layer.gradient_rms),
-        ("root mean square of the state whose sign is the weight", true, |layer| layer.state_rms),
-        ("share of gradients that the surrogate masks", false, |layer| layer.masked),
-        ("share of channels with one sign for the whole batch", false, |layer| layer.dead_channels),
+        ("fraction of weights that never flipped", false, |layer| layer.never_flipped),
+        ("fraction of weights that oscillate", true, |layer| layer.oscillating),
+        ("RMS of the weight gradient", true, |layer| layer.gradient_rms),
+        ("RMS of the state whose sign is the weight", true, |layer| layer.state_rms),
+        ("fraction of gradients masked by the surrogate", false, |layer| layer.masked),
+        ("fraction of channels with the same sign in the whole batch", false, |layer| layer.dead_channels),
     ];
     let measured = |(title, logarithmic, value): (&str, bool, Value)| Panel {
         title: title.into(),
@@ -56,7 +57,7 @@ fn flips(events: &[Event]) -> Panel {
     Panel { title: "flip ratio by layer".into(), x: EPOCH, is_logarithmic: true, curves }
 }
 
-/// (layer, epoch, value) of each measurement.
+/// `(layer, epoch, value)` of each measurement.
 fn points(events: &[Event], value: fn(&LayerDiagnostics) -> Option<f64>) -> impl Iterator<Item = (String, f64, f64)> {
     let steps =
         events.iter().find_map(|event| if let Event::Start { steps, .. } = event { Some(*steps) } else { None });
@@ -71,7 +72,7 @@ fn points(events: &[Event], value: fn(&LayerDiagnostics) -> Option<f64>) -> impl
     events.iter().flat_map(of_event)
 }
 
-/// A curve a layer, in the order of the layers.
+/// One curve per layer, in the order of the layers.
 fn curves(points: impl Iterator<Item = (String, f64, f64)>) -> Vec<Curve> {
     let mut curves: Vec<Curve> = Vec::new();
     for (layer, x, y) in points {

@@ -1,7 +1,8 @@
-//! Parses, runs, and turns an error into one line and an exit code: 0 done, 2 usage, 1 anything else.
+//! Parses and runs a command; an error becomes one line and an exit code: 0 done, 2 usage, 1 anything else.
 
 use super::args::{Cli, Command, PlotWhat, TrainArgs};
 use super::{bench, devices, eval, output, plot, plot_filter, summary, sweep, train, translate};
+use crate::train::refuse_old_name;
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -38,9 +39,16 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Help and version are printed whole; a mistake is one line.
+/// Prints help and version as they are, and an error as one line.
 fn refuse(error: &clap::Error) -> ExitCode {
-    use clap::error::ErrorKind;
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =
+        (error.kind(), error.get(ContextKind::InvalidArg))
+        && let Err(renamed) = refuse_old_name(flag.trim_start_matches('-'))
+    {
+        output::note(&format!("plusminus: {renamed}"));
+        return ExitCode::from(2);
+    }
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             output::line(error.render().to_string().trim_end());
@@ -60,7 +68,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
                 .next()
                 .unwrap_or_default();
             let words: Vec<&str> = message.split_whitespace().skip_while(|word| *word == "error:").collect();
-            output::note(&format!("plusminus: {} (--help tells more)", words.join(" ")));
+            output::note(&format!("plusminus: {} (see --help)", words.join(" ")));
             ExitCode::from(2)
         }
     }

@@ -1,25 +1,26 @@
 //! `plusminus summary`.
 
-use super::args::{Common, ModelArgs, SummaryArgs};
+use super::args::{Common, SummaryArgs};
 use super::output::{bytes, json, line, thousands};
 use crate::error::Result;
 use crate::nn::{Cost, MODELS, Shape, Summary};
 use crate::runtime::Program;
-use crate::train::{OptimizerConfig, Options, Session, Settings};
+use crate::train::{Options, Session};
 use comfy_table::{CellAlignment, Table};
 
-/// Prints what a network holds and costs.
+/// Prints the weights, operations and memory of a network.
 pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
-    let model = args.model.build()?;
+    let model = args.model.build(None)?;
     let summary = model.summary();
-    let optimizer = Some(OptimizerConfig::Name(args.optimizer.clone()));
-    let config = Settings { optimizer, state: Some(args.state), ..Settings::default() }.resolve()?;
-    let (rules, batch) = (config.rules()?, args.model.batch_size);
-    let options = Options { batch, fuse: !args.model.no_fuse, ..Options::new(config.loss()?) };
+    let config = args.states.settings.clone().resolve()?;
+    let (optimizer, state_dtype) = (&config.optimizer.name, config.optimizer.state_dtype);
+    let (rules, values) = (config.rules()?, args.model.values()?);
+    let batch = values.batch_size;
+    let options = Options { batch, fuse: !values.no_fuse, ..Options::new(config.loss()?) };
     let memory = Session::memory_of(&model, &rules, &options)?;
     let weights = summary.total.weights_1bit;
     let state = (weights > 0).then(|| memory.states as f64 / weights as f64);
-    let float = ModelArgs { float: true, ..args.model.clone() }.build()?;
+    let float = args.model.build(Some(true))?;
     let (float_total, float_peak) = (float.summary().total, Session::memory_of(&float, &rules, &options)?.peak);
     if args.program {
         show_program(&Session::program_of(&model, &rules, &options)?, common.json);
@@ -32,8 +33,8 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
         json(&with_cost(
             serde_json::json!({
                 "model": model.name, "batch": batch, "bytes_peak": memory.peak,
-                "float": { "weights_32bit": float_total.weights_32bit, "macs_32bit": float_total.macs_32bit, "bytes_peak": float_peak },
-                "optimizer": args.optimizer, "state": args.state, "state_bytes_per_weight": state,
+                "full_precision": { "weights_32bit": float_total.weights_32bit, "macs_32bit": float_total.macs_32bit, "bytes_peak": float_peak },
+                "optimizer": optimizer, "state_dtype": state_dtype, "state_bytes_per_weight": state,
             }),
             summary.total,
             summary.saved_bits,
@@ -45,12 +46,13 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
         line(&format!("{}: {}; published: {}", zoo.name, zoo.source, zoo.published));
     }
     if let Some(state) = state {
-        let rule = format!("{}, {}", args.optimizer, args.state);
-        line(&format!("a 1-bit weight in training: {state:.2} bytes of state ({rule}; rows are padded) and its bit"));
+        line(&format!(
+            "optimizer state: {state:.2} bytes per 1-bit weight ({optimizer}, {state_dtype}; rows are padded)"
+        ));
     }
-    line(&format!("training memory at batch {batch}: {} of tensors", bytes(memory.peak)));
+    line(&format!("tensor memory in training, batch {batch}: {}", bytes(memory.peak)));
     line(&format!(
-        "the same network of floats: {} in weights, {} multiply-adds, {} in training with Adam",
+        "full precision: {} of weights, {} multiply-adds, {} of tensors in training with Adam",
         bytes(4 * float_total.weights_32bit),
         thousands(float_total.macs_32bit),
         bytes(float_peak)
@@ -58,7 +60,7 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Every command of every recording, a line each.
+/// Prints every command of every recording, one per line.
 fn show_program(program: &Program, as_json: bool) {
     for (i, recording) in program.recordings.iter().enumerate() {
         let commands = program.describe(i);
@@ -86,7 +88,7 @@ fn with_cost(mut object: serde_json::Value, cost: Cost, saved_bits: u64) -> serd
     object
 }
 
-/// `32x32x128`, or `10` for a row of features.
+/// `32x32x128`, or `10` for a vector.
 fn extents([height, width, channels]: Shape) -> String {
     if height * width == 1 { channels.to_string() } else { format!("{height}x{width}x{channels}") }
 }
@@ -94,7 +96,7 @@ fn extents([height, width, channels]: Shape) -> String {
 /// The table, with totals.
 pub fn print(summary: &Summary) {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(comfy_table::presets::NOTHING);
     table.set_header([
         "layer",
         "output",

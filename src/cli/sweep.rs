@@ -1,17 +1,17 @@
-//! `plusminus sweep`: the same training over a grid of settings and seeds.
+//! `plusminus sweep`: trains over a grid of settings and seeds.
 
 use super::args::{Common, SweepArgs};
 use super::output::{json, line};
 use super::picture::{HeatMap, draw_heat_map};
 use super::train::{settings, stop_on_interrupt};
 use crate::error::Result;
-use crate::train::{Axis, Cell, Place, StopHandle, Sweep};
+use crate::train::{Axis, Cell, GridPoint, StopHandle, Sweep};
 use comfy_table::{CellAlignment, Table};
 
-/// Runs the grid, prints a table, names the best place, draws a heat map where there are two axes.
+/// Runs the grid, prints a table and the best point, and draws a heat map of two axes.
 pub async fn run(args: SweepArgs, common: &Common) -> Result<()> {
     let axes = args.grid.iter().map(|text| Axis::parse(text)).collect::<Result<Vec<_>>>()?;
-    let base = settings(args.config.as_deref(), args.settings, common)?;
+    let base = settings(args.config.as_deref(), *args.flags.settings, common)?;
     let sweep = Sweep::new(&args.run, base, axes, args.seeds)?;
     let stop = StopHandle::default();
     stop_on_interrupt(&stop);
@@ -22,30 +22,33 @@ pub async fn run(args: SweepArgs, common: &Common) -> Result<()> {
             show(cell, is_new, number, &sweep, common);
         })
         .await?;
-    let places = sweep.summary(&cells);
+    let points = sweep.summary(&cells);
     let interrupted = cells.len() < sweep.runs();
-    let best = Place::best(&places);
+    let best = GridPoint::best(&points);
     if let ([rows, columns], false) = (sweep.axes(), interrupted) {
-        draw_heat_map(&args.run.join("heat-map.svg"), &heat_map(rows, columns, &places))?;
+        draw_heat_map(&args.run.join("heat-map.svg"), &heat_map(rows, columns, &points))?;
     }
     if common.json {
-        places
+        points
             .iter()
-            .for_each(|place| json(&serde_json::json!({ "event": "place", "axes": names(&sweep), "place": place })));
+            .for_each(|point| json(&serde_json::json!({ "event": "point", "axes": names(&sweep), "point": point })));
         json(&serde_json::json!({ "event": "done", "best": best, "interrupted": interrupted, "run": args.run }));
         return Ok(());
     }
-    line(&table(&sweep, &places));
+    line(&table(&sweep, &points));
     if let Some(best) = best {
         let settings: Vec<String> = names(&sweep).iter().zip(&best.values).map(|(n, v)| format!("{n} {v}")).collect();
         let by = best.validation_accuracy.map_or(String::new(), |v| format!("validation {:.2} %, test ", 100.0 * v));
         line(&format!("best     {}: {by}{}", settings.join(", "), accuracy(best)));
     }
     if best.is_none() && !interrupted {
-        line(&format!("best     none: every run diverged, {} says why", args.run.join("results.csv").display()));
+        line(&format!(
+            "best     none: every run diverged; for the reasons see {}",
+            args.run.join("results.csv").display()
+        ));
     }
     if interrupted {
-        line(&format!("stopped after {} of {} runs; the same command goes on", cells.len(), sweep.runs()));
+        line(&format!("stopped after {} of {} runs; the same command resumes", cells.len(), sweep.runs()));
     }
     line(&format!("saved    {}", args.run.display()));
     Ok(())
@@ -64,7 +67,7 @@ fn show(cell: &Cell, is_new: bool, number: usize, sweep: &Sweep, common: &Common
     }
     let settings: Vec<String> = names(sweep).iter().zip(&cell.values).map(|(n, v)| format!("{n} {v}")).collect();
     let result = cell.test_accuracy.map_or("diverged".to_string(), |a| format!("test accuracy {:.2} %", 100.0 * a));
-    let note = if is_new { "" } else { " (from before)" };
+    let note = if is_new { "" } else { " (earlier run)" };
     line(&format!(
         "{number:>4} of {}   {}, seed {}: {result} in {:.1} s{note}",
         sweep.runs(),
@@ -74,28 +77,28 @@ fn show(cell: &Cell, is_new: bool, number: usize, sweep: &Sweep, common: &Common
     ));
 }
 
-/// Whether images are held back to validate.
-fn are_validated(places: &[Place]) -> bool {
-    places.iter().any(|place| place.validation_accuracy.is_some())
+/// Whether there are validation images.
+fn are_validated(points: &[GridPoint]) -> bool {
+    points.iter().any(|point| point.validation_accuracy.is_some())
 }
 
-fn accuracy(place: &Place) -> String {
-    let spread = if place.runs > 1 { format!(" ± {:.2}", 100.0 * place.standard_error) } else { String::new() };
-    place.test_accuracy.map_or("-".into(), |a| format!("{:.2}{spread} %", 100.0 * a))
+fn accuracy(point: &GridPoint) -> String {
+    let spread = if point.runs > 1 { format!(" ± {:.2}", 100.0 * point.standard_error) } else { String::new() };
+    point.test_accuracy.map_or("-".into(), |a| format!("{:.2}{spread} %", 100.0 * a))
 }
 
-fn table(sweep: &Sweep, places: &[Place]) -> String {
+fn table(sweep: &Sweep, points: &[GridPoint]) -> String {
     let mut table = Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
-    let validated = are_validated(places);
+    table.load_style(comfy_table::presets::NOTHING);
+    let validated = are_validated(points);
     let first = validated.then_some("validation");
     let fixed = first.into_iter().chain(["test accuracy", "runs", "diverged", "flip ratio"]).map(String::from);
     table.set_header(names(sweep).into_iter().chain(fixed));
-    for place in places {
-        let validation = place.validation_accuracy.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v));
-        let flips = place.flip_ratio.map_or("-".into(), |f| format!("{f:.1e}"));
-        let numbers = [accuracy(place), place.runs.to_string(), place.diverged.to_string(), flips];
-        table.add_row(place.values.iter().cloned().chain(validated.then_some(validation)).chain(numbers));
+    for point in points {
+        let validation = point.validation_accuracy.map_or("-".into(), |v| format!("{:.2} %", 100.0 * v));
+        let flips = point.flip_ratio.map_or("-".into(), |f| format!("{f:.1e}"));
+        let numbers = [accuracy(point), point.runs.to_string(), point.diverged.to_string(), flips];
+        table.add_row(point.values.iter().cloned().chain(validated.then_some(validation)).chain(numbers));
     }
     for column in table.column_iter_mut() {
         column.set_cell_alignment(CellAlignment::Right);
@@ -103,12 +106,12 @@ fn table(sweep: &Sweep, places: &[Place]) -> String {
     table.to_string()
 }
 
-fn heat_map(rows: &Axis, columns: &Axis, places: &[Place]) -> HeatMap {
-    let note = |place: &Place| place.flip_ratio.map_or(String::new(), |f| format!("flips {f:.1e}"));
+fn heat_map(rows: &Axis, columns: &Axis, points: &[GridPoint]) -> HeatMap {
+    let note = |point: &GridPoint| point.flip_ratio.map_or(String::new(), |f| format!("flips {f:.1e}"));
     HeatMap {
-        title: format!("{} accuracy", if are_validated(places) { "validation" } else { "test" }),
+        title: format!("{} accuracy", if are_validated(points) { "validation" } else { "test" }),
         rows: (rows.name.clone(), rows.values.clone()),
         columns: (columns.name.clone(), columns.values.clone()),
-        cells: places.iter().map(|place| (place.judged(), note(place))).collect(),
+        cells: points.iter().map(|point| (point.score(), note(point))).collect(),
     }
 }

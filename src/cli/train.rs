@@ -9,13 +9,13 @@ use std::path::Path;
 
 /// Trains and saves.
 pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
-    let config = settings(args.config.as_deref(), args.settings, common)?.resolve()?;
+    let config = settings(args.config.as_deref(), *args.flags.settings, common)?.resolve()?;
     let reserved = args.run.is_none();
     let folder = args.run.map_or_else(|| Run::reserve(&config), Ok)?;
     let mut trainer = match Trainer::new(config, Some(&folder)).await {
         Ok(trainer) => trainer,
         Err(error) => {
-            // Folders that were made for it and stayed empty go again; any other refuses to.
+            // Removes folders that were made for the run; the system keeps those that are not empty.
             let made = [Some(folder.as_path()), folder.parent().filter(|_| reserved)];
             made.into_iter().flatten().for_each(|folder| drop(std::fs::remove_dir(folder)));
             return Err(error);
@@ -36,24 +36,25 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Flags over the file over the defaults.
+/// Settings of flags over those of the file.
 pub fn settings(file: Option<&Path>, flags: Settings, common: &Common) -> Result<Settings> {
     let file = file.map_or(Ok(Settings::default()), Settings::read)?;
-    let flags = Settings { device: common.device.clone(), threads: common.threads, seed: common.seed, ..flags };
-    Ok(flags.over(file))
+    let mut all = (*common.flags.settings).clone();
+    all.add(flags);
+    Ok(all.over(file))
 }
 
-/// Ctrl-C ends training after the current step; asked twice, the program at once.
+/// Ctrl-C ends training after the current step; a second Ctrl-C ends the program at once.
 pub fn stop_on_interrupt(stop: &StopHandle) {
     let stop = stop.clone();
     let handler = ctrlc::set_handler(move || {
         if stop.is_stopped() {
             std::process::exit(130);
         }
-        note("stopping after the current step; once more to end at once");
+        note("stopping after the current step; press Ctrl-C again to exit at once");
         stop.stop();
     });
     if let Err(error) = handler {
-        log::warn!("Ctrl-C will end the program at once: {error}");
+        log::warn!("Ctrl-C will exit at once and save nothing: {error}");
     }
 }

@@ -75,7 +75,7 @@ impl DataSpec {
             return Err(Error::setting("limit", "at least 1", 0));
         }
         if !(0.0..1.0).contains(&self.validation) {
-            return Err(Error::setting("validation", "a share in [0, 1)", self.validation));
+            return Err(Error::setting("validation", "a fraction in [0, 1)", self.validation));
         }
         if self.channels.is_some_and(|channels| ![1, 3].contains(&channels)) {
             return Err(Error::setting("channels", "1 or 3", self.channels.unwrap_or_default()));

@@ -4,8 +4,9 @@ use super::build::Graph;
 use super::initial::Init;
 use super::op::Bound;
 use super::value::{Purpose, State, Value, ValueInfo, ValueKind};
+use crate::error::{Error, Result};
 use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits};
-use crate::tensor::{BitMatrix, Stream};
+use crate::tensor::{BitMatrix, DType, Stream};
 use std::collections::{BTreeMap, HashMap};
 
 /// A program, and the persistent and input tensors in it by name.
@@ -54,16 +55,32 @@ impl Plan {
 
 /// Plans several graphs together: named values are shared by name, and the temporary values of all graphs share one pool of slots,
 /// since recordings never run at once. A slot is one buffer of its own: one arena would bind a buffer for reading and writing in
-/// one dispatch, which no WebGPU allows. `limits`: what a step's values may be.
-pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits) -> Plan {
+/// one dispatch, which no WebGPU allows. `limits`: what a step's values may be. Refuses tensors beyond the indices of kernels.
+pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits) -> Result<Plan> {
     let mut plan = Plan { program: Program { limits, ..Program::default() }, ..Plan::default() };
     let mut pool = Pool::default();
     for (name, graph) in graphs {
+        graph.values().try_for_each(|(_, info)| check_size(info))?;
         let ids = place(graph, &mut plan, &mut pool);
         plan.program.recordings.push(record(name, graph, &ids));
     }
     plan.program.check();
-    plan
+    Ok(plan)
+}
+
+/// Kernels count numbers, and words of signs, in 32 bits.
+fn check_size(info: &ValueInfo) -> Result<()> {
+    let numbers_per_word = match info.ty.dtype {
+        DType::F16 | DType::I16 => 2,
+        DType::I8 | DType::U8 => 4,
+        DType::F32 | DType::I32 | DType::U32 | DType::Bits => 1,
+    };
+    match info.ty.words() as u64 * numbers_per_word {
+        count if count <= u64::from(u32::MAX) => Ok(()),
+        count => {
+            Err(Error::shape(format!("tensor `{}`", info.name), "at most 2^32 - 1 numbers, or words of signs", count))
+        }
+    }
 }
 
 /// Slots that temporary values may take.

@@ -2,6 +2,7 @@
 
 mod apply;
 mod batch_norm;
+mod build;
 mod by_channel;
 mod conv;
 mod dense;

@@ -55,7 +55,8 @@ mod tests {
 
     /// (layer, bits) where any are kept, of a multi-layer perceptron of 64 inputs, 64 and 96 units, and 10 classes.
     fn rows(float: bool) -> Vec<(String, u64)> {
-        let spec = ModelSpec { hidden: Some(vec![64, 96]), float, ..ModelSpec::new("mlp", [8, 8, 1], 10) };
+        let spec =
+            ModelSpec { hidden: Some(vec![64, 96]), full_precision: float, ..ModelSpec::new("mlp", [8, 8, 1], 10) };
         let summary = spec.build().expect("it fits").summary();
         assert_eq!(summary.saved_bits, summary.rows.iter().map(|row| row.saved_bits).sum::<u64>());
         let kept = summary.rows.into_iter().map(|row| (row.layer, row.saved_bits));

@@ -165,7 +165,7 @@ impl<'a> Parts<'a> {
     /// What stands between a norm and the next sign. The clip surrogate masks where hardtanh is flat, so hardtanh only matters where its
     /// value goes elsewhere, too; the float network has its ReLU in place of sign.
     fn hardtanh(&self) -> Option<Apply> {
-        (!self.spec.float).then(|| Apply(Arc::new(Activation::Hardtanh)))
+        (!self.spec.full_precision).then(|| Apply(Arc::new(Activation::Hardtanh)))
     }
 
     /// A dense layer of floats with bias, as every published classifier.
@@ -231,7 +231,7 @@ fn vgg_small(spec: &ModelSpec, mut model: Model) -> Result<Model> {
         }
         model.push(BatchNorm::default());
     }
-    let last = if spec.float { Activation::Relu } else { Activation::Hardtanh };
+    let last = if spec.full_precision { Activation::Relu } else { Activation::Hardtanh };
     Ok(parts.classifier(model.with(Apply(Arc::new(last))).with(Flatten)))
 }
 
@@ -264,7 +264,7 @@ fn cifar_resnet(spec: &ModelSpec, mut model: Model, stages: &[usize], blocks: us
             push_some(&mut model, parts.hardtanh());
         }
     }
-    if spec.float {
+    if spec.full_precision {
         model.push(Apply(Arc::new(Activation::Relu)));
     }
     Ok(parts.classifier(model.with(GlobalAvgPool).with(BatchNorm::default())))
@@ -311,7 +311,7 @@ fn birealnet18(spec: &ModelSpec, mut model: Model, react: bool) -> Result<Model>
             }
         }
     }
-    if spec.float && !react {
+    if spec.full_precision && !react {
         model.push(Apply(Arc::new(Activation::Relu)));
     }
     Ok(parts.classifier(model.with(GlobalAvgPool)))

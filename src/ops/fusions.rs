@@ -7,9 +7,9 @@ pub static FUSIONS: &[Fusion] = &[super::norm::norm_sign::NORM_SIGN_FUSION];
 
 /// Every fusion that it sees when it is whole: what they make needs no gradient.
 pub static LATE_FUSIONS: &[Fusion] = &[
-    super::norm::with_statistics::PRODUCT_STATISTICS,
-    super::norm::with_statistics::POOL_STATISTICS,
-    super::products::masked::MASK,
-    super::products::masked::MASK_JOIN,
-    super::pool::pool_bits::POOL_NORM_SIGN_FUSION,
+    super::composed::PRODUCT_STATISTICS,
+    super::composed::POOL_STATISTICS,
+    super::composed::MASK,
+    super::composed::MASK_ADD,
+    super::pool::pool_norm_sign::POOL_NORM_SIGN_FUSION,
 ];

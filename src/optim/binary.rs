@@ -1,82 +1,19 @@
-//! Rules for binary weights as data: a name, hyperparameters, states, and a kernel that does it all in one pass.
+//! A rule for binary weights with its hyperparameters: an optimizer.
 
 use super::from_signs::{random_scaled_sign, scaled_sign};
 use super::hyperparameter::{Hyperparameter, HyperparameterSpec, Range};
-use super::narrow::{Narrow, StateType};
 use super::optimizer::{Decision, Hyperparameters, Optimizer, UpdateTarget};
+use super::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit};
 use super::rules::iir;
 use super::schedule::Schedule;
+use super::storage::StateType;
+use super::update::BinaryUpdate;
 use crate::error::{Error, Result};
-use crate::graph::{Bound, Graph, Init, Op, Role, Value};
+use crate::graph::{Graph, Init, Role, Value};
 use crate::optim::filter::design::{Filter, FilterSpec};
-use crate::runtime::{BufferId, Grid, Kernel, Recording};
-use crate::tensor::{DType, Layout, PANEL, TensorType, stream_word, words_of};
+use crate::tensor::{DType, Layout, TensorType, stream_word};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Where a state starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StateInit {
-    /// At 0.
-    Zero,
-    /// At -`hold` times the weight, so that the first gradients do not decide every weight.
-    Scaled,
-    /// At the weight's sign times a number drawn from [0, `init`): a latent weight.
-    Latent,
-}
-
-impl StateInit {
-    /// The hyperparameter that says how far, which the rule must have.
-    pub(super) fn hyperparameter(self) -> Option<&'static str> {
-        match self {
-            Self::Zero => None,
-            Self::Scaled => Some(HOLD.name),
-            Self::Latent => Some("init"),
-        }
-    }
-}
-
-/// A rule for binary weights. Its kernel binds what `shaders/shared/weight.wgsl` says (gradient, weight, flips), then the states, all of
-/// f32 and as the gradient (a filter's: so many planes a row); `hyperparameters` reach it in their order unless `pack` says otherwise.
-#[derive(Clone, Copy, Debug)]
-pub struct BinaryRule {
-    /// Name in flags and files.
-    pub name: &'static str,
-    /// What it does, in a line.
-    pub doc: &'static str,
-    /// Its hyperparameters.
-    pub hyperparameters: &'static [HyperparameterSpec],
-    /// Its states: the name that follows the parameter's, and the start.
-    pub states: &'static [(&'static str, StateInit)],
-    /// What `hold` is where a start is to be held and nobody says how strongly; 0 where the rule has no such hyperparameter.
-    pub hold: f32,
-    /// Whether gradients times any positive number give the same weights.
-    pub is_scale_invariant: bool,
-    /// Whether it is made of a [`FilterSpec`], whose coefficients are then the hyperparameters of its kernel.
-    pub is_filter: bool,
-    /// Hyperparameters as its paper has them, as texts; none where the paper gives none.
-    pub paper: &'static [(&'static str, &'static str)],
-    /// Its kernel.
-    pub kernel: &'static Kernel,
-    /// The same with narrow states, where there are such kernels.
-    pub narrow: Option<Narrow>,
-    /// The hyperparameters of step `step` (from 0), as values in their order, for the kernel.
-    pub pack: fn(values: &[f32], step: u64) -> Hyperparameters,
-}
-
-/// Hyperparameter of the filters whose start can be held.
-pub(super) const HOLD: HyperparameterSpec = HyperparameterSpec::new(
-    "hold",
-    "states start at -hold times the weight; 0: the first step decides",
-    Range::NotNegative,
-    0.0,
-);
-
-/// The first eight values in their order; a limit that is off is the largest number.
-pub fn in_order(values: &[f32], _step: u64) -> Hyperparameters {
-    let at = |i: usize| values.get(i).map_or(0.0, |v| v.min(f32::MAX));
-    [[0, 1, 2, 3].map(at), [4, 5, 6, 7].map(at), [0.0; 4], [0.0; 4]]
-}
 
 impl BinaryRule {
     /// The optimizer with its hyperparameters at their defaults but for these. A hyperparameter that the rule does not have is an error that names those it has.
@@ -113,7 +50,7 @@ impl BinaryRule {
     /// The hyperparameter as it is set, or the default. One that says where states start is read once: a schedule would do nothing.
     fn resolve(&self, spec: &HyperparameterSpec, set: Option<&Hyperparameter>) -> Result<Hyperparameter> {
         let hyperparameter = spec.resolve(set)?;
-        let starts = self.states.iter().any(|(_, start)| start.hyperparameter() == Some(spec.name));
+        let starts = self.states.iter().any(|state| state.init.hyperparameter() == Some(spec.name));
         if starts && hyperparameter.schedule != Some(Schedule::constant()) {
             return Err(Error::setting(
                 spec.name,
@@ -157,9 +94,10 @@ impl BinaryOptimizer {
 
     /// The same with states of another type; refuses one that the rule's kernels do not have.
     pub fn with_state(mut self, state: StateType) -> Result<Self> {
-        if state != StateType::F32 && self.rule.narrow.is_none() {
-            let expected = "f32 (f16, i16 and i8 only for cema and ema)";
-            return Err(Error::setting("state", expected, format!("{state} for {}", self.rule.name)));
+        if self.rule.kernel(state, self.planes()).is_none() {
+            let names: Vec<String> = self.rule.kernels.iter().map(|kernel| kernel.storage.to_string()).collect();
+            let expected = format!("{} for {}", names.join(", "), self.rule.name);
+            return Err(Error::setting("state-dtype", expected, state));
         }
         self.state = state;
         Ok(self)
@@ -198,39 +136,41 @@ impl BinaryOptimizer {
         all.filter(move |(name, _)| !is_fixed || *name != iir::CUTOFF.name)
     }
 
-    /// States of a filter that has long seen -hold times the weight; of integers in a unit of this exponent.
-    fn held(&self, exponent: u32) -> Init {
-        let hold = -self.value("hold");
+    /// States of a filter whose input has long been -scale times the weight; integers in a unit of this exponent.
+    fn scaled_start(&self, exponent: u32) -> Init {
+        let scale = -self.value(STATE_INIT_SCALE.name);
         match &self.filter {
-            None => scaled_sign([self.state.stored(hold, exponent)]),
+            None => scaled_sign([self.state.stored(scale, exponent)]),
             Some(filter) => {
                 let resting = iir::resting(&filter.sections(self.hyperparameters[0].value));
-                scaled_sign(resting[..self.planes()].iter().map(|state| hold * state))
+                scaled_sign(resting[..self.planes()].iter().map(|state| scale * state))
             }
         }
     }
 
-    /// Every tensor that it keeps beside a parameter of this type: the name that follows the parameter's, its type, and its start. The
-    /// states, of integers the exponents, of narrow ones the peaks.
+    /// Every tensor that it keeps beside a parameter of this type: the name that follows the parameter's, its type, and its start. Of integers
+    /// `row_state`, then the states.
     fn tensors(&self, parameter: &TensorType) -> Vec<(&'static str, TensorType, Init)> {
         let (rows, columns, planes) = (parameter.rows(), parameter.columns(), self.planes());
-        let shape = if self.filter.is_some() { vec![rows, planes, columns] } else { vec![rows, columns] };
+        let shape = if planes > 1 { vec![rows, planes, columns] } else { vec![rows, columns] };
         let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
-        let rate = |name: &str| self.value(if name == "m" { "gamma" } else { "alpha" });
-        let size = |start: &StateInit| if *start == StateInit::Scaled { self.value("hold") } else { 0.0 };
-        let firsts: Vec<_> = self.rule.states.iter().map(|(name, start)| [rate(name), size(start)]).collect();
+        let rate = |state: &State| state.rate.map_or(1.0, |name| self.value(name));
+        let size =
+            |state: &State| if state.init == StateInit::Scaled { self.value(STATE_INIT_SCALE.name) } else { 0.0 };
+        let firsts: Vec<_> = self.rule.states.iter().map(|state| [rate(state), size(state)]).collect();
         let exponents = self.state.exponents(&firsts);
-        let start = |(i, start): (usize, &StateInit)| match start {
-            // Filters of sections, and whatever else has more than two states, are never narrow.
-            StateInit::Scaled if self.value("hold") != 0.0 => self.held(exponents.get(i).copied().unwrap_or_default()),
+        let start = |(state, exponent): (&State, &u32)| match state.init {
+            StateInit::Scaled if self.value(STATE_INIT_SCALE.name) != 0.0 => self.scaled_start(*exponent),
             StateInit::Latent => random_scaled_sign(self.value("init")),
             StateInit::Zero | StateInit::Scaled => Init::Fill(0.0),
         };
-        let states = self.rule.states.iter().enumerate();
-        let states = states.map(|(i, (name, from))| (*name, ty.clone(), start((i, from))));
-        let more = self.state.extra(self.rule.states.len(), rows, exponents).into_iter();
-        let more = more.map(|(name, count, init)| (name, TensorType::plain(DType::U32, &[count]), init));
-        states.chain(more).collect()
+        let states = self.rule.states.iter().zip(&exponents);
+        let states = states.map(|(state, exponent)| (state.name, ty.clone(), start((state, exponent))));
+        let row_state = self.state.has_units().then(|| {
+            let ty = TensorType::plain(DType::U32, &[exponents.len(), rows, 5]);
+            ("row_state", ty, StateType::row_state(&exponents, rows))
+        });
+        row_state.into_iter().chain(states).collect()
     }
 
     fn value(&self, name: &str) -> f32 {
@@ -268,8 +208,8 @@ impl Optimizer for BinaryOptimizer {
 
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
         let info = graph.info(target.parameter).clone();
-        let (flips, layer) = target.flips.expect("a binary rule counts flips");
-        let mut updates: Vec<Value> = vec![target.parameter, flips];
+        let layer = target.layer.expect("a binary rule counts flips");
+        let mut updates: Vec<Value> = vec![target.parameter, target.counters];
         let tensors = self.tensors(&info.ty);
         // With states that follow the weights their units start anew, too; what begins at 0 goes on.
         let follows = tensors.iter().any(|(.., init)| matches!(init, Init::FromSigns(_)));
@@ -286,75 +226,14 @@ impl Optimizer for BinaryOptimizer {
         self.tensors(parameter).iter().map(|(_, ty, _)| ty.bytes()).sum()
     }
 
-    /// The last that starts along the weights; where none does, the last. Biquads of a filter do not keep their output.
+    fn rate_limit(&self) -> Option<f32> {
+        let rate = self.rule.hyperparameters.first().filter(|_| !self.rule.is_filter)?;
+        Some(if rate.range == Range::Rate { 1.0 } else { f32::MAX })
+    }
+
     fn decision(&self) -> Option<Decision> {
-        let states = self.rule.states;
-        let place = states.iter().rposition(|(_, start)| *start != StateInit::Zero).or(states.len().checked_sub(1))?;
-        let (name, _) = states[place];
+        let (place, name) = (self.rule.decides, self.rule.states[self.rule.decides].name);
+        // A filter does not keep the output of its sections.
         Some(if self.rule.is_filter { Decision::Output { sections: name } } else { Decision::State { name, place } })
     }
 }
-
-/// Input: gradient. Updates: the weight, the counters of flips, the rule's states, of integers the exponents, of narrow states the peaks.
-#[derive(Clone, Copy, Debug)]
-pub struct BinaryUpdate {
-    /// The rule.
-    pub rule: &'static BinaryRule,
-    /// States of a weight in each of its tensors: 1 but for filters.
-    pub planes: usize,
-    /// How they are stored.
-    pub state: StateType,
-    /// Stream of its random numbers.
-    pub stream: u32,
-    /// The first of its vec4 of the step's hyperparameters.
-    pub hyper_offset: u32,
-    /// Which counter takes the flips.
-    pub layer: u32,
-}
-
-impl BinaryUpdate {
-    /// Records the update alone for a weight matrix `[rows, columns]`: gradient, weight, flips, then the states and what narrow ones have
-    /// beside them, in the order of the updates.
-    pub fn dispatch(&self, recording: &mut Recording, tensors: &[BufferId], [rows, columns]: [usize; 2]) {
-        let words = words_of(columns);
-        let [g, weight, flips] = [0, 1, 2].map(|i| tensors[i]);
-        // A task has 32 neighbouring rows.
-        let (states, shared) = tensors[3..].split_at(self.rule.states.len());
-        let chunk = PANEL * PANEL * words * self.planes * self.state.bytes() / 4;
-        let states = states.iter().map(|state| state.per_task(chunk));
-        let shared = shared.iter().map(|&id| id.into());
-        let first = [g.into(), weight.per_task(PANEL * words), flips.into()];
-        let buffers = first.into_iter().chain(states).chain(shared).collect();
-        let params = vec![rows as u32, words as u32, self.hyper_offset, self.layer, self.stream, 0, 0, 0];
-        let kernel = self.rule.narrow.as_ref().and_then(|narrow| narrow.kernel(self.state)).unwrap_or(self.rule.kernel);
-        recording.dispatch_raw(kernel, params, buffers, Grid::Linear((rows * words) as u64), rows.div_ceil(PANEL));
-    }
-}
-
-impl Op for BinaryUpdate {
-    fn name(&self) -> &'static str {
-        self.rule.name
-    }
-
-    fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        Ok(Vec::new())
-    }
-
-    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (g, ty) = bound.inputs[0];
-        let tensors: Vec<BufferId> = [g].into_iter().chain(bound.updates.iter().map(|(id, _)| *id)).collect();
-        self.dispatch(recording, &tensors, [ty.rows(), ty.columns()]);
-    }
-}
-
-/// A twin's whole body: `sweep_panel!(args, [m, h], |g, [m, h]| ([m, h], decision))`, with the states by the names of the shader's bindings.
-macro_rules! sweep_panel {
-    ($args:ident, [$($state:ident),*], $rule:expr) => {{
-        let first = $args.index * $crate::tensor::PANEL * $crate::tensor::PANEL * $args.params.words as usize;
-        let states = [$($args.$state),*];
-        let g = &$args.g[first..][..states[0].len()];
-        let flips = $crate::bits::current().sweep(0, g, $args.weight, states, $rule);
-        $args.flips[$args.params.layer as usize].fetch_add(flips, std::sync::atomic::Ordering::Relaxed);
-    }};
-}
-pub(super) use sweep_panel;

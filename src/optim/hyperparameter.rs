@@ -144,7 +144,7 @@ impl Range {
             Self::Positive => "a positive number",
             Self::NotNegative => "0 or a positive number",
             Self::Limit => "a positive number or off",
-            Self::Period => "a number of steps above 2, the shortest period there is",
+            Self::Period => "a number of steps above 2",
         }
     }
 }

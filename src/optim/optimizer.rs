@@ -17,8 +17,10 @@ pub struct UpdateTarget {
     pub gradient: Value,
     /// The first of the four vec4 of the step's hyperparameters that belong to the rule.
     pub hyper_offset: u32,
-    /// Counters of flips by layer, and which one is this parameter's; binary rules only.
-    pub flips: Option<(Value, u32)>,
+    /// Counters of the step's updates ([`first_counters`](super::first_counters)).
+    pub counters: Value,
+    /// Which layer of them is this parameter's, where it is binary.
+    pub layer: Option<u32>,
 }
 
 /// What the weights are the signs of, for diagnostics.
@@ -29,7 +31,7 @@ pub enum Decision {
         /// The name that follows the parameter's.
         name: &'static str,
         /// Its place among the rule's states, for the units of narrow ones: halves count in 2^-16, integers in powers of two that the tensor
-        /// `exponents` of the parameter has (`[states][rows][2]`, by step mod 2, 127 for 1).
+        /// `row_state` of the parameter begins with (`[states][rows][2]`, by step mod 2, 127 for 1).
         place: usize,
     },
     /// What sections of second order put out, which no tensor keeps.
@@ -60,6 +62,12 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
 
     /// Bytes of all tensors that it keeps beside a parameter of this type, padded as they lie.
     fn state_bytes(&self, parameter: &TensorType) -> u64;
+
+    /// Largest value of the rate that a [`FlipControl`](super::FlipControl) may set: the first of its hyperparameters, which its kernel multiplies by the
+    /// layer's factor of the counters. `None` where its kernel has no such rate.
+    fn rate_limit(&self) -> Option<f32> {
+        None
+    }
 
     /// What the weights are the signs of; `None` where nothing is known.
     fn decision(&self) -> Option<Decision> {

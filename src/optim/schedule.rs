@@ -44,11 +44,10 @@ enum Length {
     Percent(f32),
 }
 
-/// What the error says of an unknown schedule.
-const NAMES: &str =
-    "constant, linear[:END], cosine[:END], exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, or several with commas";
-
 impl Schedule {
+    /// Every form of a piece, for help texts and errors.
+    pub const FORMS: &str = "constant, linear[:END], cosine[:END], exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, or several with commas";
+
     /// Stays.
     pub fn constant() -> Self {
         Self::of(Shape::Constant)
@@ -156,7 +155,7 @@ impl FromStr for Piece {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || Error::setting("schedule", NAMES, text);
+        let wrong = || Error::setting("schedule", Schedule::FORMS, text);
         let (shape, length) = match text.split_once('@') {
             Some((shape, length)) => (shape, Some(length.parse()?)),
             None => (text, None),

@@ -196,7 +196,8 @@ fn available_bytes() -> Option<u64> {
 fn run_tasks(dispatch: &Dispatch, buffers: &[BoundBuffer], step: &StepParams) {
     let tasks = dispatch.tasks;
     let run = |index: usize| {
-        let mut task = Task { index, slots: buffers, params: &dispatch.params, step, taken: 0 };
+        let bindings = &dispatch.kernel.interface.bindings;
+        let mut task = Task { index, bindings, slots: buffers, params: &dispatch.params, step, taken: 0 };
         (dispatch.kernel.twin)(&mut task);
     };
     #[cfg(not(target_arch = "wasm32"))]

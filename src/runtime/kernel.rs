@@ -1,35 +1,28 @@
 //! A kernel: its interface as the shader states it, the shader in its variants, and its twin on the processor.
 
-use super::interface;
+use super::assemble;
+pub use super::binding::{Access, Binding, BufferArg, BufferId};
 use super::task::TaskFn;
-pub use super::task::{Pieces, Task};
+pub use super::task::{Task, TaskPanels};
 use crate::error::{Error, Result};
 use std::borrow::Cow;
 
-/// Which tensor of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct BufferId(pub u32);
-
-/// How a kernel uses a binding.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
-    /// `var<storage, read>`.
-    Read,
-    /// `var<storage, read_write>`: each task owns its share.
-    Write,
-    /// An array of atomics: all tasks share it.
-    Atomic,
+/// What extents refer to, and what else must hold of a dispatch; from the shader's comments.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// The u32 members of `Params` by name, and where they are, in words.
+    pub members: &'static [(&'static str, u32)],
+    /// Named lengths and constants: name and expression.
+    pub lengths: &'static [(&'static str, &'static str)],
+    /// Comparisons that must hold.
+    pub limits: &'static [&'static str],
+    /// The largest grid that the shader takes, in brackets; empty where it guards its indices itself.
+    pub grid: &'static str,
 }
 
-/// A tensor binding, in group 0.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    /// `@binding(index)`.
-    pub index: u32,
-    /// Name in the shader.
-    pub name: Cow<'static, str>,
-    /// Use.
-    pub access: Access,
+impl Shape {
+    /// Of a kernel that says nothing.
+    pub const NONE: Self = Self { members: &[], lengths: &[], limits: &[], grid: "" };
 }
 
 /// What a kernel binds: tensors in group 0; its parameters and the step's values as bindings 0 and 1 of group 1.
@@ -41,6 +34,8 @@ pub struct Interface {
     pub params: bool,
     /// Whether it reads the `StepParams` uniform.
     pub step: bool,
+    /// What extents of the bindings refer to.
+    pub shape: Shape,
     /// Tensors, in binding order.
     pub bindings: Cow<'static, [Binding]>,
 }
@@ -52,12 +47,56 @@ pub struct Variant {
     pub entry: Cow<'static, str>,
     /// Letter of the preset.
     pub preset: &'static str,
-    /// WGSL.
-    pub source: Cow<'static, str>,
+    /// Where its text comes from.
+    pub source: Source,
     /// `@workgroup_size`; zeros for a kernel from outside the crate, which only its shader knows.
     pub workgroup: [u32; 3],
     /// Elements of the grid that one workgroup covers.
     pub cover: [u32; 3],
+    /// What a device must have for it.
+    pub requires: Requirements,
+}
+
+/// Where a variant's text comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Pieces of `shaders/`, by path: they are joined when the pipeline is made.
+    Pieces(&'static [&'static str]),
+    /// WGSL as it is.
+    Text(String),
+}
+
+/// What a device must have for a variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// Features by their names in WGSL: `subgroups`, `f16`.
+    pub features: &'static [&'static str],
+    /// Bytes of workgroup memory.
+    pub workgroup_bytes: u32,
+    /// Invocations of a workgroup.
+    pub invocations: u32,
+}
+
+impl Requirements {
+    /// What every device has.
+    pub const NONE: Self = Self { features: &[], workgroup_bytes: 0, invocations: 0 };
+}
+
+impl Variant {
+    /// Its WGSL, assembled; for `browser` with the `enable` directives that browsers want and naga does not take.
+    pub fn text(&self, browser: bool) -> Result<String> {
+        let text = match &self.source {
+            Source::Text(text) => text.clone(),
+            Source::Pieces(names) => {
+                let wrong = |message: String| Error::Kernel { kernel: names.join(" + "), message };
+                let joined = assemble::assemble(&assemble::piece, names).map_err(wrong)?;
+                let tuned = assemble::tuned(&joined.text, self.preset).map_err(wrong)?;
+                assemble::unroll(&tuned).map_err(wrong)?
+            }
+        };
+        let enable: String = self.requires.features.iter().map(|name| format!("enable {name};\n")).collect();
+        Ok(if browser { enable + &text } else { text })
+    }
 }
 
 /// A kernel. Built-in ones are statics made by the `kernel!` macro from what the build script read in the shaders;
@@ -73,17 +112,24 @@ pub struct Kernel {
     pub(crate) trusted: bool,
 }
 
+/// An entry point, and the elements of the grid that one workgroup of it covers.
+pub(crate) struct Cover<'a> {
+    pub entry: &'a str,
+    pub cover: [u32; 3],
+}
+
 /// A kernel from outside the crate, before it is checked.
 pub struct CustomKernel<'a> {
     /// What profiles and errors call it.
     pub label: &'a str,
-    /// WGSL. Tensors are `@group(0)`, a `Params` uniform is `@group(1) @binding(0)`.
+    /// WGSL. Tensors are `var<storage, ..>` by name (`@group(0)`), a `Params` uniform is `var<uniform> params: Params` (`@group(1) @binding(0)`).
+    /// Extents behind the tensors (`// [columns/32][rows][32]`, see `shaders/extent.rs`) are for readers: the shader runs with bounds checks on.
     pub source: &'a str,
     /// Files of `shaders/shared/` that are appended: `index`, `bits`, `step`.
     pub imports: &'a [&'a str],
     /// Entry point.
     pub entry: &'a str,
-    /// Tensors by name, in the order of their `@binding`, from 0.
+    /// Tensors by name, in the order of their declarations.
     pub bindings: &'a [(&'a str, Access)],
     /// Elements of the grid that one workgroup covers.
     pub cover: [u32; 3],
@@ -94,44 +140,84 @@ impl Kernel {
     /// browser, whose own compiler checks it later. It must parse, have the entry point, and bind what is declared. Kernels live as long as the program.
     pub fn new(custom: &CustomKernel<'_>, twin: impl Fn(&mut Task<'_>) + Sync + 'static) -> Result<&'static Self> {
         let wrong = |message: String| Error::Kernel { kernel: custom.label.into(), message };
-        let mut source = custom.source.to_string();
-        for name in custom.imports {
-            let found = interface::SHARED.iter().find(|(shared, _)| shared == name);
-            let (_, text) = found.ok_or_else(|| {
-                let names: Vec<&str> = interface::SHARED.iter().map(|(name, _)| *name).collect();
-                wrong(format!("import: expected one of {}, got `{name}`", names.join(", ")))
-            })?;
-            source = format!("{source}\n{text}");
+        const OWN: &str = "custom";
+        let find = |name: &str| if name == OWN { Some(custom.source) } else { assemble::piece(name) };
+        let shared: Vec<String> = custom.imports.iter().map(|name| format!("shared/{name}")).collect();
+        if let Some(name) = custom.imports.iter().find(|name| find(&format!("shared/{name}")).is_none()) {
+            return Err(wrong(format!(
+                "import: expected one of {}, got `{name}`",
+                assemble::shared_names().join(", ")
+            )));
         }
+        let names: Vec<&str> = [OWN].into_iter().chain(shared.iter().map(String::as_str)).collect();
+        let source = assemble::assemble(&find, &names).map_err(wrong)?.text;
+        let cover = Cover { entry: custom.entry, cover: custom.cover };
+        Self::from_text(custom.label, source, &[cover], custom.bindings, twin)
+    }
+
+    /// The update by a rule from outside the crate, for one storage of its states.
+    pub(crate) fn of_rule(
+        label: &str,
+        rule: &str,
+        storage: &str,
+        twin: impl Fn(&mut Task<'_>) + Sync + 'static,
+    ) -> Result<&'static Self> {
+        let wrong = |message: String| Error::Kernel { kernel: label.into(), message };
+        const OWN: &str = "rules/outside";
+        let find = |name: &str| if name == OWN { Some(rule) } else { assemble::piece(name) };
+        let storage = format!("storage/{storage}");
+        let names = [OWN, "producers/gradient", "epilogues/update", &storage];
+        let text =
+            assemble::assemble(&find, &names).and_then(|joined| assemble::unroll(&joined.text)).map_err(wrong)?;
+        let bindings: Vec<(&str, Access)> = text.lines().filter_map(declared_binding).collect();
+        use super::interface::producers::gradient::{THREADS, WORDS};
+        let entries = [("update_words", THREADS), ("update_quads", WORDS)];
+        let entries = entries.map(|(entry, words)| Cover { entry, cover: [words, 1, 1] });
+        Self::from_text(label, text.clone(), &entries, &bindings, twin)
+    }
+
+    /// A kernel with an assembled text; several entry points bind the same.
+    pub(crate) fn from_text(
+        label: &str,
+        source: String,
+        entries: &[Cover<'_>],
+        bindings: &[(&str, Access)],
+        twin: impl Fn(&mut Task<'_>) + Sync + 'static,
+    ) -> Result<&'static Self> {
         let uniforms = (source.contains("@group(1) @binding(0)"), source.contains("@group(1) @binding(1)"));
         #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
         let uniforms = {
             let _ = uniforms;
-            super::gpu::check_source(&source, custom.entry, custom.bindings).map_err(wrong)?
+            let wrong = |message: String| Error::Kernel { kernel: label.into(), message };
+            super::gpu::check_source(&source, entries[0].entry, bindings).map_err(wrong)?
         };
         let name = |text: &str| Cow::Owned(text.to_string());
         let binding = |(i, (label, access)): (usize, &(&str, Access))| Binding {
             index: i as u32,
             name: name(label),
             access: *access,
+            extent: Cow::Borrowed("any length"),
         };
         let interface = Interface {
-            label: String::leak(custom.label.to_string()),
+            label: String::leak(label.to_string()),
             params: uniforms.0,
             step: uniforms.1,
-            bindings: custom.bindings.iter().enumerate().map(binding).collect(),
+            shape: Shape::NONE,
+            bindings: bindings.iter().enumerate().map(binding).collect(),
         };
-        let variant = Variant {
-            entry: name(custom.entry),
-            preset: "M",
-            source: Cow::Owned(source),
-            workgroup: [0; 3],
-            cover: custom.cover,
+        let variant = |cover: &Cover<'_>| -> &'static [Variant] {
+            Box::leak(Box::new([Variant {
+                entry: name(cover.entry),
+                preset: "M",
+                source: Source::Text(source.clone()),
+                workgroup: [0; 3],
+                cover: cover.cover,
+                requires: Requirements::NONE,
+            }]))
         };
-        let variants: &'static [Variant] = Box::leak(Box::new([variant]));
         Ok(Box::leak(Box::new(Self {
             interface,
-            variants: Box::leak(Box::new([variants])),
+            variants: entries.iter().map(variant).collect::<Vec<_>>().leak(),
             twin: Box::leak(Box::new(twin)),
             trusted: false,
         })))
@@ -159,35 +245,17 @@ impl std::fmt::Debug for Kernel {
     }
 }
 
-/// A tensor in a dispatch, and how its tasks share it if the kernel writes it.
-#[derive(Clone, Copy, Debug)]
-pub struct BufferArg {
-    /// The tensor.
-    pub id: BufferId,
-    /// Words of it (of each of its parts) that a task writes: task `i` has those from `i * chunk` on, the last one what is left.
-    /// `None` for what is read, and for atomics.
-    pub per_task: Option<usize>,
-    /// Equal parts of the tensor, in each of which a task has a piece.
-    pub panels: usize,
-}
-
-impl From<BufferId> for BufferArg {
-    fn from(id: BufferId) -> Self {
-        Self { id, per_task: None, panels: 1 }
-    }
-}
-
-impl BufferId {
-    /// Task `i` writes words `i * chunk ..` of this tensor.
-    pub fn per_task(self, words: usize) -> BufferArg {
-        BufferArg { id: self, per_task: Some(words), panels: 1 }
-    }
-
-    /// The tensor is so many equal parts (the panels of a matrix of numbers); task `i` writes words `i * chunk ..` of each. The shader's
-    /// file names such a binding on a line `// pieces: NAME`, and the twin gets [`super::task::Pieces`] of it.
-    pub fn per_task_in_each_panel(self, panels: usize, words: usize) -> BufferArg {
-        BufferArg { id: self, per_task: Some(words), panels }
-    }
+/// Name and access of a storage binding that a line of WGSL declares.
+fn declared_binding(line: &str) -> Option<(&str, Access)> {
+    let (_, rest) = line.split_once(" var<storage, ")?;
+    let (access, rest) = rest.split_once("> ")?;
+    let (name, ty) = rest.split_once(':')?;
+    let access = match (access, ty.contains("atomic<")) {
+        (_, true) => Access::Atomic,
+        ("read", false) => Access::Read,
+        _ => Access::Write,
+    };
+    Some((name, access))
 }
 
 /// A generated struct of buffers: binds by name, in the order of the interface.
@@ -199,7 +267,8 @@ pub trait Bind {
 }
 
 /// Declares a kernel: `kernel!(ADD = ops::add::add, twin = add)`; several entry points of one file may follow each other with `|`.
-/// The twin takes the generated `Args` of the first entry.
+/// The twin takes the generated `Args` of the first entry; with `task = twin` it takes the task itself, so that one twin serves a producer with any
+/// epilogues.
 macro_rules! kernel {
     ($(#[$meta:meta])* $name:ident = $room:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, twin = $twin:path) => {
         $(#[$meta])*
@@ -213,6 +282,18 @@ macro_rules! kernel {
             twin: &|task: &mut $crate::runtime::kernel::Task<'_>| {
                 $twin($crate::runtime::interface::$room::$file::$first::Args::take(task))
             },
+        };
+    };
+    ($(#[$meta:meta])* $name:ident = $room:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, task = $twin:path) => {
+        $(#[$meta])*
+        pub static $name: $crate::runtime::kernel::Kernel = $crate::runtime::kernel::Kernel {
+            interface: $crate::runtime::interface::$room::$file::$first::INTERFACE,
+            variants: &[
+                $crate::runtime::interface::$room::$file::$first::VARIANTS
+                $(, $crate::runtime::interface::$room::$file::$more::VARIANTS)*
+            ],
+            trusted: true,
+            twin: &|task: &mut $crate::runtime::kernel::Task<'_>| $twin(task),
         };
     };
 }

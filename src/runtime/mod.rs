@@ -1,9 +1,14 @@
 //! Kernels, recordings, and the engines that play them: the processor's own and, with the feature `gpu`, wgpu's.
 
+mod assemble;
+mod binding;
 mod cpu;
 mod describe;
 mod devices;
 mod engine;
+#[path = "../../shaders/extent.rs"]
+mod extent;
+mod extents;
 #[cfg(feature = "gpu")]
 mod gpu;
 pub mod interface;
@@ -21,7 +26,10 @@ pub use engine::{DeviceInfo, Download, Engine, Host, Stats};
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;
-pub use kernel::{Access, Bind, Binding, BufferArg, BufferId, CustomKernel, Interface, Kernel, Task, Variant};
+pub use kernel::{
+    Access, Bind, Binding, BufferArg, BufferId, CustomKernel, Interface, Kernel, Requirements, Shape, Source, Task,
+    TaskPanels, Variant,
+};
 pub use profiler::{KernelTime, Profile};
 pub use recording::{BufferInfo, Command, Dispatch, Grid, Part, Program, Recording, StepLimits};
 pub use scratch::with_scratch;

@@ -17,6 +17,17 @@ pub enum Grid {
     Tiles([u32; 3]),
 }
 
+impl Grid {
+    /// Its dimensions, x first.
+    pub fn dimensions(&self) -> Vec<u64> {
+        match self {
+            Self::Linear(elements) => vec![*elements],
+            Self::Matrix(extents) => extents.map(u64::from).to_vec(),
+            Self::Tiles(extents) => extents.map(u64::from).to_vec(),
+        }
+    }
+}
+
 /// One entry of a recording.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -107,7 +118,42 @@ impl Recording {
         grid: Grid,
         tasks: usize,
     ) {
-        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers.list(), grid, tasks);
+        self.dispatch_with(kernel, params, buffers, Vec::new(), grid, tasks);
+    }
+
+    /// The same for a producer with epilogues, whose tensors follow the producer's own.
+    pub fn dispatch_with<B: Bind>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: B::Params,
+        buffers: B,
+        epilogues: Vec<BufferArg>,
+        grid: Grid,
+        tasks: usize,
+    ) {
+        let buffers = buffers.list().into_iter().chain(epilogues).collect();
+        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers, grid, tasks);
+    }
+
+    /// Records a call of a kernel that is put together of pieces: its tensors by the names of their bindings, in any order.
+    ///
+    /// # Panics
+    /// Where a binding has no tensor, or a tensor no binding.
+    pub fn dispatch_named<P: bytemuck::Pod>(
+        &mut self,
+        kernel: &'static Kernel,
+        params: P,
+        buffers: &[(String, BufferArg)],
+        grid: Grid,
+        tasks: usize,
+    ) {
+        let bindings = &kernel.interface.bindings;
+        assert_eq!(buffers.len(), bindings.len(), "{}: tensors", kernel.label());
+        let find = |name: &str| buffers.iter().find(|(of, _)| *of == name).map(|(_, buffer)| *buffer);
+        let missing = |name: &str| -> BufferArg { panic!("{}: no tensor for `{name}`", kernel.label()) };
+        let list =
+            bindings.iter().map(|binding| find(&binding.name).unwrap_or_else(|| missing(&binding.name))).collect();
+        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), list, grid, tasks);
     }
 
     /// The same for a kernel from outside the crate: tensors in the order of its bindings, parameters as words.
@@ -326,6 +372,10 @@ impl Program {
             }
         }
         assert!(read.is_disjoint(&written), "{place}: memory is read and written in one dispatch");
+        let words = |at: usize| self.buffer(dispatch.buffers[at].id).words as u64;
+        if let Err(message) = super::extents::check(interface, &dispatch.params, &dispatch.grid.dimensions(), &words) {
+            panic!("{place}: {message}");
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //! a program is loaded (`Program::check`): a tensor that a dispatch writes appears in it once, and no two tasks' shares overlap.
 #![allow(unsafe_code, reason = "disjoint tiles of one buffer go to several threads")]
 
+use super::binding::{Access, Binding};
 use super::interface::StepParams;
-use super::kernel::Access;
 use crate::bits;
 use bytemuck::Pod;
 use std::marker::PhantomData;
@@ -32,6 +32,7 @@ unsafe impl Sync for BoundBuffer {}
 /// What one call of a twin gets.
 pub struct Task<'a> {
     pub(super) index: usize,
+    pub(super) bindings: &'static [Binding],
     pub(super) slots: &'a [BoundBuffer],
     pub(super) params: &'a [u32],
     pub(super) step: &'a StepParams,
@@ -42,6 +43,11 @@ impl<'a> Task<'a> {
     /// Number of the task, from 0.
     pub fn index(&self) -> usize {
         self.index
+    }
+
+    /// Which binding has this name; `None` where the kernel has no such binding.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.bindings.iter().position(|binding| binding.name == name)
     }
 
     /// The dispatch's parameters.
@@ -72,59 +78,59 @@ impl<'a> Task<'a> {
 
     /// This task's share of binding number `binding`. Each can be taken once.
     pub fn write<T: Pod>(&mut self, binding: usize) -> &'a mut [T] {
-        let pieces = self.pieces::<T>(binding);
-        assert_eq!(pieces.parts, 1, "binding {binding} is in parts");
-        // SAFETY: the one piece of this task, which owns it and takes it once.
-        unsafe { std::slice::from_raw_parts_mut(pieces.pointer.cast::<T>(), pieces.length) }
+        let panels = self.panels::<T>(binding);
+        assert_eq!(panels.panels, 1, "binding {binding} is shared by panels");
+        // SAFETY: the one share of this task, which owns it and takes it once.
+        unsafe { std::slice::from_raw_parts_mut(panels.pointer.cast::<T>(), panels.length) }
     }
 
-    /// This task's pieces of binding number `binding`, one in each part. They can be taken once.
-    pub fn pieces<T: Pod>(&mut self, binding: usize) -> Pieces<'a, T> {
+    /// This task's share of binding number `binding` in each panel. They can be taken once.
+    pub fn panels<T: Pod>(&mut self, binding: usize) -> TaskPanels<'a, T> {
         const { assert!(size_of::<T>() == 4 && align_of::<T>() == 4) };
         let slot = self.slots[binding];
         assert_eq!(slot.access, Access::Write, "binding {binding} is not written");
         assert_eq!(self.taken & (1 << binding), 0, "binding {binding} was taken before");
         self.taken |= 1 << binding;
-        let chunk = slot.per_task.expect("checked when the program was loaded");
-        let (start, part) = (self.index * chunk, slot.words / slot.panels);
-        assert!(start < part, "task {} of binding {binding} begins beyond the tensor", self.index);
-        let length = chunk.min(part - start);
+        let per_task = slot.per_task.expect("checked when the program was loaded");
+        let (start, panel_words) = (self.index * per_task, slot.words / slot.panels);
+        assert!(start < panel_words, "task {} of binding {binding} begins beyond the tensor", self.index);
+        let length = per_task.min(panel_words - start);
         // SAFETY: start is inside the tensor.
         let pointer = unsafe { slot.pointer.add(start) };
-        Pieces { pointer, part, parts: slot.panels, length, of: PhantomData }
+        TaskPanels { pointer, panel_words, panels: slot.panels, length, of: PhantomData }
     }
 }
 
-/// A task's share of a tensor in parts: the same stretch of each.
-pub struct Pieces<'a, T> {
+/// A task's share of a tensor in panels: the same stretch of each.
+pub struct TaskPanels<'a, T> {
     pointer: *mut u32,
-    part: usize,
-    parts: usize,
+    panel_words: usize,
+    panels: usize,
     length: usize,
     of: PhantomData<&'a mut [T]>,
 }
 
-impl<T: Pod> Pieces<'_, T> {
-    /// Parts of the tensor.
-    pub fn parts(&self) -> usize {
-        self.parts
+impl<T: Pod> TaskPanels<'_, T> {
+    /// Panels of the tensor.
+    pub fn panels(&self) -> usize {
+        self.panels
     }
 
-    /// Elements of a piece.
+    /// Elements of a share.
     pub fn length(&self) -> usize {
         self.length
     }
 
-    /// The piece in part `part`.
-    pub fn piece(&mut self, part: usize) -> &mut [T] {
-        assert!(part < self.parts, "part {part} of {}", self.parts);
-        // SAFETY: every piece is inside its part, no other task has one that overlaps (Program::check), and self is borrowed mutably.
-        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(part * self.part).cast::<T>(), self.length) }
+    /// The share in panel `panel`.
+    pub fn panel(&mut self, panel: usize) -> &mut [T] {
+        assert!(panel < self.panels, "panel {panel} of {}", self.panels);
+        // SAFETY: every share is inside its panel, no other task has one that overlaps (Program::check), and self is borrowed mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.pointer.add(panel * self.panel_words).cast::<T>(), self.length) }
     }
 }
 
-impl bits::Panels for Pieces<'_, f32> {
+impl bits::Panels for TaskPanels<'_, f32> {
     fn panel(&mut self, at: usize) -> &mut [f32] {
-        self.piece(at)
+        Self::panel(self, at)
     }
 }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fuse, hoist, plan};
 use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
-use crate::optim::UpdateTarget;
+use crate::optim::{ControlledLayer, FlipControl, UpdateTarget, first_counters};
 use crate::runtime::StepLimits;
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
@@ -106,8 +106,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let mut prepare = Graph::new();
     let of_eval = hoist(&mut eval, &mut prepare)?;
     let Some(rules) = rules else {
-        let plan = plan(&[("prepare", &prepare), ("eval", &eval)], limits);
-        let is_prepared = [false, of_eval];
+        let (plan, is_prepared) = (plan(&[("prepare", &prepare), ("eval", &eval)], limits)?, [false, of_eval]);
         return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, is_prepared, states: 0, diagnostics: None });
     };
     let (mut train, binary, trained) = training(model, rules, options, None)?;
@@ -119,7 +118,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     measured.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
     let mut graphs = vec![("prepare", &prepare), ("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|graph| ("diagnose", graph)));
-    let (plan, is_prepared) = (plan(&graphs, limits), [of_train, of_eval]);
+    let (plan, is_prepared) = (plan(&graphs, limits)?, [of_train, of_eval]);
     Ok(Compiled { plan, binary, fused, is_prepared, states: states_of(&train, rules), diagnostics })
 }
 
@@ -154,9 +153,10 @@ fn training(
         .filter(|(_, role)| *role == Role::Binary)
         .map(|(value, _)| (train.info(*value).name.clone(), train.ty(*value).elements() as u64))
         .collect();
-    let counters = TensorType::plain(DType::U32, &[binary.len().max(1)]);
-    let flips = train.state("metrics.flips", counters, Purpose::Counter, Init::Words(0));
-    let mut layer = 0;
+    let first = first_counters(binary.len().max(1));
+    let ty = TensorType::plain(DType::U32, &[first.len()]);
+    let counters = train.state("metrics.counters", ty, Purpose::Counter, Init::List(first.into()));
+    let mut controlled = Vec::new();
     for (parameter, role) in trained {
         let name = train.info(parameter).name.clone();
         let Some(&gradient) = gradients.get(&parameter) else {
@@ -168,7 +168,7 @@ fn training(
         }
         let (rule, hyper_offset) = rules.of(parent_path(&name), role);
         if role == Role::Float {
-            rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, flips: None })?;
+            rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, counters, layer: None })?;
             continue;
         }
         if options.diagnostics {
@@ -177,11 +177,17 @@ fn training(
         if let Some(measured) = &mut measured {
             measured.gradient(&mut train, parameter, gradient)?;
         }
-        rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, flips: Some((flips, layer)) })?;
+        let layer = Some(controlled.len() as u32);
+        rule.update(&mut train, UpdateTarget { parameter, gradient, hyper_offset, counters, layer })?;
+        let rate_limit = rules.rate_limit(rule)?;
+        controlled.push(ControlledLayer { weights: train.ty(parameter).elements() as u64, hyper_offset, rate_limit });
         if let Some(measured) = &mut measured {
             measured.state(&mut train, rule.decision(), gradient, hyper_offset)?;
         }
-        layer += 1;
+    }
+    if rules.control.is_some() && !controlled.is_empty() {
+        train.set_scope("flip_control");
+        FlipControl::update(&mut train, counters, &controlled, rules.control_offset())?;
     }
     if let Some(measured) = measured {
         measured.signs(&mut train)?;
@@ -280,13 +286,13 @@ mod tests {
                 }
                 "grad" | "logits" => Some(Purpose::Kept),
                 "running_mean" | "running_variance" => Some(Purpose::Statistic),
-                "m" | "h" | "v" | "exponents" | "peaks" => Some(Purpose::Optimizer),
+                "m" | "h" | "v" | "row_state" => Some(Purpose::Optimizer),
                 _ => None,
             };
             assert_eq!(info.purpose(), expected, "{name}");
             *found.entry(ending).or_default() += 1;
         }
-        for ending in ["grad", "logits", "running_mean", "m", "h", "v", "peaks", "flips", "counts", "weight", "scale"] {
+        for ending in ["grad", "logits", "running_mean", "m", "h", "v", "counters", "counts", "weight", "scale"] {
             assert!(found.contains_key(ending), "{ending} in {found:?}");
         }
         let saved: Vec<&String> =
@@ -298,7 +304,11 @@ mod tests {
     fn summaries_say_what_a_fused_step_keeps() {
         for zoo in &MODELS {
             for float in [false, true] {
-                let spec = ModelSpec { width: 0.125, float, ..ModelSpec::new(zoo.name, zoo.input, zoo.classes) };
+                let spec = ModelSpec {
+                    width: 0.125,
+                    full_precision: float,
+                    ..ModelSpec::new(zoo.name, zoo.input, zoo.classes)
+                };
                 let model = spec.build().expect("it fits");
                 let bits = 32 * (kept(&model, 64) - kept(&model, 32)) / 32;
                 assert_eq!(model.summary().saved_bits, bits as u64, "{}, float: {float}", zoo.name);

@@ -182,14 +182,14 @@ impl Diagnostics {
             None => None,
         };
         let (Some(decision), Some(state)) = (decision, found) else { return Ok(()) };
-        let (dtype, units) = (graph.ty(state).dtype, find("exponents"));
+        let (dtype, units) = (graph.ty(state).dtype, find("row_state"));
         weights.state = Some(match (decision, dtype, units) {
             (Decision::Output { .. }, ..) => {
                 let op = SectionMagnitudes { hyper_offset };
                 Probe::with(graph, name, (op, &[gradient, state]), Some(weights.before))?
             }
             (Decision::State { .. }, DType::I16 | DType::I8, None) => {
-                return Err(Error::shape(name, "the state `exponents` beside one of integers", "none"));
+                return Err(Error::shape(name, "the state `row_state` beside one of integers", "none"));
             }
             (Decision::State { place, .. }, DType::F16 | DType::I16 | DType::I8, units) => {
                 let op = NarrowMagnitudes { unit: StateType::HALF_UNIT, state: place };
@@ -238,7 +238,7 @@ impl Diagnostics {
 
     /// What a measurement reads back.
     pub(super) fn tensors(&self, plan: &Plan) -> Vec<BufferId> {
-        let mut names = vec!["metrics.flips".to_string()];
+        let mut names = vec!["metrics.counters".to_string()];
         for weights in &self.weights {
             names.push(format!("diagnostics.{}.found", weights.name));
             for probe in [Some(&weights.gradient), weights.state.as_ref()].into_iter().flatten() {
@@ -261,7 +261,7 @@ impl Diagnostics {
     pub(super) fn read(&mut self, words: &[Vec<u32>], steps: u64) -> Vec<LayerDiagnostics> {
         let mut words = words.iter().map(Vec::as_slice);
         let mut next = || words.next().expect("as many as were asked for");
-        let flips = self.flips.as_mut().expect("a finished graph").growth(next());
+        let flips = self.flips.as_mut().expect("a finished graph").growth(&next()[..self.weights.len().max(1)]);
         let share = |part: u64, all: u64| part as f64 / all.max(1) as f64;
         let mut layers = Vec::new();
         for (weights, flips) in self.weights.iter_mut().zip(flips) {

@@ -1,4 +1,4 @@
-//! What a trainer tells; it never prints.
+//! Events of training. A trainer reports them and never prints.
 
 use super::diagnostics::LayerDiagnostics;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -7,44 +7,44 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-/// Something that happened. As JSON: `{"event":"epoch","epoch":1,...}`.
+/// An event of training. As JSON: `{"event":"epoch","epoch":1,...}`. Accuracies and ratios are fractions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// Everything is compiled and allocated; training begins.
+    /// The step is compiled and memory is allocated; training begins.
     Start {
         /// The device.
         device: String,
-        /// Why it was taken.
+        /// Why it was chosen.
         why: String,
         /// Name of the model.
         model: String,
         /// Name of the data set.
         dataset: String,
-        /// Height, width, channels of what the network sees.
+        /// Height, width, channels of the network's input.
         #[serde(default)]
         input: [usize; 3],
-        /// Classes.
+        /// Number of classes.
         #[serde(default)]
         classes: usize,
-        /// Images trained on.
+        /// Number of training images.
         train_images: usize,
-        /// Images validated on.
+        /// Number of validation images.
         #[serde(default, skip_serializing_if = "is_zero")]
         validation_images: usize,
-        /// Images tested on.
+        /// Number of test images.
         test_images: usize,
-        /// What it is tested on ([`crate::data::Data::fingerprint`]); empty in runs from before this was kept.
+        /// Fingerprint of the test images ([`crate::data::Data::fingerprint`]); empty in old runs.
         #[serde(default, skip_serializing_if = "String::is_empty")]
         test_data: String,
-        /// Image files that could not be read and are left out, each with the reason.
+        /// Image files that could not be read and are skipped, each with the reason.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         skipped: Vec<String>,
-        /// Epochs to come.
+        /// Number of epochs.
         epochs: u32,
-        /// Steps of an epoch.
+        /// Steps per epoch.
         steps: usize,
-        /// Bytes of tensor memory, allocated before the first step.
+        /// Tensor memory in bytes, allocated up front.
         bytes_peak: u64,
         /// Bytes beside it: scratch of threads, staging of uploads and read-backs, batches; 0 in runs from before this was kept.
         #[serde(default)]
@@ -52,65 +52,65 @@ pub enum Event {
         /// The seed.
         seed: u64,
     },
-    /// A step was sent to the device. For progress bars; not part of `metrics.jsonl`.
+    /// A step was submitted. For progress bars; not part of `metrics.jsonl`.
     Step {
         /// Epoch, from 1.
         epoch: u32,
         /// Step of the epoch, from 1.
         step: usize,
-        /// Steps of an epoch.
+        /// Steps per epoch.
         steps: usize,
     },
-    /// What training looked like from inside at a step, where diagnostics are on. In `metrics.jsonl` with the next epoch's line.
+    /// Diagnostics of the layers at a step, if they are on. Written to `metrics.jsonl` with the line of the epoch.
     Diagnostics {
         /// Epoch, from 1.
         epoch: u32,
-        /// Step since the start, from 1.
+        /// Step of the run, from 1.
         step: u64,
         /// By layer.
         layers: Vec<LayerDiagnostics>,
     },
-    /// An epoch is over.
+    /// An epoch has ended.
     Epoch {
-        /// Which, from 1.
+        /// Epoch, from 1.
         epoch: u32,
         /// Mean loss of its steps.
         #[serde(deserialize_with = "number")]
         train_loss: f64,
-        /// Share of its samples that were right, at the time.
+        /// Training accuracy, measured while the weights changed.
         train_accuracy: f64,
-        /// Mean loss on the validation images, where some are held back.
+        /// Mean loss on the validation images, if there are any.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation_loss: Option<f64>,
-        /// Share of the validation images that are right.
+        /// Validation accuracy.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         validation_accuracy: Option<f64>,
         /// Mean loss on the test images.
         #[serde(deserialize_with = "number")]
         test_loss: f64,
-        /// Share of the test images that are right.
+        /// Test accuracy.
         test_accuracy: f64,
-        /// Share of the binary weights that flipped, mean over its steps.
+        /// Fraction of the binary weights that flipped in a step, mean over the epoch.
         flip_ratio: f64,
         /// The same by layer.
         flip_ratio_by_layer: Vec<(String, f64)>,
-        /// Training images a second.
+        /// Training images per second.
         images_per_second: f64,
         /// Seconds since the start, evaluation included.
         seconds: f64,
     },
-    /// Training is over.
+    /// Training has ended.
     Done {
-        /// Share of the test images that are right.
+        /// Test accuracy.
         test_accuracy: f64,
-        /// The best epoch, where images are held back to validate.
+        /// The epoch with the highest validation accuracy, if there are validation images.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         best: Option<Best>,
         /// Seconds since the start.
         seconds: f64,
-        /// Where the run was saved.
+        /// Folder of the saved run.
         run: Option<String>,
-        /// Whether it was stopped early.
+        /// Whether training was stopped early.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         interrupted: bool,
     },
@@ -119,11 +119,11 @@ pub enum Event {
 /// The epoch with the highest validation accuracy, the first of several.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
-    /// Which, from 1.
+    /// Epoch, from 1.
     pub epoch: u32,
-    /// Share of the validation images that were right.
+    /// Its validation accuracy.
     pub validation_accuracy: f64,
-    /// Share of the test images that were right then.
+    /// Its test accuracy.
     pub test_accuracy: f64,
 }
 
@@ -131,7 +131,7 @@ fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 
-/// A number; null, which JSON has for those that are not finite, is not-a-number.
+/// A number; null, JSON's form of a number that is not finite, becomes NaN.
 fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or(f64::NAN))
 }
@@ -141,12 +141,12 @@ fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
 pub struct StopHandle(Arc<AtomicBool>);
 
 impl StopHandle {
-    /// Asks for the end.
+    /// Requests the end.
     pub fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the end was asked for.
+    /// Whether the end was requested.
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
 //! Teachers from run folders and from files of logits.
 
-use super::config::TrainConfig;
 use super::run::{Run, write_whole};
+use super::settings::TrainConfig;
 use super::teacher::{Source, Teacher};
 use crate::data::Data;
 use crate::error::{Error, Result};
@@ -24,8 +24,8 @@ impl Teacher {
             }
             (Some(run), None) => Self::network(run, data)?,
             (None, Some(file)) => {
-                if !config.data.augment.is_empty() && config.data.augment != ["none"] {
-                    let got = config.data.augment.join(",");
+                if !config.augment.is_empty() && config.augment != ["none"] {
+                    let got = config.augment.join(",");
                     return Err(Error::setting("augment", "none, with a teacher's logits from a file", got));
                 }
                 Source::Logits(read_logits(file, data)?)

@@ -1,14 +1,11 @@
 //! Training: configuration, the compiled step, metrics, events, run folders, and the trainer that ties them together.
 
 mod compile;
-mod config;
 mod diagnostics;
 mod event;
 mod load_teacher;
 mod metrics;
-mod optimizer_config;
-mod optimizer_settings;
-mod resolve;
+mod options;
 mod rules;
 mod run;
 mod session;
@@ -19,18 +16,18 @@ mod tensorboard;
 mod trainer;
 
 pub use compile::{Loss, Options};
-pub use config::{LOSSES, TrainConfig};
 pub use diagnostics::{LayerDiagnostics, OSCILLATION_WINDOW};
 pub use event::{Best, Event, StopHandle};
 pub use load_teacher::write_logits;
 pub use metrics::Interval;
-pub use optimizer_config::{LayerRule, OptimizerConfig, OptimizerTable};
 pub use rules::{Pattern, Rules};
 pub use run::Run;
 #[cfg(feature = "cli")]
 pub(crate) use run::write_whole;
 pub use session::{Evaluation, Measurement, Memory, ReadBack, Session};
-pub use settings::Settings;
-pub use sweep::{Axis, Cell, Place, Sweep};
+#[cfg(feature = "cli")]
+pub(crate) use settings::refuse_old_name;
+pub use settings::{Form, LOSSES, LayerRule, NumberRange, OptimizerTable, Owner, Setting, Settings, TrainConfig};
+pub use sweep::{Axis, Cell, GridPoint, Sweep};
 pub use teacher::{Source, Teacher};
 pub use trainer::{Outcome, Trainer};

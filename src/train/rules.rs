@@ -1,15 +1,15 @@
-//! Who trains what: a rule for binary weights, one for float parameters, and rules of their own for some layers.
+//! Which rule trains which parameters: one for binary weights, one for float parameters, and others for some layers.
 
 use crate::error::{Error, Result};
 use crate::graph::Role;
-use crate::optim::{Hyperparameters, Optimizer};
+use crate::optim::{FlipControl, Hyperparameters, Optimizer};
 use crate::runtime::StepParams;
 use std::fmt;
 
-/// Rules of a step at most: as many as the step has hyperparameters for.
+/// Largest number of rules: those that the step has hyperparameters for.
 const MAX: usize = size_of::<StepParams>() / size_of::<Hyperparameters>();
 
-/// The vec4 of one rule's hyperparameters.
+/// Number of vec4 of a rule's hyperparameters.
 const HYPERPARAMETERS: usize = size_of::<Hyperparameters>() / size_of::<[f32; 4]>();
 
 /// A pattern of layer names such as `conv2` or `residual3.conv1`: `*` is any text, `?` any one character.
@@ -17,12 +17,12 @@ const HYPERPARAMETERS: usize = size_of::<Hyperparameters>() / size_of::<[f32; 4]
 pub struct Pattern(String);
 
 impl Pattern {
-    /// From its text.
+    /// A pattern from its text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// Whether the whole name is as the pattern says.
+    /// Whether the whole name matches.
     pub fn matches(&self, name: &str) -> bool {
         fn matches(pattern: &[u8], name: &[u8]) -> bool {
             match (pattern, name) {
@@ -43,82 +43,108 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Who trains what.
+/// Which rule trains which parameters.
 #[derive(Debug)]
 pub struct Rules {
     /// Rule of the binary weights.
     pub binary: Box<dyn Optimizer>,
     /// Rule of the float parameters.
     pub float: Box<dyn Optimizer>,
-    /// Rules of some layers' parameters of that rule's role; the first pattern that matches wins, and the rest take the rules above.
+    /// Rules of layers, for parameters of the rule's role. The first pattern that matches wins; other layers take the rules above.
     pub layers: Vec<(Pattern, Box<dyn Optimizer>)>,
+    /// Controller of the rates of binary weights.
+    pub control: Option<FlipControl>,
 }
 
 impl Rules {
-    /// The same two rules everywhere.
+    /// The same two rules for all layers.
     pub fn new(binary: impl Optimizer + 'static, float: impl Optimizer + 'static) -> Self {
-        Self { binary: Box::new(binary), float: Box::new(float), layers: Vec::new() }
+        Self { binary: Box::new(binary), float: Box::new(float), layers: Vec::new(), control: None }
     }
 
-    /// Another rule for the layers of a pattern that no earlier one has.
+    /// With another rule for the layers that match a pattern and no earlier one.
     pub fn with(mut self, layers: &str, rule: impl Optimizer + 'static) -> Self {
         self.layers.push((Pattern::new(layers), Box::new(rule)));
         self
     }
 
-    /// Every rule, in the order of their hyperparameters in a step's values.
+    /// With a controller of the rates of binary weights.
+    pub fn with_control(self, control: FlipControl) -> Self {
+        Self { control: Some(control), ..self }
+    }
+
+    /// Every rule, in the order of hyperparameters in a step's values.
     fn all(&self) -> impl Iterator<Item = &dyn Optimizer> {
         [&self.binary, &self.float].into_iter().chain(self.layers.iter().map(|(_, rule)| rule)).map(Box::as_ref)
     }
 
-    /// The rule of a layer's parameters of a role, and the first of its four vec4 of the step's hyperparameters.
+    /// The rule of a layer's parameters of a role, and the index of the first vec4 of its hyperparameters in the step's values.
     pub(super) fn of(&self, layer: &str, role: Role) -> (&dyn Optimizer, u32) {
         let matching = |(pattern, rule): &(Pattern, Box<dyn Optimizer>)| rule.role() == role && pattern.matches(layer);
         let number = match self.layers.iter().position(matching) {
             Some(position) => 2 + position,
             None => usize::from(role == Role::Float),
         };
-        (self.all().nth(number).expect("one of them"), (HYPERPARAMETERS * number) as u32)
+        (self.all().nth(number).expect("the number of a rule"), (HYPERPARAMETERS * number) as u32)
+    }
+
+    /// The index of the first vec4 of the controller's hyperparameters, which follow those of the rules.
+    pub(super) fn control_offset(&self) -> u32 {
+        (HYPERPARAMETERS * (2 + self.layers.len())) as u32
+    }
+
+    /// Largest value of a rule's rate, where there is a controller; refuses a rule whose rate it cannot move.
+    pub(super) fn rate_limit(&self, rule: &dyn Optimizer) -> Result<f32> {
+        match rule.rate_limit() {
+            None if self.control.is_some() => {
+                Err(Error::setting("target-flip-ratio", "rules that have a rate", rule.name()))
+            }
+            limit => Ok(limit.unwrap_or(f32::MAX)),
+        }
     }
 
     /// Writes the hyperparameters of step `step` (from 0) of `total`.
     pub(super) fn hyperparameters(&self, values: &mut StepParams, step: u64, total: u64) {
         let (slots, _) = values.hyperparameters.as_chunks_mut::<HYPERPARAMETERS>();
-        slots.iter_mut().zip(self.all()).for_each(|(slot, rule)| *slot = rule.hyperparameters(step, total));
+        let rules = self.all().map(|rule| rule.hyperparameters(step, total));
+        let control = self.control.as_ref().map(|control| control.hyperparameters(step, total));
+        slots.iter_mut().zip(rules.chain(control)).for_each(|(slot, values)| *slot = values);
     }
 
-    /// Refuses hyperparameters whose schedules leave their ranges in a run of so many steps.
+    /// Refuses hyperparameters whose schedules leave their ranges in a run of `total` steps.
     pub(super) fn check_steps(&self, total: u64) -> Result<()> {
-        self.all().try_for_each(|rule| rule.check_steps(total))
+        self.all().try_for_each(|rule| rule.check_steps(total))?;
+        self.control.as_ref().map_or(Ok(()), |control| control.check_steps(total))
     }
 
-    /// Refuses rules in the wrong place, too many of them, and patterns without a layer among the trained parameters'.
+    /// Refuses rules of the wrong role, too many rules, and patterns that match no layer with parameters of the rule's role.
     pub(super) fn check(&self, parameters: &[(&str, Role)]) -> Result<()> {
         for (rule, role) in [(&self.binary, Role::Binary), (&self.float, Role::Float)] {
             if rule.role() != role {
                 return Err(Error::setting("rules", format!("a rule for {role:?} parameters"), rule.name()));
             }
         }
-        Self::check_count(self.layers.len())?;
+        Self::check_count(self.layers.len(), self.control.is_some())?;
         for (pattern, rule) in &self.layers {
             let layers = || parameters.iter().filter(|(_, role)| *role == rule.role()).map(|(layer, _)| *layer);
             if !layers().any(|layer| pattern.matches(layer)) {
                 let names = layers().collect::<Vec<_>>().join(", ");
                 let expected = match (&*names, rule.role()) {
-                    ("", Role::Binary) => format!("no pattern for {}, since no layer has binary weights", rule.name()),
-                    ("", Role::Float) => format!("no pattern for {}, since no layer has float parameters", rule.name()),
-                    _ => format!("a pattern of layers that {} can train: {names}", rule.name()),
+                    ("", Role::Binary) => format!("no rule {}, since no layer has binary weights", rule.name()),
+                    ("", Role::Float) => format!("no rule {}, since no layer has float parameters", rule.name()),
+                    _ => format!("a pattern of layers that {} trains: {names}", rule.name()),
                 };
-                return Err(Error::setting("optimizer rules", expected, format!("`{pattern}`, which matches none")));
+                return Err(Error::setting("layer-optimizer", expected, format!("`{pattern}`, which matches none")));
             }
         }
         Ok(())
     }
 
-    /// Refuses more patterns than a step has hyperparameters for.
-    pub(super) fn check_count(patterns: usize) -> Result<()> {
-        if patterns > MAX - 2 {
-            return Err(Error::setting("optimizer rules", format!("at most {} patterns", MAX - 2), patterns));
+    /// Refuses more patterns than a step has hyperparameters for, beside those of a controller.
+    pub(super) fn check_count(patterns: usize, is_controlled: bool) -> Result<()> {
+        let most = MAX - 2 - usize::from(is_controlled);
+        if patterns > most {
+            return Err(Error::setting("layer-optimizer", format!("at most {most} patterns"), patterns));
         }
         Ok(())
     }
@@ -148,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_match_wins_and_knobs_have_slots_of_their_own() {
+    fn the_first_match_wins_and_hyperparameters_have_slots() {
         let adam = Adam::new(0.5, Schedule::constant()).expect("in range");
         let with =
             |rule: &'static crate::optim::BinaryRule, alpha: f32| rule.with([("alpha", alpha)]).expect("in range");

@@ -1,8 +1,7 @@
-//! A run's folder: `config.toml`, `metrics.jsonl`, `model.safetensors`, each written whole under another name, then renamed.
+//! A run's folder: `config.toml`, `metrics.jsonl`, `model.safetensors`. Files are written under a temporary name, then renamed.
 
-use super::config::TrainConfig;
 use super::event::Event;
-use super::settings::Settings;
+use super::settings::{Settings, TrainConfig};
 use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 use crate::nn::Weights;
@@ -17,21 +16,21 @@ pub struct Run {
     board: Option<EventFile>,
 }
 
-/// Format of `model.safetensors`.
+/// Format version of `model.safetensors`.
 const VERSION: &str = "1";
 
-/// How files begin that are being written.
+/// Prefix of files that are being written.
 const WRITING: &str = ".writing-";
 
 impl Run {
-    /// Makes the folder with its `config.toml`; an existing run is never overwritten.
+    /// Creates the folder and its `config.toml`. An error if the folder has a run: none is overwritten.
     pub fn create(folder: &Path, config: &TrainConfig) -> Result<Self> {
         if folder.join("config.toml").exists() || folder.join("model.safetensors").exists() {
             return Err(Error::setting("run", "a folder without a run", folder.display()));
         }
         let toml = config.to_toml()?;
-        std::fs::create_dir_all(folder).map_err(Error::file("making the folder", folder))?;
-        // Of several that begin at once one makes the file; for the others there is a run.
+        std::fs::create_dir_all(folder).map_err(Error::file("creating the folder", folder))?;
+        // If several start at once, one creates the file; the others find a run.
         write_new(&folder.join("config.toml"), toml.as_bytes()).map_err(|error| match error {
             Error::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
                 Error::setting("run", "a folder without a run", folder.display())
@@ -42,22 +41,22 @@ impl Run {
         Ok(Self { folder: folder.to_path_buf(), lines: String::new(), board })
     }
 
-    /// Makes the empty folder `runs/DATASET-MODEL-N` with the first free number: nobody else gets this name.
+    /// Creates the empty folder `runs/DATASET-MODEL-N` with the first free number N, which no other process gets.
     pub fn reserve(config: &TrainConfig) -> Result<PathBuf> {
         let runs = Path::new("runs");
-        std::fs::create_dir_all(runs).map_err(Error::file("making the folder", runs))?;
-        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.data.dataset, config.model));
+        std::fs::create_dir_all(runs).map_err(Error::file("creating the folder", runs))?;
+        let name = |n: u32| runs.join(format!("{}-{}-{n}", config.dataset, config.model));
         for path in (1..).map(name) {
             match std::fs::create_dir(&path) {
                 Ok(()) => return Ok(path),
                 Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::file("making the folder", path)(error)),
+                Err(error) => return Err(Error::file("creating the folder", path)(error)),
             }
         }
-        unreachable!("numbers do not end")
+        unreachable!("there is a free number")
     }
 
-    /// Removes a run that was cut off: its own files and the folder. Refuses a folder that holds anything else.
+    /// Removes an unfinished run: its files and the folder. An error if the folder contains anything else.
     pub(super) fn clear(folder: &Path) -> Result<()> {
         let listing = Error::file("listing the folder", folder);
         let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
@@ -68,20 +67,21 @@ impl Run {
         };
         if let Some(other) = names.iter().find(|name| !name.to_str().is_some_and(is_own)) {
             let got = format!("{} with {}", folder.display(), other.display());
-            return Err(Error::setting("run", "a folder with nothing but a run that was cut off", got));
+            return Err(Error::setting("run", "a folder with nothing but an unfinished run", got));
         }
         names.iter().map(|name| folder.join(name)).try_for_each(|path| {
-            std::fs::remove_file(&path).map_err(Error::file("clearing the unfinished run", &path))
+            std::fs::remove_file(&path).map_err(Error::file("removing the unfinished run", &path))
         })?;
-        std::fs::remove_dir(folder).map_err(Error::file("clearing the unfinished run", folder))
+        std::fs::remove_dir(folder).map_err(Error::file("removing the unfinished run", folder))
     }
 
-    /// Where it is.
+    /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Adds a line to `metrics.jsonl`, and TensorBoard's values where they are wanted. That of diagnostics waits for the next one: writing the file whole takes longer than many a step.
+    /// Adds a line to `metrics.jsonl`, and to TensorBoard's file if there is one. A line of diagnostics is written with the next other line,
+    /// since writing the file can take longer than a step.
     pub fn log(&mut self, event: &Event) -> Result<()> {
         self.lines += &serde_json::to_string(event).expect("events are plain values");
         self.lines.push('\n');
@@ -91,12 +91,12 @@ impl Run {
         if matches!(event, Event::Diagnostics { .. }) { Ok(()) } else { self.flush() }
     }
 
-    /// Writes the lines that wait.
+    /// Writes lines that were not written yet.
     pub fn flush(&self) -> Result<()> {
         self.write("metrics.jsonl", self.lines.as_bytes())
     }
 
-    /// Writes `model.safetensors`.
+    /// Writes `model.safetensors`, with the names of the classes.
     pub fn save(&self, weights: &Weights, config: &TrainConfig, classes: &[String]) -> Result<()> {
         let notes = [
             ("format", "plusminus".to_string()),
@@ -108,50 +108,49 @@ impl Run {
         self.write("model.safetensors", &bytes)
     }
 
-    /// Settings and weights of a finished run.
+    /// Reads the settings and weights of a run.
     pub fn load(folder: &Path) -> Result<(Settings, Weights)> {
         let settings = Settings::read(&folder.join("config.toml"))?;
         Self::model(folder).map(|(weights, _)| (settings, weights))
     }
 
-    /// Names of the classes that a finished run was trained on, by label.
+    /// Reads the names of the classes of a run, by label.
     pub fn classes(folder: &Path) -> Result<Vec<String>> {
         let (_, notes) = Self::model(folder)?;
         Ok(notes.get("classes").map_or("", String::as_str).lines().map(String::from).collect())
     }
 
-    /// Weights and metadata of `model.safetensors`.
+    /// Reads weights and metadata of `model.safetensors`.
     fn model(folder: &Path) -> Result<(Weights, BTreeMap<String, String>)> {
         let path = folder.join("model.safetensors");
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let wrong = |expected: &str, got: String| Error::Format { path: path.clone(), expected: expected.into(), got };
         let (weights, notes) = Weights::from_bytes(&bytes).map_err(|got| wrong("the weights of a run", got))?;
         if let Some(name) = weights.not_finite() {
-            return Err(wrong("finite numbers", format!("`{name}` with one that is not")));
+            return Err(wrong("finite numbers", format!("NaN or infinity in `{name}`")));
         }
         match notes.get("version").map(String::as_str) {
             Some(VERSION) => Ok((weights, notes)),
-            other => Err(wrong("version 1 in the metadata", format!("{other:?}"))),
+            other => Err(wrong("version 1 in the metadata", other.unwrap_or("none").into())),
         }
     }
 
-    /// What happened in a run, from its `metrics.jsonl`.
+    /// Reads the events of a run from its `metrics.jsonl`.
     pub fn events(folder: &Path) -> Result<Vec<Event>> {
         let (events, cut) = Self::whole_events(folder)?;
         cut.map_or(Ok(events), Err)
     }
 
-    /// The same of a run that may have been killed or is still being copied: without a last line that is cut off, and what is wrong with
-    /// it.
+    /// The same of a run that may have been killed or is being copied: an incomplete last line is left out and returned as an error.
     pub fn whole_events(folder: &Path) -> Result<(Vec<Event>, Option<Error>)> {
         let path = folder.join("metrics.jsonl");
-        // A cut may leave a part of a character.
+        // The last character may be incomplete too.
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let text = String::from_utf8_lossy(&bytes);
         let event = |(number, line): (usize, &str)| {
             serde_json::from_str(line).map_err(|e| Error::Format {
                 path: path.clone(),
-                expected: "an event a line".into(),
+                expected: "one event per line".into(),
                 got: format!("line {}: {e}", number + 1),
             })
         };
@@ -165,28 +164,28 @@ impl Run {
     }
 }
 
-/// Writes a file under another name in the same folder, then renames it: readers see the old file or the new one, never a part.
+/// Writes a file under a temporary name in the same folder, then renames it: readers see the old file or the new one, never a part.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
-        // A link stays one; what is no file, as a device, is not replaced by one.
+        // A link is kept; a device or another special file is not replaced.
         let target = path.canonicalize().unwrap_or_else(|_| path.into());
         if target.metadata().is_ok_and(|there| !there.is_file()) {
-            return Err(std::io::Error::other("it is there already, and no regular file"));
+            return Err(std::io::Error::other("it exists and is no regular file"));
         }
         written(&target, bytes)?.persist(&target).map(drop).map_err(|e| e.error)
     };
     write().map_err(Error::file("writing", path))
 }
 
-/// The same for a file that is not there yet; of several writers one succeeds.
+/// The same for a file that does not exist yet; of several writers one succeeds.
 #[cfg(not(target_arch = "wasm32"))]
 fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || written(path, bytes)?.persist_noclobber(path).map(drop).map_err(|e| e.error);
     write().map_err(Error::file("writing", path))
 }
 
-/// A file under another name beside `path`, whole and on the disk, with the rights that any new file has.
+/// A temporary file beside `path`, synced to disk, with the permissions of a new file.
 #[cfg(not(target_arch = "wasm32"))]
 fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
     use std::io::Write;

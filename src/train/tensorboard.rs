@@ -1,5 +1,5 @@
-//! Event files that TensorBoard opens: records of protobuf messages of three kinds. Written by hand, since the crates that do it bring a
-//! protobuf runtime along for a hundred lines.
+//! Event files for TensorBoard: records of three kinds of protobuf messages. Written by hand, since the crates for it depend on a protobuf
+//! runtime, for a hundred lines.
 //!
 //! A record (TensorFlow's `record_writer.cc`) is the length as u64, its checksum, the message, its checksum. The messages are `Event`,
 //! `Summary` and `HistogramProto` of `tensorboard/compat/proto/`; the numbers of their fields stand below.
@@ -12,27 +12,27 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use web_time::SystemTime;
 
-/// One run's event file; what happens is appended to it.
+/// The event file of a run; events are appended.
 #[derive(Debug)]
 pub(super) struct EventFile {
     path: PathBuf,
     file: File,
-    /// Steps of an epoch: values stand over the number of training steps.
+    /// Steps per epoch: values are plotted over training steps.
     steps: u64,
 }
 
 impl EventFile {
-    /// Makes `events.out.tfevents.SECONDS.plusminus` in a run's folder.
+    /// Creates `events.out.tfevents.SECONDS.plusminus` in a run's folder.
     pub(super) fn create(folder: &Path) -> Result<Self> {
         let path = folder.join(format!("events.out.tfevents.{:010}.plusminus", now() as u64));
-        let file = File::create_new(&path).map_err(Error::file("making", &path))?;
+        let file = File::create_new(&path).map_err(Error::file("creating", &path))?;
         let mut events = Self { path, file, steps: 1 };
         // Event.file_version = 3.
         events.write(0, |event| event.bytes(3, b"brain.Event:2"))?;
         Ok(events)
     }
 
-    /// Adds what an event has to show.
+    /// Appends the values of an event.
     pub(super) fn log(&mut self, event: &Event) -> Result<()> {
         match event {
             Event::Start { steps, .. } => self.steps = *steps as u64,
@@ -63,10 +63,10 @@ impl EventFile {
         self.write(step, |event| event.bytes(5, &summary.0))
     }
 
-    /// A record of an event: wall_time = 1, step = 2, and more.
-    fn write(&mut self, step: u64, more: impl FnOnce(&mut Message) -> &mut Message) -> Result<()> {
+    /// Writes a record of an event: wall_time = 1, step = 2, and the fields of `fill`.
+    fn write(&mut self, step: u64, fill: impl FnOnce(&mut Message) -> &mut Message) -> Result<()> {
         let mut event = Message::default();
-        more(event.double(1, now()).integer(2, step));
+        fill(event.double(1, now()).integer(2, step));
         let length = (event.0.len() as u64).to_le_bytes();
         let mut record = length.to_vec();
         record.extend(masked_checksum(&length).to_le_bytes());
@@ -124,7 +124,7 @@ fn of_layer(layer: &LayerDiagnostics) -> Vec<(String, f64)> {
     values.into_iter().filter_map(|(name, value)| Some((format!("{name}/{}", layer.layer), value?))).collect()
 }
 
-/// HistogramProto of shares by powers of two, in percent: min = 1, max = 2, num = 3, sum = 4, sum_squares = 5, bucket_limit = 6, bucket = 7.
+/// HistogramProto of fractions by powers of two, in percent: min = 1, max = 2, num = 3, sum = 4, sum_squares = 5, bucket_limit = 6, bucket = 7.
 fn of_shares<'a>(histogram: &'a mut Message, shares: &[f64]) -> &'a mut Message {
     let limit = |i: usize| i as f64 + LayerDiagnostics::FIRST_LIMIT;
     let moment = |power: i32| {
@@ -141,7 +141,7 @@ fn of_shares<'a>(histogram: &'a mut Message, shares: &[f64]) -> &'a mut Message 
         .bytes(7, &packed(&mut shares.iter().map(|share| 100.0 * share)))
 }
 
-/// A protobuf message as it is written: fields are a number and a wire type, then the value.
+/// A protobuf message on the wire: each field is a number and a wire type, then the value.
 #[derive(Default)]
 struct Message(Vec<u8>);
 
@@ -181,7 +181,7 @@ impl Message {
     }
 }
 
-/// CRC-32C by byte (Castagnoli 1993; the reversed polynomial).
+/// Table of CRC-32C by byte (Castagnoli 1993; the reversed polynomial).
 const CHECKSUMS: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -197,7 +197,7 @@ const CHECKSUMS: [u32; 256] = {
     table
 };
 
-/// TensorFlow turns and shifts checksums, since a checksum of bytes that hold checksums is weak.
+/// TensorFlow rotates and offsets checksums, since a checksum of bytes that contain checksums is weak.
 fn masked_checksum(bytes: &[u8]) -> u32 {
     let checksum = !bytes.iter().fold(u32::MAX, |sum, byte| CHECKSUMS[usize::from(sum as u8 ^ byte)] ^ sum >> 8);
     checksum.rotate_right(15).wrapping_add(0xa282_ead8)

@@ -1,12 +1,12 @@
 //! The trainer: data, device, model and run folder, driven epoch by epoch.
 
 use super::compile::Options;
-use super::config::TrainConfig;
 use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
 use super::rules::Rules;
 use super::run::Run;
 use super::session::{Evaluation, Measurement, ReadBack, Session};
+use super::settings::TrainConfig;
 use super::teacher::Teacher;
 use crate::data::{Data, Dataset, Loader, Threads};
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ impl Trainer {
     /// Reads the data, opens the device, compiles the model. Nothing is saved unless a folder for the run is given.
     pub async fn new(config: TrainConfig, run: Option<&Path>) -> Result<Self> {
         let threads = Threads::new(config.threads);
-        let data = config.data.load_on(&threads)?;
+        let data = config.data().load_on(&threads)?;
         let model = config.model_for(&data).build()?;
         let (engine, why) = runtime::open(&config.device, config.threads).await?;
         let trainer = Self::from_parts(config, data, model, (engine, why), run).await?;
@@ -358,12 +358,8 @@ impl Trainer {
             return Err(self.diverged(step, epoch)?);
         }
         let weights = self.session.weights().await?;
-        let found = match weights.not_finite() {
-            Some(tensor) => Some(tensor.to_string()),
-            None => self.session.check_states_finite().await?,
-        };
-        if let Some(tensor) = found {
-            return Err(Error::NotFinite { tensor, epoch });
+        if let Some(tensor) = weights.not_finite() {
+            return Err(Error::NotFinite { tensor: tensor.to_string(), epoch });
         }
         if let Some(run) = &self.run {
             run.save(&weights, &self.config, &self.data.classes)?;

@@ -3,7 +3,7 @@
 
 use plusminus::graph::{Graph, Init, Plan, Purpose, Role, ValueInfo, plan};
 use plusminus::nn::Tensor;
-use plusminus::optim::{BinaryOptimizer, Optimizer, UpdateTarget};
+use plusminus::optim::{BinaryOptimizer, Optimizer, UpdateTarget, first_counters};
 use plusminus::runtime::{Engine, StepLimits, StepParams};
 use plusminus::tensor::{BitMatrix, DType, Layout, PANEL, TensorType, words_of};
 use pollster::block_on;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Which numbers of the step are the rule's; fresh states stand in words of another number.
 const HYPER_OFFSET: usize = 3;
 
-/// The weight is `w`, its gradient `g`, its states `w.NAME`, and the second of the counters `flips` is its own.
+/// The weight is `w`, its gradient `g`, its states `w.NAME`, and of `counters` those of the second layer are its own.
 pub struct Update {
     plan: Plan,
     engine: Box<dyn Engine>,
@@ -28,13 +28,14 @@ impl Update {
         let ty = TensorType::new(DType::F32, Layout::Rows, &[rows, columns]);
         let parameter = graph.parameter("w", TensorType::bits(rows, columns), Role::Binary, Init::Signs);
         let gradient = graph.input("g", ty.clone());
-        let flips = graph.state("flips", TensorType::plain(DType::U32, &[2]), Purpose::Counter, Init::Words(0));
+        let first = Init::List(first_counters(2).into());
+        let counters = graph.state("counters", TensorType::plain(DType::U32, &[7]), Purpose::Counter, first);
         rule.update(
             &mut graph,
-            UpdateTarget { parameter, gradient, hyper_offset: HYPER_OFFSET as u32, flips: Some((flips, 1)) },
+            UpdateTarget { parameter, gradient, hyper_offset: HYPER_OFFSET as u32, counters, layer: Some(1) },
         )
         .unwrap();
-        let mut plan = plan(&[("update", &graph)], StepLimits::default());
+        let mut plan = plan(&[("update", &graph)], StepLimits::default()).unwrap();
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
         for (id, info) in plan.named.values() {

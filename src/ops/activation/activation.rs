@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::runtime::interface::ops::activation::{Params, activation, activation_backward};
+use crate::runtime::interface::ops::activation::{HARDTANH, Params, RELU, activation, activation_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, TensorType};
 
@@ -29,7 +29,12 @@ pub enum Activation {
 
 impl Activation {
     fn params(self) -> Params {
-        Params { kind: self as u32, pad0: 0, pad1: 0, pad2: 0 }
+        Params {
+            kind: match self {
+                Self::Relu => RELU,
+                Self::Hardtanh => HARDTANH,
+            },
+        }
     }
 }
 

@@ -3,7 +3,9 @@
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::ops::reduce::{Blocks, Lanes, block, lanes, numbers, sum};
-use crate::runtime::interface::ops::by_channel::{Params, by_channel, by_channel_backward, channel_sums, join_sums};
+use crate::runtime::interface::ops::by_channel::{
+    BIAS, PRELU, Params, SCALE, by_channel, by_channel_backward, channel_sums, join_sums,
+};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
@@ -36,17 +38,24 @@ pub enum ByChannel {
 }
 
 impl ByChannel {
+    /// Its code in the shader.
+    fn kind(self) -> u32 {
+        match self {
+            Self::Bias => BIAS,
+            Self::Scale => SCALE,
+            Self::Prelu => PRELU,
+        }
+    }
+
     fn params(self, x: &TensorType) -> Params {
         let blocks = Blocks::of(x);
         Params {
             rows: x.rows() as u32,
             columns: x.columns() as u32,
-            kind: self as u32,
+            kind: self.kind(),
             integer: u32::from(x.dtype == DType::I32),
             block: blocks.rows as u32,
             blocks: blocks.count as u32,
-            pad0: 0,
-            pad1: 0,
         }
     }
 }
@@ -162,13 +171,13 @@ fn join(recording: &mut Recording, params: Params, [parts, dv]: [crate::runtime:
 /// A task has a block of rows; so have the others, but for the joining.
 fn twin(mut args: by_channel::Args<'_>) {
     let kind = args.params.kind;
-    for panel in 0..args.y.parts() {
+    for panel in 0..args.y.panels() {
         let (x, v) = (block(args.x, args.params.rows, args.params.block, panel, args.index), lanes(args.v, panel, 0.0));
-        let (y, _) = args.y.piece(panel).as_chunks_mut::<PANEL>();
+        let (y, _) = args.y.panel(panel).as_chunks_mut::<PANEL>();
         for (y, x) in y.iter_mut().zip(numbers(x, args.params.integer == 1)) {
             *y = std::array::from_fn(|l| match kind {
-                0 => x[l] + v[l],
-                2 if x[l] > 0.0 => x[l],
+                BIAS => x[l] + v[l],
+                PRELU if x[l] > 0.0 => x[l],
                 _ => x[l] * v[l],
             });
         }
@@ -176,25 +185,25 @@ fn twin(mut args: by_channel::Args<'_>) {
 }
 
 fn backward_twin(mut args: by_channel_backward::Args<'_>) {
-    let prelu = args.params.kind == ByChannel::Prelu as u32;
-    for panel in 0..args.dx.parts() {
+    let prelu = args.params.kind == PRELU;
+    for panel in 0..args.dx.panels() {
         let (x, v) = (block(args.x, args.params.rows, args.params.block, panel, args.index), lanes(args.v, panel, 0.0));
         let (dy, _) = block(args.dy, args.params.rows, args.params.block, panel, args.index).as_chunks::<PANEL>();
-        let (dx, _) = args.dx.piece(panel).as_chunks_mut::<PANEL>();
+        let (dx, _) = args.dx.panel(panel).as_chunks_mut::<PANEL>();
         let rows = dx.iter_mut().zip(dy).zip(numbers(x, args.params.integer == 1));
         let total = sum(rows.map(|((dx, dy), x)| {
             let passes: [bool; PANEL] = std::array::from_fn(|l| prelu && x[l] > 0.0);
             *dx = std::array::from_fn(|l| if passes[l] { dy[l] } else { dy[l] * v[l] });
             std::array::from_fn(|l| if passes[l] { 0.0 } else { dy[l] * x[l] })
         }));
-        args.partial.piece(panel).copy_from_slice(&total);
+        args.partial.panel(panel).copy_from_slice(&total);
     }
 }
 
 fn sums_twin(mut args: channel_sums::Args<'_>) {
-    for panel in 0..args.partial.parts() {
+    for panel in 0..args.partial.panels() {
         let (dy, _) = block(args.dy, args.params.rows, args.params.block, panel, args.index).as_chunks::<PANEL>();
-        args.partial.piece(panel).copy_from_slice(&sum(dy.iter().copied()));
+        args.partial.panel(panel).copy_from_slice(&sum(dy.iter().copied()));
     }
 }
 

@@ -53,7 +53,7 @@ impl Op for Dropout {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, ty), words) = (bound.inputs[0], bound.inputs[0].1.words());
         let (threshold, scale) = (threshold(self.probability), 1.0 / (1.0 - self.probability));
-        let params = Params { stream: self.stream, threshold, scale, pad: 0 };
+        let params = Params { stream: self.stream, threshold, scale };
         let buffers = dropout::Buffers { x, y: bound.output(0).per_task(CHUNK) };
         recording.dispatch(&DROPOUT, params, buffers, Grid::Linear(ty.words() as u64), words.div_ceil(CHUNK));
     }

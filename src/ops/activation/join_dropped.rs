@@ -29,7 +29,7 @@ pub struct JoinDropped {
 
 impl JoinDropped {
     fn params(self, integer: bool) -> Params {
-        Params { scale: 0.5 / (1.0 - self.probability), integer: u32::from(integer), pad0: 0, pad1: 0 }
+        Params { scale: 0.5 / (1.0 - self.probability), integer: u32::from(integer) }
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Port, Signs, Value};
+use crate::runtime::interface::ops::sign as shader;
 use crate::runtime::interface::ops::sign::{Params, sign, sign_backward, sign_mask, sign_mask_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
@@ -39,28 +40,28 @@ pub struct Surrogate {
     code: u32,
 }
 
-/// Every surrogate. The shader's `surrogate` has the same rows.
-pub static SURROGATES: [Surrogate; 5] = [
+/// Every surrogate.
+pub static SURROGATES: [Surrogate; 6] = [
     Surrogate {
         name: "identity",
         formula: "1",
         source: "Bengio, Leonard, Courville 2013 (straight-through)",
         derivative: |_| 1.0,
-        code: 0,
+        code: shader::IDENTITY,
     },
     Surrogate {
         name: "clip",
         formula: "1 if |x| <= 1 else 0",
         source: "Courbariaux et al. 2016, section 1.3",
         derivative: |x| if x.abs() <= 1.0 { 1.0 } else { 0.0 },
-        code: 1,
+        code: shader::CLIP,
     },
     Surrogate {
         name: "polynomial",
         formula: "2 - 2|x| if |x| < 1 else 0",
         source: "Liu et al. 2018, Bi-Real Net, section 3.3",
         derivative: |x| if x.abs() < 1.0 { 2.0 - 2.0 * x.abs() } else { 0.0 },
-        code: 2,
+        code: shader::POLYNOMIAL,
     },
     Surrogate {
         name: "swish",
@@ -70,14 +71,21 @@ pub static SURROGATES: [Surrogate; 5] = [
             let u = (5.0 * x).clamp(-40.0, 40.0);
             5.0 * (2.0 - u * (0.5 * u).tanh()) / (1.0 + u.cosh())
         },
-        code: 3,
+        code: shader::SWISH,
     },
     Surrogate {
         name: "tanh",
         formula: "1 - tanh(x)^2",
         source: "Qin et al. 2020, IR-Net, section 3.2, with t = 1",
         derivative: |x| 1.0 - x.clamp(-20.0, 20.0).tanh().powi(2),
-        code: 4,
+        code: shader::TANH,
+    },
+    Surrogate {
+        name: "arctan",
+        formula: "1 / (1 + (pi x)^2)",
+        source: "Fang et al. 2021, section 4.1 (spiking networks), with alpha = 2",
+        derivative: |x| 1.0 / (1.0 + (std::f32::consts::PI * x) * (std::f32::consts::PI * x)),
+        code: shader::ARCTAN,
     },
 ];
 
@@ -92,6 +100,11 @@ impl Surrogate {
     pub(in crate::ops) fn is_mask(&self) -> bool {
         self.name == "clip"
     }
+}
+
+/// The surrogate of a code; identity for a code that is none.
+fn by_code(code: u32) -> &'static Surrogate {
+    SURROGATES.iter().find(|surrogate| surrogate.code == code).unwrap_or(&SURROGATES[0])
 }
 
 impl std::fmt::Debug for Surrogate {
@@ -109,7 +122,7 @@ pub struct Sign {
 
 impl Sign {
     fn params(&self, ty: &TensorType) -> Params {
-        Params { rows: ty.rows() as u32, columns: ty.columns() as u32, surrogate: self.surrogate.code, pad: 0 }
+        Params { rows: ty.rows() as u32, columns: ty.columns() as u32, surrogate: self.surrogate.code }
     }
 }
 
@@ -230,20 +243,20 @@ const ROWS_PER_TASK: usize = 256;
 
 /// A task has 256 rows, all columns; so has the other.
 fn sign_mask_backward_twin(mut args: sign_mask_backward::Args<'_>) {
-    let (rows, words) = (args.params.rows as usize, args.dx.parts());
+    let (rows, words) = (args.params.rows as usize, args.dx.panels());
     let first = args.index * ROWS_PER_TASK;
     for panel in 0..words {
         let dy = args.dy[(panel * rows + first) * PANEL..].chunks_exact(PANEL);
-        for (row, (dx, dy)) in (first..).zip(args.dx.piece(panel).chunks_exact_mut(PANEL).zip(dy)) {
+        for (row, (dx, dy)) in (first..).zip(args.dx.panel(panel).chunks_exact_mut(PANEL).zip(dy)) {
             let word = args.kept[((row / PANEL) * words + panel) * PANEL + row % PANEL];
             dx.copy_from_slice(dy);
-            keep(dx, word);
+            apply_mask(dx, word);
         }
     }
 }
 
-/// Leaves of a panel's row what the bits of a word let through, 0 elsewhere.
-pub(in crate::ops) fn keep(row: &mut [f32], word: u32) {
+/// Sets the numbers of a panel's row to 0 where the bit of `word` is not set.
+pub(in crate::ops) fn apply_mask(row: &mut [f32], word: u32) {
     for (value, bit) in row.iter_mut().zip(&BITS) {
         // All ones or all zeros: no branch, and a not-a-number behind the mask is dropped.
         let keep = if word & bit == 0 { 0 } else { u32::MAX };
@@ -252,11 +265,11 @@ pub(in crate::ops) fn keep(row: &mut [f32], word: u32) {
 }
 
 fn sign_backward_twin(mut args: sign_backward::Args<'_>) {
-    let derivative = SURROGATES[args.params.surrogate as usize].derivative;
+    let derivative = by_code(args.params.surrogate).derivative;
     let rows = args.params.rows as usize;
-    for panel in 0..args.dx.parts() {
+    for panel in 0..args.dx.panels() {
         let first = (panel * rows + args.index * ROWS_PER_TASK) * PANEL;
-        for ((dx, dy), x) in args.dx.piece(panel).iter_mut().zip(&args.dy[first..]).zip(&args.x[first..]) {
+        for ((dx, dy), x) in args.dx.panel(panel).iter_mut().zip(&args.dy[first..]).zip(&args.x[first..]) {
             *dx = dy * derivative(*x);
         }
     }

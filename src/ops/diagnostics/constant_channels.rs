@@ -28,7 +28,7 @@ impl Op for ConstantChannels {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (x, ty) = bound.inputs[0];
-        let params = Params { rows: ty.rows() as u32, columns: ty.columns() as u32, pixels: pixels(ty) as u32, pad: 0 };
+        let params = Params { rows: ty.rows() as u32, columns: ty.columns() as u32, pixels: pixels(ty) as u32 };
         let words = words_of(ty.columns());
         let buffers = constant_channels::Buffers { x, count: bound.update(0) };
         recording.dispatch(&CONSTANT_CHANNELS, params, buffers, Grid::Tiles([words as u32, 1, 1]), words);

@@ -47,7 +47,7 @@ impl Op for Magnitudes {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (x, ty) = bound.inputs[0];
-        let params = Params { words: ty.words() as u32, block: Self::block(ty) as u32, pad0: 0, pad1: 0 };
+        let params = Params { words: ty.words() as u32, block: Self::block(ty) as u32 };
         let blocks = Self::squares(ty).elements();
         let buffers = magnitudes::Buffers { x, counts: bound.update(0), squares: bound.update(1).per_task(1) };
         recording.dispatch(&MAGNITUDES, params, buffers, Grid::Tiles([blocks as u32, 1, 1]), blocks);
@@ -55,7 +55,7 @@ impl Op for Magnitudes {
 }
 
 /// Lanes of the shaders, so that twins sum in the same order.
-pub(in crate::ops) const LANES: usize = 64;
+pub(in crate::ops) const LANES: usize = crate::runtime::interface::shared::exponent_histogram::THREADS as usize;
 
 /// Neighbours often have the same exponent: with tables of their own they do not wait for each other.
 const TABLES: usize = 4;

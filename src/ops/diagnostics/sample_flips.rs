@@ -59,9 +59,6 @@ impl Op for SampleFlips {
             count: Self::count(ty) as u32,
             window: self.window,
             report: u32::from(self.report),
-            pad0: 0,
-            pad1: 0,
-            pad2: 0,
         };
         let whole = |i: usize| bound.update(i).per_task(bound.updates[i].1.words());
         let [before, last, ever, back, found] = [0, 1, 2, 3, 4].map(whole);

@@ -99,7 +99,7 @@ impl Op for SectionMagnitudes {
 
 fn params(ty: &TensorType, pitch: usize) -> Params {
     let (words, block) = (ty.words() as u32, Magnitudes::block(ty) as u32);
-    Params { words, block, pitch: pitch as u32, unit: 0.0, first: 0, hyper_offset: 0, pad0: 0, pad1: 0 }
+    Params { words, block, pitch: pitch as u32, unit: 0.0, first: 0, hyper_offset: 0 }
 }
 
 /// Sum of squares of a block of words with N numbers each, by the word, its row and its place in that.

@@ -2,11 +2,10 @@
 
 use crate::error::Result;
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::products::geometry::image_of;
 use crate::ops::reduce::pixels;
 use crate::runtime::interface::ops::flatten::{Params, flatten, unflatten};
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{Layout, PANEL, TensorType, number_at, words_of};
+use crate::tensor::{Layout, PANEL, TensorType, image_of, number_at, words_of};
 
 kernel!(
     /// y\[b\]\[p * channels + c\] = x\[b * pixels + p\]\[c\].
@@ -75,7 +74,7 @@ impl Op for Unflatten {
 
 fn params(image: &TensorType) -> Params {
     let (samples, channels) = (image.shape[0] as u32, image.columns() as u32);
-    Params { samples, pixels: pixels(image) as u32, channels, pad: 0 }
+    Params { samples, pixels: pixels(image) as u32, channels }
 }
 
 /// A task has one panel of features.
@@ -83,7 +82,7 @@ fn flatten_twin(mut args: flatten::Args<'_>) {
     let Params { samples, pixels, channels, .. } = *args.params;
     let (samples, pixels, channels) = (samples as usize, pixels as usize, channels as usize);
     let (first, features) = (args.index * PANEL, pixels * channels);
-    for (sample, y) in args.y.piece(0).chunks_exact_mut(PANEL).enumerate() {
+    for (sample, y) in args.y.panel(0).chunks_exact_mut(PANEL).enumerate() {
         let at = |feature: usize| number_at(samples * pixels, sample * pixels + feature / channels, feature % channels);
         if channels.is_multiple_of(PANEL) {
             y.copy_from_slice(&args.x[at(first)..][..PANEL]);
@@ -99,8 +98,8 @@ fn flatten_twin(mut args: flatten::Args<'_>) {
 fn unflatten_twin(mut args: unflatten::Args<'_>) {
     let Params { samples, channels, .. } = *args.params;
     let (samples, channels) = (samples as usize, channels as usize);
-    for panel in 0..args.y.parts() {
-        for (pixel, y) in args.y.piece(panel).chunks_exact_mut(PANEL).enumerate() {
+    for panel in 0..args.y.panels() {
+        for (pixel, y) in args.y.panel(panel).chunks_exact_mut(PANEL).enumerate() {
             let at = |channel: usize| number_at(samples, args.index, pixel * channels + channel);
             if channels.is_multiple_of(PANEL) {
                 y.copy_from_slice(&args.x[at(panel * PANEL)..][..PANEL]);

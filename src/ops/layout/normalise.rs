@@ -2,10 +2,9 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Op};
-use crate::ops::products::geometry::image_of;
 use crate::runtime::interface::ops::normalise::{Params, normalise};
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{DType, Layout, PANEL, TensorType};
+use crate::tensor::{DType, Layout, PANEL, TensorType, image_of};
 
 kernel!(
     /// x = scale\[c\] * byte + shift\[c\].
@@ -50,10 +49,10 @@ impl Op for Normalise {
         let params = Params {
             scale: self.scale,
             shift: self.shift,
+            padding: [0],
             rows: rows as u32,
             columns: columns as u32,
             channels: bound.inputs[0].1.columns() as u32,
-            pad: 0,
         };
         let buffers = normalise::Buffers { pixels: bound.input(0), x: bound.output(0).per_task(rows * PANEL) };
         recording.dispatch(&NORMALISE, params, buffers, Grid::Linear(ty.words() as u64), columns.div_ceil(PANEL));

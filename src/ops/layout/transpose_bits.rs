@@ -20,7 +20,7 @@ impl TransposeBits {
     /// Records the transpose alone.
     pub fn dispatch(recording: &mut Recording, [x, y]: [BufferId; 2], [rows, columns]: [usize; 2]) {
         let (row_panels, words) = (rows.div_ceil(PANEL), words_of(columns));
-        let params = Params { row_panels: row_panels as u32, words: words as u32, pad0: 0, pad1: 0 };
+        let params = Params { row_panels: row_panels as u32, words: words as u32 };
         let buffers = transpose_bits::Buffers { x, y: y.per_task(row_panels * PANEL) };
         recording.dispatch(&TRANSPOSE_BITS, params, buffers, Grid::Linear((row_panels * words) as u64), words);
     }

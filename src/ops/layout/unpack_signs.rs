@@ -33,7 +33,7 @@ impl Op for UnpackSigns {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((bits, _), (x, ty)) = (bound.inputs[0], bound.outputs[0]);
-        let params = Params { rows: ty.rows() as u32, columns: ty.columns() as u32, pad0: 0, pad1: 0 };
+        let params = Params { rows: ty.rows() as u32, columns: ty.columns() as u32 };
         let (grid, words, blocks) =
             (Grid::Linear(ty.words() as u64), words_of(ty.columns()), ty.rows().div_ceil(PANEL));
         if self.0 == Layout::Rows {
@@ -68,7 +68,7 @@ fn twin(mut args: unpack_signs::Args<'_>) {
     let words = words_of(columns);
     for word in 0..words {
         let bits = &args.bits[(args.index * words + word) * PANEL..][..PANEL];
-        let x = args.x.piece(word).chunks_exact_mut(PANEL);
+        let x = args.x.panel(word).chunks_exact_mut(PANEL);
         x.zip(bits).for_each(|(x, &bits)| expand(bits, columns - word * PANEL, x));
     }
 }
@@ -77,7 +77,7 @@ fn twin(mut args: unpack_signs::Args<'_>) {
 fn rows_twin(mut args: unpack_signs_rows::Args<'_>) {
     let columns = args.params.columns as usize;
     let words = words_of(columns);
-    for (row, x) in args.x.piece(0).chunks_exact_mut(words * PANEL).enumerate() {
+    for (row, x) in args.x.panel(0).chunks_exact_mut(words * PANEL).enumerate() {
         for (word, x) in x.chunks_exact_mut(PANEL).enumerate() {
             expand(args.bits[(args.index * words + word) * PANEL + row], columns - word * PANEL, x);
         }

@@ -39,9 +39,6 @@ impl Distillation {
             smoothing: self.smoothing,
             weight: self.weight,
             temperature: self.temperature,
-            pad0: 0,
-            pad1: 0,
-            pad2: 0,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Bound, Op};
-use crate::runtime::interface::ops::mean_loss::{Params, mean_loss};
+use crate::runtime::interface::ops::mean_loss::{Params, THREADS, mean_loss};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::TensorType;
 use std::sync::atomic::Ordering;
@@ -27,7 +27,7 @@ impl Op for MeanLoss {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let params = Params { rows: bound.inputs[0].1.elements() as u32, pad0: 0, pad1: 0, pad2: 0 };
+        let params = Params { rows: bound.inputs[0].1.elements() as u32, ring: bound.updates[0].1.elements() as u32 };
         let (ring, ty) = bound.updates[0];
         let buffers =
             mean_loss::Buffers { loss: bound.input(0), ring: ring.per_task(ty.words()), failed: bound.update(1) };
@@ -36,7 +36,7 @@ impl Op for MeanLoss {
 }
 
 /// Lanes of the shader, so that both sum in the same order.
-const LANES: usize = 64;
+const LANES: usize = THREADS as usize;
 
 fn twin(args: mean_loss::Args<'_>) {
     let loss = &args.loss[..args.params.rows as usize];

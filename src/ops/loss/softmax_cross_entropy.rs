@@ -27,7 +27,7 @@ pub struct SoftmaxCrossEntropy {
 
 impl SoftmaxCrossEntropy {
     fn params(&self, logits: &TensorType) -> Params {
-        Params { rows: logits.rows() as u32, classes: logits.columns() as u32, smoothing: self.smoothing, pad: 0 }
+        Params { rows: logits.rows() as u32, classes: logits.columns() as u32, smoothing: self.smoothing }
     }
 }
 

@@ -23,7 +23,7 @@ kernel!(
 pub struct SquaredHinge;
 
 fn params(logits: &TensorType) -> Params {
-    Params { rows: logits.rows() as u32, classes: logits.columns() as u32, pad0: 0, pad1: 0 }
+    Params { rows: logits.rows() as u32, classes: logits.columns() as u32 }
 }
 
 impl Op for SquaredHinge {

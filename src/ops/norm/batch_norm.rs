@@ -179,12 +179,12 @@ pub(in crate::ops) fn rows_in(block: usize, params: &Params, step: &StepParams) 
 
 /// A task has a block of rows; so have those that follow, but for the gradients.
 fn apply_twin(mut args: batch_norm::Args<'_>) {
-    for i in 0..args.z.parts() {
+    for i in 0..args.z.panels() {
         let (mean, scale, bias) = (lanes(args.mean, i, 0.0), lanes(args.scale, i, 0.0), lanes(args.bias, i, 0.0));
         let rstd = rstd(args.variance, i, args.params.epsilon);
         let gain: Lanes = std::array::from_fn(|l| rstd[l] * scale[l]);
         let y = numbers(block(args.y, args.params.rows, args.params.block, i, args.index), args.params.integer != 0);
-        let (out, _) = args.z.piece(i).as_chunks_mut::<PANEL>();
+        let (out, _) = args.z.panel(i).as_chunks_mut::<PANEL>();
         for (z, y) in out.iter_mut().zip(y) {
             *z = std::array::from_fn(|l| (y[l] - mean[l]) * gain[l] + bias[l]);
         }
@@ -225,7 +225,7 @@ fn gradients_twin(args: batch_norm_gradients::Args<'_>) {
 
 fn backward_twin(mut args: batch_norm_backward::Args<'_>) {
     let here = rows_in(args.index, args.params, args.step);
-    for i in 0..args.dy.parts() {
+    for i in 0..args.dy.panels() {
         let (mean, scale) = (lanes(args.mean, i, 0.0), lanes(args.scale, i, 0.0));
         let rstd = rstd(args.variance, i, args.params.epsilon);
         let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
@@ -234,7 +234,7 @@ fn backward_twin(mut args: batch_norm_backward::Args<'_>) {
         let slope: Lanes = std::array::from_fn(|l| rstd[l] * scale_mean[l]);
         let (dz, _) = block(args.dz, args.params.rows, args.params.block, i, args.index).as_chunks::<PANEL>();
         let y = numbers(block(args.y, args.params.rows, args.params.block, i, args.index), args.params.integer != 0);
-        let (out, _) = args.dy.piece(i).as_chunks_mut::<PANEL>();
+        let (out, _) = args.dy.panel(i).as_chunks_mut::<PANEL>();
         let (samples, rest) = out.split_at_mut(here);
         for (dy, (dz, y)) in samples.iter_mut().zip(dz.iter().zip(y)) {
             // Tail lanes have gain 0.

@@ -4,4 +4,3 @@ pub(crate) mod batch_norm;
 pub(crate) mod norm_sign;
 pub(crate) mod shift_channels;
 pub(crate) mod statistics;
-pub(crate) mod with_statistics;

@@ -71,7 +71,7 @@ impl Op for NormSign {
         let mask = bound.output(1).per_task(chunk);
         let buffers = norm_sign::Buffers { x, mean, variance, scale, bias, y: y.per_task(chunk), mask };
         let (grid, tasks) = (Grid::Linear(out.words() as u64), ty.rows().div_ceil(PANEL));
-        recording.dispatch(&NORM_SIGN, bytemuck::cast(params(ty)), buffers, grid, tasks);
+        recording.dispatch(&NORM_SIGN, params(ty), buffers, grid, tasks);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -105,7 +105,7 @@ impl Op for NormSignBackward {
         let [dscale, dbias, parts, gradient_means] = [1, 2, 3, 4].map(|i| bound.output(i));
         let (grid, tasks) = block_grid(ty);
         let buffers = norm_sign_sums::Buffers { x, mean, variance, kept, dy, partial: parts.per_task(2 * PANEL) };
-        recording.dispatch(&NORM_SIGN_SUMS, bytemuck::cast(params(ty)), buffers, grid, tasks);
+        recording.dispatch(&NORM_SIGN_SUMS, params(ty), buffers, grid, tasks);
         record_gradients(recording, [parts, dscale, dbias, gradient_means], ty);
         let blocks = Blocks::of(ty);
         let buffers = norm_sign_backward::Buffers {
@@ -119,7 +119,7 @@ impl Op for NormSignBackward {
             dx: bound.output(0).per_task_in_each_panel(words_of(ty.columns()), blocks.rows * PANEL),
         };
         let grid = Grid::Linear(ty.words() as u64);
-        recording.dispatch(&NORM_SIGN_BACKWARD, bytemuck::cast(params(ty)), buffers, grid, blocks.count);
+        recording.dispatch(&NORM_SIGN_BACKWARD, params(ty), buffers, grid, blocks.count);
     }
 }
 
@@ -164,7 +164,7 @@ fn masked<'a>(
 
 /// A task has one block of one panel.
 fn sums_twin(args: norm_sign_sums::Args<'_>) {
-    let p = bytemuck::cast(*args.params);
+    let p = args.params;
     let blocks = args.params.blocks as usize;
     let (panel, at) = (args.index / blocks, args.index % blocks);
     let (count, words) = (rows_in(at, &p, args.step), words_of(args.params.columns as usize));
@@ -182,10 +182,10 @@ fn sums_twin(args: norm_sign_sums::Args<'_>) {
 
 /// A task has a block of rows.
 fn backward_twin(mut args: norm_sign_backward::Args<'_>) {
-    let p = bytemuck::cast(*args.params);
-    let here = rows_in(args.index, &p, args.step);
+    let p = args.params;
+    let here = rows_in(args.index, p, args.step);
     let (words, first) = (words_of(p.columns as usize), args.index * p.block as usize);
-    for i in 0..args.dx.parts() {
+    for i in 0..args.dx.panels() {
         let (mean, scale) = (lanes(args.mean, i, 0.0), lanes(args.scale, i, 0.0));
         let rstd = rstd(args.variance, i, p.epsilon);
         let gain: Lanes = std::array::from_fn(|l| scale[l] * rstd[l]);
@@ -194,7 +194,7 @@ fn backward_twin(mut args: norm_sign_backward::Args<'_>) {
         let slope: Lanes = std::array::from_fn(|l| rstd[l] * scale_mean[l]);
         let dz = masked(block(args.dy, p.rows, p.block, i, args.index), args.kept, words, i, first);
         let x = numbers(block(args.x, p.rows, p.block, i, args.index), p.integer != 0);
-        let (out, _) = args.dx.piece(i).as_chunks_mut::<PANEL>();
+        let (out, _) = args.dx.panel(i).as_chunks_mut::<PANEL>();
         let (samples, rest) = out.split_at_mut(here);
         for (dx, (dz, x)) in samples.iter_mut().zip(dz.zip(x)) {
             *dx = std::array::from_fn(|l| gain[l] * (dz[l] - bias_mean[l] - (x[l] - mean[l]) * slope[l]));

@@ -66,8 +66,8 @@ impl Op for ShiftChannels {
 fn twin(mut args: shift_channels::Args<'_>) {
     let Params { rows, x_columns, y_columns, offset } = *args.params;
     let (rows, x_columns, y_columns) = (rows as usize, x_columns as usize, y_columns as usize);
-    for panel in 0..args.y.parts() {
-        for (i, y) in args.y.piece(panel).chunks_exact_mut(PANEL).enumerate() {
+    for panel in 0..args.y.panels() {
+        for (i, y) in args.y.panel(panel).chunks_exact_mut(PANEL).enumerate() {
             let row = args.index * TILE + i;
             for (lane, y) in y.iter_mut().enumerate() {
                 let column = panel * PANEL + lane;

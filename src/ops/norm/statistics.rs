@@ -27,7 +27,7 @@ fn blocks(y: &TensorType) -> Blocks {
 
 fn block_params(y: &TensorType) -> Params {
     let blocks = blocks(y);
-    Params { block: blocks.rows as u32, blocks: blocks.count as u32, ..bytemuck::cast(params(y)) }
+    Params { block: blocks.rows as u32, blocks: blocks.count as u32, ..params(y) }
 }
 
 /// Mean, biased variance, and mean and sum of squared deviations of blocks of rows.
@@ -73,7 +73,7 @@ impl Op for BatchNormStatistics {
         let (panels, blocks) = (words_of(ty.columns()), blocks(ty).count);
         let [mean, variance, parts] = [0, 1, 2].map(|i| bound.output(i));
         let buffers = block_statistics::Buffers { y, partial: parts.per_task(2 * PANEL) };
-        let grid = Grid::Tiles([panels as u32, blocks as u32, 1]);
+        let grid = Grid::Linear((panels * blocks) as u64);
         recording.dispatch(&BLOCK_STATISTICS, block_params(ty), buffers, grid, panels * blocks);
         record_join(recording, [mean, variance, parts], [bound.update(0), bound.update(1)], ty);
     }
@@ -137,7 +137,7 @@ fn block_twin(args: block_statistics::Args<'_>) {
     let p = args.params;
     let blocks = p.blocks as usize;
     let (panel, at) = (args.index / blocks, args.index % blocks);
-    let count = rows_in(at, &bytemuck::cast(*p), args.step);
+    let count = rows_in(at, p, args.step);
     let y = block(args.y, p.rows, p.block, panel, at);
     if p.integer == 0 {
         return moments(numbers(y, false).take(count), count, args.partial);
@@ -152,10 +152,10 @@ pub(in crate::ops) fn width(columns: usize, panel: usize) -> usize {
 
 /// A task has one panel of 32 channels. Blocks are joined as in Chan, Golub, LeVeque 1979.
 fn join_twin(args: join_statistics::Args<'_>) {
-    let p = bytemuck::cast(*args.params);
-    let (blocks, n) = (args.params.blocks as usize, valid_rows(&p, args.step) as f32);
+    let p = args.params;
+    let (blocks, n) = (args.params.blocks as usize, valid_rows(p, args.step) as f32);
     let (parts, _) = args.parts[args.index * blocks * 2 * PANEL..][..blocks * 2 * PANEL].as_chunks::<PANEL>();
-    let parts = || parts.chunks_exact(2).enumerate().map(|(b, part)| (rows_in(b, &p, args.step) as f32, part));
+    let parts = || parts.chunks_exact(2).enumerate().map(|(b, part)| (rows_in(b, p, args.step) as f32, part));
     let mean = sum(parts().map(|(count, part)| part[0].map(|m| m * (count / n))));
     let square = |d: f32| d * d;
     let deviation =

@@ -2,19 +2,24 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::pool::pool_bits::record_bits;
-use crate::ops::products::geometry::{ConvShape, Geometry, PadValue, Window, image_of};
+use crate::ops::epilogue::Epilogue;
+use crate::ops::geometry::{geometry_of, matrix, params};
+use crate::ops::pool::max_pool_bits::record_bits;
+use crate::ops::pool::window::{MAX_TAPS, TILE, check, geometry, pool_params, pooled};
+use crate::ops::producer::{Epilogues, Producer};
 use crate::ops::products::patches::Patches;
-use crate::runtime::interface::ops::pool::{max_pool, max_pool_backward, mean_pool, mean_pool_backward};
-use crate::runtime::{
-    Grid, Recording,
-    kernel::{Pieces, kernel},
-};
-use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
+use crate::runtime::interface::ops::max_pool::max_pool;
+use crate::runtime::interface::ops::pool::{max_pool_backward, mean_pool, mean_pool_backward};
+use crate::runtime::{BufferArg, Grid, Kernel, Recording, Task, kernel::kernel};
+use crate::tensor::{DType, Layout, PANEL, TensorType, Window, image_of, words_of};
 
 kernel!(
     /// The largest of a window, and which it was.
-    MAX_POOL = ops::pool::{ max_pool }, twin = max_twin
+    MAX_POOL = ops::max_pool::{ max_pool }, task = max_twin
+);
+kernel!(
+    /// [`MAX_POOL`] of integers with statistics.
+    MAX_POOL_STATISTICS = producers::max_pool::{ max_pool_statistics }, task = max_twin
 );
 kernel!(
     /// dy to the tap that was the largest.
@@ -29,53 +34,48 @@ kernel!(
     MEAN_POOL_BACKWARD = ops::pool::{ mean_pool_backward }, twin = mean_backward_twin
 );
 
-/// Pixels of a task.
-pub(in crate::ops) const TILE: usize = 256;
-
-/// Most taps of a maximum, as the chosen one is a byte; and of a side of any window.
-const MAX_TAPS: usize = 256;
-
-/// The geometry of a window on images; the same number of channels comes out.
-pub(in crate::ops) fn geometry(op: &str, window: Window, image: [usize; 4], dtype: DType) -> Result<Geometry> {
-    let shape = ConvShape { window, channels: image[3], groups: image[3].max(1), pad: PadValue::Zero };
-    let mut g = shape.on(op, image)?;
-    if window.padding * 2 > window.kernel[0].min(window.kernel[1]) {
-        return Err(Error::shape(op, "padding of at most half the kernel", window.padding));
-    }
-    if window.kernel.into_iter().max() > Some(MAX_TAPS) {
-        let got = format!("{}x{}", window.kernel[0], window.kernel[1]);
-        return Err(Error::shape(op, format!("a window of sides of at most {MAX_TAPS}"), got));
-    }
-    let sides = [(image[1], g.out_height, window.kernel[0]), (image[2], g.out_width, window.kernel[1])];
-    // A dilated window may step over a small image.
-    let sees = |at: usize, size: usize, kernel: usize| {
-        let taps = (0..kernel).map(|k| at * window.stride + k * window.dilation);
-        taps.into_iter().any(|tap| (window.padding..window.padding + size).contains(&tap))
-    };
-    if !sides.into_iter().all(|(size, out, kernel)| (0..out as usize).all(|at| sees(at, size, kernel))) {
-        let expected = "windows that each see a pixel";
-        return Err(Error::shape(op, expected, format!("{window:?} on {}x{}", image[1], image[2])));
-    }
-    g.integer = u32::from(dtype == DType::I32);
-    Ok(g)
-}
-
-pub(in crate::ops) fn pooled(g: &Geometry, dtype: DType) -> TensorType {
-    let image = [g.batch, g.out_height, g.out_width, g.out_channels].map(|v| v as usize);
-    TensorType::new(dtype, Layout::Panels, &image)
-}
-
-fn check(op: &'static str, x: &TensorType) -> Result<[usize; 4]> {
-    if !matches!(x.dtype, DType::F32 | DType::I32) {
-        return Err(Error::shape(op, "images of numbers", x));
-    }
-    image_of(op, x)
-}
-
 /// y = the largest of each window of an image, of integers or floats; a second output says which tap it was, the first of equals. Of signs, whose largest
 /// is an OR of bits, it gives signs and nothing else, and has no gradient.
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool(pub Window);
+
+impl Producer for MaxPool {
+    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
+        match epilogues {
+            Epilogues::Store => Some(&MAX_POOL),
+            Epilogues::Statistics => Some(&MAX_POOL_STATISTICS),
+            Epilogues::Mask | Epilogues::MaskAdd => None,
+        }
+    }
+
+    fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
+        Some(TILE)
+    }
+
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
+        let (x, ty) = bound.inputs[0];
+        let g = geometry("max_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
+        let panels = words_of(ty.columns());
+        let buffers = max_pool::Buffers {
+            x,
+            y: bound.output(0).per_task_in_each_panel(panels, TILE * PANEL),
+            chosen: bound.output(1).per_task_in_each_panel(panels, TILE * PANEL / 4),
+        };
+        // Alone it goes by words of chosen taps, with epilogues by tiles.
+        let grid = match epilogues[..] {
+            [] => Grid::Linear(bound.outputs[0].1.words() as u64),
+            _ => matrix(ty.columns(), g.out_rows()),
+        };
+        let tasks = g.out_rows().div_ceil(TILE);
+        recording.dispatch_with(kernel, pool_params(&g, ty.dtype), buffers, epilogues, grid, tasks);
+    }
+}
 
 impl Op for MaxPool {
     fn name(&self) -> &'static str {
@@ -85,9 +85,9 @@ impl Op for MaxPool {
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let x = inputs[0];
         if x.dtype == DType::Bits {
-            return Ok(vec![pooled(&geometry("max_pool", self.0, image_of("max_pool", x)?, x.dtype)?, x.dtype)]);
+            return Ok(vec![pooled(&geometry("max_pool", self.0, image_of("max_pool", x)?)?, x.dtype)]);
         }
-        let g = geometry("max_pool", self.0, check("max_pool", x)?, x.dtype)?;
+        let g = geometry("max_pool", self.0, check("max_pool", x)?)?;
         if g.taps() > MAX_TAPS {
             return Err(Error::shape("max_pool", format!("a window of at most {MAX_TAPS} taps"), g.taps()));
         }
@@ -96,19 +96,12 @@ impl Op for MaxPool {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (x, ty) = bound.inputs[0];
-        let g = geometry("max_pool", self.0, image_of("", ty).expect("checked"), ty.dtype).expect("checked");
+        let ty = bound.inputs[0].1;
+        let g = geometry("max_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
         if ty.dtype == DType::Bits {
             return record_bits(recording, bound, &g);
         }
-        let panels = words_of(ty.columns());
-        let buffers = max_pool::Buffers {
-            x,
-            y: bound.output(0).per_task_in_each_panel(panels, TILE * PANEL),
-            chosen: bound.output(1).per_task_in_each_panel(panels, TILE * PANEL / 4),
-        };
-        let grid = Grid::Linear(bound.outputs[0].1.words() as u64);
-        recording.dispatch(&MAX_POOL, bytemuck::cast(g), buffers, grid, g.out_rows().div_ceil(TILE));
+        self.record_with(recording, bound, &MAX_POOL, Vec::new());
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -137,11 +130,11 @@ impl Op for MaxPoolBackward {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (dx, ty) = bound.outputs[0];
-        let g = geometry("max_pool", self.0, self.1, DType::F32).expect("checked");
+        let g = geometry("max_pool", self.0, self.1).expect("checked");
         let dx = dx.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL);
         let buffers = max_pool_backward::Buffers { taken: bound.input(0), dy: bound.input(1), dx };
         let grid = Grid::Linear(ty.words() as u64);
-        recording.dispatch(&MAX_POOL_BACKWARD, bytemuck::cast(g), buffers, grid, g.in_rows().div_ceil(TILE));
+        recording.dispatch(&MAX_POOL_BACKWARD, params(&g), buffers, grid, g.in_rows().div_ceil(TILE));
     }
 }
 
@@ -156,15 +149,15 @@ impl Op for AvgPool {
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let x = inputs[0];
-        Ok(vec![pooled(&geometry("mean_pool", self.0, check("mean_pool", x)?, x.dtype)?, DType::F32)])
+        Ok(vec![pooled(&geometry("mean_pool", self.0, check("mean_pool", x)?)?, DType::F32)])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, ty), (y, out)) = (bound.inputs[0], bound.outputs[0]);
-        let g = geometry("mean_pool", self.0, image_of("", ty).expect("checked"), ty.dtype).expect("checked");
+        let g = geometry("mean_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
         let buffers = mean_pool::Buffers { x, y: y.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL) };
         let grid = Grid::Linear(out.words() as u64);
-        recording.dispatch(&MEAN_POOL, bytemuck::cast(g), buffers, grid, g.out_rows().div_ceil(TILE));
+        recording.dispatch(&MEAN_POOL, pool_params(&g, ty.dtype), buffers, grid, g.out_rows().div_ceil(TILE));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -189,13 +182,13 @@ impl Op for MeanPoolBackward {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (dx, ty) = bound.outputs[0];
-        let g = geometry("mean_pool", self.0, self.1, DType::F32).expect("checked");
+        let g = geometry("mean_pool", self.0, self.1).expect("checked");
         let buffers = mean_pool_backward::Buffers {
             dy: bound.input(0),
             dx: dx.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL),
         };
         let grid = Grid::Linear(ty.words() as u64);
-        recording.dispatch(&MEAN_POOL_BACKWARD, bytemuck::cast(g), buffers, grid, g.in_rows().div_ceil(TILE));
+        recording.dispatch(&MEAN_POOL_BACKWARD, params(&g), buffers, grid, g.in_rows().div_ceil(TILE));
     }
 }
 
@@ -205,24 +198,17 @@ fn row<T>(x: &[T], rows: usize, panel: usize, row: usize) -> &[T] {
 }
 
 /// A task has 256 pixels, all channels; so have the others.
-fn max_twin(mut args: max_pool::Args<'_>) {
-    let g = bytemuck::cast(*args.params);
-    largest(&g, args.index, args.x, [&mut args.y, &mut args.chosen], |_, _| {});
-}
-
-/// The largest, and which they were, of the pixels of task `index`; `made` sees each panel of the largest.
-pub(in crate::ops) fn largest(
-    g: &Geometry,
-    index: usize,
-    x: &[u32],
-    [y, chosen]: [&mut Pieces<'_, u32>; 2],
-    mut made: impl FnMut(usize, &[u32]),
-) {
+fn max_twin(task: &mut Task<'_>) {
+    let max_pool::Args { index, x, mut y, mut chosen, params, .. } = max_pool::Args::take(task);
+    let (g, is_integer) = (&geometry_of(params), params.integer == 1);
+    let pixels = (g.out_height * g.out_width) as usize;
+    let (extents, valid) = ([g.out_rows(), g.out_channels as usize], task.step().valid_rows as usize * pixels);
+    let mut epilogue = Epilogue::take(task, extents, valid);
     let patches = Patches::new(g, index * TILE, y.length() / PANEL);
     // The order of integers is that of floats that are not negative; the sign turns it round.
-    let key = |word: u32| if g.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
-    for panel in 0..y.parts() {
-        let (y, chosen) = (y.piece(panel), chosen.piece(panel));
+    let key = |word: u32| if is_integer { word.cast_signed() as f32 } else { f32::from_bits(word) };
+    for panel in 0..y.panels() {
+        let (y, chosen) = (y.panel(panel), chosen.panel(panel));
         let chosen: &mut [u8] = bytemuck::cast_slice_mut(chosen);
         let mut met = [false; TILE];
         for tap in 0..g.taps() {
@@ -242,16 +228,16 @@ pub(in crate::ops) fn largest(
                 }
             });
         }
-        made(panel, y);
+        epilogue.integers(panel, index * TILE, bytemuck::cast_slice(y));
     }
 }
 
 fn max_backward_twin(mut args: max_pool_backward::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let patches = Patches::new(&g, args.index * TILE, args.dx.length() / PANEL);
     let taken: &[u8] = bytemuck::cast_slice(args.taken);
-    for panel in 0..args.dx.parts() {
-        let dx = args.dx.piece(panel);
+    for panel in 0..args.dx.panels() {
+        let dx = args.dx.panel(panel);
         dx.fill(0.0);
         for tap in 0..g.taps() {
             patches.sinks(tap, |i, pixel| {
@@ -266,12 +252,12 @@ fn max_backward_twin(mut args: max_pool_backward::Args<'_>) {
 }
 
 fn mean_twin(mut args: mean_pool::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let patches = Patches::new(&g, args.index * TILE, args.y.length() / PANEL);
-    let number = |word: u32| if g.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
+    let number = |word: u32| if args.params.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
     let taps = g.taps() as f32;
-    for panel in 0..args.y.parts() {
-        let y: &mut [f32] = bytemuck::cast_slice_mut(args.y.piece(panel));
+    for panel in 0..args.y.panels() {
+        let y: &mut [f32] = bytemuck::cast_slice_mut(args.y.panel(panel));
         y.fill(0.0);
         for tap in 0..g.taps() {
             patches.sources(tap, |i, pixel| {
@@ -285,11 +271,11 @@ fn mean_twin(mut args: mean_pool::Args<'_>) {
 }
 
 fn mean_backward_twin(mut args: mean_pool_backward::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let patches = Patches::new(&g, args.index * TILE, args.dx.length() / PANEL);
     let taps = g.taps() as f32;
-    for panel in 0..args.dx.parts() {
-        let dx = args.dx.piece(panel);
+    for panel in 0..args.dx.panels() {
+        let dx = args.dx.panel(panel);
         dx.fill(0.0);
         for tap in 0..g.taps() {
             patches.sinks(tap, |i, pixel| {
@@ -311,7 +297,7 @@ mod tests {
     #[test]
     fn windows_that_see_nothing_are_refused() {
         let window = |kernel, dilation, padding| Window { kernel: [kernel; 2], stride: 1, dilation, padding };
-        let on = |window, side| geometry("max_pool", window, [1, side, side, 1], DType::F32).map_err(|e| e.to_string());
+        let on = |window, side| geometry("max_pool", window, [1, side, side, 1]).map_err(|e| e.to_string());
         let error = on(window(2, 3, 1), 2).expect_err("its taps lie on both sides of the image");
         assert!(error.contains("windows that each see a pixel") && error.contains("on 2x2"), "{error}");
         assert!(on(window(2, 3, 1), 3).is_ok() && on(window(3, 1, 1), 1).is_ok());

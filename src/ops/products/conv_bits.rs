@@ -3,23 +3,26 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
+use crate::ops::epilogue::Epilogue;
+use crate::ops::geometry::{geometry_of, matrix, params};
+use crate::ops::producer::{Epilogues, Producer};
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::conv_bits_weight::ConvBitsWeight;
 use crate::ops::products::conv_weights::weight_type;
-use crate::ops::products::geometry::{ConvShape, Geometry, image_of, matrix};
 use crate::ops::products::patches::{Patches, TILE};
-use crate::runtime::interface::ops::conv_bits::conv_bits;
-use crate::runtime::{
-    Recording,
-    kernel::{Pieces, kernel},
-    with_scratch,
-};
-use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
+use crate::runtime::interface::producers::conv_bits::conv_bits;
+use crate::runtime::{BufferArg, Kernel, Recording, Task, kernel::kernel, with_scratch};
+use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, image_of, words_of};
 
 kernel!(
     /// y(p, o) = sum over taps and channels of a(source(p, t), c) * w(t, o, c), exact.
-    CONV_BITS = ops::conv_bits::{ conv_bits }, twin = twin
+    CONV_BITS = producers::conv_bits::{ conv_bits }, task = twin
 );
+kernel!(
+    /// [`CONV_BITS`] with statistics.
+    CONV_BITS_STATISTICS = producers::conv_bits::{ conv_bits_statistics }, task = twin
+);
+
 /// Inputs: signs of images `[batch, height, width, channels]`, and the two outputs of [`crate::ops::ConvWeights`]. Output: integers in panels, images too.
 /// Groups are whole words of channels (see [`Geometry::is_aligned`]).
 ///
@@ -30,6 +33,38 @@ pub struct ConvBits(pub ConvShape);
 impl ConvBits {
     pub(in crate::ops) fn geometry(&self, a: &TensorType) -> Result<Geometry> {
         self.0.on("conv_bits", image_of("conv_bits", a)?)
+    }
+}
+
+impl Producer for ConvBits {
+    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
+        match epilogues {
+            Epilogues::Store => Some(&CONV_BITS),
+            Epilogues::Statistics => Some(&CONV_BITS_STATISTICS),
+            Epilogues::Mask | Epilogues::MaskAdd => None,
+        }
+    }
+
+    fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
+        Some(TILE)
+    }
+
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
+        let (a, ty) = bound.inputs[0];
+        let g = self.geometry(ty).expect("checked when the node was made");
+        let (rows, panels) = (g.out_rows(), words_of(self.0.channels));
+        let y = bound.output(0).per_task_in_each_panel(panels, TILE * PANEL);
+        let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
+        let grid = matrix(self.0.channels, rows);
+        recording.dispatch_with(kernel, params(&g), buffers, epilogues, grid, rows.div_ceil(TILE));
+        recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(&g, TILE));
     }
 }
 
@@ -50,14 +85,7 @@ impl Op for ConvBits {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (a, ty) = bound.inputs[0];
-        let g = self.geometry(ty).expect("checked when the node was made");
-        let (rows, panels) = (g.out_rows(), words_of(self.0.channels));
-        let y = bound.output(0).per_task_in_each_panel(panels, TILE * PANEL);
-        let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
-        recording.dispatch(&CONV_BITS, g, buffers, matrix(self.0.channels, rows), rows.div_ceil(TILE));
-        recording.set_multiply_adds(g.multiply_adds());
-        recording.set_scratch(scratch(&g, TILE));
+        self.record_with(recording, bound, &CONV_BITS, Vec::new());
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -71,24 +99,18 @@ impl Op for ConvBits {
 }
 
 /// A task has 96 output pixels, all channels.
-fn twin(mut args: conv_bits::Args<'_>) {
-    tile(args.params, args.index, [args.a, args.w], args.sums, &mut args.y, |_, _| {});
-}
-
 /// Words that the product of so many rows packs: their patches, and where they have absent taps.
-pub(in crate::ops) fn scratch(g: &Geometry, rows: usize) -> usize {
+fn scratch(g: &Geometry, rows: usize) -> usize {
     rows.div_ceil(PANEL) * g.taps() * g.words as usize * PANEL + g.taps() * rows
 }
 
-/// The product of task `index`; `made` sees each panel of it.
-pub(in crate::ops) fn tile(
-    g: &Geometry,
-    index: usize,
-    [a, w]: [&[u32]; 2],
-    sums: &[i32],
-    y: &mut Pieces<'_, i32>,
-    mut made: impl FnMut(usize, &[i32]),
-) {
+/// A task has 96 output pixels, all channels.
+fn twin(task: &mut Task<'_>) {
+    let conv_bits::Args { index, a, w, sums, mut y, params, .. } = conv_bits::Args::take(task);
+    let g = &geometry_of(params);
+    let pixels = (g.out_height * g.out_width) as usize;
+    let (extents, valid) = ([g.out_rows(), g.out_channels as usize], task.step().valid_rows as usize * pixels);
+    let mut epilogue = Epilogue::take(task, extents, valid);
     let (taps, words) = (g.taps(), g.words as usize);
     let (depth, channels) = (g.depth(), g.out_channels as usize);
     let panel_words = taps * words * PANEL;
@@ -99,7 +121,7 @@ pub(in crate::ops) fn tile(
     with_scratch(scratch(g, rows), |scratch| {
         let (packed, absent) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
         let (mut filled, mut missing) = (None, 0);
-        for panel in 0..y.parts() {
+        for panel in 0..y.panels() {
             let group = panel * PANEL / (words_of(channels) * PANEL / g.groups as usize);
             if filled != Some(group) {
                 missing = 0;
@@ -112,7 +134,7 @@ pub(in crate::ops) fn tile(
                 filled = Some(group);
             }
             let here = PANEL.min(channels - panel * PANEL);
-            let task = bits::Xnor {
+            let product = bits::Xnor {
                 a: packed,
                 w: &w[panel * panel_words..],
                 k: panel_words,
@@ -120,12 +142,12 @@ pub(in crate::ops) fn tile(
                 row_begin: 0,
                 row_end: rows,
             };
-            let y = y.piece(panel);
-            bits::current().xnor(&task, y);
+            let y = y.panel(panel);
+            bits::current().xnor(&product, y);
             if gap > 0 {
                 y.chunks_exact_mut(PANEL).for_each(|y| y[..here].iter_mut().for_each(|y| *y -= gap));
             }
-            if g.pad_one == 0 {
+            if !g.pad_one {
                 // Absent taps were read as pixels of -1, which took the sums of their signs.
                 let (rows, _) = y.as_chunks_mut::<PANEL>();
                 let (sums, _) = sums[panel * taps * PANEL..][..taps * PANEL].as_chunks::<PANEL>();
@@ -134,7 +156,7 @@ pub(in crate::ops) fn tile(
                     rows[row].iter_mut().zip(&sums[tap]).for_each(|(y, sum)| *y += sum);
                 }
             }
-            made(panel, y);
+            epilogue.integers(panel, index * TILE, y);
         }
     });
 }

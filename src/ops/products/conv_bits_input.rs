@@ -3,32 +3,59 @@
 use crate::bits;
 use crate::error::Result;
 use crate::graph::{Bound, Op};
-use crate::ops::products::geometry::{ConvShape, Geometry, matrix};
+use crate::ops::epilogue::Epilogue;
+use crate::ops::geometry::{geometry_of, matrix, params};
+use crate::ops::producer::{Epilogues, Producer};
 use crate::ops::products::patches::{Patches, TILE};
-use crate::runtime::interface::ops::conv_bits_input::conv_bits_input;
-use crate::runtime::{
-    BufferId, Grid, Recording,
-    kernel::{BufferArg, Pieces, kernel},
-    with_scratch,
-};
-use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
+use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
+use crate::runtime::{BufferArg, Kernel, Recording, Task, TaskPanels, kernel::kernel, with_scratch};
+use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, words_of};
 
 kernel!(
     /// dx(p, c) = sum over taps and outputs of dy(sink(p, t), o) * w(t, o, c).
-    CONV_BITS_INPUT = ops::conv_bits_input::{ conv_bits_input }, twin = twin
+    CONV_BITS_INPUT = producers::conv_bits_input::{ conv_bits_input }, task = twin
+);
+kernel!(
+    /// [`CONV_BITS_INPUT`] where a mask is set, 0 elsewhere.
+    CONV_BITS_INPUT_MASK = producers::conv_bits_input::{ conv_bits_input_mask }, task = twin
+);
+kernel!(
+    /// The same, and another gradient.
+    CONV_BITS_INPUT_MASK_ADD = producers::conv_bits_input::{ conv_bits_input_mask_add }, task = twin
 );
 
 /// The gradient for the images. Inputs: dy, packed weights. BufferArg: floats in panels, of the images' shape.
 #[derive(Clone, Copy, Debug)]
 pub struct ConvBitsInput(pub ConvShape, pub [usize; 4]);
 
-impl ConvBitsInput {
-    /// Geometry, a task's share of the output, work for a GPU, tasks for the processor.
-    pub(in crate::ops) fn extents(&self, dx: BufferId) -> (Geometry, BufferArg, Grid, usize) {
+impl Producer for ConvBitsInput {
+    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
+        match epilogues {
+            Epilogues::Store => Some(&CONV_BITS_INPUT),
+            Epilogues::Mask => Some(&CONV_BITS_INPUT_MASK),
+            Epilogues::MaskAdd => Some(&CONV_BITS_INPUT_MASK_ADD),
+            Epilogues::Statistics => None,
+        }
+    }
+
+    fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
+        Some(TILE)
+    }
+
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
         let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
         let (rows, channels) = (g.in_rows(), self.1[3]);
-        let dx = dx.per_task_in_each_panel(words_of(channels), TILE * PANEL);
-        (g, dx, matrix(channels, rows), rows.div_ceil(TILE))
+        let y = bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL);
+        let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), y };
+        recording.dispatch_with(kernel, params(&g), buffers, epilogues, matrix(channels, rows), rows.div_ceil(TILE));
+        recording.set_multiply_adds(g.multiply_adds());
+        recording.set_scratch(scratch(&g, TILE));
     }
 }
 
@@ -42,45 +69,39 @@ impl Op for ConvBitsInput {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let (g, dx, grid, tasks) = self.extents(bound.output(0));
-        let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), dx };
-        recording.dispatch(&CONV_BITS_INPUT, bytemuck::cast(g), buffers, grid, tasks);
-        recording.set_multiply_adds(g.multiply_adds());
-        recording.set_scratch(scratch(&g, TILE));
+        self.record_with(recording, bound, &CONV_BITS_INPUT, Vec::new());
     }
 }
 
 /// The panels of one group of channels.
 struct GroupOf<'a, 'b> {
-    pieces: &'a mut Pieces<'b, f32>,
+    panels: &'a mut TaskPanels<'b, f32>,
     first: usize,
 }
 
 impl bits::Panels for GroupOf<'_, '_> {
     fn panel(&mut self, at: usize) -> &mut [f32] {
-        self.pieces.piece(self.first + at)
+        self.panels.panel(self.first + at)
     }
 }
 
-/// A task has 96 input pixels, all channels.
-fn twin(mut args: conv_bits_input::Args<'_>) {
-    tile(&bytemuck::cast(*args.params), args.index, args.dy, args.weight, &mut args.dx);
-}
-
 /// Words of the places that so many rows read.
-pub(in crate::ops) fn scratch(g: &Geometry, rows: usize) -> usize {
+fn scratch(g: &Geometry, rows: usize) -> usize {
     g.taps() * rows
 }
 
-/// The product of task `index`. The sum runs over (panel of outputs, tap, output).
-pub(in crate::ops) fn tile(g: &Geometry, index: usize, dy: &[f32], weight: &[u32], dx: &mut Pieces<'_, f32>) {
+/// A task has 96 input pixels, all channels. The sum runs over (panel of outputs, tap, output).
+fn twin(task: &mut Task<'_>) {
+    let conv_bits_input::Args { index, dy, weight, mut y, params, .. } = conv_bits_input::Args::take(task);
+    let g = geometry_of(params);
+    let mut epilogue = Epilogue::take(task, [g.in_rows(), g.in_channels as usize], g.in_rows());
     let (taps, words) = (g.taps(), g.words as usize);
-    let rows = dx.length() / PANEL;
+    let rows = y.length() / PANEL;
     let panels = words_of(g.outputs());
-    with_scratch(scratch(g, rows), |places| {
-        Patches::new(g, index * TILE, rows).places(places);
+    with_scratch(scratch(&g, rows), |places| {
+        Patches::new(&g, index * TILE, rows).places(places);
         for group in 0..g.groups as usize {
-            let task = bits::GatheredFloatBits {
+            let product = bits::GatheredFloatBits {
                 x: &dy[group * panels * g.out_rows() * PANEL..],
                 x_panel: g.out_rows() * PANEL,
                 panels,
@@ -93,7 +114,10 @@ pub(in crate::ops) fn tile(g: &Geometry, index: usize, dy: &[f32], weight: &[u32
                 rows,
                 columns: g.depth(),
             };
-            bits::current().gathered_float_bits(&task, &mut GroupOf { pieces: dx, first: group * words });
+            bits::current().gathered_float_bits(&product, &mut GroupOf { panels: &mut y, first: group * words });
         }
     });
+    for panel in 0..y.panels() {
+        epilogue.floats(panel, index * TILE, y.panel(panel));
+    }
 }

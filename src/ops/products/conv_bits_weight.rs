@@ -3,16 +3,16 @@
 use crate::bits;
 use crate::error::Result;
 use crate::graph::{Bound, Op};
+use crate::ops::geometry::{geometry_of, params, tiles};
 use crate::ops::products::conv_weights::weight_type;
-use crate::ops::products::geometry::{ConvShape, Geometry, image_of, tiles};
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::conv_bits_weight::conv_bits_weight;
 use crate::runtime::{
     Recording,
-    kernel::{Pieces, kernel},
+    kernel::{TaskPanels, kernel},
     with_scratch,
 };
-use crate::tensor::{DType, PANEL, TensorType};
+use crate::tensor::{ConvShape, DType, Geometry, PANEL, TensorType, image_of};
 
 kernel!(
     /// dw(t, o, c) = sum over pixels of dy(p, o) * a(source(p, t), c).
@@ -40,7 +40,7 @@ impl Op for ConvBitsWeight {
         let buffers = conv_bits_weight::Buffers { a, dy: bound.input(0), dw };
         let grid = tiles(g.depth(), channels, taps);
         let tasks = channels.div_ceil(share.rows) * (taps / share.taps);
-        recording.dispatch(&CONV_BITS_WEIGHT, bytemuck::cast(g), buffers, grid, tasks);
+        recording.dispatch(&CONV_BITS_WEIGHT, params(&g), buffers, grid, tasks);
         recording.set_multiply_adds(g.multiply_adds());
         recording.set_scratch(scratch(&g, share.taps));
     }
@@ -87,7 +87,7 @@ fn scratch(g: &Geometry, taps: usize) -> usize {
 
 /// Columns of a task's product are (tap, channel).
 fn twin(mut args: conv_bits_weight::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let (rows, words, share) = (g.out_rows(), g.words as usize, TaskTile::for_geometry(&g));
     let (taps, groups) = (share.taps, (g.out_channels as usize).div_ceil(share.rows));
     let (first_tap, first) = (args.index / groups, args.index % groups * share.rows);
@@ -125,10 +125,10 @@ fn twin(mut args: conv_bits_weight::Args<'_>) {
             };
             bits::current().float_bits(&task, &mut Taps { pieces: &mut args.dw, words });
         }
-        if g.pad_one == 0 && g.padding > 0 {
+        if !g.pad_one && g.padding > 0 {
             // Absent pixels were read as -1.
             for (tap, missing) in missing.iter().enumerate() {
-                for (dw, missing) in args.dw.piece(tap).chunks_exact_mut(pitch).zip(missing) {
+                for (dw, missing) in args.dw.panel(tap).chunks_exact_mut(pitch).zip(missing) {
                     dw[..g.depth()].iter_mut().for_each(|dw| *dw += missing);
                 }
             }
@@ -138,12 +138,12 @@ fn twin(mut args: conv_bits_weight::Args<'_>) {
 
 /// Panels of a weight gradient, in the order (tap, word).
 struct Taps<'a, 'b> {
-    pieces: &'a mut Pieces<'b, f32>,
+    pieces: &'a mut TaskPanels<'b, f32>,
     words: usize,
 }
 
 impl bits::Panels for Taps<'_, '_> {
     fn panel(&mut self, at: usize) -> &mut [f32] {
-        &mut self.pieces.piece(at / self.words)[at % self.words * PANEL..]
+        &mut self.pieces.panel(at / self.words)[at % self.words * PANEL..]
     }
 }

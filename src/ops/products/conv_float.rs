@@ -2,14 +2,14 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
+use crate::ops::geometry::{geometry_of, matrix, params, tiles};
 use crate::ops::products::conv_weights::weight_type;
-use crate::ops::products::geometry::{ConvShape, Geometry, image_of, matrix, tiles};
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::conv_float::{conv_float, conv_float_input};
 use crate::runtime::interface::ops::conv_float_weight::conv_float_weight;
 use crate::runtime::product::{Matrix, product};
 use crate::runtime::{Recording, kernel::kernel, with_scratch};
-use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
+use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, image_of, words_of};
 use std::ops::Range;
 
 kernel!(
@@ -60,7 +60,7 @@ impl Op for ConvFloat {
         let (rows, channels) = (g.out_rows(), self.0.channels);
         let buffers =
             conv_float::Buffers { x, w, y: bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL) };
-        recording.dispatch(&CONV_FLOAT, bytemuck::cast(g), buffers, matrix(channels, rows), rows.div_ceil(TILE));
+        recording.dispatch(&CONV_FLOAT, params(&g), buffers, matrix(channels, rows), rows.div_ceil(TILE));
         recording.set_multiply_adds(g.multiply_adds());
         recording.set_scratch(scratch(TILE, g.taps() * g.depth()));
     }
@@ -94,7 +94,7 @@ impl Op for ConvFloatInput {
         let dx = bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL);
         let buffers = conv_float_input::Buffers { w: bound.input(1), dy: bound.input(0), dx };
         let grid = matrix(channels, rows);
-        recording.dispatch(&CONV_FLOAT_INPUT, bytemuck::cast(g), buffers, grid, rows.div_ceil(TILE));
+        recording.dispatch(&CONV_FLOAT_INPUT, params(&g), buffers, grid, rows.div_ceil(TILE));
         recording.set_multiply_adds(g.multiply_adds());
         recording.set_scratch(scratch(TILE, g.taps() * g.outputs()));
     }
@@ -120,7 +120,7 @@ impl Op for ConvFloatWeight {
         let buffers =
             conv_float_weight::Buffers { x, dy: bound.input(0), dw: bound.output(0).per_task(channels * pitch) };
         let grid = tiles(pitch, channels, taps);
-        recording.dispatch(&CONV_FLOAT_WEIGHT, bytemuck::cast(g), buffers, grid, taps);
+        recording.dispatch(&CONV_FLOAT_WEIGHT, params(&g), buffers, grid, taps);
         recording.set_multiply_adds(g.multiply_adds());
         recording.set_scratch(STRETCH * g.depth());
     }
@@ -139,15 +139,15 @@ fn scratch(rows: usize, terms: usize) -> usize {
 
 /// A task has 128 output pixels, all channels.
 fn twin(mut args: conv_float::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let (taps, depth, pitch) = (g.taps(), g.depth(), g.words as usize * PANEL);
     let (rows, channels, terms) = (args.y.length() / PANEL, g.out_channels as usize, taps * depth);
     let patches = Patches::new(&g, args.index * TILE, rows);
     with_scratch(scratch(rows, terms), |scratch| {
         let (input, weights) = bytemuck::cast_slice_mut::<_, f32>(scratch).split_at_mut(rows * terms);
         let mut filled = None;
-        for panel in 0..args.y.parts() {
-            let y = args.y.piece(panel);
+        for panel in 0..args.y.panels() {
+            let y = args.y.panel(panel);
             y.fill(0.0);
             let columns = panel * PANEL..channels.min((panel + 1) * PANEL);
             for (group, outputs) in by_group(columns, g.outputs()) {
@@ -173,7 +173,7 @@ fn twin(mut args: conv_float::Args<'_>) {
 
 /// A task has 128 input pixels, all channels.
 fn input_twin(mut args: conv_float_input::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let (taps, depth, pitch) = (g.taps(), g.depth(), g.words as usize * PANEL);
     let (rows, channels, outputs) = (args.dx.length() / PANEL, g.in_channels as usize, g.outputs());
     let terms = taps * outputs;
@@ -181,8 +181,8 @@ fn input_twin(mut args: conv_float_input::Args<'_>) {
     with_scratch(scratch(rows, terms), |scratch| {
         let (gradients, weights) = bytemuck::cast_slice_mut::<_, f32>(scratch).split_at_mut(rows * terms);
         let mut filled = None;
-        for panel in 0..args.dx.parts() {
-            let dx = args.dx.piece(panel);
+        for panel in 0..args.dx.panels() {
+            let dx = args.dx.panel(panel);
             dx.fill(0.0);
             let columns = panel * PANEL..channels.min((panel + 1) * PANEL);
             for (group, inputs) in by_group(columns, depth) {
@@ -212,7 +212,7 @@ const STRETCH: usize = 512;
 
 /// A task has one tap.
 fn weight_twin(args: conv_float_weight::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let (rows, depth, pitch, tap) = (g.out_rows(), g.depth(), g.words as usize * PANEL, args.index);
     let dw = args.dw;
     dw.fill(0.0);

@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Bound, Op};
-use crate::ops::products::geometry::{ConvShape, Geometry};
+use crate::ops::geometry::{geometry_of, params};
 use crate::runtime::interface::ops::conv_weights::conv_weights;
 use crate::runtime::{Grid, Recording, kernel::kernel};
-use crate::tensor::{DType, Layout, PANEL, TensorType};
+use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType};
 
 kernel!(
     /// Bits by tap and panel of output channels, and the sum of the signs of each tap.
@@ -59,13 +59,7 @@ impl Op for ConvWeights {
             packed: bound.output(0).per_task(taps * words * PANEL),
             sums: bound.output(1).per_task(taps * PANEL),
         };
-        recording.dispatch(
-            &CONV_WEIGHTS,
-            bytemuck::cast(g),
-            buffers,
-            Grid::Linear((tasks * taps * PANEL) as u64),
-            tasks,
-        );
+        recording.dispatch(&CONV_WEIGHTS, params(&g), buffers, Grid::Linear((tasks * taps * PANEL) as u64), tasks);
     }
 
     fn rematerialise(&self) -> bool {
@@ -75,7 +69,7 @@ impl Op for ConvWeights {
 
 /// A task has one panel of 32 output channels.
 fn twin(args: conv_weights::Args<'_>) {
-    let g: Geometry = bytemuck::cast(*args.params);
+    let g = geometry_of(args.params);
     let (words, channels) = (g.words as usize, g.out_channels as usize);
     let first = args.index * PANEL;
     let here = PANEL.min(channels - first);

@@ -5,29 +5,27 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
+use crate::ops::epilogue::Epilogue;
 use crate::ops::layout::transpose_bits::TransposeBits;
+use crate::ops::producer::{Epilogues, Producer};
 use crate::ops::products::matmul::MatmulTransposed;
-use crate::runtime::interface::ops::float_bits::{Params, float_bits, float_bits_transposed};
-use crate::runtime::{
-    BufferId, Grid, Recording,
-    kernel::{BufferArg, Pieces, kernel},
-};
+use crate::runtime::interface::producers::float_bits::{Params, float_bits};
+use crate::runtime::{BufferArg, BufferId, Grid, Kernel, Recording, Task, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
     /// y\[i\]\[c\] = sum_j x\[i\]\[j\] * s\[j\]\[c\].
-    FLOAT_BITS = ops::float_bits::{ float_bits }, twin = twin
+    FLOAT_BITS = producers::float_bits::{ float_bits }, task = twin
 );
 kernel!(
-    /// y\[i\]\[c\] = sum_j x\[j\]\[i\] * s\[j\]\[c\].
-    FLOAT_BITS_TRANSPOSED = ops::float_bits::{ float_bits_transposed }, twin = transposed_twin
+    /// [`FLOAT_BITS`] where a mask is set, 0 elsewhere.
+    FLOAT_BITS_MASK = producers::float_bits::{ float_bits_mask }, task = twin
 );
 
-fn params(rows: usize, columns: usize, depth: usize) -> Params {
-    Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, words: words_of(columns) as u32 }
-}
-
-fn floats_and_bits<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Result<(&'a TensorType, &'a TensorType)> {
+pub(in crate::ops) fn floats_and_bits<'a>(
+    op: &'static str,
+    inputs: &[&'a TensorType],
+) -> Result<(&'a TensorType, &'a TensorType)> {
     match inputs {
         [x, bits] if x.dtype == DType::F32 && bits.dtype == DType::Bits => Ok((x, bits)),
         _ => Err(Error::shape(
@@ -50,23 +48,51 @@ pub struct FloatBits;
 
 impl FloatBits {
     /// Records the product alone.
-    pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
-        let (params, y, grid, tasks) = extents(y, [rows, columns, depth]);
-        recording.dispatch(&FLOAT_BITS, params, float_bits::Buffers { x, bits, y }, grid, tasks);
-        recording.set_multiply_adds([rows, columns, depth]);
+    pub fn dispatch(recording: &mut Recording, tensors: [BufferId; 3], extents: [usize; 3]) {
+        record(recording, &FLOAT_BITS, tensors, extents, Vec::new());
     }
 }
 
-/// Parameters, a task's share of the output, work for a GPU, tasks for the processor.
-pub(in crate::ops) fn extents(y: BufferId, [rows, columns, depth]: [usize; 3]) -> (Params, BufferArg, Grid, usize) {
+fn record(
+    recording: &mut Recording,
+    kernel: &'static Kernel,
+    [x, bits, y]: [BufferId; 3],
+    [rows, columns, depth]: [usize; 3],
+    epilogues: Vec<BufferArg>,
+) {
     let panels = words_of(columns);
+    let params = Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, words: panels as u32 };
+    let y = y.per_task_in_each_panel(panels, rows_per_task(rows) * PANEL);
     let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
-    (
-        params(rows, columns, depth),
-        y.per_task_in_each_panel(panels, rows_per_task(rows) * PANEL),
-        grid,
-        rows.div_ceil(rows_per_task(rows)),
-    )
+    let buffers = float_bits::Buffers { x, bits, y };
+    recording.dispatch_with(kernel, params, buffers, epilogues, grid, rows.div_ceil(rows_per_task(rows)));
+    recording.set_multiply_adds([rows, columns, depth]);
+}
+
+impl Producer for FloatBits {
+    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
+        match epilogues {
+            Epilogues::Store => Some(&FLOAT_BITS),
+            Epilogues::Mask => Some(&FLOAT_BITS_MASK),
+            Epilogues::MaskAdd | Epilogues::Statistics => None,
+        }
+    }
+
+    fn rows_per_task(&self, bound: &Bound<'_>) -> Option<usize> {
+        Some(rows_per_task(bound.inputs[0].1.rows()))
+    }
+
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
+        let ((x, x_type), (bits, bits_type)) = (bound.inputs[0], bound.inputs[1]);
+        let extents = [x_type.rows(), bits_type.columns(), x_type.columns()];
+        record(recording, kernel, [x, bits, bound.output(0)], extents, epilogues);
+    }
 }
 
 impl Op for FloatBits {
@@ -83,43 +109,7 @@ impl Op for FloatBits {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let ((x, x_type), (bits, bits_type)) = (bound.inputs[0], bound.inputs[1]);
-        Self::dispatch(recording, [x, bits, bound.output(0)], [x_type.rows(), bits_type.columns(), x_type.columns()]);
-    }
-}
-
-/// y = xᵀ s for floats `x` `[depth, rows]` and signs `s` `[depth, columns]`; floats in padded rows. The weight gradient
-/// dW = dYᵀ * A, where `depth` is the batch.
-#[derive(Clone, Copy, Debug)]
-pub struct FloatBitsTransposed;
-
-impl FloatBitsTransposed {
-    /// Records the product alone.
-    pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
-        let pitch = words_of(columns) * PANEL;
-        let grid = Grid::Tiles([pitch as u32, rows as u32, 1]);
-        let buffers = float_bits_transposed::Buffers { x, bits, y: y.per_task(PANEL * pitch) };
-        recording.dispatch(&FLOAT_BITS_TRANSPOSED, params(rows, columns, depth), buffers, grid, rows.div_ceil(PANEL));
-        recording.set_multiply_adds([rows, columns, depth]);
-    }
-}
-
-impl Op for FloatBitsTransposed {
-    fn name(&self) -> &'static str {
-        "float_bits_transposed"
-    }
-
-    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let (x, bits) = floats_and_bits("float_bits_transposed", inputs)?;
-        if x.rows() != bits.rows() {
-            return Err(Error::shape("float_bits_transposed", format!("{} rows of signs", x.rows()), bits));
-        }
-        Ok(vec![TensorType::new(DType::F32, crate::tensor::Layout::Rows, &[x.columns(), bits.columns()])])
-    }
-
-    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let ((x, x_type), (bits, bits_type)) = (bound.inputs[0], bound.inputs[1]);
-        Self::dispatch(recording, [x, bits, bound.output(0)], [x_type.columns(), bits_type.columns(), x_type.rows()]);
+        self.record_with(recording, bound, &FLOAT_BITS, Vec::new());
     }
 }
 
@@ -158,15 +148,12 @@ impl Op for FloatByBits {
 }
 
 /// A task has some rows, all columns.
-fn twin(mut args: float_bits::Args<'_>) {
-    tile(args.params, args.index, args.x, args.bits, &mut args.y);
-}
-
-/// The rows of task `index`; gives the number of the first.
-pub(in crate::ops) fn tile(params: &Params, index: usize, x: &[f32], bits: &[u32], y: &mut Pieces<'_, f32>) -> usize {
+fn twin(task: &mut Task<'_>) {
+    let float_bits::Args { index, x, bits, mut y, params, .. } = float_bits::Args::take(task);
     let Params { rows, columns, depth, words } = *params;
+    let mut epilogue = Epilogue::take(task, [rows, columns].map(|v| v as usize), rows as usize);
     let first = index * rows_per_task(rows as usize);
-    let task = bits::FloatBits {
+    let product = bits::FloatBits {
         x: &x[first * PANEL..],
         x_block: rows as usize * PANEL,
         x_inner: 1,
@@ -181,28 +168,8 @@ pub(in crate::ops) fn tile(params: &Params, index: usize, x: &[f32], bits: &[u32
         y_row: PANEL,
         accumulate: false,
     };
-    bits::current().float_bits(&task, y);
-    first
-}
-
-/// A task has one panel of 32 rows, all columns.
-fn transposed_twin(mut args: float_bits_transposed::Args<'_>) {
-    let Params { rows, columns, depth, words } = *args.params;
-    let (depth, pitch) = (depth as usize, words as usize * PANEL);
-    let task = bits::FloatBits {
-        x: &args.x[args.index * depth * PANEL..],
-        x_block: PANEL * PANEL,
-        x_inner: PANEL,
-        x_row: 1,
-        bits: args.bits,
-        bits_block: pitch,
-        bits_panel: PANEL,
-        inner: depth,
-        rows: PANEL.min(rows as usize - args.index * PANEL),
-        columns: columns as usize,
-        sets: 1,
-        y_row: pitch,
-        accumulate: false,
-    };
-    bits::current().float_bits(&task, &mut bits::StridedPanels(args.y.piece(0), PANEL));
+    bits::current().float_bits(&product, &mut y);
+    for panel in 0..y.panels() {
+        epilogue.floats(panel, first, y.panel(panel));
+    }
 }

@@ -1,8 +1,7 @@
 //! What convolutions read of a stretch of pixels, packed for a product: the processor's side of an implicit matrix product.
 
 use crate::bits::{ABSENT, panel_mask};
-use crate::ops::products::geometry::Geometry;
-use crate::tensor::{PANEL, words_of};
+use crate::tensor::{Geometry, PANEL, words_of};
 use std::ops::Range;
 
 /// Pixels of a task of the forward product and of the images' gradient: three tiles of bits, so that weights are loaded once for them.
@@ -132,7 +131,7 @@ impl<'a> Patches<'a> {
             None => {
                 for i in run {
                     for word in 0..words {
-                        out[to(i, word)] = if g.pad_one == 0 { 0 } else { panel_mask(g.depth() - word * PANEL) };
+                        out[to(i, word)] = if g.pad_one { panel_mask(g.depth() - word * PANEL) } else { 0 };
                     }
                     absent(i);
                 }
@@ -149,7 +148,7 @@ impl<'a> Patches<'a> {
 
     /// Channels of one tap of every pixel, pixel by pixel `pitch` apart; an absent pixel's are `fill`.
     pub fn channels(&self, x: &[f32], tap: usize, channels: Range<usize>, out: &mut [f32], pitch: usize) {
-        let (rows, fill) = (self.g.in_rows(), self.g.pad_one as f32);
+        let (rows, fill) = (self.g.in_rows(), f32::from(u8::from(self.g.pad_one)));
         self.sources(tap, |i, pixel| copy(x, rows, pixel, channels.clone(), fill, &mut out[i * pitch..]));
     }
 

@@ -3,14 +3,21 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::products::float_bits::{FloatBits, FloatBitsTransposed};
-use crate::runtime::interface::ops::xnor_matmul::{Params, xnor_matmul};
-use crate::runtime::{BufferId, Grid, Recording, kernel::kernel};
+use crate::ops::epilogue::Epilogue;
+use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::products::float_bits::FloatBits;
+use crate::ops::products::float_bits_transposed::FloatBitsTransposed;
+use crate::runtime::interface::producers::xnor_matmul::{Params, xnor_matmul};
+use crate::runtime::{BufferArg, BufferId, Grid, Kernel, Recording, Task, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
     /// y\[r\]\[c\] = sum_k a\[r\]\[k\] * w\[c\]\[k\], exact.
-    XNOR_MATMUL = ops::xnor_matmul::{ xnor_matmul | xnor_matmul_tiled }, twin = twin
+    XNOR_MATMUL = producers::xnor_matmul::{ xnor_matmul | xnor_matmul_tiled }, task = twin
+);
+kernel!(
+    /// [`XNOR_MATMUL`] with statistics.
+    XNOR_MATMUL_STATISTICS = producers::xnor_matmul::{ xnor_matmul_statistics | xnor_matmul_tiled_statistics }, task = twin
 );
 
 /// y\[r\]\[c\] = depth - 2 popcount(a\[r\] ^ w\[c\]) for bits `a` `[rows, depth]` and `w` `[columns, depth]`; integers in panels.
@@ -21,20 +28,51 @@ pub struct XnorMatmul;
 
 impl XnorMatmul {
     /// Records the product alone: `a` and `w` bits with rows of `depth` signs, `y` integers `[rows, columns]`.
-    pub fn dispatch(recording: &mut Recording, [a, w, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
-        let (params, grid, panels) = extents([rows, columns, depth]);
-        let buffers = xnor_matmul::Buffers { a, w, y: y.per_task(rows * PANEL) };
-        recording.dispatch(&XNOR_MATMUL, params, buffers, grid, panels);
-        recording.set_multiply_adds([rows, columns, depth]);
+    pub fn dispatch(recording: &mut Recording, tensors: [BufferId; 3], extents: [usize; 3]) {
+        record(recording, &XNOR_MATMUL, tensors, extents, Vec::new());
     }
 }
 
-/// Parameters, work for a GPU, tasks for the processor.
-pub(in crate::ops) fn extents([rows, columns, depth]: [usize; 3]) -> (Params, Grid, usize) {
+fn record(
+    recording: &mut Recording,
+    kernel: &'static Kernel,
+    [a, w, y]: [BufferId; 3],
+    [rows, columns, depth]: [usize; 3],
+    epilogues: Vec<BufferArg>,
+) {
     let params =
         Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, words: words_of(depth) as u32 };
     let panels = columns.div_ceil(PANEL);
-    (params, Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]), panels)
+    let buffers = xnor_matmul::Buffers { a, w, y: y.per_task(rows * PANEL) };
+    let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
+    recording.dispatch_with(kernel, params, buffers, epilogues, grid, panels);
+    recording.set_multiply_adds([rows, columns, depth]);
+}
+
+impl Producer for XnorMatmul {
+    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
+        match epilogues {
+            Epilogues::Store => Some(&XNOR_MATMUL),
+            Epilogues::Statistics => Some(&XNOR_MATMUL_STATISTICS),
+            Epilogues::Mask | Epilogues::MaskAdd => None,
+        }
+    }
+
+    fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
+        None
+    }
+
+    fn record_with(
+        &self,
+        recording: &mut Recording,
+        bound: &Bound<'_>,
+        kernel: &'static Kernel,
+        epilogues: Vec<BufferArg>,
+    ) {
+        let ((a, a_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
+        let extents = [a_type.rows(), w_type.rows(), a_type.columns()];
+        record(recording, kernel, [a, w, bound.output(0)], extents, epilogues);
+    }
 }
 
 impl Op for XnorMatmul {
@@ -51,8 +89,7 @@ impl Op for XnorMatmul {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let ((a, a_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
-        Self::dispatch(recording, [a, w, bound.output(0)], [a_type.rows(), w_type.rows(), a_type.columns()]);
+        self.record_with(recording, bound, &XNOR_MATMUL, Vec::new());
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -65,13 +102,12 @@ impl Op for XnorMatmul {
 }
 
 /// A task has one panel of 32 columns.
-fn twin(args: xnor_matmul::Args<'_>) {
-    panel(args.params, args.index, [args.a, args.w], args.y);
-}
-
-pub(in crate::ops) fn panel(params: &Params, index: usize, [a, w]: [&[u32]; 2], y: &mut [i32]) {
+fn twin(task: &mut Task<'_>) {
+    let xnor_matmul::Args { index, a, w, y, params, .. } = xnor_matmul::Args::take(task);
     let Params { rows, columns, depth, words } = *params;
-    let task = bits::Xnor {
+    let valid = task.step().valid_rows as usize;
+    let mut epilogue = Epilogue::take(task, [rows, columns].map(|v| v as usize), valid);
+    let product = bits::Xnor {
         a,
         w: &w[index * words as usize * PANEL..],
         k: depth as usize,
@@ -79,5 +115,6 @@ pub(in crate::ops) fn panel(params: &Params, index: usize, [a, w]: [&[u32]; 2], 
         row_begin: 0,
         row_end: rows as usize,
     };
-    bits::current().xnor(&task, y);
+    bits::current().xnor(&product, y);
+    epilogue.integers(index, 0, y);
 }

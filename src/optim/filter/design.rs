@@ -45,7 +45,7 @@ pub enum Filter {
 }
 
 /// Names of the designs.
-const DESIGNS: &str = "butterworth, bessel, critical";
+pub const DESIGNS: [&str; 3] = ["butterworth", "bessel", "critical"];
 
 /// Below a period of two steps there is no frequency; designs stay a little away from it.
 const SHORTEST: f64 = 2.001;
@@ -121,7 +121,7 @@ fn designed(design: &str, order: usize) -> Result<Filter> {
         "butterworth" => butterworth(order),
         "bessel" => bessel(order),
         "critical" => vec![Complex64::new(-1.0 / (2_f64.powf(1.0 / order as f64) - 1.0).sqrt(), 0.0); order],
-        other => return Err(Error::setting("design", DESIGNS, other)),
+        other => return Err(Error::setting("design", DESIGNS.join(", "), other)),
     };
     Ok(Filter::Designed(poles.into_iter().map(|p| [p.re, p.im]).collect()))
 }

@@ -2,17 +2,18 @@
 
 use crate::error::Result;
 use crate::graph::{Bound, Graph, Init, Op, Role};
+use crate::optim::counters::{layers_of, raise_failed};
 use crate::optim::hyperparameter::{FLOAT_RATE, Hyperparameter};
 use crate::optim::optimizer::{Hyperparameters, Optimizer, UpdateTarget};
 use crate::optim::schedule::Schedule;
-use crate::runtime::interface::optim::adam::{Params, adam};
+use crate::runtime::interface::ops::adam::{Params, adam};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::TensorType;
 use std::sync::Arc;
 
 kernel!(
     /// Adam with its corrections worked into the hyperparameters.
-    ADAM = optim::adam::{ adam }, twin = twin
+    ADAM = ops::adam::{ adam }, twin = twin
 );
 
 /// Words of a task.
@@ -71,7 +72,7 @@ impl Optimizer for Adam {
         let m = graph.optimizer_state(parameter, "m", ty.clone(), Init::Fill(0.0), false);
         let v = graph.optimizer_state(parameter, "v", ty, Init::Fill(0.0), false);
         let op = AdamUpdate { hyper_offset: target.hyper_offset, epsilon: self.epsilon, decay: self.decay };
-        graph.push(Arc::new(op), &[target.gradient], &[m, v, parameter])?;
+        graph.push(Arc::new(op), &[target.gradient], &[m, v, parameter, target.counters])?;
         Ok(())
     }
 
@@ -80,7 +81,7 @@ impl Optimizer for Adam {
     }
 }
 
-/// Input: gradient. Updates: both moments, the parameter.
+/// Input: gradient. Updates: both moments, the parameter, the counters of the step.
 #[derive(Clone, Copy, Debug)]
 pub struct AdamUpdate {
     /// Which vec4 of the step's hyperparameters.
@@ -103,8 +104,9 @@ impl Op for AdamUpdate {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let words = bound.inputs[0].1.words();
         let [m, v, p] = [0, 1, 2].map(|i| bound.update(i).per_task(CHUNK));
-        let params = Params { hyper_offset: self.hyper_offset, epsilon: self.epsilon, decay: self.decay, pad: 0 };
-        let buffers = adam::Buffers { g: bound.input(0), m, v, p };
+        let layers = layers_of(bound.updates[3].1) as u32;
+        let params = Params { hyper_offset: self.hyper_offset, layers, epsilon: self.epsilon, decay: self.decay };
+        let buffers = adam::Buffers { g: bound.input(0), m, v, p, counters: bound.update(3) };
         recording.dispatch(&ADAM, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
     }
 }
@@ -113,10 +115,15 @@ fn twin(args: adam::Args<'_>) {
     let [rate, correction, first, second] = args.step.hyperparameters[args.params.hyper_offset as usize];
     let states = args.m.iter_mut().zip(args.v);
     let g = &args.g[args.index * CHUNK..];
+    let mut finite = true;
     for ((p, (m, v)), g) in args.p.iter_mut().zip(states).zip(g) {
         let g = g + args.params.decay * *p;
         *m += first * (g - *m);
         *v += second * (g * g - *v);
         *p -= rate * *m / (v.sqrt() * correction + args.params.epsilon);
+        finite &= m.is_finite() & v.is_finite() & p.is_finite();
+    }
+    if !finite {
+        raise_failed(args.counters, args.params.layers, args.step.step);
     }
 }

@@ -1,18 +1,9 @@
 //! Bop and its second-order form: a weight flips where the average gradient keeps pushing it, by more than a threshold.
 
-use crate::optim::binary::{BinaryRule, HOLD, StateInit, in_order, sweep_panel};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
-use crate::runtime::interface::optim::bop::{bop, bop2};
-use crate::runtime::kernel::kernel;
-
-kernel!(
-    /// m += alpha (g - m), weight = -sign(m) where |m| > threshold.
-    FIRST = optim::bop::{ bop }, twin = bop_twin
-);
-kernel!(
-    /// The same with m / (sqrt(v) + 1e-10), v the average square.
-    SECOND = optim::bop::{ bop2 }, twin = bop2_twin
-);
+use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_order};
+use crate::optim::update::rule_kernels;
+use crate::runtime::interface::rules;
 
 /// Added to the root of the second moment, as published.
 const EPSILON: f32 = 1e-10;
@@ -29,16 +20,16 @@ pub static BOP: BinaryRule = BinaryRule {
     hyperparameters: &[
         HyperparameterSpec::new("alpha", "rate of the average (gamma in the paper)", Range::Rate, 1e-3).falling(),
         HyperparameterSpec::new("threshold", "size of the average that flips a weight (tau)", Range::NotNegative, 1e-8),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
-    states: &[("m", StateInit::Scaled)],
-    hold: 1e-6,
+    states: &[State::new("m", StateInit::Scaled).at_rate("alpha")],
+    decides: rules::bop::DECIDES,
+    scaled_init: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
     // CIFAR-10, BinaryNet, 500 epochs: a tenth every 100 epochs.
     paper: &[("alpha", "1e-4,step:0.1:20%"), ("threshold", "1e-8")],
-    kernel: &FIRST,
-    narrow: None,
+    kernels: rule_kernels!(bop: f32, bop),
     pack: in_order,
 };
 
@@ -56,32 +47,26 @@ pub static BOP2: BinaryRule = BinaryRule {
             1e-6,
         ),
         HyperparameterSpec::new("sigma", "rate of the average square", Range::Rate, 1e-2),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
-    states: &[("m", StateInit::Scaled), ("v", StateInit::Zero)],
-    hold: 1e-6,
+    states: &[State::new("m", StateInit::Scaled).at_rate("alpha"), State::new("v", StateInit::Zero).at_rate("sigma")],
+    decides: rules::bop2::DECIDES,
+    scaled_init: 1e-6,
     is_scale_invariant: false,
     is_filter: false,
     // CIFAR-10, BinaryNet, 500 epochs.
     paper: &[("alpha", "1e-2,linear:1e-5"), ("threshold", "1e-5,linear:1e-8"), ("sigma", "1e-7,linear:1e-2")],
-    kernel: &SECOND,
-    narrow: None,
+    kernels: rule_kernels!(bop2: f32, bop2),
     pack: in_order,
 };
 
-fn bop_twin(args: bop::Args<'_>) {
-    let [alpha, threshold, ..] = args.step.hyperparameters[args.params.hyper_offset as usize];
-    sweep_panel!(args, [m], |g, [m]| {
-        let m = m + alpha * (g - m);
-        ([m], if m.abs() > threshold { m } else { 0.0 })
-    });
+fn bop(g: f32, [m]: [f32; 1], [alpha, threshold]: [f32; 2]) -> ([f32; 1], f32) {
+    let m = m + alpha * (g - m);
+    ([m], if m.abs() > threshold { m } else { 0.0 })
 }
 
-fn bop2_twin(args: bop2::Args<'_>) {
-    let [alpha, threshold, sigma, _] = args.step.hyperparameters[args.params.hyper_offset as usize];
-    sweep_panel!(args, [m, v], |g, [m, v]| {
-        let m = m + alpha * (g - m);
-        let v = v + sigma * (g * g - v);
-        ([m, v], if m.abs() > threshold * (v.sqrt() + EPSILON) { m } else { 0.0 })
-    });
+fn bop2(g: f32, [m, v]: [f32; 2], [alpha, threshold, sigma]: [f32; 3]) -> ([f32; 2], f32) {
+    let m = m + alpha * (g - m);
+    let v = v + sigma * (g * g - v);
+    ([m, v], if m.abs() > threshold * (v.sqrt() + EPSILON) { m } else { 0.0 })
 }

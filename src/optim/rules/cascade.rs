@@ -1,19 +1,9 @@
 //! The filters whose sign is the weight: one moving average of the gradient, or two in a row.
 
-use crate::optim::binary::{BinaryRule, HOLD, StateInit, in_order, sweep_panel};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
-use crate::optim::narrow;
-use crate::runtime::interface::optim::cascade::{cascade, ema};
-use crate::runtime::kernel::kernel;
-
-kernel!(
-    /// m += gamma (g - m), h += alpha (m - h), weight = -sign(h).
-    CASCADE = optim::cascade::{ cascade | cascade_shared }, twin = cascade_twin
-);
-kernel!(
-    /// h += alpha (g - h), weight = -sign(h).
-    AVERAGE = optim::cascade::{ ema }, twin = ema_twin
-);
+use crate::optim::rule::{BinaryRule, STATE_INIT_SCALE, State, StateInit, in_order};
+use crate::optim::update::rule_kernels;
+use crate::runtime::interface::rules;
 
 const ALPHA: HyperparameterSpec =
     HyperparameterSpec::new("alpha", "rate of the filter whose sign is the weight", Range::Rate, 1e-3).falling();
@@ -22,7 +12,7 @@ const ALPHA: HyperparameterSpec =
 ///
 /// m += gamma (g - m),  h += alpha (m - h),  weight = -1 where h > 0, +1 where h < 0, unchanged where h = 0.
 ///
-/// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `hold` k they start at -k times the
+/// Both states start at 0, as in the authors' code, so the first gradient decides every weight; with `state-init-scale` k they start at -k times the
 /// weight. Latent SGD with momentum and weight decay is this filter: with PyTorch's settings, alpha * gamma = rate * decay and
 /// (1 - alpha)(1 - gamma) = momentum. The paper's alpha and gamma are not published; these defaults are our own.
 pub static CEMA: BinaryRule = BinaryRule {
@@ -31,15 +21,15 @@ pub static CEMA: BinaryRule = BinaryRule {
     hyperparameters: &[
         ALPHA,
         HyperparameterSpec::new("gamma", "rate of the average before it; 1: none", Range::Rate, 0.1),
-        HOLD,
+        STATE_INIT_SCALE,
     ],
-    states: &[("m", StateInit::Scaled), ("h", StateInit::Scaled)],
-    hold: 1e-6,
+    states: &[State::new("m", StateInit::Scaled).at_rate("gamma"), State::new("h", StateInit::Scaled).at_rate("alpha")],
+    decides: rules::cema::DECIDES,
+    scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],
-    kernel: &CASCADE,
-    narrow: Some(narrow::CASCADE),
+    kernels: rule_kernels!(cema: all, cema),
     pack: in_order,
 };
 
@@ -47,30 +37,24 @@ pub static CEMA: BinaryRule = BinaryRule {
 pub static EMA: BinaryRule = BinaryRule {
     name: "ema",
     doc: "one moving average of the gradient",
-    hyperparameters: &[ALPHA, HOLD],
-    states: &[("h", StateInit::Scaled)],
-    hold: 1e-6,
+    hyperparameters: &[ALPHA, STATE_INIT_SCALE],
+    states: &[State::new("h", StateInit::Scaled).at_rate("alpha")],
+    decides: rules::ema::DECIDES,
+    scaled_init: 1e-6,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],
-    kernel: &AVERAGE,
-    narrow: Some(narrow::AVERAGE),
+    kernels: rule_kernels!(ema: all, ema),
     pack: in_order,
 };
 
-fn cascade_twin(args: cascade::Args<'_>) {
-    let [alpha, gamma, ..] = args.step.hyperparameters[args.params.hyper_offset as usize];
-    sweep_panel!(args, [m, h], |g, [m, h]| {
-        let m = m + gamma * (g - m);
-        let h = h + alpha * (m - h);
-        ([m, h], h)
-    });
+fn cema(g: f32, [m, h]: [f32; 2], [alpha, gamma]: [f32; 2]) -> ([f32; 2], f32) {
+    let m = m + gamma * (g - m);
+    let h = h + alpha * (m - h);
+    ([m, h], h)
 }
 
-fn ema_twin(args: ema::Args<'_>) {
-    let alpha = args.step.hyperparameters[args.params.hyper_offset as usize][0];
-    sweep_panel!(args, [h], |g, [h]| {
-        let h = h + alpha * (g - h);
-        ([h], h)
-    });
+fn ema(g: f32, [h]: [f32; 1], [alpha]: [f32; 1]) -> ([f32; 1], f32) {
+    let h = h + alpha * (g - h);
+    ([h], h)
 }

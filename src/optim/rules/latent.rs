@@ -1,33 +1,20 @@
 //! Rules that move a latent float weight, whose sign is the weight: what most people run.
 
-use crate::optim::binary::{BinaryRule, StateInit, in_order, sweep_panel};
 use crate::optim::hyperparameter::{HyperparameterSpec, Range};
 use crate::optim::optimizer::Hyperparameters;
+use crate::optim::rule::{BinaryRule, State, StateInit, in_order};
 use crate::optim::rules::diode::sign;
-use crate::runtime::interface::optim::latent::{latent_adam, latent_sgd, signum};
-use crate::runtime::kernel::kernel;
-
-kernel!(
-    /// m += (1 - momentum) (g - m), x -= rate (sign(m) + decay x).
-    SIGN = optim::latent::{ signum }, twin = signum_twin
-);
-kernel!(
-    /// v = momentum v + (g + decay x), x -= rate v.
-    SGD = optim::latent::{ latent_sgd }, twin = sgd_twin
-);
-kernel!(
-    /// Adam's moments of g + decay x move x.
-    ADAM = optim::latent::{ latent_adam }, twin = adam_twin
-);
+use crate::optim::update::rule_kernels;
+use crate::runtime::interface::rules;
 
 /// Added to the root of Adam's second moment, as PyTorch does.
 const EPSILON: f32 = 1e-8;
 
-const fn rate(default: f32) -> HyperparameterSpec {
+pub(in crate::optim) const fn rate(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new("lr", "learning rate of the latent weights", Range::Positive, default).falling()
 }
 
-const fn decay(default: f32) -> HyperparameterSpec {
+pub(in crate::optim) const fn decay(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new(
         "weight-decay",
         "share of the latent weight that is added to its gradient",
@@ -36,11 +23,11 @@ const fn decay(default: f32) -> HyperparameterSpec {
     )
 }
 
-const fn clip(default: f32) -> HyperparameterSpec {
+pub(in crate::optim) const fn clip(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new("clip", "latent weights stay in +-clip, or off", Range::Limit, default)
 }
 
-const fn init(default: f32) -> HyperparameterSpec {
+pub(in crate::optim) const fn init(default: f32) -> HyperparameterSpec {
     HyperparameterSpec::new(
         "init",
         "latent weights start between 0 and init, with the weight's sign",
@@ -59,13 +46,13 @@ pub static SIGNUM: BinaryRule = BinaryRule {
     name: "signum",
     doc: "latent weights moved by the sign of the momentum",
     hyperparameters: &[rate(1e-2), MOMENTUM, decay(0.0), clip(1.0), init(1.0)],
-    states: &[("x", StateInit::Latent), ("m", StateInit::Zero)],
-    hold: 0.0,
+    states: &[State::new("x", StateInit::Latent), State::new("m", StateInit::Zero)],
+    decides: rules::signum::DECIDES,
+    scaled_init: 0.0,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],
-    kernel: &SIGN,
-    narrow: None,
+    kernels: rule_kernels!(signum: f32, signum),
     pack: |values, step| {
         let mut hyperparameters = in_order(values, step);
         hyperparameters[0][1] = (1.0 - f64::from(hyperparameters[0][1])) as f32;
@@ -79,13 +66,13 @@ pub static LATENT_SGD: BinaryRule = BinaryRule {
     name: "latent-sgd",
     doc: "latent weights moved by SGD with momentum and weight decay",
     hyperparameters: &[rate(0.3), MOMENTUM, decay(0.0), clip(1.0), init(0.01)],
-    states: &[("x", StateInit::Latent), ("m", StateInit::Zero)],
-    hold: 0.0,
+    states: &[State::new("x", StateInit::Latent), State::new("m", StateInit::Zero)],
+    decides: rules::latent_sgd::DECIDES,
+    scaled_init: 0.0,
     is_scale_invariant: false,
     is_filter: false,
     paper: &[],
-    kernel: &SGD,
-    narrow: None,
+    kernels: rule_kernels!(latent_sgd: f32, latent_sgd),
     pack: in_order,
 };
 
@@ -102,8 +89,9 @@ pub static LATENT_ADAM: BinaryRule = BinaryRule {
         clip(1.0),
         init(1.0),
     ],
-    states: &[("x", StateInit::Latent), ("m", StateInit::Zero), ("v", StateInit::Zero)],
-    hold: 0.0,
+    states: &[State::new("x", StateInit::Latent), State::new("m", StateInit::Zero), State::new("v", StateInit::Zero)],
+    decides: rules::latent_adam::DECIDES,
+    scaled_init: 0.0,
     is_scale_invariant: false,
     is_filter: false,
     // AdamBNN (Liu et al., ICML 2021), its second step: nothing is clipped, weights start within 0.001.
@@ -115,8 +103,7 @@ pub static LATENT_ADAM: BinaryRule = BinaryRule {
         ("clip", "off"),
         ("init", "1e-3"),
     ],
-    kernel: &ADAM,
-    narrow: None,
+    kernels: rule_kernels!(latent_adam: f32, latent_adam),
     pack: adam_hyperparameters,
 };
 
@@ -131,37 +118,31 @@ fn adam_hyperparameters(values: &[f32], step: u64) -> Hyperparameters {
 }
 
 /// Within +-clip. Unlike `f32::clamp` it has no panic in it, which would keep the loop from becoming vector instructions.
-fn clipped(x: f32, clip: f32) -> f32 {
+pub(in crate::optim) fn clipped(x: f32, clip: f32) -> f32 {
     let below = if x > clip { clip } else { x };
     if below < -clip { -clip } else { below }
 }
 
-fn signum_twin(args: signum::Args<'_>) {
-    let [rate, share, decay, clip] = args.step.hyperparameters[args.params.hyper_offset as usize];
-    sweep_panel!(args, [x, m], |g, [x, m]| {
-        let m = m + share * (g - m);
-        let x = clipped(x - rate * (sign(m) + decay * x), clip);
-        ([x, m], -x)
-    });
+fn signum(g: f32, [x, m]: [f32; 2], [rate, share, decay, clip]: [f32; 4]) -> ([f32; 2], f32) {
+    let m = m + share * (g - m);
+    let x = clipped(x - rate * (sign(m) + decay * x), clip);
+    ([x, m], -x)
 }
 
-fn sgd_twin(args: latent_sgd::Args<'_>) {
-    let [rate, momentum, decay, clip] = args.step.hyperparameters[args.params.hyper_offset as usize];
-    sweep_panel!(args, [x, m], |g, [x, m]| {
-        let m = momentum * m + (g + decay * x);
-        let x = clipped(x - rate * m, clip);
-        ([x, m], -x)
-    });
+fn latent_sgd(g: f32, [x, m]: [f32; 2], [rate, momentum, decay, clip]: [f32; 4]) -> ([f32; 2], f32) {
+    let m = momentum * m + (g + decay * x);
+    let x = clipped(x - rate * m, clip);
+    ([x, m], -x)
 }
 
-fn adam_twin(args: latent_adam::Args<'_>) {
-    let [rate, correction, first, second] = args.step.hyperparameters[args.params.hyper_offset as usize];
-    let [decay, clip, epsilon, _] = args.step.hyperparameters[args.params.hyper_offset as usize + 1];
-    sweep_panel!(args, [x, m, v], |g, [x, m, v]| {
-        let d = g + decay * x;
-        let m = m + first * (d - m);
-        let v = v + second * (d * d - v);
-        let x = clipped(x - rate * m / (v.sqrt() * correction + epsilon), clip);
-        ([x, m, v], -x)
-    });
+fn latent_adam(
+    g: f32,
+    [x, m, v]: [f32; 3],
+    [rate, correction, first, second, decay, clip, epsilon]: [f32; 7],
+) -> ([f32; 3], f32) {
+    let d = g + decay * x;
+    let m = m + first * (d - m);
+    let v = v + second * (d * d - v);
+    let x = clipped(x - rate * m / (v.sqrt() * correction + epsilon), clip);
+    ([x, m, v], -x)
 }

@@ -6,4 +6,5 @@ pub(crate) mod cascade;
 pub(crate) mod diode;
 pub(crate) mod iir;
 pub(crate) mod latent;
+pub(crate) mod lion;
 pub(crate) mod sgd;

@@ -2,17 +2,18 @@
 
 use crate::error::Result;
 use crate::graph::{Bound, Graph, Init, Op, Role};
+use crate::optim::counters::{layers_of, raise_failed};
 use crate::optim::hyperparameter::{FLOAT_RATE, Hyperparameter};
 use crate::optim::optimizer::{Hyperparameters, Optimizer, UpdateTarget};
 use crate::optim::schedule::Schedule;
-use crate::runtime::interface::optim::sgd::{Params, sgd};
+use crate::runtime::interface::ops::sgd::{Params, sgd};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::TensorType;
 use std::sync::Arc;
 
 kernel!(
     /// v = mu v + (g + decay p), p -= rate v.
-    SGD = optim::sgd::{ sgd }, twin = twin
+    SGD = ops::sgd::{ sgd }, twin = twin
 );
 
 /// Words of a task.
@@ -59,7 +60,11 @@ impl Optimizer for Sgd {
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
         let (parameter, ty) = (target.parameter, graph.ty(target.parameter).clone());
         let v = graph.optimizer_state(parameter, "v", ty, Init::Fill(0.0), false);
-        graph.push(Arc::new(SgdUpdate { hyper_offset: target.hyper_offset }), &[target.gradient], &[v, parameter])?;
+        graph.push(
+            Arc::new(SgdUpdate { hyper_offset: target.hyper_offset }),
+            &[target.gradient],
+            &[v, parameter, target.counters],
+        )?;
         Ok(())
     }
 
@@ -68,7 +73,7 @@ impl Optimizer for Sgd {
     }
 }
 
-/// Input: gradient. Updates: velocity, the parameter.
+/// Input: gradient. Updates: velocity, the parameter, the counters of the step.
 #[derive(Clone, Copy, Debug)]
 pub struct SgdUpdate {
     /// Which vec4 of the step's hyperparameters: rate, momentum, decay.
@@ -87,8 +92,8 @@ impl Op for SgdUpdate {
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let words = bound.inputs[0].1.words();
         let [v, p] = [0, 1].map(|i| bound.update(i).per_task(CHUNK));
-        let params = Params { hyper_offset: self.hyper_offset, pad0: 0, pad1: 0, pad2: 0 };
-        let buffers = sgd::Buffers { g: bound.input(0), v, p };
+        let params = Params { hyper_offset: self.hyper_offset, layers: layers_of(bound.updates[2].1) as u32 };
+        let buffers = sgd::Buffers { g: bound.input(0), v, p, counters: bound.update(2) };
         recording.dispatch(&SGD, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
     }
 }
@@ -96,8 +101,13 @@ impl Op for SgdUpdate {
 fn twin(args: sgd::Args<'_>) {
     let [rate, momentum, decay, _] = args.step.hyperparameters[args.params.hyper_offset as usize];
     let g = &args.g[args.index * CHUNK..];
+    let mut finite = true;
     for ((p, v), g) in args.p.iter_mut().zip(args.v).zip(g) {
         *v = momentum * *v + (g + decay * *p);
         *p -= rate * *v;
+        finite &= v.is_finite() & p.is_finite();
+    }
+    if !finite {
+        raise_failed(args.counters, args.params.layers, args.step.step);
     }
 }

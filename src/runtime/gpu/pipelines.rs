@@ -70,7 +70,7 @@ impl Pipelines {
         let scope = cx.device.push_error_scope(wgpu::ErrorFilter::Validation);
         let descriptor = wgpu::ShaderModuleDescriptor {
             label: Some(kernel.label()),
-            source: wgpu::ShaderSource::Wgsl(variant.source.as_ref().into()),
+            source: wgpu::ShaderSource::Wgsl(variant.text(cfg!(target_arch = "wasm32"))?.into()),
         };
         let module = if self.checked || !kernel.is_trusted() {
             cx.device.create_shader_module(descriptor)

@@ -18,7 +18,7 @@ pub(super) const TRAIN: usize = 0;
 pub(super) const EVAL: usize = 1;
 
 /// What is read back of an interval.
-pub(super) const READ_BACK: [&str; 4] = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.flips"];
+pub(super) const READ_BACK: [&str; 4] = ["metrics.loss", "metrics.failed", "metrics.correct", "metrics.counters"];
 
 /// A model on a device.
 pub struct Session {

@@ -102,11 +102,12 @@ impl Session {
         Ok(ReadBack { steps, samples, download: self.engine.download(&ids)? })
     }
 
-    /// The answer; `Err` with the first step whose loss was not finite.
+    /// The answer; `Err` with the first step whose loss, or a parameter or state that it made, was not finite.
     pub async fn interval(&mut self, read_back: ReadBack) -> Result<std::result::Result<Interval, u32>> {
         let words = read_back.download.await?;
-        let [losses, failed, correct, flips] = &words[..] else { unreachable!("four tensors were asked for") };
-        if let Some(step) = first_failed(failed) {
+        let [losses, failed, correct, counters] = &words[..] else { unreachable!("four tensors were asked for") };
+        let flips = &counters[..self.binary.len().max(1)];
+        if let Some(step) = first_failed([failed, counters]) {
             return Ok(Err(step));
         }
         if let Some(diagnostics) = &mut self.diagnostics {
@@ -125,15 +126,20 @@ impl Session {
         }))
     }
 
-    /// The first training step, from 0, that met a number which is NaN or infinite; `None` where all were finite. One word is read back.
+    /// The first training step, from 0, whose loss or whose updated parameters and states had a number which is NaN or infinite; `None` where all
+    /// were finite, or nothing is trained. Only counters are read back.
     pub async fn non_finite_step(&mut self) -> Result<Option<u32>> {
-        let Some((id, _)) = self.plan.named.get("metrics.failed") else { return Ok(None) };
-        let failed = self.engine.download(&[*id])?.await?;
-        Ok(first_failed(&failed[0]))
+        if self.rules.is_none() {
+            return Ok(None);
+        }
+        let ids = ["metrics.failed", "metrics.counters"].map(|name| self.plan.id(name));
+        let words = self.engine.download(&ids)?.await?;
+        Ok(first_failed([&words[0], &words[1]]))
     }
 }
 
-/// The step in a flag that holds the first one that failed.
-fn first_failed(flag: &[u32]) -> Option<u32> {
-    (flag[0] != u32::MAX).then_some(flag[0])
+/// The first step that failed, by the last word of each of these counters.
+fn first_failed(counters: [&Vec<u32>; 2]) -> Option<u32> {
+    let first = counters.into_iter().filter_map(|words| words.last().copied()).min();
+    first.filter(|&step| step != u32::MAX)
 }

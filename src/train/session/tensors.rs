@@ -5,7 +5,6 @@ use crate::error::{Error, Result};
 use crate::graph::{Purpose, State, ValueInfo, ValueKind};
 use crate::nn::{Tensor, Weights};
 use crate::runtime::BufferId;
-use crate::tensor::DType;
 
 impl Session {
     /// The model's parameters as they are now.
@@ -21,20 +20,6 @@ impl Session {
                 .insert(info.name.clone(), tensor.expect("parameters are signs or floats, and devices keep tails 0"));
         }
         Ok(weights)
-    }
-
-    /// The name of an optimizer's f32 state with a number that is NaN or infinite: its weights stand still, and losses do not tell. (Narrow
-    /// states hold no such number.) It reads back every state, only because update kernels do not yet raise the flag that
-    /// [`Session::non_finite_step`] reads: once they do, this function and its one call go.
-    pub(in crate::train) async fn check_states_finite(&mut self) -> Result<Option<String>> {
-        let states = self.plan.states(Purpose::Optimizer).filter(|(_, info)| info.ty.dtype == DType::F32);
-        for (id, info) in states.cloned().collect::<Vec<_>>() {
-            let words = self.engine.download(&[id])?.await?;
-            if words[0].iter().any(|word| !f32::from_bits(*word).is_finite()) {
-                return Ok(Some(info.name));
-            }
-        }
-        Ok(None)
     }
 
     /// Overwrites every parameter and statistic of the model; optimizer states that start along a parameter's signs, and their units, start

@@ -1,35 +1,35 @@
-//! What a sweep found: a cell a run, means over seeds, and the best place.
+//! Results of a sweep: one cell per run, means over seeds, and the best point of the grid.
 
-use super::super::config::TrainConfig;
 use super::super::event::Event;
+use super::super::settings::TrainConfig;
 use serde::Serialize;
 
-/// How a run of a sweep ended.
+/// The result of one run of a sweep.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Cell {
     /// Value of each axis.
     pub values: Vec<String>,
     /// Seed.
     pub seed: u64,
-    /// Share of the test images that are right at the end; `None` when the run diverged.
+    /// Test accuracy of the last epoch, a fraction; `None` if the run diverged.
     pub test_accuracy: Option<f64>,
-    /// The same of the validation images, where some are held back.
+    /// Validation accuracy of the last epoch; `None` without validation images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
-    /// Share of the binary weights that flipped a step, mean of the last epoch.
+    /// Fraction of the binary weights that flipped in a step, mean of the last epoch.
     pub flip_ratio: Option<f64>,
     /// Seconds.
     pub seconds: f64,
-    /// Why there is no accuracy.
+    /// Why the run has no accuracy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
 }
 
 impl Cell {
-    /// From what a run told.
-    pub(super) fn of(events: &[Event], config: &TrainConfig, place: &[String], failed: Option<String>) -> Self {
+    /// From the events of a run.
+    pub(super) fn of(events: &[Event], config: &TrainConfig, point: &[String], failed: Option<String>) -> Self {
         let mut cell = Self {
-            values: place.to_vec(),
+            values: point.to_vec(),
             seed: config.seed,
             test_accuracy: None,
             validation_accuracy: None,
@@ -53,31 +53,31 @@ impl Cell {
     }
 }
 
-/// Means over the seeds of one place of the grid.
+/// Means over the seeds of one point of the grid.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Place {
+pub struct GridPoint {
     /// Value of each axis.
     pub values: Vec<String>,
-    /// Runs that ended with an accuracy.
+    /// Number of runs with an accuracy.
     pub runs: usize,
-    /// Runs that diverged.
+    /// Number of runs that diverged.
     pub diverged: usize,
     /// Mean test accuracy.
     pub test_accuracy: Option<f64>,
     /// Standard error of that mean; 0 for one run.
     pub standard_error: f64,
-    /// Mean validation accuracy, where images are held back.
+    /// Mean validation accuracy; `None` without validation images.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub validation_accuracy: Option<f64>,
     /// Mean flip ratio of the last epoch.
     pub flip_ratio: Option<f64>,
 }
 
-impl Place {
-    /// Of the cells that have these values.
+impl GridPoint {
+    /// The means of the cells that have these values.
     pub(super) fn of(values: Vec<String>, cells: &[Cell]) -> Self {
-        let of_place = || cells.iter().filter(|cell| cell.values == values);
-        let ended = || of_place().filter(|cell| cell.test_accuracy.is_some());
+        let of_point = || cells.iter().filter(|cell| cell.values == values);
+        let ended = || of_point().filter(|cell| cell.test_accuracy.is_some());
         let accuracies: Vec<f64> = ended().filter_map(|cell| cell.test_accuracy).collect();
         let validation: Vec<f64> = ended().filter_map(|cell| cell.validation_accuracy).collect();
         let flips: Vec<f64> = ended().filter_map(|cell| cell.flip_ratio).collect();
@@ -86,7 +86,7 @@ impl Place {
         let spread = mean(&accuracies).map_or(0.0, |m| accuracies.iter().map(|a| (a - m).powi(2)).sum::<f64>());
         Self {
             runs: accuracies.len(),
-            diverged: of_place().filter(|cell| cell.failed.is_some()).count(),
+            diverged: of_point().filter(|cell| cell.failed.is_some()).count(),
             test_accuracy: mean(&accuracies),
             standard_error: if n > 1.0 { (spread / (n - 1.0) / n).sqrt() } else { 0.0 },
             validation_accuracy: mean(&validation),
@@ -95,16 +95,16 @@ impl Place {
         }
     }
 
-    /// The one with the highest [`Place::judged`], the first of several, of those where no run diverged, if there are any; `None` where no
-    /// run ended with an accuracy.
-    pub fn best(places: &[Self]) -> Option<&Self> {
-        let is_whole = places.iter().any(|place| place.judged().is_some() && place.diverged == 0);
-        let judged = places.iter().filter(|place| place.judged().is_some() && (place.diverged == 0 || !is_whole));
-        judged.reduce(|best, place| if place.judged() > best.judged() { place } else { best })
+    /// The point with the highest [`GridPoint::score`], the first of several. Points where a run diverged count only if there are no
+    /// others. `None` if no run has an accuracy.
+    pub fn best(points: &[Self]) -> Option<&Self> {
+        let has_whole = points.iter().any(|point| point.score().is_some() && point.diverged == 0);
+        let scored = points.iter().filter(|point| point.score().is_some() && (point.diverged == 0 || !has_whole));
+        scored.reduce(|best, point| if point.score() > best.score() { point } else { best })
     }
 
-    /// What places are compared by: images held back to validate where there are some, else the test images.
-    pub fn judged(&self) -> Option<f64> {
+    /// The accuracy that points are compared by: on validation images if there are some, else on test images.
+    pub fn score(&self) -> Option<f64> {
         self.validation_accuracy.or(self.test_accuracy)
     }
 }
@@ -132,8 +132,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_place_is_named_by_validation_where_there_is_some() {
-        let place = |test_accuracy, validation_accuracy| Place {
+    fn the_best_point_is_chosen_by_validation_if_there_is_some() {
+        let point = |test_accuracy, validation_accuracy| GridPoint {
             values: vec![],
             runs: 1,
             diverged: 0,
@@ -142,13 +142,13 @@ mod tests {
             validation_accuracy,
             flip_ratio: None,
         };
-        let of = |places: &[Place]| Place::best(places).map(|best| best.test_accuracy);
-        assert_eq!(of(&[place(None, None)]), None);
-        assert_eq!(of(&[place(Some(0.5), None), place(None, None), place(Some(0.7), None)]), Some(Some(0.7)));
-        assert_eq!(of(&[place(Some(0.5), Some(0.6)), place(Some(0.7), Some(0.4))]), Some(Some(0.5)));
-        assert_eq!(of(&[place(Some(0.1), Some(0.6)), place(Some(0.2), Some(0.6))]), Some(Some(0.1)), "the first");
-        let torn = Place { diverged: 2, ..place(Some(0.9), None) };
-        assert_eq!(of(&[torn.clone(), place(Some(0.5), None)]), Some(Some(0.5)));
+        let of = |points: &[GridPoint]| GridPoint::best(points).map(|best| best.test_accuracy);
+        assert_eq!(of(&[point(None, None)]), None);
+        assert_eq!(of(&[point(Some(0.5), None), point(None, None), point(Some(0.7), None)]), Some(Some(0.7)));
+        assert_eq!(of(&[point(Some(0.5), Some(0.6)), point(Some(0.7), Some(0.4))]), Some(Some(0.5)));
+        assert_eq!(of(&[point(Some(0.1), Some(0.6)), point(Some(0.2), Some(0.6))]), Some(Some(0.1)), "the first");
+        let torn = GridPoint { diverged: 2, ..point(Some(0.9), None) };
+        assert_eq!(of(&[torn.clone(), point(Some(0.5), None)]), Some(Some(0.5)));
         assert_eq!(of(&[torn]), Some(Some(0.9)));
     }
 }

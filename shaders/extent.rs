@@ -1,0 +1,177 @@
+//! Extents: how many elements a binding has, as the comment behind it says. The build script refuses what it cannot parse; `Program::check`
+//! evaluates the same texts with a dispatch's parameters and compares them with the bound tensors. This file is shared by both.
+//!
+//! ```text
+//! comment  = clause { ";" clause }
+//! clause   = [ ENTRY { "," ENTRY } ":" ] words          the entry points that it is for; without them, all others
+//! words    = any text with one of:  "[" sum "]" { "[" sum "]" }   the product of the brackets, in elements
+//!                                   "as" NAME                     the extent of another binding
+//!                                   "any length"                  whatever is bound
+//!            and, where elements are narrower than 32 bits, "of" N "bits"
+//! sum      = product { ("+" | "-") product }
+//! product  = factor { ("*" | "/") factor }               "/" rounds up
+//! factor   = NUMBER | NAME | "(" sum ")"
+//! ```
+//!
+//! Names are members of `Params`, constants of the text, and lengths that a line `// length NAME = sum` defines. A line `// limit: sum < sum` (or
+//! `<=`) says what else must hold. A line `// grid ENTRY: [sum][sum][sum]` says how much of a grid an entry point may be given that does not
+//! compare its workgroup with anything. All is evaluated in 64 bits, and refused beyond 2^32 - 1.
+
+/// The value of a name; `None` where there is none.
+pub type Lookup<'a> = dyn Fn(&str) -> Option<u64> + 'a;
+
+/// The extent of one binding under one entry point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent<'a> {
+    /// Products of the brackets, and bits of an element.
+    Elements(Vec<&'a str>, u64),
+    /// That of another binding.
+    As(&'a str),
+    /// Whatever is bound.
+    Any,
+}
+
+/// Parses the comment behind a binding for an entry point.
+pub fn parse<'a>(comment: &'a str, entry: &str) -> Result<Extent<'a>, String> {
+    let mut general = None;
+    for part in comment.split(';') {
+        let (entries, words) = clause(part);
+        if entries.iter().any(|name| *name == entry) {
+            return extent(words);
+        }
+        if entries.is_empty() && general.is_none() {
+            general = Some(words);
+        }
+    }
+    extent(general.ok_or_else(|| format!("`{}` has no clause for `{entry}`", comment.trim()))?)
+}
+
+/// Entry points that a clause is for, and the rest of it. A colon behind anything but a list of names is text.
+pub fn clause(part: &str) -> (Vec<&str>, &str) {
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if let Some((head, rest)) = part.split_once(':') {
+        let names: Vec<&str> = head.split(',').map(str::trim).collect();
+        if names.iter().all(|name| is_name(name)) {
+            return (names, rest);
+        }
+    }
+    (Vec::new(), part)
+}
+
+fn extent(words: &str) -> Result<Extent<'_>, String> {
+    let wrong = || format!("`{}` says no extent: expected brackets, `as NAME` or `any length`", words.trim());
+    if let Some(open) = words.find('[') {
+        let (brackets, rest) = brackets(&words[open..])?;
+        return Ok(Extent::Elements(brackets, bits(rest)?));
+    }
+    if words.contains("any length") {
+        return Ok(Extent::Any);
+    }
+    let list: Vec<&str> = words.split_whitespace().map(|word| word.trim_matches(',')).collect();
+    let at = list.iter().rposition(|word| *word == "as").ok_or_else(wrong)?;
+    list.get(at + 1).map(|name| Extent::As(name)).ok_or_else(wrong)
+}
+
+/// The expressions of neighbouring brackets, and what follows.
+pub fn brackets(text: &str) -> Result<(Vec<&str>, &str), String> {
+    let (mut found, mut rest) = (Vec::new(), text);
+    while let Some(inner) = rest.strip_prefix('[') {
+        let (expression, behind) = inner.split_once(']').ok_or_else(|| format!("`{text}`: a bracket is not closed"))?;
+        found.push(expression);
+        rest = behind;
+    }
+    Ok((found, rest))
+}
+
+/// N of `of N bits`; 32 where there is none.
+fn bits(rest: &str) -> Result<u64, String> {
+    let Some((_, behind)) = rest.split_once(" of ").filter(|(_, behind)| behind.contains("bits")) else {
+        return Ok(32);
+    };
+    let number = behind.split_whitespace().next().unwrap_or_default();
+    number.parse().ok().filter(|bits| [8, 16, 32].contains(bits)).ok_or(format!("`{rest}`: expected 8, 16 or 32 bits"))
+}
+
+/// The product of several expressions.
+pub fn product(expressions: &[&str], lookup: &Lookup<'_>) -> Result<u64, String> {
+    let mut all = 1;
+    for expression in expressions {
+        all = checked(evaluate(expression, lookup)?.checked_mul(all), expression)?;
+    }
+    Ok(all)
+}
+
+/// Whether `sum < sum` or `sum <= sum` holds.
+pub fn holds(limit: &str, lookup: &Lookup<'_>) -> Result<bool, String> {
+    let wrong = || format!("`{limit}` is no limit: expected `sum < sum` or `sum <= sum`");
+    let (left, right) = limit.split_once('<').ok_or_else(wrong)?;
+    let (right, or_equal) = right.strip_prefix('=').map_or((right, 0), |right| (right, 1));
+    Ok(evaluate(left, lookup)? < evaluate(right, lookup)? + or_equal)
+}
+
+/// The value of an expression.
+pub fn evaluate(expression: &str, lookup: &Lookup<'_>) -> Result<u64, String> {
+    let mut parser = Parser { rest: expression, whole: expression, lookup };
+    let value = parser.sum()?;
+    match parser.rest.trim() {
+        "" => Ok(value),
+        rest => Err(format!("`{expression}`: `{rest}` is left over")),
+    }
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+    whole: &'a str,
+    lookup: &'a Lookup<'a>,
+}
+
+impl Parser<'_> {
+    /// Takes one of these characters, if it is next.
+    fn take(&mut self, of: &[char]) -> Option<char> {
+        self.rest = self.rest.trim_start();
+        let next = self.rest.chars().next().filter(|c| of.contains(c))?;
+        self.rest = &self.rest[next.len_utf8()..];
+        Some(next)
+    }
+
+    fn sum(&mut self) -> Result<u64, String> {
+        let mut value = self.product()?;
+        while let Some(sign) = self.take(&['+', '-']) {
+            let term = self.product()?;
+            let next = if sign == '+' { value.checked_add(term) } else { value.checked_sub(term) };
+            value = checked(next, self.whole)?;
+        }
+        Ok(value)
+    }
+
+    fn product(&mut self) -> Result<u64, String> {
+        let mut value = self.factor()?;
+        while let Some(sign) = self.take(&['*', '/']) {
+            let factor = self.factor()?;
+            let next =
+                if sign == '*' { value.checked_mul(factor) } else { (factor > 0).then(|| value.div_ceil(factor)) };
+            value = checked(next, self.whole)?;
+        }
+        Ok(value)
+    }
+
+    fn factor(&mut self) -> Result<u64, String> {
+        if self.take(&['(']).is_some() {
+            let value = self.sum()?;
+            return self.take(&[')']).map(|_| value).ok_or(format!("`{}`: a parenthesis is not closed", self.whole));
+        }
+        let rest = self.rest.trim_start();
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let (word, behind) = rest.split_at(end);
+        self.rest = behind;
+        if word.is_empty() {
+            return Err(format!("`{}`: expected a number or a name", self.whole));
+        }
+        let number = word.trim_end_matches('u').parse().ok();
+        number.or_else(|| (self.lookup)(word)).ok_or_else(|| format!("`{}`: `{word}` is no name here", self.whole))
+    }
+}
+
+fn checked(value: Option<u64>, expression: &str) -> Result<u64, String> {
+    value.filter(|value| *value <= u64::from(u32::MAX)).ok_or_else(|| format!("`{expression}` is not within 32 bits"))
+}

@@ -1,0 +1,27 @@
+// max_pool of integers, 8 pixels by 8 channels an invocation, for epilogues that want tiles. It writes the largest and the taps itself.
+// import: max_pool, conv, tile, index, step
+// epilogues: statistics
+// length tile_rows = out_pixels
+// length tile_columns = out_channels
+
+alias Lane = vec4<i32>;
+alias Tile = array<vec4<i32>, 16>;
+
+const INVOCATIONS: u32 = 64u; // 4 times 8 channels by 16 times 8 pixels
+const COVER: vec3<u32> = vec3<u32>(32u, 128u, 1u);
+
+@compute @workgroup_size(4, 16)
+fn max_pool(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
+    let id = folded(invocation, groups, 16u);
+    let pixels = params.out_height * params.out_width;
+    let m = Matrix(params.batch * pixels, padded(params.out_channels), step.valid_rows * pixels);
+    var tile: Tile;
+    for (var r = 0u; r < 16u; r++) {
+        let row = id.y * 8u + r / 2u;
+        if (row < m.rows) {
+            let best = min(largest(((id.x >> 2u) * m.rows + row) * 8u + (id.x & 3u) * 2u + (r & 1u)), vec4<u32>(arrayLength(&x) - 1u));
+            tile[r] = bitcast<vec4<i32>>(vec4<u32>(x[best.x], x[best.y], x[best.z], x[best.w]));
+        }
+    }
+    epilogue(&tile, m, At(id.xy * 8u, local.xy, 4u));
+}

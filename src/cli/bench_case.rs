@@ -1,0 +1,54 @@
+//! A kernel to measure: its operands, how to record one call, the definition that checks the result; and what cases have in common.
+
+use crate::optim::Hyperparameters;
+use crate::runtime::{BufferId, Recording};
+use crate::tensor::{BitMatrix, Stream};
+
+/// Records one call.
+pub(super) type Record = Box<dyn Fn(&mut Recording)>;
+/// Compares all tensors after one call with the definition; the error says where they differ.
+pub(super) type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
+
+/// A kernel to measure.
+pub struct Case {
+    /// Name.
+    pub name: &'static str,
+    /// m, n, k of a product; rows, columns, 1 of a filter.
+    pub shape: [usize; 3],
+    /// Operations per call: 2 m n k, or the number of weights.
+    pub work: f64,
+    /// Whether it is a product.
+    pub is_product: bool,
+    /// Initial contents of its tensors.
+    pub operands: Vec<Vec<u32>>,
+    /// Hyperparameters of its rule.
+    pub hyperparameters: Hyperparameters,
+    /// Records one call.
+    pub record: Record,
+    /// Compares all tensors after one call with the definition, at elements spread over the result.
+    pub check: Check,
+}
+
+pub(super) const IDS: [BufferId; 5] = [BufferId(0), BufferId(1), BufferId(2), BufferId(3), BufferId(4)];
+
+pub(super) fn floats(count: usize, name: &str) -> Vec<u32> {
+    let stream = Stream::new(1, name);
+    (0..count as u64).map(|i| (2.0 * stream.unit(i) - 1.0).to_bits()).collect()
+}
+
+/// (row, column) pairs spread over a square.
+pub(super) fn places(size: usize) -> impl Iterator<Item = (usize, usize)> {
+    let stream = Stream::new(2, "places");
+    (0..2000).map(move |i| (stream.below(2 * i, size as u32) as usize, stream.below(2 * i + 1, size as u32) as usize))
+}
+
+pub(super) fn sign(bits: &BitMatrix, row: usize, column: usize) -> f64 {
+    if bits.is_positive(row, column) { 1.0 } else { -1.0 }
+}
+
+pub(super) fn compare(place: (usize, usize), got: f64, expected: f64, allowed: f64) -> Result<(), String> {
+    if (got - expected).abs() <= allowed {
+        return Ok(());
+    }
+    Err(format!("at {place:?}: expected {expected}, got {got}"))
+}

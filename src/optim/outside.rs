@@ -1,0 +1,161 @@
+//! Rules from outside the crate: a WGSL function and a Rust function; the loop, the storage, the packing and the counting of flips are ours.
+
+use super::hyperparameter::HyperparameterSpec;
+use super::rule::{BinaryRule, RuleKernel, State, StateInit, in_order};
+use super::storage::StateType;
+use super::update::twin;
+use crate::bits;
+use crate::error::{Error, Result};
+use crate::runtime::{Kernel, Task};
+
+/// A rule for binary weights that looks at one weight alone, as WGSL; [`ElementwiseFilter::rule`] adds the same in Rust. It is joined with the same loops and
+/// storage as the rules of this crate.
+///
+/// ```
+/// # use plusminus::optim::{ElementwiseFilter, HyperparameterSpec, Range, StateInit, StateType};
+/// const EMA: ElementwiseFilter = ElementwiseFilter {
+///     name: "my-ema",
+///     doc: "a moving average of the gradient",
+///     hyperparameters: &[HyperparameterSpec::new("alpha", "rate of the average", Range::Rate, 1e-3).falling()],
+///     states: &[("h", StateInit::Zero)],
+///     storage: &StateType::ALL,
+///     source: "
+///         fn update(g: f32, s: ptr<function, States>, hyper: Hyperparameters) -> f32 {
+///             (*s).h += hyper.alpha * (g - (*s).h);
+///             return (*s).h;
+///         }",
+/// };
+/// let rule = EMA.rule(|g, [h], [alpha]| {
+///     let h = h + alpha * (g - h);
+///     ([h], h)
+/// })?;
+/// let optimizer = rule.with([("alpha", 1e-2)])?;
+/// # Ok::<_, plusminus::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug)]
+pub struct ElementwiseFilter {
+    /// Name in profiles and errors.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub doc: &'static str,
+    /// Its hyperparameters, at most 16. A layer's rate controller (`--target-flip-ratio`) multiplies the first.
+    pub hyperparameters: &'static [HyperparameterSpec],
+    /// Its states, one to four: the name that follows the parameter's, and the start. `StateInit::Scaled` needs a hyperparameter `state-init-scale`,
+    /// `StateInit::Latent` a hyperparameter `init`; those take no schedule.
+    pub states: &'static [(&'static str, StateInit)],
+    /// Types that its states may be stored in, f32 first. Narrow ones make the weight the sign of a state as it is stored: only for rules whose decision is a
+    /// state.
+    pub storage: &'static [StateType],
+    /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, hyper: Hyperparameters) -> f32`: from the gradient of a weight it moves the
+    /// states and returns the decision (above 0 the weight becomes -1, below 0 it becomes +1, exactly 0 leaves it). `States` and `Hyperparameters`
+    /// are structs of f32 with the names above, `_` for `-`.
+    pub source: &'static str,
+}
+
+/// Bindings of states: eight storage buffers are promised everywhere, and gradient, weight, counters and row state are four.
+const MAX_STATES: usize = 4;
+/// Numbers in four vec4.
+const MAX_HYPERPARAMETERS: usize = 16;
+
+impl ElementwiseFilter {
+    /// The rule, with its function in Rust: the gradient, the states and the hyperparameters after their schedules, in the order of the names,
+    /// give the new states and the decision. The WGSL is checked here, as [`Kernel::new`] says. Where states are narrow,
+    /// the weight is the sign of the last state that starts along the weights, or of the last one. Rules live as long as the program.
+    pub fn rule<const STATES: usize, const HYPERPARAMETERS: usize>(
+        &self,
+        update: impl Fn(f32, [f32; STATES], [f32; HYPERPARAMETERS]) -> ([f32; STATES], f32) + Copy + Send + Sync + 'static,
+    ) -> Result<&'static BinaryRule> {
+        self.check([STATES, HYPERPARAMETERS])?;
+        let states: Vec<State> = self.states.iter().map(|(name, init)| State::new(name, *init)).collect();
+        let along = states.iter().rposition(|state| state.init != StateInit::Zero);
+        let decides = along.unwrap_or(states.len() - 1);
+        let storages = self.storage.iter().map(|&storage| {
+            let kernel = self.kernel(&states, decides, storage, move |task: &mut Task<'_>| match decides {
+                0 => twin_for::<STATES, HYPERPARAMETERS, 0>(storage, task, update),
+                1 => twin_for::<STATES, HYPERPARAMETERS, 1>(storage, task, update),
+                2 => twin_for::<STATES, HYPERPARAMETERS, 2>(storage, task, update),
+                _ => twin_for::<STATES, HYPERPARAMETERS, 3>(storage, task, update),
+            })?;
+            Ok(RuleKernel { storage, planes: 1, kernel })
+        });
+        let kernels: Vec<RuleKernel> = storages.collect::<Result<_>>()?;
+        Ok(Box::leak(Box::new(BinaryRule {
+            name: self.name,
+            doc: self.doc,
+            hyperparameters: self.hyperparameters,
+            states: states.leak(),
+            decides,
+            scaled_init: 0.0,
+            is_scale_invariant: false,
+            is_filter: false,
+            paper: &[],
+            kernels: kernels.leak(),
+            pack: in_order,
+        })))
+    }
+
+    fn check(&self, of_twin: [usize; 2]) -> Result<()> {
+        let wrong = |message: String| Err(Error::Kernel { kernel: self.name.into(), message });
+        let given = [self.states.len(), self.hyperparameters.len()];
+        if given != of_twin {
+            let [states, hyperparameters] = of_twin;
+            return wrong(format!(
+                "expected {} states and {} hyperparameters in the Rust function, got {states} and {hyperparameters}",
+                given[0], given[1]
+            ));
+        }
+        if self.storage.first() != Some(&StateType::F32) {
+            return wrong(format!("expected f32 first in `storage`, got {:?}", self.storage));
+        }
+        if !(1..=MAX_STATES).contains(&given[0]) || given[1] > MAX_HYPERPARAMETERS {
+            return wrong(format!(
+                "expected 1 to {MAX_STATES} states and at most {MAX_HYPERPARAMETERS} hyperparameters, got {} and {}",
+                given[0], given[1]
+            ));
+        }
+        for (state, start) in self.states {
+            if let Some(needed) =
+                start.hyperparameter().filter(|name| self.hyperparameters.iter().all(|h| h.name != *name))
+            {
+                return wrong(format!(
+                    "expected a hyperparameter `{needed}` for state `{state}`, which starts by it, got none"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernel of one storage: the user's text as a piece with a header of our own, joined like the rules of this crate.
+    fn kernel(
+        &self,
+        states: &[State],
+        decides: usize,
+        storage: StateType,
+        twin: impl Fn(&mut Task<'_>) + Sync + 'static,
+    ) -> Result<&'static Kernel> {
+        let names = states.iter().map(|state| word(state.name)).collect::<Vec<_>>().join(", ");
+        let hyperparameters = self.hyperparameters.iter().map(|h| word(h.name)).collect::<Vec<_>>().join(", ");
+        let decides = word(states[decides].name);
+        // The user's text first, so that lines in messages are the user's.
+        let header = format!("// states: {names}\n// decides: {decides}\n// hyperparameters: {hyperparameters}\n");
+        Kernel::of_rule(self.name, &format!("{}\n{header}", self.source), &storage.to_string(), twin)
+    }
+}
+
+/// A name as WGSL takes it.
+fn word(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn twin_for<const N: usize, const H: usize, const DECIDES: usize>(
+    storage: StateType,
+    task: &mut Task<'_>,
+    update: impl Fn(f32, [f32; N], [f32; H]) -> ([f32; N], f32),
+) {
+    match storage {
+        StateType::F32 => twin::<bits::F32, N, H, DECIDES>(task, 1, H > 0, update),
+        StateType::F16 => twin::<bits::F16, N, H, DECIDES>(task, 1, H > 0, update),
+        StateType::I16 => twin::<bits::I16, N, H, DECIDES>(task, 1, H > 0, update),
+        StateType::I8 => twin::<bits::I8, N, H, DECIDES>(task, 1, H > 0, update),
+    }
+}

@@ -1,0 +1,138 @@
+//! Whether a dispatch binds tensors as long as its kernel may touch, by the extents behind the shader's bindings. It is what makes shaders without bounds
+//! checks sound: an index that a shader computes from its parameters lies inside these extents.
+
+use super::binding::Binding;
+use super::extent::{self, Extent};
+use super::kernel::{Interface, Shape};
+
+/// Checks every extent, limit and dimension of the grid of a dispatch; `words` says how long the tensor of a binding is. The error says what was expected
+/// and what is bound.
+pub fn check(interface: &Interface, params: &[u32], grid: &[u64], words: &dyn Fn(usize) -> u64) -> Result<(), String> {
+    let names = Names { shape: &interface.shape, params };
+    for (at, binding) in interface.bindings.iter().enumerate() {
+        let needed = needed(binding, &interface.bindings, &names, words)?;
+        let bound = words(at);
+        if needed.is_some_and(|needed| needed > bound) {
+            let needed = needed.unwrap_or_default();
+            return Err(format!(
+                "`{}` is {} and needs {needed} words, {bound} are bound",
+                binding.name, binding.extent
+            ));
+        }
+    }
+    let lookup = |name: &str| names.value(name, 0);
+    for limit in interface.shape.limits {
+        if !extent::holds(limit, &lookup)? {
+            return Err(format!("parameters must keep `{limit}`"));
+        }
+    }
+    check_grid(interface.shape.grid, grid, &lookup)
+}
+
+/// Words that a binding must have at least; `None` where any length will do.
+fn needed(
+    binding: &Binding,
+    all: &[Binding],
+    names: &Names<'_>,
+    words: &dyn Fn(usize) -> u64,
+) -> Result<Option<u64>, String> {
+    match extent::parse(&binding.extent, "")? {
+        Extent::Any => Ok(None),
+        Extent::As(name) => {
+            let at = all.iter().position(|other| other.name == name);
+            let at = at.ok_or_else(|| format!("`{}` is as long as `{name}`, which is not bound", binding.name))?;
+            match extent::parse(&all[at].extent, "")? {
+                Extent::Any => Ok(Some(words(at))),
+                _ => needed(&all[at], all, names, words),
+            }
+        }
+        Extent::Elements(brackets, bits) => {
+            let elements = extent::product(&brackets, &|name| names.value(name, 0))?;
+            Ok(Some((elements * bits).div_ceil(32)))
+        }
+    }
+}
+
+fn check_grid(grid: &str, given: &[u64], lookup: &extent::Lookup<'_>) -> Result<(), String> {
+    let (brackets, _) = extent::brackets(grid)?;
+    for (at, &given) in given.iter().enumerate().take(brackets.len()) {
+        let most = extent::evaluate(brackets[at], lookup)?;
+        if given > most {
+            return Err(format!("its grid is at most {grid}, and dimension {at} is {given} where that is {most}"));
+        }
+    }
+    Ok(())
+}
+
+/// Names of extents: members of the parameters, and lengths made of them.
+struct Names<'a> {
+    shape: &'a Shape,
+    params: &'a [u32],
+}
+
+impl Names<'_> {
+    /// Lengths may be made of lengths, but not without end.
+    fn value(&self, name: &str, depth: usize) -> Option<u64> {
+        if let Some((_, at)) = self.shape.members.iter().find(|(member, _)| *member == name) {
+            return self.params.get(*at as usize).map(|&word| u64::from(word));
+        }
+        let (_, expression) = self.shape.lengths.iter().find(|(length, _)| *length == name).filter(|_| depth < 8)?;
+        extent::evaluate(expression, &|name| self.value(name, depth + 1)).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHAPE: Shape = Shape {
+        members: &[("rows", 0), ("columns", 1)],
+        lengths: &[("panels", "columns / 32"), ("BLOCK", "8")],
+        limits: &[],
+        grid: "",
+    };
+
+    #[test]
+    fn expressions_are_evaluated_in_order_and_without_wrapping() {
+        let names = Names { shape: &SHAPE, params: &[5, 33] };
+        let of = |expression: &str| extent::evaluate(expression, &|name| names.value(name, 0));
+        for (expression, value) in [
+            ("rows", 5),
+            ("panels", 2),
+            ("columns/32 * 32", 64),
+            ("rows * columns/32", 6),
+            ("(rows + 1) * BLOCK - 3", 45),
+            ("4294967295", 4_294_967_295),
+        ] {
+            assert_eq!(of(expression), Ok(value), "{expression}");
+        }
+        for (wrong, word) in [
+            ("rows *", "expected a number or a name"),
+            ("height", "`height` is no name"),
+            ("(rows", "not closed"),
+            ("rows rows", "left over"),
+            ("rows - columns", "within 32 bits"),
+            ("65536 * 65536", "within 32 bits"),
+            ("rows / 0", "within 32 bits"),
+        ] {
+            assert!(of(wrong).is_err_and(|e| e.contains(word)), "{wrong}");
+        }
+        assert_eq!(extent::product(&["panels", "rows", "32"], &|name| names.value(name, 0)), Ok(320));
+        assert_eq!(extent::holds("rows <= 5", &|name| names.value(name, 0)), Ok(true));
+        assert_eq!(extent::holds("rows + panels < 7", &|name| names.value(name, 0)), Ok(false));
+    }
+
+    #[test]
+    fn comments_are_parsed_by_entry_point() {
+        let comment = " bytes; a, b: [rows][2] of 8 bits; c: as x; any length";
+        assert_eq!(extent::parse(comment, "b"), Ok(Extent::Elements(vec!["rows", "2"], 8)));
+        assert_eq!(extent::parse(comment, "c"), Ok(Extent::As("x")));
+        assert!(extent::parse(comment, "d").is_err_and(|e| e.contains("says no extent")));
+        assert_eq!(
+            extent::parse("gradient, rows [rows][words * 32]", "x"),
+            Ok(Extent::Elements(vec!["rows", "words * 32"], 32))
+        );
+        assert!(extent::parse("[rows", "x").is_err_and(|e| e.contains("not closed")));
+        assert!(extent::parse("[rows] of 7 bits", "x").is_err_and(|e| e.contains("8, 16 or 32")));
+    }
+}

@@ -1,0 +1,46 @@
+//! Settings from TOML files.
+
+use super::optimizer::refuse_old_name;
+use super::table::Settings;
+use crate::error::{Error, Result};
+use std::path::Path;
+
+impl Settings {
+    /// Reads a TOML file with keys that are the names of flags. An error names the file and the line, and for a key that was renamed the
+    /// new name.
+    pub fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::file("reading", path))?;
+        let place = path.display().to_string();
+        if let Ok(table) = text.parse() {
+            refuse_old_keys(&table).map_err(|error| error.within(&place))?;
+        }
+        toml::from_str(&text).map_err(|e| {
+            let start = e.span().map_or(0, |span| span.start);
+            let number = text[..start].matches('\n').count();
+            let line = text.lines().nth(number).unwrap_or_default().trim();
+            let got = format!("`{line}` in line {} ({})", number + 1, reason(&e));
+            Error::setting(place, "settings with the names of flags as keys", got)
+        })
+    }
+}
+
+/// Looks for former names of keys, in the tables within a table too.
+fn refuse_old_keys(table: &toml::Table) -> Result<()> {
+    fn look(value: &toml::Value) -> Result<()> {
+        match value {
+            toml::Value::Table(table) => refuse_old_keys(table),
+            toml::Value::Array(array) => array.iter().try_for_each(look),
+            _ => Ok(()),
+        }
+    }
+    table.keys().try_for_each(|key| refuse_old_name(key))?;
+    table.values().try_for_each(look)
+}
+
+/// The reason of an error; of a list of permitted names that is long only the beginning.
+fn reason(error: &toml::de::Error) -> &str {
+    const LONG: usize = 200;
+    let line = error.message().lines().next().unwrap_or_default();
+    let end = line.find(", expected one of").filter(|_| line.len() > LONG);
+    &line[..end.unwrap_or(line.len())]
+}

@@ -217,8 +217,8 @@ impl Assembled {
     }
 }
 
-/// Gives every binding without a number one: storage in group 0 in the order in which it is declared; in group 1 `params` is 0, `step` 1 and
-/// `epilogue` 2. Refuses two of one name.
+/// Gives every binding without a number one: storage in group 0 in the order in which it is declared; in group 1 `params` is 0, `step` 1,
+/// `epilogue` 2 and `grid` 3. Refuses two of one name.
 pub fn number_bindings(text: &str) -> Result<String, String> {
     let (mut out, mut names) = (String::with_capacity(text.len() + 1024), Vec::new());
     for line in text.lines() {
@@ -234,7 +234,8 @@ pub fn number_bindings(text: &str) -> Result<String, String> {
                 Some("params") => 0,
                 Some("step") => 1,
                 Some("epilogue") => 2,
-                _ => return Err(format!("`{line}`: a uniform is called `params`, `step` or `epilogue`")),
+                Some("grid") => 3,
+                _ => return Err(format!("`{line}`: a uniform is called `params`, `step`, `epilogue` or `grid`")),
             };
             write!(out, "@group(1) @binding({number}) ").expect("strings grow");
         }

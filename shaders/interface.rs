@@ -21,7 +21,7 @@ mod rules;
 use assemble::Assembled;
 
 /// Folders of kernels that become modules; the others hold pieces.
-const ROOMS: [&str; 2] = ["ops", "producers"];
+const FOLDERS: [&str; 2] = ["ops", "producers"];
 /// Folders of pieces.
 const PIECES: [&str; 4] = ["shared", "epilogues", "rules", "storage"];
 
@@ -33,8 +33,8 @@ pub fn write() -> Result<(), String> {
     let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
     let target = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
     let mut files = Files::new();
-    for room in ROOMS.iter().chain(&PIECES) {
-        read_folder(&package.join("shaders"), room, &mut files)?;
+    for folder in FOLDERS.iter().chain(&PIECES) {
+        read_folder(&package.join("shaders"), folder, &mut files)?;
     }
     let mut out = String::from("// Made by shaders/build.rs from the shaders.\n");
     writeln!(
@@ -44,16 +44,16 @@ pub fn write() -> Result<(), String> {
     )
     .expect("strings grow");
     out += &shared(&files)?;
-    for room in ROOMS {
-        let names = files.keys().filter_map(|path| path.strip_prefix(room)?.strip_prefix('/'));
-        let modules = names.map(|name| module(&files, room, name)).collect::<Result<String, _>>()?;
-        writeln!(out, "#[doc = \"Kernels of `shaders/{room}/`.\"]\npub mod {room} {{\n{modules}}}")
+    for folder in FOLDERS {
+        let names = files.keys().filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
+        let modules = names.map(|name| module(&files, folder, name)).collect::<Result<String, _>>()?;
+        writeln!(out, "#[doc = \"Kernels of `shaders/{folder}/`.\"]\npub mod {folder} {{\n{modules}}}")
             .expect("strings grow");
     }
     out += &rules::modules(&files)?;
     let src = package.join("src");
-    for room in ["ops", "optim"] {
-        write_changed(&target.join(format!("kernels_{room}.rs")), &kernels::kernels(&src, room)?)?;
+    for folder in ["ops", "optim"] {
+        write_changed(&target.join(format!("kernels_{folder}.rs")), &kernels::kernels(&src, folder)?)?;
     }
     write_changed(&target.join("binary_rules.rs"), &kernels::rules(&src)?)?;
     write_changed(&target.join("interface.rs"), &out)
@@ -68,14 +68,14 @@ fn write_changed(path: &Path, text: &str) -> Result<(), String> {
 }
 
 /// Adds each `.wgsl` file of a folder.
-fn read_folder(shaders: &Path, room: &str, files: &mut Files) -> Result<(), String> {
-    let folder = shaders.join(room);
-    let failed = |e: std::io::Error| format!("{}: {e}", folder.display());
-    for entry in fs::read_dir(&folder).map_err(failed)? {
+fn read_folder(shaders: &Path, folder: &str, files: &mut Files) -> Result<(), String> {
+    let place = shaders.join(folder);
+    let failed = |e: std::io::Error| format!("{}: {e}", place.display());
+    for entry in fs::read_dir(&place).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if path.extension().is_some_and(|e| e == "wgsl") {
             let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
-            files.insert(format!("{room}/{stem}"), fs::read_to_string(&path).map_err(failed)?);
+            files.insert(format!("{folder}/{stem}"), fs::read_to_string(&path).map_err(failed)?);
         }
     }
     Ok(())
@@ -101,8 +101,8 @@ fn shared(files: &Files) -> Result<String, String> {
 }
 
 /// One file: every chain of epilogues and every preset parsed and validated, then its module.
-fn module(files: &Files, room: &str, name: &str) -> Result<String, String> {
-    let path = format!("{room}/{name}");
+fn module(files: &Files, folder: &str, name: &str) -> Result<String, String> {
+    let path = format!("{folder}/{name}");
     let text = &files[&path];
     let chains: Vec<&str> = assemble::marked(text, "epilogues").collect();
     let chains = if chains.is_empty() { vec![""] } else { chains };

@@ -3,9 +3,9 @@
 use std::{fs, path::Path, path::PathBuf};
 
 /// The text of `KERNELS` for `src/ROOM/`: what every `kernel!( ... NAME = ...)` of its files declares, by module path.
-pub fn kernels(src: &Path, room: &str) -> Result<String, String> {
+pub fn kernels(src: &Path, folder: &str) -> Result<String, String> {
     let declared = |text: &str| text.split("\nkernel!(").skip(1).filter_map(kernel).map(str::to_string).collect();
-    let list = list(src, room, &declared)?;
+    let list = list(src, folder, &declared)?;
     Ok(format!(
         "/// Every kernel that the files of this folder declare, by module path.\npub static KERNELS: &[&crate::runtime::Kernel] = &[\n{}];\n",
         lines(&list)
@@ -33,9 +33,9 @@ fn lines(paths: &[String]) -> String {
 }
 
 /// What the files of `src/ROOM/` declare, by module path; files in order of their paths.
-fn list(src: &Path, room: &str, declared: &dyn Fn(&str) -> Vec<String>) -> Result<Vec<String>, String> {
+fn list(src: &Path, folder: &str, declared: &dyn Fn(&str) -> Vec<String>) -> Result<Vec<String>, String> {
     let mut files = Vec::new();
-    collect(&src.join(room), &mut files)?;
+    collect(&src.join(folder), &mut files)?;
     files.sort();
     let mut found = Vec::new();
     for path in files {
@@ -60,7 +60,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), String> {
     Ok(())
 }
 
-/// `NAME` of `NAME = room::file::{ entry }, twin = twin`, behind its documentation.
+/// `NAME` of `NAME = folder::file::{ entry }, twin = twin`, behind its documentation.
 fn kernel(declaration: &str) -> Option<&str> {
     let mut lines = declaration.lines().map(str::trim);
     let line = lines.find(|line| !line.is_empty() && !line.starts_with("///") && !line.starts_with("#["))?;

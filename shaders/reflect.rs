@@ -170,6 +170,12 @@ fn uses(parsed: &Parsed, index: usize, number: u32) -> bool {
     globals.any(|(h, g)| !info[h].is_empty() && g.binding.as_ref().is_some_and(|b| (b.group, b.binding) == (1, number)))
 }
 
+/// Whether a module has a uniform of group 1, used or not.
+fn has_uniform(parsed: &Parsed, number: u32) -> bool {
+    let binding = |g: &naga::GlobalVariable| g.binding.as_ref().map(|b| (b.group, b.binding));
+    parsed.module.global_variables.iter().any(|(_, global)| binding(global) == Some((1, number)))
+}
+
 /// The constant `INTERFACE` of an entry point, and its bindings.
 pub fn interface_text(combination: &Combination, index: usize, label: &str) -> Result<String, String> {
     interface(combination, index, label).map(|(text, _)| text)
@@ -179,10 +185,10 @@ fn interface(combination: &Combination, index: usize, label: &str) -> Result<(St
     let first = &combination.texts[0].parsed;
     let name = &first.module.entry_points[index].name;
     let bindings = tensor_bindings(combination, index)?;
-    let (params, step) = (uses(first, index, 0), uses(first, index, 1));
+    let (params, step, grid) = (uses(first, index, 0), uses(first, index, 1), has_uniform(first, 3));
     let shape = Shape::of(combination, name, &bindings)?;
     let mut out = format!(
-        "#[doc = \"Its bindings, in order.\"]\npub const INTERFACE: k::Interface = k::Interface {{ label: {label:?}, params: {params}, step: {step}, \
+        "#[doc = \"Its bindings, in order.\"]\npub const INTERFACE: k::Interface = k::Interface {{ label: {label:?}, params: {params}, step: {step}, grid: {grid}, \
          shape: {}, bindings: std::borrow::Cow::Borrowed(&[",
         shape.rust()
     );

@@ -1,12 +1,12 @@
 //! The structure holds: modules import only lower floors, no two files import each other, nobody inside a folder imports its title page, only
-//! `runtime/gpu/` names wgpu, only `cli` prints, and the word `unsafe` stays in its rooms.
+//! `runtime/gpu/` names wgpu, only `cli` prints, and the word `unsafe` stays in its folders.
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rooms by floor; a room may import lower floors and itself.
+/// Folders by floor; a folder may import lower floors and itself.
 const FLOORS: [(&str, u32); 12] = [
     ("cli", 9),
     ("train", 8),
@@ -22,8 +22,8 @@ const FLOORS: [(&str, u32); 12] = [
     ("block_on", 0),
 ];
 
-fn floor(room: &str) -> Option<u32> {
-    FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)
+fn floor(folder: &str) -> Option<u32> {
+    FLOORS.iter().find(|(name, _)| *name == folder).map(|(_, floor)| *floor)
 }
 
 /// (path below src, text) of every source file.
@@ -49,7 +49,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     all
 }
 
-fn room(path: &Path) -> String {
+fn folder(path: &Path) -> String {
     path.components().next().unwrap().as_os_str().to_string_lossy().trim_end_matches(".rs").to_string()
 }
 
@@ -63,7 +63,7 @@ fn imports_go_down() {
     let mut wrong = Vec::new();
     let mut imports = 0;
     for (path, text) in sources() {
-        let from = room(&path);
+        let from = folder(&path);
         let Some(own) = floor(&from) else { continue };
         for (line, code) in code(&text) {
             for (at, _) in code.match_indices("crate::") {
@@ -73,7 +73,7 @@ fn imports_go_down() {
                 }
                 let name: String = code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                 let to =
-                    floor(&name).unwrap_or_else(|| panic!("{}:{line}: `crate::{name}` is no room", path.display()));
+                    floor(&name).unwrap_or_else(|| panic!("{}:{line}: `crate::{name}` is no folder", path.display()));
                 imports += 1;
                 if name != from && to >= own {
                     wrong.push(format!("{}:{line}: {from} (floor {own}) imports {name} (floor {to})", path.display()));
@@ -87,12 +87,12 @@ fn imports_go_down() {
 
 #[test]
 fn every_folder_of_the_list_exists() {
-    let rooms: BTreeSet<String> = sources().iter().map(|(path, _)| room(path)).collect();
+    let folders: BTreeSet<String> = sources().iter().map(|(path, _)| folder(path)).collect();
     for (name, _) in FLOORS.iter().filter(|(name, _)| *name != "block_on") {
-        assert!(rooms.contains(*name), "there is no src/{name}");
+        assert!(folders.contains(*name), "there is no src/{name}");
     }
-    for room in rooms.iter().filter(|room| !["lib", "main"].contains(&room.as_str())) {
-        assert!(floor(room).is_some(), "src/{room} has no floor");
+    for folder in folders.iter().filter(|folder| !["lib", "main"].contains(&folder.as_str())) {
+        assert!(floor(folder).is_some(), "src/{folder} has no floor");
     }
 }
 
@@ -196,7 +196,7 @@ fn title_pages_are_not_imported_from_inside() {
     let mut wrong = Vec::new();
     for (from, text) in all.iter().filter(|(path, _)| !path.ends_with("mod.rs")) {
         for path in paths(&library(text)) {
-            // The generated interface and macros name their room in full.
+            // The generated interface and macros name their folder in full.
             if path.iter().any(|part| part == "interface")
                 || path.last().is_some_and(|name| name.is_empty() || name == "*")
             {
@@ -277,9 +277,9 @@ fn things_stay_in_their_rooms() {
     for (path, text) in sources() {
         let name = path.to_string_lossy().replace('\\', "/");
         for (line, code) in code(&text) {
-            for (what, rooms) in rules {
-                let allowed = rooms.iter().any(|room| name.starts_with(room));
-                assert!(allowed || !code.contains(what), "{name}:{line}: `{what}` belongs to {rooms:?}");
+            for (what, folders) in rules {
+                let allowed = folders.iter().any(|folder| name.starts_with(folder));
+                assert!(allowed || !code.contains(what), "{name}:{line}: `{what}` belongs to {folders:?}");
             }
         }
     }
@@ -287,19 +287,22 @@ fn things_stay_in_their_rooms() {
 
 #[test]
 fn unsafe_code_stays_in_its_rooms() {
-    let rooms = ["bits/", "runtime/"];
+    let folders = ["bits/", "runtime/"];
     for (path, text) in sources() {
         let name = path.to_string_lossy().replace('\\', "/");
         for (line, code) in code(&text) {
             let word = code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
-            assert!(!word || rooms.iter().any(|room| name.starts_with(room)), "{name}:{line}: unsafe code: {code}");
+            assert!(
+                !word || folders.iter().any(|folder| name.starts_with(folder)),
+                "{name}:{line}: unsafe code: {code}"
+            );
         }
     }
 }
 
 #[test]
 fn data_knows_no_device() {
-    for (path, text) in sources().into_iter().filter(|(path, _)| room(path) == "data") {
+    for (path, text) in sources().into_iter().filter(|(path, _)| folder(path) == "data") {
         for (line, code) in code(&text) {
             assert!(!code.contains("crate::runtime"), "{}:{line}: {code}", path.display());
         }

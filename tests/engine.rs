@@ -6,6 +6,8 @@
 mod support;
 
 use futures::{FutureExt, future::LocalBoxFuture};
+use plusminus::ops::XnorMatmul;
+use plusminus::optim::{BinaryRule, BinaryUpdate, StateType};
 use plusminus::runtime::{
     Access, BufferId, BufferInfo, CustomKernel, Engine, Grid, Host, Kernel, Program, Recording, StepLimits, StepParams,
 };
@@ -49,6 +51,51 @@ fn tensor(slot: usize, words: usize) -> BufferInfo {
 fn add_step(recording: &mut Recording, x: u32, y: u32) {
     let buffers = vec![BufferId(x).into(), BufferId(y).per_task(COUNT)];
     recording.dispatch_raw(&ADD_STEP, Vec::new(), buffers, Grid::Linear(COUNT as u64), 1);
+}
+
+/// What `Program::check` says of one recording over tensors of these words; empty where it fits.
+fn refusal(words: &[usize], record: impl FnOnce(&mut Recording)) -> String {
+    let mut recording = Recording::new("test");
+    record(&mut recording);
+    let program = Program {
+        buffers: words.iter().enumerate().map(|(slot, &words)| tensor(slot, words)).collect(),
+        slots: words.to_vec(),
+        recordings: vec![recording],
+        ..Program::default()
+    };
+    let checked = std::panic::catch_unwind(|| program.check());
+    checked.err().map(|panic| panic.downcast_ref::<String>().cloned().unwrap_or_default()).unwrap_or_default()
+}
+
+/// What a kernel of the crate may touch is compared with the tensors of a dispatch before a shader without bounds checks sees them.
+#[test]
+fn dispatches_beyond_their_tensors_are_refused() {
+    let ids = |count: u32| (0..count).map(BufferId).collect::<Vec<_>>();
+    // 5 rows of 40 signs by 3 rows of 40: two panels of words each, one panel of 5 x 32 integers.
+    let product = |words: [usize; 3]| {
+        refusal(&words, |recording| XnorMatmul::dispatch(recording, [0, 1, 2].map(BufferId), [5, 3, 40]))
+    };
+    assert_eq!(product([64, 64, 160]), "");
+    assert!(product([63, 64, 160]).contains("`a`") && product([63, 64, 160]).contains("needs 64 words, 63 are bound"));
+    assert!(product([64, 32, 160]).contains("`w`"), "{}", product([64, 32, 160]));
+    assert!(product([64, 64, 128]).contains("tensor 2"), "{}", product([64, 64, 128]));
+    // An update of 32 x 32 weights by `ema`: gradient, weight, counters of two layers, state.
+    let update = |words: [usize; 4], layer: u32, hyper_offset: u32| {
+        let rule = BinaryRule::named("ema").unwrap();
+        let node = BinaryUpdate { rule, planes: 1, state: StateType::F32, stream: 1, hyper_offset, layer };
+        refusal(&words, |recording| node.dispatch(recording, &ids(4), [32, 32], 2))
+    };
+    let fits = [1024, 32, 7, 1024];
+    assert_eq!(update(fits, 1, 28), "");
+    for (refused, word) in [
+        (update(fits, 2, 0), "`layer < layers`"),
+        (update(fits, 0, 29), "`hyper_offset + 4 <= 32`"),
+        (update([1024, 32, 6, 1024], 0, 0), "`counters`"),
+        (update([1023, 32, 7, 1024], 0, 0), "`g`"),
+        (update([1024, 32, 7, 1023], 0, 0), "`tensor 3`"),
+    ] {
+        assert!(refused.contains(word), "expected {word} in: {refused}");
+    }
 }
 
 /// Recordings over four tensors.

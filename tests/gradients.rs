@@ -12,7 +12,7 @@ use plusminus::ops::{
     Add, BatchNorm, BatchNormStatistics, DropSigns, Dropout, JoinDropped, Matmul, SURROGATES, Sign,
     SoftmaxCrossEntropy, SquaredHinge, Surrogate, UnpackSigns, XnorMatmul, join,
 };
-use plusminus::runtime::{Engine, StepLimits, StepParams};
+use plusminus::runtime::{Engine, StepLimits, StepParams, Target};
 use plusminus::tensor::{BitMatrix, DType, Draws, Layout, Stream, TensorType};
 use pollster::block_on;
 use std::collections::BTreeMap;
@@ -121,7 +121,7 @@ impl Problem {
             let name = format!("{}.grad", graph.info(*value).name);
             graph.keep(gradients[value], &name);
         }
-        let mut plan = plan(&[("step", &graph)], StepLimits { rows: ROWS as u32, losses: 1 }).unwrap();
+        let mut plan = plan(&[("step", &graph)], StepLimits { rows: ROWS as u32, losses: 1 }, &Target::any()).unwrap();
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
         let mut values = BTreeMap::new();

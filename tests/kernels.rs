@@ -8,15 +8,14 @@ mod support;
 
 use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
-    Activation, ActivationBackward, Add, AvgPool, BatchNorm, BatchNormBackward, BatchNormStatistics, ByChannel,
-    ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight, ConvFloat,
-    ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, DropSigns,
+    Activation, ActivationBackward, Add, AvgPool, AvgPoolBackward, BatchNorm, BatchNormBackward, BatchNormStatistics,
+    ByChannel, ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight,
+    ConvFloat, ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, DropSigns,
     DropSignsBackward, Dropout, EPSILON, Epilogues, Flatten, FloatBits, FloatBitsTransposed, JoinDropped,
     JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward,
-    MeanLoss, MeanPoolBackward, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, PoolNormSign,
-    SURROGATES, SampleFlips, SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
-    XnorMatmul, weight_type,
+    MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, PoolNormSign, SURROGATES, SampleFlips,
+    SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward,
+    SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
 };
 use plusminus::optim::{
     AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, FlipControlUpdate, SgdUpdate, State, StateType,
@@ -688,12 +687,12 @@ fn pool_cases() -> Vec<Case> {
                 .expect(max_dx, Compare::Exact),
         );
         cases.push(
-            Case::new(name("mean_pool"), AvgPool(window))
+            Case::new(name("avg_pool"), AvgPool(window))
                 .input(ty(dtype, image), &x)
                 .expect(mean, Compare::Float(2.0 * taps as f64)),
         );
         cases.push(
-            Case::new(name("mean_pool_backward"), MeanPoolBackward(window, image))
+            Case::new(name("avg_pool_backward"), AvgPoolBackward(window, image))
                 .input(out, &dy)
                 .expect(mean_dx, Compare::Float(16.0 * taps as f64)),
         );
@@ -1745,7 +1744,8 @@ fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
         .expect(Matrix::from_fn(1, 4, |_, i| found[i]), Compare::Exact)
 }
 
-/// The cases of a group, on the processor and on every variant of every kernel of the test adapter.
+/// The cases of a group, on the processor and on every variant of every kernel of the test adapter; under `PLUSMINUS_DEFAULT_VARIANTS=1` on the variant
+/// that the adapter takes by itself.
 fn check_all(cases: &[Case]) {
     let mut engine = plusminus::runtime::CpuEngine::new(Some(2)).unwrap();
     cases.iter().for_each(|case| case.check(&mut engine, "cpu"));
@@ -1755,13 +1755,21 @@ fn check_all(cases: &[Case]) {
             let program = case.program().0;
             program.recordings[0].dispatches().map(|d| d.kernel.all_variants().count()).max().unwrap_or(0)
         };
+        let default_alone = std::env::var("PLUSMINUS_DEFAULT_VARIANTS").is_ok_and(|value| value == "1");
         for case in cases {
+            if default_alone {
+                case.check(&mut engine, &support::test_device());
+                continue;
+            }
             for number in 0..variants(case) {
                 engine.force_variant(Some(number));
                 case.check(&mut engine, &format!("{}, variant {number}", support::test_device()));
             }
             engine.fold_above(2);
             case.check(&mut engine, &format!("{}, grid folded", support::test_device()));
+            engine.split_above(1);
+            case.check(&mut engine, &format!("{}, grid folded and split", support::test_device()));
+            engine.split_above(65_535);
             engine.fold_above(65_535);
         }
     }
@@ -1835,5 +1843,5 @@ fn every_kernel_has_a_definition() {
     }
     let all = plusminus::ops::KERNELS.iter().copied().chain(plusminus::optim::kernels());
     let listed: BTreeSet<&str> = all.map(Kernel::label).collect();
-    assert_eq!(tested, listed, "kernels with a case here, and kernels in the roll-calls");
+    assert_eq!(tested, listed, "kernels with a case here, and kernels in the registries");
 }

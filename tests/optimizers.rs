@@ -1,4 +1,4 @@
-//! One suite over the roll-call of rules for binary weights: what every one of them keeps, whatever it does with the gradient.
+//! One suite over the registry of rules for binary weights: what every one of them keeps, whatever it does with the gradient.
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails panics, and says what it measured")]
 

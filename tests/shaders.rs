@@ -172,16 +172,16 @@ fn unrolled_loops_count_as_written() {
 /// The first line says what a file is for; what is bound has its shape behind it.
 #[test]
 fn comments_say_purpose_and_shapes() {
-    for room in FOLDERS {
-        for (file, source) in files(room) {
+    for folder in FOLDERS {
+        for (file, source) in files(folder) {
             let first = source.lines().next().unwrap_or_default();
             assert!(
                 first.starts_with("// ") && first.len() > 20,
-                "{room}/{file}.wgsl: the first line tells no purpose"
+                "{folder}/{file}.wgsl: the first line tells no purpose"
             );
             for (number, line) in source.lines().enumerate().filter(|(_, line)| line.starts_with("var<storage")) {
                 let extent = line.split_once("//").map_or("", |(_, extent)| extent.trim());
-                assert!(!extent.is_empty(), "{room}/{file}.wgsl:{}: `{line}` has no extent behind it", number + 1);
+                assert!(!extent.is_empty(), "{folder}/{file}.wgsl:{}: `{line}` has no extent behind it", number + 1);
             }
         }
     }

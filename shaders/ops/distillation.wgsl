@@ -1,7 +1,7 @@
 // distillation: the cross-entropy against labels (softmax_cross_entropy) mixed with that against a teacher's softmax at temperature T,
 // loss[r] = (1 - w) CE(z, labels) + w T^2 (-sum_c softmax(t / T)[c] log softmax(z / T)[c])   (Hinton et al. 2015, section 2),
 // dz = ((1 - w) (softmax(z) - target) + w T (softmax(z / T) - softmax(t / T))) / samples. With w 1 and T 1 it is ReActNet's loss.
-// import: index, step
+// import: softmax, logits, index, step
 
 struct Params {
     rows: u32,
@@ -11,31 +11,13 @@ struct Params {
     temperature: f32, // T
 }
 
-var<storage, read> z: array<f32>; // logits, [classes/32][rows][32]
-var<storage, read> teacher: array<f32>; // the teacher's, as z
-var<storage, read> labels: array<u32>; // [rows]
-var<storage, read_write> loss: array<f32>; // [rows]
-var<storage, read_write> correct: array<atomic<u32>>; // [classes]
-var<storage, read_write> dz: array<f32>; // as z
+var<storage, read> teacher: array<f32>; // logits, [classes/32][rows][32]
 
 var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// Largest logit and the sum of exp((z - largest) / temperature), of the student; then of the teacher (no function takes a pointer to storage).
-fn student_norm(row: u32, temperature: f32) -> vec2<f32> {
-    let classes = loop_bound(params.classes, arrayLength(&z));
-    var top = z[panel_index(params.rows, row, 0u)];
-    for (var c = 1u; c < classes; c++) {
-        top = max(top, z[panel_index(params.rows, row, c)]);
-    }
-    var sum = 0.0;
-    for (var c = 0u; c < classes; c++) {
-        sum += exp((z[panel_index(params.rows, row, c)] - top) / temperature);
-    }
-    return vec2<f32>(top, sum);
-}
-
+// `normaliser` of the teacher (no function takes a pointer to storage).
 fn teacher_norm(row: u32) -> vec2<f32> {
     let classes = loop_bound(params.classes, arrayLength(&teacher));
     var top = teacher[panel_index(params.rows, row, 0u)];
@@ -49,23 +31,15 @@ fn teacher_norm(row: u32) -> vec2<f32> {
     return vec2<f32>(top, sum);
 }
 
-fn target_of(c: u32, label: u32) -> f32 {
-    return params.smoothing / f32(params.classes) + select(0.0, 1.0 - params.smoothing, c == label);
-}
-
 // An invocation has one row.
 @compute @workgroup_size(THREADS)
 fn distillation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;
-    if (row >= params.rows) {
+    if (!begins(row)) {
         return;
     }
-    if (row >= step.valid_rows) {
-        loss[row] = 0.0;
-        return;
-    }
-    let plain = student_norm(row, 1.0);
-    let warm = student_norm(row, params.temperature);
+    let plain = normaliser(row, 1.0);
+    let warm = normaliser(row, params.temperature);
     let taught = teacher_norm(row);
     let label = labels[row];
     let classes = loop_bound(params.classes, arrayLength(&z));
@@ -76,15 +50,11 @@ fn distillation(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups
         let i = panel_index(params.rows, row, c);
         by_label += target_of(c, label) * (z[i] - plain.x);
         by_teacher += exp((teacher[i] - taught.x) / params.temperature) / taught.y * ((z[i] - warm.x) / params.temperature);
-        if (z[i] > z[panel_index(params.rows, row, best)]) {
-            best = c;
-        }
+        best = better(row, best, c);
     }
     let squared = params.temperature * params.temperature;
     loss[row] = (1.0 - params.weight) * (log(plain.y) - by_label) + params.weight * squared * (log(warm.y) - by_teacher);
-    if (best == label) {
-        atomicAdd(&correct[label], 1u);
-    }
+    count_correct(best, label);
 }
 
 // An invocation has one row, tail lanes too (they are 0).
@@ -94,8 +64,8 @@ fn distillation_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_w
     if (row >= params.rows) {
         return;
     }
-    let plain = student_norm(row, 1.0);
-    let warm = student_norm(row, params.temperature);
+    let plain = normaliser(row, 1.0);
+    let warm = normaliser(row, params.temperature);
     let taught = teacher_norm(row);
     let lanes = loop_bound(padded(params.classes), arrayLength(&z));
     let inside = row < step.valid_rows;

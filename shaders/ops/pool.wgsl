@@ -1,7 +1,7 @@
 // Pooling over windows of images, channel by channel.
 // max_pool_backward: dy(p, c) goes to the tap that was the largest.
-// mean_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap is 0, as PyTorch's default.
-// mean_pool_backward: a share of dy(p, c) goes to every tap.
+// avg_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap is 0, as PyTorch's default.
+// avg_pool_backward: a share of dy(p, c) goes to every tap.
 // import: conv, index
 // per panel: y, dx
 
@@ -52,7 +52,7 @@ fn max_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workg
 }
 
 @compute @workgroup_size(THREADS)
-fn mean_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn avg_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
     if (i >= arrayLength(&y)) {
         return;
@@ -74,7 +74,7 @@ fn mean_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
 }
 
 @compute @workgroup_size(THREADS)
-fn mean_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+fn avg_pool_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
     if (i >= arrayLength(&dx)) {
         return;

@@ -1,7 +1,7 @@
 // softmax_cross_entropy: loss[r] = log(sum_c exp z[r][c]) - sum_c t[c] z[r][c], targets t smoothed: (1 - e) at the label, e / classes
 // everywhere (Szegedy et al. 2016, section 7); dz = (softmax(z) - t) / samples in the batch. Rows without a sample have loss and
 // gradient 0. `correct` counts, by class, the samples whose first largest logit is the label's.
-// import: index, step
+// import: softmax, logits, index, step
 
 struct Params {
     rows: u32,
@@ -9,46 +9,18 @@ struct Params {
     smoothing: f32, // e
 }
 
-var<storage, read> z: array<f32>; // logits, [classes/32][rows][32]
-var<storage, read> labels: array<u32>; // [rows]
-var<storage, read_write> loss: array<f32>; // [rows]
-var<storage, read_write> correct: array<atomic<u32>>; // [classes]
-var<storage, read_write> dz: array<f32>; // as z
-
 var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
-
-// max z and the sum of exp(z - max).
-fn normaliser(row: u32) -> vec2<f32> {
-    let classes = loop_bound(params.classes, arrayLength(&z));
-    var top = z[panel_index(params.rows, row, 0u)];
-    for (var c = 1u; c < classes; c++) {
-        top = max(top, z[panel_index(params.rows, row, c)]);
-    }
-    var sum = 0.0;
-    for (var c = 0u; c < classes; c++) {
-        sum += exp(z[panel_index(params.rows, row, c)] - top);
-    }
-    return vec2<f32>(top, sum);
-}
-
-fn target_of(c: u32, label: u32) -> f32 {
-    return params.smoothing / f32(params.classes) + select(0.0, 1.0 - params.smoothing, c == label);
-}
 
 // An invocation has one row.
 @compute @workgroup_size(THREADS)
 fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;
-    if (row >= params.rows) {
+    if (!begins(row)) {
         return;
     }
-    if (row >= step.valid_rows) {
-        loss[row] = 0.0;
-        return;
-    }
-    let norm = normaliser(row);
+    let norm = normaliser(row, 1.0);
     let label = labels[row];
     let classes = loop_bound(params.classes, arrayLength(&z));
     var expected = 0.0;
@@ -56,14 +28,10 @@ fn softmax_cross_entropy(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_w
     for (var c = 0u; c < classes; c++) {
         let value = z[panel_index(params.rows, row, c)];
         expected += target_of(c, label) * (value - norm.x);
-        if (value > z[panel_index(params.rows, row, best)]) {
-            best = c;
-        }
+        best = better(row, best, c);
     }
     loss[row] = log(norm.y) - expected;
-    if (best == label) {
-        atomicAdd(&correct[label], 1u);
-    }
+    count_correct(best, label);
 }
 
 // An invocation has one row, tail lanes too (they are 0).
@@ -75,7 +43,7 @@ fn softmax_cross_entropy_backward(@builtin(workgroup_id) group: vec3<u32>, @buil
     }
     let lanes = loop_bound(padded(params.classes), arrayLength(&z));
     let inside = row < step.valid_rows;
-    let norm = normaliser(row);
+    let norm = normaliser(row, 1.0);
     let share = 1.0 / f32(step.valid_rows);
     for (var c = 0u; c < lanes; c++) {
         let i = panel_index(params.rows, row, c);

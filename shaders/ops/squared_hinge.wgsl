@@ -1,18 +1,12 @@
 // squared_hinge: loss[r] = mean_c max(0, 1 - t[c] z[r][c])^2 with targets t = +1 at the label, -1 elsewhere
 // (Courbariaux et al. 2016, section 2.1); dz = -2 t max(0, 1 - t z) / (classes * samples in the batch). Rows without a sample have
 // loss and gradient 0; a logit that is no number makes the loss none, though a maximum with 0 would hide it. `correct` counts as softmax_cross_entropy does.
-// import: bits, index, step
+// import: logits, bits, index, step
 
 struct Params {
     rows: u32,
     classes: u32,
 }
-
-var<storage, read> z: array<f32>; // logits, [classes/32][rows][32]
-var<storage, read> labels: array<u32>; // [rows]
-var<storage, read_write> loss: array<f32>; // [rows]
-var<storage, read_write> correct: array<atomic<u32>>; // [classes]
-var<storage, read_write> dz: array<f32>; // as z
 
 var<uniform> params: Params;
 
@@ -22,11 +16,7 @@ const THREADS: u32 = 64u;
 @compute @workgroup_size(THREADS)
 fn squared_hinge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let row = linear_group(group, groups) * THREADS + local;
-    if (row >= params.rows) {
-        return;
-    }
-    if (row >= step.valid_rows) {
-        loss[row] = 0.0;
+    if (!begins(row)) {
         return;
     }
     let classes = loop_bound(params.classes, arrayLength(&z));
@@ -36,14 +26,10 @@ fn squared_hinge(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroup
         let value = z[panel_index(params.rows, row, c)];
         let slack = max(0.0, 1.0 - select(-value, value, c == labels[row]));
         sum += select(value, slack * slack, is_finite(value));
-        if (value > z[panel_index(params.rows, row, best)]) {
-            best = c;
-        }
+        best = better(row, best, c);
     }
     loss[row] = sum / f32(params.classes);
-    if (best == labels[row]) {
-        atomicAdd(&correct[labels[row]], 1u);
-    }
+    count_correct(best, labels[row]);
 }
 
 // An invocation has one element, tail lanes too (they are 0).

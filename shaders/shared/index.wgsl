@@ -2,14 +2,21 @@
 // Panels hold 32 columns: element (row, column) of a matrix of `rows` rows is at ((column / 32) * rows + row) * 32 + column % 32.
 // Bits: word (row, word) of a matrix of `words` words a row is at ((row / 32) * words + word) * 32 + row % 32.
 
-// Grids above 65,535 groups are folded into two dimensions: this is their linear index again.
-fn linear_group(group: vec3<u32>, groups: vec3<u32>) -> u32 {
-    return group.y * groups.x + group.x;
+// A folded grid is a number of lines; a dispatch has all of them, or a part that begins at a line of its own.
+struct GridPart {
+    first_line: u32,
 }
 
-// Rows of groups above 65,535 are folded into the third dimension: an invocation's place in a grid whose groups have `height` rows of them.
+var<uniform> grid: GridPart;
+
+// Grids above 65,535 groups are folded into lines of groups: this is their linear index again.
+fn linear_group(group: vec3<u32>, groups: vec3<u32>) -> u32 {
+    return (grid.first_line + group.y) * groups.x + group.x;
+}
+
+// Rows of groups above 65,535 are folded into lines in the third dimension: an invocation's place in a grid whose groups have `height` rows of them.
 fn folded(id: vec3<u32>, groups: vec3<u32>, height: u32) -> vec2<u32> {
-    return vec2<u32>(id.x, id.z * groups.y * height + id.y);
+    return vec2<u32>(id.x, (grid.first_line + id.z) * groups.y * height + id.y);
 }
 
 fn panel_index(rows: u32, row: u32, column: u32) -> u32 {

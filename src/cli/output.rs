@@ -147,7 +147,7 @@ impl Reporter {
                     if *validation_images > 0 { format!(", {validation} validation") } else { String::new() };
                 self.line(&format!("data     {dataset}: {train} training{validation}, {test} test images"));
                 let [tensors, buffers] = [bytes_peak, bytes_buffers].map(|count| bytes(*count));
-                self.line(&format!("memory   tensors {tensors}, allocated up front; buffers {buffers}"));
+                self.line(&format!("memory   tensors: {tensors}, allocated up front; buffers: {buffers}"));
             }
             Event::Epoch {
                 epoch,

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Purpose, Role, plan};
 use crate::nn::Tensor;
 use crate::optim::{BinaryOptimizer, Decision, Optimizer, StateInit, StateType, UpdateTarget, first_counters};
-use crate::runtime::{CpuEngine, Engine, StepLimits, StepParams};
+use crate::runtime::{CpuEngine, Engine, StepLimits, StepParams, Target};
 use crate::tensor::{DType, Layout, TensorType};
 use crate::train::Settings;
 use std::f64::consts::TAU;
@@ -112,7 +112,7 @@ impl<'a> Bench<'a> {
         let counters = graph.state("counters", TensorType::plain(DType::U32, &[4]), Purpose::Counter, first);
         let target = UpdateTarget { parameter, gradient, hyper_offset: 0, counters, layer: Some(0) };
         rule.update(&mut graph, target)?;
-        let plan = plan(&[("update", &graph)], StepLimits::default())?;
+        let plan = plan(&[("update", &graph)], StepLimits::default(), &Target::any())?;
         let mut engine = CpuEngine::new(Some(1))?;
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {

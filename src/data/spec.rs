@@ -1,4 +1,4 @@
-//! The roll-call: data sets by name, and how much of them is used how.
+//! The registry of data sets, by name, and how much of them is used how.
 
 use super::augment::Augment;
 use super::cifar::{CIFAR10, CIFAR100};

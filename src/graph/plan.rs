@@ -5,7 +5,7 @@ use super::initial::Init;
 use super::op::Bound;
 use super::value::{Purpose, State, Value, ValueInfo, ValueKind};
 use crate::error::{Error, Result};
-use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits};
+use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits, Target};
 use crate::tensor::{BitMatrix, DType, Stream};
 use std::collections::{BTreeMap, HashMap};
 
@@ -55,12 +55,13 @@ impl Plan {
 
 /// Plans several graphs together: named values are shared by name, and the temporary values of all graphs share one pool of slots,
 /// since recordings never run at once. A slot is one buffer of its own: one arena would bind a buffer for reading and writing in
-/// one dispatch, which no WebGPU allows. `limits`: what a step's values may be. Refuses tensors beyond the indices of kernels.
-pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits) -> Result<Plan> {
+/// one dispatch, which no WebGPU allows. `limits`: what a step's values may be.
+/// Refuses tensors beyond the indices of kernels, and those that the target cannot bind.
+pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits, target: &Target) -> Result<Plan> {
     let mut plan = Plan { program: Program { limits, ..Program::default() }, ..Plan::default() };
     let mut pool = Pool::default();
     for (name, graph) in graphs {
-        graph.values().try_for_each(|(_, info)| check_size(info))?;
+        graph.values().try_for_each(|(_, info)| check_size(info, target))?;
         let ids = place(graph, &mut plan, &mut pool);
         plan.program.recordings.push(record(name, graph, &ids));
     }
@@ -69,7 +70,12 @@ pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits) -> Result<Plan> {
 }
 
 /// Kernels count numbers, and words of signs, in 32 bits.
-fn check_size(info: &ValueInfo) -> Result<()> {
+fn check_size(info: &ValueInfo, target: &Target) -> Result<()> {
+    let (bytes, limit) = (info.ty.bytes(), target.max_tensor_bytes);
+    if bytes > limit {
+        let (device, tensor) = (target.device.clone(), info.name.clone());
+        return Err(Error::TooLarge { device, tensor, bytes, limit_name: "binding limit", limit });
+    }
     let numbers_per_word = match info.ty.dtype {
         DType::F16 | DType::I16 => 2,
         DType::I8 | DType::U8 => 4,

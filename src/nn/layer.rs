@@ -137,8 +137,10 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// Shape of the output for a shape of the input; an error says what does not fit.
     fn shape(&self, input: Shape) -> Result<Shape>;
 
-    /// What it costs for an input of a shape that fits.
-    fn cost(&self, input: Shape) -> Cost;
+    /// What it costs for an input of a shape that fits: nothing that is counted, by default.
+    fn cost(&self, _input: Shape) -> Cost {
+        Cost::default()
+    }
 
     /// How its input and weights are quantised, for the summary: `sign x sign`.
     fn precision(&self) -> String {

@@ -39,10 +39,6 @@ impl Layer for MaxPool {
         pooled(self.0, self.kind(), input)
     }
 
-    fn cost(&self, _input: Shape) -> Cost {
-        Cost::default()
-    }
-
     fn is_spatial(&self) -> bool {
         true
     }
@@ -59,10 +55,6 @@ impl Layer for AvgPool {
 
     fn shape(&self, input: Shape) -> Result<Shape> {
         pooled(self.0, self.kind(), input)
-    }
-
-    fn cost(&self, _input: Shape) -> Cost {
-        Cost::default()
     }
 
     fn is_spatial(&self) -> bool {
@@ -84,10 +76,6 @@ impl Layer for GlobalAvgPool {
 
     fn shape(&self, input: Shape) -> Result<Shape> {
         Ok([1, 1, input[2]])
-    }
-
-    fn cost(&self, _input: Shape) -> Cost {
-        Cost::default()
     }
 
     fn is_spatial(&self) -> bool {

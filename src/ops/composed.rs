@@ -4,10 +4,11 @@
 use crate::error::Result;
 use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
 use crate::ops::activation::sign::SignBackward;
+use crate::ops::epilogue::Epilogues;
 use crate::ops::layout::add::Add;
 use crate::ops::norm::statistics::{BatchNormStatistics, record_join, statistics_types};
 use crate::ops::pool::pool::MaxPool;
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::{Chain, Producer};
 use crate::ops::products::conv_bits::ConvBits;
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::float_bits::FloatBits;
@@ -118,12 +119,7 @@ impl Composed {
 
 impl Op for Composed {
     fn name(&self) -> &'static str {
-        match self.epilogues {
-            Epilogues::Store => "composed",
-            Epilogues::Statistics => "with_statistics",
-            Epilogues::Mask => "with_mask",
-            Epilogues::MaskAdd => "with_mask_and_add",
-        }
+        self.epilogues.op_name()
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
@@ -138,7 +134,7 @@ impl Op for Composed {
         let kernel = self.producer.kernel(self.epilogues).expect("a fusion asked for it");
         if self.epilogues != Epilogues::Statistics {
             let extra = (self.inputs..bound.inputs.len()).map(|i| bound.input(i).into()).collect();
-            return self.producer.record_with(recording, bound, kernel, extra);
+            return self.producer.record_chain(recording, bound, Chain { kernel, buffers: extra });
         }
         let (count, y) = (bound.outputs.len(), bound.outputs[0].1);
         let [mean, variance, partial] = [3, 2, 1].map(|i| bound.output(count - i));
@@ -146,7 +142,7 @@ impl Op for Composed {
             Some(rows) => partial.per_task_in_each_panel(words_of(y.columns()), rows / PANEL * 2 * PANEL),
             None => partial.per_task(y.rows().div_ceil(PANEL) * 2 * PANEL),
         };
-        self.producer.record_with(recording, bound, kernel, vec![share]);
+        self.producer.record_chain(recording, bound, Chain { kernel, buffers: vec![share] });
         record_join(recording, [mean, variance, partial], [bound.update(0), bound.update(1)], y);
     }
 }

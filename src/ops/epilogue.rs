@@ -1,10 +1,35 @@
-//! Epilogues on the processor: they consume a tile that a producer's twin has just filled, while it is in cache. `shaders/epilogues/` has the same
-//! for GPUs.
+//! Epilogues: which there are, and what they do on the processor, where they consume a tile that a producer's twin has just filled, while it is in
+//! cache. `shaders/epilogues/` has the same for GPUs.
 
 use crate::ops::activation::sign::apply_mask;
 use crate::ops::norm::statistics::{integer_moments, width};
 use crate::runtime::kernel::{Task, TaskPanels};
 use crate::tensor::{PANEL, words_of};
+
+/// What follows a producer, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epilogues {
+    /// The tile is stored.
+    Store,
+    /// It is stored, and mean and sum of squared deviations of each 32 rows are computed.
+    Statistics,
+    /// It is 0 where the mask of a sign is not set, then stored.
+    Mask,
+    /// The same, and another gradient is added before it is stored.
+    MaskAdd,
+}
+
+impl Epilogues {
+    /// Name of an operation that ends in them.
+    pub(in crate::ops) fn op_name(self) -> &'static str {
+        match self {
+            Self::Store => "composed",
+            Self::Statistics => "with_statistics",
+            Self::Mask => "with_mask",
+            Self::MaskAdd => "with_mask_and_add",
+        }
+    }
+}
 
 /// The bindings of a task's epilogues; those that its kernel lacks are `None`.
 pub(in crate::ops) struct Epilogue<'a> {

@@ -1,4 +1,4 @@
-//! The roll-call: rules by name.
+//! The registry of rules, by name.
 
 use super::hyperparameter::Range;
 use super::kernels::BINARY_RULES;

@@ -1,4 +1,4 @@
-//! The roll-call: devices by name, and which one `auto` takes.
+//! The registry of devices, by name, and which one `auto` takes.
 
 use super::cpu::CpuEngine;
 use super::engine::{DeviceInfo, Engine};

@@ -4,6 +4,7 @@ use super::interface::StepParams;
 use super::kernel::BufferId;
 use super::profiler::Profile;
 use super::recording::{Part, Program};
+use super::target::Target;
 use crate::error::{Error, Result};
 use futures::{FutureExt, future::LocalBoxFuture};
 use std::{fmt, sync::Arc};
@@ -76,6 +77,11 @@ pub trait Host {
 pub trait Engine {
     /// Which device this is.
     fn device(&self) -> &DeviceInfo;
+
+    /// What it can do, for plans.
+    fn target(&self) -> Target {
+        Target { device: self.device().name.clone(), ..Target::any() }
+    }
 
     /// Takes a program in the place of the one before: allocates its memory, makes pipelines and bind groups. Errors name tensor and size;
     /// after one the engine has no program, and every play is refused.

@@ -28,12 +28,14 @@ impl Shape {
 /// What a kernel binds: tensors in group 0; its parameters and the step's values as bindings 0 and 1 of group 1.
 #[derive(Clone, Debug)]
 pub struct Interface {
-    /// `room::file::entry`: what profiles and errors call it.
+    /// `folder::file::entry`: what profiles and errors call it.
     pub label: &'static str,
     /// Whether it has a `Params` uniform.
     pub params: bool,
     /// Whether it reads the `StepParams` uniform.
     pub step: bool,
+    /// Whether its layout has the `grid` uniform of linear and folded grids, which says where a part of one begins.
+    pub grid: bool,
     /// What extents of the bindings refer to.
     pub shape: Shape,
     /// Tensors, in binding order.
@@ -184,7 +186,7 @@ impl Kernel {
         bindings: &[(&str, Access)],
         twin: impl Fn(&mut Task<'_>) + Sync + 'static,
     ) -> Result<&'static Self> {
-        let uniforms = (source.contains("@group(1) @binding(0)"), source.contains("@group(1) @binding(1)"));
+        let uniforms = [0, 1, 3].map(|number| source.contains(&format!("@group(1) @binding({number})")));
         #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
         let uniforms = {
             let _ = uniforms;
@@ -200,8 +202,9 @@ impl Kernel {
         };
         let interface = Interface {
             label: String::leak(label.to_string()),
-            params: uniforms.0,
-            step: uniforms.1,
+            params: uniforms[0],
+            step: uniforms[1],
+            grid: uniforms[2],
             shape: Shape::NONE,
             bindings: bindings.iter().enumerate().map(binding).collect(),
         };
@@ -270,30 +273,24 @@ pub trait Bind {
 /// The twin takes the generated `Args` of the first entry; with `task = twin` it takes the task itself, so that one twin serves a producer with any
 /// epilogues.
 macro_rules! kernel {
-    ($(#[$meta:meta])* $name:ident = $room:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, twin = $twin:path) => {
-        $(#[$meta])*
-        pub static $name: $crate::runtime::kernel::Kernel = $crate::runtime::kernel::Kernel {
-            interface: $crate::runtime::interface::$room::$file::$first::INTERFACE,
-            variants: &[
-                $crate::runtime::interface::$room::$file::$first::VARIANTS
-                $(, $crate::runtime::interface::$room::$file::$more::VARIANTS)*
-            ],
-            trusted: true,
-            twin: &|task: &mut $crate::runtime::kernel::Task<'_>| {
-                $twin($crate::runtime::interface::$room::$file::$first::Args::take(task))
-            },
-        };
+    ($(#[$meta:meta])* $name:ident = $folder:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, twin = $twin:path) => {
+        $crate::runtime::kernel::kernel!($(#[$meta])* $name = $folder::$file::{ $first $(| $more)* }, |task| {
+            $twin($crate::runtime::interface::$folder::$file::$first::Args::take(task))
+        });
     };
-    ($(#[$meta:meta])* $name:ident = $room:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, task = $twin:path) => {
+    ($(#[$meta:meta])* $name:ident = $folder:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, task = $twin:path) => {
+        $crate::runtime::kernel::kernel!($(#[$meta])* $name = $folder::$file::{ $first $(| $more)* }, |task| $twin(task));
+    };
+    ($(#[$meta:meta])* $name:ident = $folder:ident :: $file:ident :: { $first:ident $(| $more:ident)* }, |$task:ident| $twin:expr) => {
         $(#[$meta])*
         pub static $name: $crate::runtime::kernel::Kernel = $crate::runtime::kernel::Kernel {
-            interface: $crate::runtime::interface::$room::$file::$first::INTERFACE,
+            interface: $crate::runtime::interface::$folder::$file::$first::INTERFACE,
             variants: &[
-                $crate::runtime::interface::$room::$file::$first::VARIANTS
-                $(, $crate::runtime::interface::$room::$file::$more::VARIANTS)*
+                $crate::runtime::interface::$folder::$file::$first::VARIANTS
+                $(, $crate::runtime::interface::$folder::$file::$more::VARIANTS)*
             ],
             trusted: true,
-            twin: &|task: &mut $crate::runtime::kernel::Task<'_>| $twin(task),
+            twin: &|$task: &mut $crate::runtime::kernel::Task<'_>| $twin,
         };
     };
 }

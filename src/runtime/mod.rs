@@ -17,6 +17,7 @@ pub(crate) mod product;
 mod profiler;
 mod recording;
 mod scratch;
+mod target;
 mod task;
 
 pub use cpu::CpuEngine;
@@ -33,3 +34,4 @@ pub use kernel::{
 pub use profiler::{KernelTime, Profile};
 pub use recording::{BufferInfo, Command, Dispatch, Grid, Part, Program, Recording, StepLimits};
 pub use scratch::with_scratch;
+pub use target::Target;

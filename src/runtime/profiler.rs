@@ -5,7 +5,7 @@ use std::collections::HashMap;
 /// Time of one kernel in one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelTime {
-    /// `room::file::entry`.
+    /// `folder::file::entry`.
     pub kernel: String,
     /// Layer that asked for it.
     pub scope: String,

@@ -8,7 +8,7 @@ use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fu
 use crate::nn::{Mode, Model, parent_path};
 use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::{ControlledLayer, FlipControl, UpdateTarget, first_counters};
-use crate::runtime::StepLimits;
+use crate::runtime::{StepLimits, Target};
 use crate::tensor::{DType, TensorType};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -91,8 +91,8 @@ pub(super) struct Compiled {
     pub diagnostics: Option<Diagnostics>,
 }
 
-/// Graphs of the model, planned together.
-pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -> Result<Compiled> {
+/// Graphs of the model, planned together for a device.
+pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, target: &Target) -> Result<Compiled> {
     let &Options { loss, batch, .. } = options;
     if batch == 0 {
         return Err(Error::setting("batch-size", "at least 1", batch));
@@ -106,7 +106,8 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     let mut prepare = Graph::new();
     let of_eval = hoist(&mut eval, &mut prepare)?;
     let Some(rules) = rules else {
-        let (plan, is_prepared) = (plan(&[("prepare", &prepare), ("eval", &eval)], limits)?, [false, of_eval]);
+        let plan = plan(&[("prepare", &prepare), ("eval", &eval)], limits, target)?;
+        let is_prepared = [false, of_eval];
         return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, is_prepared, states: 0, diagnostics: None });
     };
     let (mut train, binary, trained) = training(model, rules, options, None)?;
@@ -118,7 +119,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options) -
     measured.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
     let mut graphs = vec![("prepare", &prepare), ("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|graph| ("diagnose", graph)));
-    let (plan, is_prepared) = (plan(&graphs, limits)?, [of_train, of_eval]);
+    let (plan, is_prepared) = (plan(&graphs, limits, target)?, [of_train, of_eval]);
     Ok(Compiled { plan, binary, fused, is_prepared, states: states_of(&train, rules), diagnostics })
 }
 
@@ -273,7 +274,7 @@ mod tests {
         let options = Options { batch: 32, teacher, keep_gradients: true, diagnostics: true, ..base };
         let cema = CEMA.with::<f32>([]).and_then(|cema| cema.with_state(StateType::I16)).expect("defaults");
         let rules = Rules::new(cema, Adam::new(1e-3, Schedule::constant()).expect("in range"));
-        let plan = compile(&model(), Some(&rules), &options).expect("it fits").plan;
+        let plan = compile(&model(), Some(&rules), &options, &Target::any()).expect("it fits").plan;
         let mut found = BTreeMap::<&str, usize>::new();
         for (name, (_, info)) in &plan.named {
             let ending = name.rsplit('.').next().unwrap_or_default();

@@ -4,7 +4,7 @@
 use plusminus::graph::{Graph, Init, Plan, Purpose, Role, ValueInfo, plan};
 use plusminus::nn::Tensor;
 use plusminus::optim::{BinaryOptimizer, Optimizer, UpdateTarget, first_counters};
-use plusminus::runtime::{Engine, StepLimits, StepParams};
+use plusminus::runtime::{Engine, StepLimits, StepParams, Target};
 use plusminus::tensor::{BitMatrix, DType, Layout, PANEL, TensorType, words_of};
 use pollster::block_on;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ impl Update {
             UpdateTarget { parameter, gradient, hyper_offset: HYPER_OFFSET as u32, counters, layer: Some(1) },
         )
         .unwrap();
-        let mut plan = plan(&[("update", &graph)], StepLimits::default()).unwrap();
+        let mut plan = plan(&[("update", &graph)], StepLimits::default(), &Target::any()).unwrap();
         plan.program.poison = Some(0x7fc0_0000);
         block_on(engine.load(Arc::new(plan.program.clone()))).unwrap();
         for (id, info) in plan.named.values() {

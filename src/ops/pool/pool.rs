@@ -2,15 +2,15 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
 use crate::ops::pool::max_pool_bits::record_bits;
 use crate::ops::pool::window::{MAX_TAPS, TILE, check, geometry, pool_params, pooled};
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::{Chain, Producer};
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::max_pool::max_pool;
-use crate::runtime::interface::ops::pool::{max_pool_backward, mean_pool, mean_pool_backward};
-use crate::runtime::{BufferArg, Grid, Kernel, Recording, Task, kernel::kernel};
+use crate::runtime::interface::ops::pool::{avg_pool, avg_pool_backward, max_pool_backward};
+use crate::runtime::{Grid, Kernel, Recording, Task, kernel::kernel};
 use crate::tensor::{DType, Layout, PANEL, TensorType, Window, image_of, words_of};
 
 kernel!(
@@ -27,11 +27,11 @@ kernel!(
 );
 kernel!(
     /// The mean of a window.
-    MEAN_POOL = ops::pool::{ mean_pool }, twin = mean_twin
+    AVG_POOL = ops::pool::{ avg_pool }, twin = mean_twin
 );
 kernel!(
     /// A share of dy to every tap.
-    MEAN_POOL_BACKWARD = ops::pool::{ mean_pool_backward }, twin = mean_backward_twin
+    AVG_POOL_BACKWARD = ops::pool::{ avg_pool_backward }, twin = mean_backward_twin
 );
 
 /// y = the largest of each window of an image, of integers or floats; a second output says which tap it was, the first of equals. Of signs, whose largest
@@ -40,25 +40,15 @@ kernel!(
 pub struct MaxPool(pub Window);
 
 impl Producer for MaxPool {
-    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
-        match epilogues {
-            Epilogues::Store => Some(&MAX_POOL),
-            Epilogues::Statistics => Some(&MAX_POOL_STATISTICS),
-            Epilogues::Mask | Epilogues::MaskAdd => None,
-        }
+    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
+        const { &[(Epilogues::Store, &MAX_POOL), (Epilogues::Statistics, &MAX_POOL_STATISTICS)] }
     }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         Some(TILE)
     }
 
-    fn record_with(
-        &self,
-        recording: &mut Recording,
-        bound: &Bound<'_>,
-        kernel: &'static Kernel,
-        epilogues: Vec<BufferArg>,
-    ) {
+    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
         let (x, ty) = bound.inputs[0];
         let g = geometry("max_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
         let panels = words_of(ty.columns());
@@ -68,12 +58,12 @@ impl Producer for MaxPool {
             chosen: bound.output(1).per_task_in_each_panel(panels, TILE * PANEL / 4),
         };
         // Alone it goes by words of chosen taps, with epilogues by tiles.
-        let grid = match epilogues[..] {
+        let grid = match chain.buffers[..] {
             [] => Grid::Linear(bound.outputs[0].1.words() as u64),
             _ => matrix(ty.columns(), g.out_rows()),
         };
         let tasks = g.out_rows().div_ceil(TILE);
-        recording.dispatch_with(kernel, pool_params(&g, ty.dtype), buffers, epilogues, grid, tasks);
+        recording.dispatch_with(chain.kernel, pool_params(&g, ty.dtype), buffers, chain.buffers, grid, tasks);
     }
 }
 
@@ -101,7 +91,7 @@ impl Op for MaxPool {
         if ty.dtype == DType::Bits {
             return record_bits(recording, bound, &g);
         }
-        self.record_with(recording, bound, &MAX_POOL, Vec::new());
+        self.record_alone(recording, bound);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -144,36 +134,36 @@ pub struct AvgPool(pub Window);
 
 impl Op for AvgPool {
     fn name(&self) -> &'static str {
-        "mean_pool"
+        "avg_pool"
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let x = inputs[0];
-        Ok(vec![pooled(&geometry("mean_pool", self.0, check("mean_pool", x)?)?, DType::F32)])
+        Ok(vec![pooled(&geometry("avg_pool", self.0, check("avg_pool", x)?)?, DType::F32)])
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, ty), (y, out)) = (bound.inputs[0], bound.outputs[0]);
-        let g = geometry("mean_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
-        let buffers = mean_pool::Buffers { x, y: y.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL) };
+        let g = geometry("avg_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
+        let buffers = avg_pool::Buffers { x, y: y.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL) };
         let grid = Grid::Linear(out.words() as u64);
-        recording.dispatch(&MEAN_POOL, pool_params(&g, ty.dtype), buffers, grid, g.out_rows().div_ceil(TILE));
+        recording.dispatch(&AVG_POOL, pool_params(&g, ty.dtype), buffers, grid, g.out_rows().div_ceil(TILE));
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let Some(dy) = cx.grad(0) else { return Ok(vec![None]) };
-        let image = image_of("mean_pool", cx.input_type(0))?;
-        Ok(vec![Some(cx.push(MeanPoolBackward(self.0, image), &[dy])?[0])])
+        let image = image_of("avg_pool", cx.input_type(0))?;
+        Ok(vec![Some(cx.push(AvgPoolBackward(self.0, image), &[dy])?[0])])
     }
 }
 
 /// Input: dy. Output: dx, of that image's shape.
 #[derive(Clone, Copy, Debug)]
-pub struct MeanPoolBackward(pub Window, pub [usize; 4]);
+pub struct AvgPoolBackward(pub Window, pub [usize; 4]);
 
-impl Op for MeanPoolBackward {
+impl Op for AvgPoolBackward {
     fn name(&self) -> &'static str {
-        "mean_pool_backward"
+        "avg_pool_backward"
     }
 
     fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
@@ -182,13 +172,13 @@ impl Op for MeanPoolBackward {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let (dx, ty) = bound.outputs[0];
-        let g = geometry("mean_pool", self.0, self.1).expect("checked");
-        let buffers = mean_pool_backward::Buffers {
+        let g = geometry("avg_pool", self.0, self.1).expect("checked");
+        let buffers = avg_pool_backward::Buffers {
             dy: bound.input(0),
             dx: dx.per_task_in_each_panel(words_of(ty.columns()), TILE * PANEL),
         };
         let grid = Grid::Linear(ty.words() as u64);
-        recording.dispatch(&MEAN_POOL_BACKWARD, params(&g), buffers, grid, g.in_rows().div_ceil(TILE));
+        recording.dispatch(&AVG_POOL_BACKWARD, params(&g), buffers, grid, g.in_rows().div_ceil(TILE));
     }
 }
 
@@ -251,7 +241,7 @@ fn max_backward_twin(mut args: max_pool_backward::Args<'_>) {
     }
 }
 
-fn mean_twin(mut args: mean_pool::Args<'_>) {
+fn mean_twin(mut args: avg_pool::Args<'_>) {
     let g = geometry_of(args.params);
     let patches = Patches::new(&g, args.index * TILE, args.y.length() / PANEL);
     let number = |word: u32| if args.params.integer == 1 { word.cast_signed() as f32 } else { f32::from_bits(word) };
@@ -270,7 +260,7 @@ fn mean_twin(mut args: mean_pool::Args<'_>) {
     }
 }
 
-fn mean_backward_twin(mut args: mean_pool_backward::Args<'_>) {
+fn mean_backward_twin(mut args: avg_pool_backward::Args<'_>) {
     let g = geometry_of(args.params);
     let patches = Patches::new(&g, args.index * TILE, args.dx.length() / PANEL);
     let taps = g.taps() as f32;

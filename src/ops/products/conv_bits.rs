@@ -3,15 +3,15 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::{Chain, Producer};
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::conv_bits_weight::ConvBitsWeight;
 use crate::ops::products::conv_weights::weight_type;
 use crate::ops::products::patches::{Patches, TILE};
 use crate::runtime::interface::producers::conv_bits::conv_bits;
-use crate::runtime::{BufferArg, Kernel, Recording, Task, kernel::kernel, with_scratch};
+use crate::runtime::{Kernel, Recording, Task, kernel::kernel, with_scratch};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, image_of, words_of};
 
 kernel!(
@@ -37,32 +37,22 @@ impl ConvBits {
 }
 
 impl Producer for ConvBits {
-    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
-        match epilogues {
-            Epilogues::Store => Some(&CONV_BITS),
-            Epilogues::Statistics => Some(&CONV_BITS_STATISTICS),
-            Epilogues::Mask | Epilogues::MaskAdd => None,
-        }
+    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
+        const { &[(Epilogues::Store, &CONV_BITS), (Epilogues::Statistics, &CONV_BITS_STATISTICS)] }
     }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         Some(TILE)
     }
 
-    fn record_with(
-        &self,
-        recording: &mut Recording,
-        bound: &Bound<'_>,
-        kernel: &'static Kernel,
-        epilogues: Vec<BufferArg>,
-    ) {
+    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
         let (a, ty) = bound.inputs[0];
         let g = self.geometry(ty).expect("checked when the node was made");
         let (rows, panels) = (g.out_rows(), words_of(self.0.channels));
         let y = bound.output(0).per_task_in_each_panel(panels, TILE * PANEL);
         let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
         let grid = matrix(self.0.channels, rows);
-        recording.dispatch_with(kernel, params(&g), buffers, epilogues, grid, rows.div_ceil(TILE));
+        recording.dispatch_with(chain.kernel, params(&g), buffers, chain.buffers, grid, rows.div_ceil(TILE));
         recording.set_multiply_adds(g.multiply_adds());
         recording.set_scratch(scratch(&g, TILE));
     }
@@ -85,7 +75,7 @@ impl Op for ConvBits {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        self.record_with(recording, bound, &CONV_BITS, Vec::new());
+        self.record_alone(recording, bound);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -104,7 +94,6 @@ fn scratch(g: &Geometry, rows: usize) -> usize {
     rows.div_ceil(PANEL) * g.taps() * g.words as usize * PANEL + g.taps() * rows
 }
 
-/// A task has 96 output pixels, all channels.
 fn twin(task: &mut Task<'_>) {
     let conv_bits::Args { index, a, w, sums, mut y, params, .. } = conv_bits::Args::take(task);
     let g = &geometry_of(params);

@@ -3,12 +3,12 @@
 use crate::bits;
 use crate::error::Result;
 use crate::graph::{Bound, Op};
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::producer::{Chain, Producer};
 use crate::ops::products::patches::{Patches, TILE};
 use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
-use crate::runtime::{BufferArg, Kernel, Recording, Task, TaskPanels, kernel::kernel, with_scratch};
+use crate::runtime::{Kernel, Recording, Task, TaskPanels, kernel::kernel, with_scratch};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, words_of};
 
 kernel!(
@@ -29,12 +29,13 @@ kernel!(
 pub struct ConvBitsInput(pub ConvShape, pub [usize; 4]);
 
 impl Producer for ConvBitsInput {
-    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
-        match epilogues {
-            Epilogues::Store => Some(&CONV_BITS_INPUT),
-            Epilogues::Mask => Some(&CONV_BITS_INPUT_MASK),
-            Epilogues::MaskAdd => Some(&CONV_BITS_INPUT_MASK_ADD),
-            Epilogues::Statistics => None,
+    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
+        const {
+            &[
+                (Epilogues::Store, &CONV_BITS_INPUT),
+                (Epilogues::Mask, &CONV_BITS_INPUT_MASK),
+                (Epilogues::MaskAdd, &CONV_BITS_INPUT_MASK_ADD),
+            ]
         }
     }
 
@@ -42,18 +43,19 @@ impl Producer for ConvBitsInput {
         Some(TILE)
     }
 
-    fn record_with(
-        &self,
-        recording: &mut Recording,
-        bound: &Bound<'_>,
-        kernel: &'static Kernel,
-        epilogues: Vec<BufferArg>,
-    ) {
+    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
         let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
         let (rows, channels) = (g.in_rows(), self.1[3]);
         let y = bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL);
         let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), y };
-        recording.dispatch_with(kernel, params(&g), buffers, epilogues, matrix(channels, rows), rows.div_ceil(TILE));
+        recording.dispatch_with(
+            chain.kernel,
+            params(&g),
+            buffers,
+            chain.buffers,
+            matrix(channels, rows),
+            rows.div_ceil(TILE),
+        );
         recording.set_multiply_adds(g.multiply_adds());
         recording.set_scratch(scratch(&g, TILE));
     }
@@ -69,7 +71,7 @@ impl Op for ConvBitsInput {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        self.record_with(recording, bound, &CONV_BITS_INPUT, Vec::new());
+        self.record_alone(recording, bound);
     }
 }
 

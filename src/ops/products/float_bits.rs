@@ -5,8 +5,8 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::Epilogue;
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::ops::producer::{Chain, Producer};
 use crate::ops::products::matmul::MatmulTransposed;
 use crate::runtime::interface::producers::float_bits::{Params, float_bits};
 use crate::runtime::{BufferArg, BufferId, Grid, Kernel, Recording, Task, kernel::kernel};
@@ -69,28 +69,18 @@ fn record(
 }
 
 impl Producer for FloatBits {
-    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
-        match epilogues {
-            Epilogues::Store => Some(&FLOAT_BITS),
-            Epilogues::Mask => Some(&FLOAT_BITS_MASK),
-            Epilogues::MaskAdd | Epilogues::Statistics => None,
-        }
+    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
+        const { &[(Epilogues::Store, &FLOAT_BITS), (Epilogues::Mask, &FLOAT_BITS_MASK)] }
     }
 
     fn rows_per_task(&self, bound: &Bound<'_>) -> Option<usize> {
         Some(rows_per_task(bound.inputs[0].1.rows()))
     }
 
-    fn record_with(
-        &self,
-        recording: &mut Recording,
-        bound: &Bound<'_>,
-        kernel: &'static Kernel,
-        epilogues: Vec<BufferArg>,
-    ) {
+    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
         let ((x, x_type), (bits, bits_type)) = (bound.inputs[0], bound.inputs[1]);
         let extents = [x_type.rows(), bits_type.columns(), x_type.columns()];
-        record(recording, kernel, [x, bits, bound.output(0)], extents, epilogues);
+        record(recording, chain.kernel, [x, bits, bound.output(0)], extents, chain.buffers);
     }
 }
 
@@ -108,7 +98,7 @@ impl Op for FloatBits {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        self.record_with(recording, bound, &FLOAT_BITS, Vec::new());
+        self.record_alone(recording, bound);
     }
 }
 

@@ -3,8 +3,8 @@
 use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::Epilogue;
-use crate::ops::producer::{Epilogues, Producer};
+use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::ops::producer::{Chain, Producer};
 use crate::ops::products::float_bits::FloatBits;
 use crate::ops::products::float_bits_transposed::FloatBitsTransposed;
 use crate::runtime::interface::producers::xnor_matmul::{Params, xnor_matmul};
@@ -50,28 +50,18 @@ fn record(
 }
 
 impl Producer for XnorMatmul {
-    fn kernel(&self, epilogues: Epilogues) -> Option<&'static Kernel> {
-        match epilogues {
-            Epilogues::Store => Some(&XNOR_MATMUL),
-            Epilogues::Statistics => Some(&XNOR_MATMUL_STATISTICS),
-            Epilogues::Mask | Epilogues::MaskAdd => None,
-        }
+    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
+        const { &[(Epilogues::Store, &XNOR_MATMUL), (Epilogues::Statistics, &XNOR_MATMUL_STATISTICS)] }
     }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         None
     }
 
-    fn record_with(
-        &self,
-        recording: &mut Recording,
-        bound: &Bound<'_>,
-        kernel: &'static Kernel,
-        epilogues: Vec<BufferArg>,
-    ) {
+    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
         let ((a, a_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
         let extents = [a_type.rows(), w_type.rows(), a_type.columns()];
-        record(recording, kernel, [a, w, bound.output(0)], extents, epilogues);
+        record(recording, chain.kernel, [a, w, bound.output(0)], extents, chain.buffers);
     }
 }
 
@@ -89,7 +79,7 @@ impl Op for XnorMatmul {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        self.record_with(recording, bound, &XNOR_MATMUL, Vec::new());
+        self.record_alone(recording, bound);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {

@@ -4,12 +4,9 @@
 use super::super::kernel::Access;
 use wgpu::naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
 
-/// Checks a kernel from outside the crate: it parses, and its entry point binds what is declared. Tells whether it has parameters, and the step's values. The message has the excerpt.
-pub fn check_source(
-    source: &str,
-    entry: &str,
-    bindings: &[(&str, Access)],
-) -> std::result::Result<(bool, bool), String> {
+/// Checks a kernel from outside the crate: it parses, and its entry point binds what is declared. Tells whether it has parameters, the
+/// step's values, and the start of its part of a grid. The message has the excerpt.
+pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> std::result::Result<[bool; 3], String> {
     let module = wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let mut validator = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty());
     validator.validate(&module).map_err(|e| e.emit_to_string(source))?;
@@ -46,5 +43,5 @@ pub fn check_source(
             .iter()
             .any(|(_, g)| g.binding.as_ref().is_some_and(|b| (b.group, b.binding) == (1, number)))
     };
-    Ok((uniform(0), uniform(1)))
+    Ok([0, 1, 3].map(uniform))
 }

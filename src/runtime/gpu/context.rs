@@ -1,6 +1,7 @@
 //! Adapters, and the device that everything else in this folder works on: allocation, copies, waits, and what went wrong.
 
 use super::super::engine::{DeviceInfo, Stats};
+use super::super::target::Target;
 use crate::error::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// Bytes of staging that may be on their way outside steps.
-const MOST_STAGED: u64 = 32 << 20;
+const MAX_STAGED: u64 = 32 << 20;
 
 /// The adapters of this machine, in the order of their numbers.
 pub async fn adapters() -> Vec<DeviceInfo> {
@@ -95,6 +96,18 @@ impl Context {
         Ok(Self { info, device, queue, stats: Stats::default(), staged: 0, device_error })
     }
 
+    /// What it can do. Features are those that it was opened with: of those that kernels may ask for, none yet.
+    pub fn target(&self) -> Target {
+        let limits = self.device.limits();
+        Target {
+            device: self.info.name.clone(),
+            max_tensor_bytes: limits.max_storage_buffer_binding_size,
+            features: Vec::new(),
+            workgroup_bytes: limits.max_compute_workgroup_storage_size,
+            invocations: limits.max_compute_invocations_per_workgroup,
+        }
+    }
+
     /// An error of this device.
     pub fn failed(&self, doing: impl Into<String>, message: impl Into<String>) -> Error {
         Error::Device { device: self.info.name.clone(), doing: doing.into(), message: message.into() }
@@ -153,7 +166,7 @@ impl Context {
         let submission = self.submit(encoder);
         drop(staging);
         self.staged += bytes.len() as u64;
-        if self.staged > MOST_STAGED {
+        if self.staged > MAX_STAGED {
             wait(&self.device, &self.info.name, Some(submission), "uploading")?;
             self.staged = 0;
         }

@@ -2,13 +2,14 @@
 
 use super::super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
 use super::super::interface::StepParams;
-use super::super::kernel::{Binding, BufferArg, BufferId};
+use super::super::kernel::{Binding, BufferArg, BufferId, Variant};
 use super::super::profiler::Profile;
 use super::super::recording::{Dispatch, Part, Program, Recording};
+use super::super::target::Target;
 use super::context::Context;
 use super::pace::{Pace, estimate};
-use super::pipelines::{Pipelines, groups};
-use super::prepared::Prepared;
+use super::pipelines::{Pipelines, groups, parts};
+use super::prepared::{GridPart, Prepared};
 use super::timing::Timing;
 use super::transfer::{ReadBacks, UploadRing};
 use crate::error::Result;
@@ -47,7 +48,7 @@ impl GpuEngine {
     pub async fn open(number: usize) -> Result<Self> {
         let cx = Context::open(number).await?;
         Ok(Self {
-            pipelines: Pipelines::new(cx.info.kind == "software"),
+            pipelines: Pipelines::new(cx.info.kind == "software", cx.target()),
             cx,
             uploads: UploadRing::default(),
             read_backs: ReadBacks::default(),
@@ -69,6 +70,11 @@ impl GpuEngine {
     /// Programs loaded from now on have their grids folded above so many groups in a dimension, as those above 65,535 are: for tests.
     pub fn fold_above(&mut self, groups: u32) {
         self.pipelines.fold_above = groups;
+    }
+
+    /// Programs loaded from now on have their folded grids split into dispatches of so many lines: for tests.
+    pub fn split_above(&mut self, lines: u32) {
+        self.pipelines.split_above = lines;
     }
 
     async fn load_program(&mut self, program: Arc<Program>) -> Result<()> {
@@ -109,10 +115,11 @@ impl GpuEngine {
         for recording in &program.recordings {
             let dispatches: Vec<&Dispatch> = recording.dispatches().collect();
             let params = self.params(&dispatches).await?;
-            self.uniforms += params.size();
+            let starts = self.starts(&dispatches).await?;
+            self.uniforms += params.size() + starts.size();
             let mut prepared = Vec::new();
             for (i, dispatch) in dispatches.into_iter().enumerate() {
-                prepared.push(self.prepare(dispatch, &params, i as u64 * UNIFORM, &step).await?);
+                prepared.push(self.prepare(dispatch, [&params, &step, &starts], i as u64 * UNIFORM).await?);
             }
             let of = |dispatch: &Dispatch| estimate(program.bytes_of(dispatch), dispatch.multiply_adds);
             let parts: Vec<Vec<f64>> = recording.parts().map(|part| part.dispatches().map(of).collect()).collect();
@@ -136,12 +143,33 @@ impl GpuEngine {
         Ok(buffer)
     }
 
+    /// One uniform buffer with the first lines of all parts of grids: part n begins at n times the lines of a part.
+    async fn starts(&mut self, dispatches: &[&Dispatch]) -> Result<wgpu::Buffer> {
+        let mut most = 1;
+        for dispatch in dispatches {
+            most = most.max(self.parts(dispatch, self.pipelines.choose(dispatch))?.len());
+        }
+        let mut bytes = vec![0_u8; most * UNIFORM as usize];
+        for (part, slice) in bytes.chunks_exact_mut(UNIFORM as usize).enumerate() {
+            slice[..4].copy_from_slice(&(part as u32 * self.pipelines.split_above).to_le_bytes());
+        }
+        let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
+        let buffer = self.cx.buffer("starts of grids", bytes.len() as u64, usage).await?;
+        self.cx.copy_in(&buffer, &bytes)?;
+        Ok(buffer)
+    }
+
+    fn parts(&self, dispatch: &Dispatch, variant: &Variant) -> Result<Vec<(u32, [u32; 3])>> {
+        let groups = groups(&self.cx, dispatch, variant, self.pipelines.fold_above)?;
+        Ok(parts(&dispatch.grid, groups, self.pipelines.split_above))
+    }
+
+    /// `uniforms` are the parameters of all dispatches, of which this one's begin at `offset`, the step, and the starts of grids.
     async fn prepare(
         &mut self,
         dispatch: &Dispatch,
-        params: &wgpu::Buffer,
+        [params, step, starts]: [&wgpu::Buffer; 3],
         offset: u64,
-        step: &wgpu::Buffer,
     ) -> Result<Prepared> {
         let (kernel, variant) = (dispatch.kernel, self.pipelines.choose(dispatch));
         let pipeline = self.pipelines.get(&mut self.cx, kernel, variant).await?;
@@ -159,19 +187,28 @@ impl GpuEngine {
         };
         let tensors = group(&pipeline.tensors, &entries);
         let mut uniforms = Vec::new();
+        let slice = |buffer, offset, words: usize| {
+            let size = NonZeroU64::new(4 * words as u64);
+            wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset, size })
+        };
         if kernel.interface.params {
-            let size = NonZeroU64::new(4 * dispatch.params.len() as u64);
-            let resource = wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: params, offset, size });
+            let resource = slice(params, offset, dispatch.params.len());
             uniforms.push(wgpu::BindGroupEntry { binding: 0, resource });
         }
         if kernel.interface.step {
             uniforms.push(wgpu::BindGroupEntry { binding: 1, resource: step.as_entire_binding() });
         }
-        let uniforms = (!uniforms.is_empty()).then(|| group(&pipeline.uniforms, &uniforms));
-        self.cx.stats.bind_groups += 1 + u64::from(uniforms.is_some());
-        let groups = groups(&self.cx, dispatch, variant, self.pipelines.fold_above)?;
+        let mut all = Vec::new();
+        for (part, (_, groups)) in self.parts(dispatch, variant)?.into_iter().enumerate() {
+            let start = wgpu::BindGroupEntry { binding: 3, resource: slice(starts, part as u64 * UNIFORM, 1) };
+            let entries: Vec<_> = uniforms.iter().cloned().chain(kernel.interface.grid.then_some(start)).collect();
+            let uniforms = (!entries.is_empty()).then(|| group(&pipeline.uniforms, &entries));
+            self.cx.stats.bind_groups += u64::from(uniforms.is_some());
+            all.push(GridPart { uniforms, groups });
+        }
+        self.cx.stats.bind_groups += 1;
         let (label, scope) = (kernel.label(), dispatch.scope.clone());
-        Ok(Prepared { label, scope, pipeline: pipeline.pipeline, tensors, uniforms, groups })
+        Ok(Prepared { label, scope, pipeline: pipeline.pipeline, tensors, parts: all })
     }
 
     /// Queries for the longest recording, while profiling.
@@ -289,6 +326,10 @@ fn largest_upload(program: &Program) -> u64 {
 impl Engine for GpuEngine {
     fn device(&self) -> &DeviceInfo {
         &self.cx.info
+    }
+
+    fn target(&self) -> Target {
+        self.cx.target()
     }
 
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>> {

@@ -1,8 +1,9 @@
 //! Which variant of a kernel a dispatch takes, how many groups, and the pipelines, each made once.
 #![allow(unsafe_code, reason = "trusted shader modules: kernels of this crate check their own bounds")]
 
-use super::super::kernel::{Access, Binding, Kernel, Variant};
+use super::super::kernel::{Access, Binding, Interface, Kernel, Variant};
 use super::super::recording::{Dispatch, Grid};
+use super::super::target::Target;
 use super::context::Context;
 use crate::error::{Error, Result};
 use std::collections::HashMap;
@@ -23,24 +24,36 @@ pub struct Pipelines {
     /// By kernel (its address: two of them may have one label), entry point and preset.
     made: HashMap<(usize, String, &'static str), Pipeline>,
     software: bool,
+    target: Target,
     checked: bool,
     pub forced: Option<usize>,
     /// Groups in one dimension above which a grid is folded.
     pub fold_above: u32,
+    /// Lines above which a folded grid is several dispatches.
+    pub split_above: u32,
 }
 
 impl Pipelines {
     /// None yet. `PLUSMINUS_CHECKED=1` leaves the bounds checks of shaders on.
-    pub fn new(software: bool) -> Self {
+    pub fn new(software: bool, target: Target) -> Self {
         let checked = std::env::var("PLUSMINUS_CHECKED").is_ok_and(|v| v == "1");
-        Self { made: HashMap::new(), software, checked, forced: None, fold_above: MAX_GROUPS }
+        Self {
+            made: HashMap::new(),
+            software,
+            target,
+            checked,
+            forced: None,
+            fold_above: MAX_GROUPS,
+            split_above: MAX_GROUPS,
+        }
     }
 
-    /// Software adapters take the first variant, which uses registers alone. Others take an entry point made for GPUs, the last one, with
+    /// Variants that need more than the device has are left out. Software adapters take the first variant, which uses registers alone. Others take an entry point made for GPUs, the last one, with
     /// the largest tile that still gives every core some groups; else the smallest tile of any.
     pub fn choose(&self, dispatch: &Dispatch) -> &'static Variant {
         const ENOUGH_GROUPS: u64 = 64;
-        let variants: Vec<&'static Variant> = dispatch.kernel.all_variants().collect();
+        let runs = |variant: &&Variant| self.target.meets(&variant.requires);
+        let variants: Vec<&'static Variant> = dispatch.kernel.all_variants().filter(runs).collect();
         if let Some(number) = self.forced {
             return variants[number % variants.len()];
         }
@@ -53,12 +66,12 @@ impl Pipelines {
             Grid::Matrix(extent) => (0..2).map(|i| u64::from(extent[i].div_ceil(variant.cover[i]))).product(),
             Grid::Tiles(extent) => (0..3).map(|i| u64::from(extent[i].div_ceil(variant.cover[i]))).product(),
         };
-        let made_for_gpus = dispatch.kernel.variants.last().into_iter().flat_map(|entry| entry.iter());
+        let made_for_gpus = dispatch.kernel.variants.last().into_iter().flat_map(|entry| entry.iter()).filter(runs);
         let large =
             made_for_gpus.filter(|variant| groups(variant) >= ENOUGH_GROUPS).max_by_key(|variant| tile(variant));
         large
-            .or_else(|| dispatch.kernel.all_variants().min_by_key(|variant| tile(variant)))
-            .expect("a kernel has a variant")
+            .or_else(|| variants.into_iter().min_by_key(|variant| tile(variant)))
+            .expect("the first variant of a kernel runs everywhere")
     }
 
     /// The pipeline of a variant, made at its first use.
@@ -75,7 +88,8 @@ impl Pipelines {
         let module = if self.checked || !kernel.is_trusted() {
             cx.device.create_shader_module(descriptor)
         } else {
-            // SAFETY: a kernel of this crate guards every index, its loops end, its divisors are not 0; CI runs all of them checked, too.
+            // SAFETY: what a kernel of this crate touches lies within the extents behind its bindings, its loops end, and its divisors are limited to
+            // numbers above 0: Program::check has compared all of it with the tensors and parameters of this dispatch, and tests hold the shaders to it.
             unsafe { cx.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
         let buffer = |binding, ty| wgpu::BindGroupLayoutEntry {
@@ -91,7 +105,8 @@ impl Pipelines {
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.label()), entries })
         };
         let tensors = layout(&kernel.interface.bindings.iter().map(storage).collect::<Vec<_>>());
-        let uniform = [(0, kernel.interface.params), (1, kernel.interface.step)];
+        let Interface { params, step, grid, .. } = kernel.interface;
+        let uniform = [(0, params), (1, step), (3, grid)];
         let uniform: Vec<_> = uniform
             .into_iter()
             .filter(|(_, used)| *used)
@@ -147,6 +162,22 @@ pub fn groups(cx: &Context, dispatch: &Dispatch, variant: &Variant, fold_above: 
         doing: format!("dispatching {}", dispatch.kernel.label()),
         message: format!("{groups:?} groups exceed {MAX_GROUPS} in a dimension; use a smaller batch"),
     })
+}
+
+/// Parts of a grid of so many groups: the first line of each, and its groups. Lines of linear grids are in y, those of others in z; tiles are whole.
+pub fn parts(grid: &Grid, groups: [u32; 3], split_above: u32) -> Vec<(u32, [u32; 3])> {
+    let axis = match grid {
+        Grid::Linear(_) => 1,
+        Grid::Matrix(_) => 2,
+        Grid::Tiles(_) => return vec![(0, groups)],
+    };
+    let starts = (0..groups[axis]).step_by(split_above.max(1) as usize);
+    let part = |first: u32| {
+        let mut part = groups;
+        part[axis] = split_above.min(groups[axis] - first);
+        (first, part)
+    };
+    starts.map(part).collect()
 }
 
 /// A number of groups as that of lines of at most `above`, and of lines; the last may lie past the end.

@@ -1,4 +1,4 @@
-//! A dispatch with its pipeline, bind groups and number of groups.
+//! A dispatch with its pipeline, bind groups and numbers of groups.
 
 /// A dispatch with everything made.
 pub struct Prepared {
@@ -6,6 +6,12 @@ pub struct Prepared {
     pub scope: String,
     pub pipeline: wgpu::ComputePipeline,
     pub tensors: wgpu::BindGroup,
+    /// Parts of its grid.
+    pub parts: Vec<GridPart>,
+}
+
+/// A part of a grid: its uniforms, which say where it begins, and its groups.
+pub struct GridPart {
     pub uniforms: Option<wgpu::BindGroup>,
     pub groups: [u32; 3],
 }
@@ -15,10 +21,12 @@ impl Prepared {
     pub fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline);
         pass.set_bind_group(0, &self.tensors, &[]);
-        if let Some(uniforms) = &self.uniforms {
-            pass.set_bind_group(1, uniforms, &[]);
+        for part in &self.parts {
+            if let Some(uniforms) = &part.uniforms {
+                pass.set_bind_group(1, uniforms, &[]);
+            }
+            let [x, y, z] = part.groups;
+            pass.dispatch_workgroups(x, y, z);
         }
-        let [x, y, z] = self.groups;
-        pass.dispatch_workgroups(x, y, z);
     }
 }

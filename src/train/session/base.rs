@@ -9,7 +9,7 @@ use crate::data::Batch;
 use crate::error::{Error, Result};
 use crate::graph::Plan;
 use crate::nn::Model;
-use crate::runtime::{BufferId, DeviceInfo, Engine, Profile, Program, Stats, StepParams};
+use crate::runtime::{BufferId, DeviceInfo, Engine, Profile, Program, Stats, StepParams, Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -62,7 +62,7 @@ impl Session {
 
     /// The same with every option.
     pub async fn with(model: &Model, rules: Option<Rules>, options: Options, engine: Box<dyn Engine>) -> Result<Self> {
-        let compiled = compile(model, rules.as_ref(), &options)?;
+        let compiled = compile(model, rules.as_ref(), &options, &engine.target())?;
         let mut session = Self::load(model, compiled, rules, &options, engine).await?;
         if session.rules.is_some() {
             session.reserve_read_backs().await?;
@@ -132,13 +132,13 @@ impl Session {
 
     /// What training would take, without a device.
     pub fn memory_of(model: &Model, rules: &Rules, options: &Options) -> Result<Memory> {
-        let Compiled { plan, states, .. } = compile(model, Some(rules), options)?;
+        let Compiled { plan, states, .. } = compile(model, Some(rules), options, &Target::any())?;
         Ok(Memory { peak: plan.program.bytes(), states })
     }
 
     /// The program of training and evaluation, without a device.
     pub fn program_of(model: &Model, rules: &Rules, options: &Options) -> Result<Program> {
-        Ok(compile(model, Some(rules), options)?.plan.program)
+        Ok(compile(model, Some(rules), options, &Target::any())?.plan.program)
     }
 
     /// Fusions that fired, and how often: in the training step, or in evaluation where only that has them.

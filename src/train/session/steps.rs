@@ -126,20 +126,20 @@ impl Session {
         }))
     }
 
-    /// The first training step, from 0, whose loss or whose updated parameters and states had a number which is NaN or infinite; `None` where all
-    /// were finite, or nothing is trained. Only counters are read back.
+    /// The first training step, from 0, whose loss or whose updated parameters and states had a number which is NaN or infinite; `None` where all were
+    /// finite. Only counters are read back.
     pub async fn non_finite_step(&mut self) -> Result<Option<u32>> {
-        if self.rules.is_none() {
-            return Ok(None);
-        }
-        let ids = ["metrics.failed", "metrics.counters"].map(|name| self.plan.id(name));
+        let ids: Vec<_> = FAILED.iter().filter_map(|name| Some(self.plan.named.get(*name)?.0)).collect();
         let words = self.engine.download(&ids)?.await?;
-        Ok(first_failed([&words[0], &words[1]]))
+        Ok(first_failed(&words))
     }
 }
 
-/// The first step that failed, by the last word of each of these counters.
-fn first_failed(counters: [&Vec<u32>; 2]) -> Option<u32> {
+/// Tensors whose last word is the first step that failed.
+const FAILED: [&str; 2] = ["metrics.failed", "metrics.counters"];
+
+/// The first step that failed, by the last word of each of these tensors.
+fn first_failed<'a>(counters: impl IntoIterator<Item = &'a Vec<u32>>) -> Option<u32> {
     let first = counters.into_iter().filter_map(|words| words.last().copied()).min();
     first.filter(|&step| step != u32::MAX)
 }

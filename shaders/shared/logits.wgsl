@@ -1,0 +1,28 @@
+// What every loss on logits and labels binds, and how it counts. Rows without a sample have loss and gradient 0.
+// import: index, step
+
+var<storage, read> z: array<f32>; // logits, [classes/32][rows][32]
+var<storage, read> labels: array<u32>; // [rows]
+var<storage, read_write> loss: array<f32>; // [rows]
+var<storage, read_write> correct: array<atomic<u32>>; // of each class, samples whose first largest logit is the label's, [classes]
+var<storage, read_write> dz: array<f32>; // as z
+
+// Whether a row holds a sample; one without has loss 0.
+fn begins(row: u32) -> bool {
+    if (row < params.rows && row >= step.valid_rows) {
+        loss[row] = 0.0;
+    }
+    return row < min(params.rows, step.valid_rows);
+}
+
+// The better of two classes of a row: the second where its logit is larger.
+fn better(row: u32, best: u32, c: u32) -> u32 {
+    return select(best, c, z[panel_index(params.rows, row, c)] > z[panel_index(params.rows, row, best)]);
+}
+
+// Counts a sample whose largest logit is that of class `best`, which is one of the classes whatever the label is.
+fn count_correct(best: u32, label: u32) {
+    if (best == label) {
+        atomicAdd(&correct[best], 1u);
+    }
+}

@@ -215,7 +215,14 @@ fn weights_are_packed_when_they_change() {
         let recording = program.recordings.iter().find(|found| found.name == recording).unwrap();
         recording.dispatches().filter(|dispatch| dispatch.kernel.label().ends_with(kernel)).count()
     };
-    // Five convolutions of signs by signs, one of pixels by signs.
+    let mlp = small("mlp", false).build().unwrap();
+    let program_of_mlp = Session::program_of(&mlp, &rules(), &options(None)).unwrap();
+    for (recording, transposed) in [("prepare", 1), ("train", 1), ("eval", 0)] {
+        let found = program_of_mlp.recordings.iter().find(|found| found.name == recording).unwrap();
+        let found = found.dispatches().filter(|dispatch| dispatch.kernel.label().ends_with("::transpose_bits")).count();
+        assert_eq!(found, transposed, "{recording} of mlp: weights of the layer that sees pixels");
+    }
+    // Five convolutions of signs by signs and one of pixels by signs.
     for (recording, packed, unpacked) in [("prepare", 10, 2), ("train", 10, 1), ("eval", 0, 0)] {
         let found = (count(recording, "::conv_weights"), count(recording, "::unpack_signs_rows"));
         assert_eq!(found, (packed, unpacked), "{recording}");

@@ -4,7 +4,7 @@ use super::layer::{Builder, Cost, Layer, Shape, features};
 use super::quantizer::Quantizer;
 use crate::error::{Error, Result};
 use crate::graph::{Init, Role, Value};
-use crate::ops::{FloatByBits, Matmul, UnpackSigns, XnorMatmul};
+use crate::ops::{FloatByBits, Matmul, TransposeBits, UnpackSigns, XnorMatmul};
 use crate::tensor::{DType, Layout, TensorType};
 
 /// y\[r\]\[c\] = sum_k q(x\[r\]\[k\]) * w\[c\]\[k\], `[batch, inputs]` to `[batch, units]`; no bias, since batch norm follows.
@@ -39,10 +39,12 @@ impl Layer for Dense {
         if self.weight.is_binary() {
             let ty = TensorType::bits(self.units, inputs);
             let weight = builder.parameter("weight", ty, Role::Binary, Init::Signs);
-            return builder.product(x, self.input, |graph, x| match self.input.is_binary() {
-                true => graph.add(XnorMatmul, &[x, weight], &[]),
-                false => graph.add(FloatByBits, &[x, weight], &[]),
-            });
+            if self.input.is_binary() {
+                return builder.product(x, self.input, |graph, x| graph.add(XnorMatmul, &[x, weight], &[]));
+            }
+            let transposed = builder.graph.add(TransposeBits, &[weight], &[])?;
+            let all = |x| [x, weight, transposed];
+            return builder.product(x, self.input, |graph, x| graph.add(FloatByBits, &all(x), &[]));
         }
         let ty = TensorType::new(DType::F32, Layout::Rows, &[self.units, inputs]);
         let weight = builder.parameter("weight", ty, Role::Float, Init::Uniform(1.0 / (inputs as f32).sqrt()));

@@ -6,7 +6,6 @@ use crate::bits;
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::ops::epilogue::{Epilogue, Epilogues};
-use crate::ops::layout::transpose_bits::TransposeBits;
 use crate::ops::producer::{Chain, Producer};
 use crate::ops::products::matmul::MatmulTransposed;
 use crate::runtime::interface::producers::float_bits::{Params, float_bits};
@@ -103,8 +102,8 @@ impl Op for FloatBits {
     }
 }
 
-/// y = x wᵀ for floats `x` `[rows, depth]` and binary weights `w` `[columns, depth]`: the forward of a layer with float input. The second
-/// output is the weights packed along the other axis. Backward: dx = dy * w, dw = dyᵀ * x.
+/// y = x wᵀ for floats `x` `[rows, depth]` and binary weights `w` `[columns, depth]`: the forward of a layer with float input. The third input is
+/// [`TransposeBits`](crate::ops::TransposeBits) of the weights, which the product reads; backward reads the weights: dx = dy * w, dw = dyᵀ * x.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatByBits;
 
@@ -114,26 +113,29 @@ impl Op for FloatByBits {
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
-        let (x, w) = floats_and_bits("float_by_bits", inputs)?;
+        let (x, w) = floats_and_bits("float_by_bits", &inputs[..2])?;
         if x.columns() != w.columns() {
             return Err(Error::shape("float_by_bits", format!("weights of {} columns", x.columns()), w));
         }
-        Ok(vec![TensorType::panels(DType::F32, x.rows(), w.rows()), TensorType::bits(w.columns(), w.rows())])
+        let transposed = TensorType::bits(w.columns(), w.rows());
+        match inputs[2..] {
+            [found] if *found == transposed => Ok(vec![TensorType::panels(DType::F32, x.rows(), w.rows())]),
+            _ => Err(Error::shape("float_by_bits", format!("transposed weights {transposed}"), inputs[2..].len())),
+        }
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let ((x, x_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
-        TransposeBits::dispatch(recording, [w, bound.output(1)], [w_type.rows(), w_type.columns()]);
+        let ((x, x_type), (_, w_type)) = (bound.inputs[0], bound.inputs[1]);
         let shape = [x_type.rows(), w_type.rows(), x_type.columns()];
-        FloatBits::dispatch(recording, [x, bound.output(1), bound.output(0)], shape);
+        FloatBits::dispatch(recording, [x, bound.input(2), bound.output(0)], shape);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
-        let Some(dy) = cx.grad(0) else { return Ok(vec![None, None]) };
+        let Some(dy) = cx.grad(0) else { return Ok(vec![None; 3]) };
         let (x, w) = (cx.input(0)?, cx.input(1)?);
         let dx = if cx.needs(0) { Some(cx.push(FloatBits, &[dy, w])?[0]) } else { None };
         let dw = if cx.needs(1) { Some(cx.push(MatmulTransposed, &[dy, x])?[0]) } else { None };
-        Ok(vec![dx, dw])
+        Ok(vec![dx, dw, None])
     }
 }
 

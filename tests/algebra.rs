@@ -238,7 +238,11 @@ fn follow(name: &str, rule: BinaryOptimizer, gamma: f32, steps: u64, engine: Box
         "{name}: states after {steps} steps: expected within 3e-6 of the f64 states, got {drift:e} (rms)"
     );
     let counted = update.words("counters");
-    assert_eq!((counted[0], u64::from(counted[1])), (0, flips), "{name}: flips counted by the kernel and by comparison");
+    assert_eq!(
+        (counted[0], u64::from(counted[1])),
+        (0, flips),
+        "{name}: flips counted by the kernel and by comparison"
+    );
     assert!(flips > 1000, "{name}: expected weights that flip, got {flips} flips");
     assert!(compared == steps * (rows * columns) as u64 && differ * 10_000 < compared, "{name}: {differ} signs differ");
     println!(

@@ -72,8 +72,8 @@ fn imports_go_down() {
                     continue;
                 }
                 let name: String = code[at + 7..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                let to =
-                    floor(&name).unwrap_or_else(|| panic!("{}:{line}: `crate::{name}` is not a folder", path.display()));
+                let to = floor(&name)
+                    .unwrap_or_else(|| panic!("{}:{line}: `crate::{name}` is not a folder", path.display()));
                 imports += 1;
                 if name != from && to >= own {
                     wrong.push(format!("{}:{line}: {from} (floor {own}) imports {name} (floor {to})", path.display()));

@@ -212,7 +212,10 @@ fn limits_hold_everywhere() {
         }
         assert!(buffers <= STORAGE_BUFFERS, "{name}: {buffers} storage buffers, {STORAGE_BUFFERS} are guaranteed");
         assert_eq!(buffers, kernel.interface.bindings.len(), "{name}: not the bindings of its kernel");
-        assert!(bytes <= WORKGROUP_BYTES, "{name}: {bytes} bytes of workgroup memory, {WORKGROUP_BYTES} are guaranteed");
+        assert!(
+            bytes <= WORKGROUP_BYTES,
+            "{name}: {bytes} bytes of workgroup memory, {WORKGROUP_BYTES} are guaranteed"
+        );
     }
 }
 

@@ -1590,7 +1590,7 @@ fn diagnostics_cases() -> Vec<Case> {
     for [m, n, _] in shapes().into_iter().chain([[300, 70, 0], [513, 100, 0]]) {
         cases.push(magnitudes_case(padded(m, n)));
         cases.extend([StateType::F16, StateType::I16, StateType::I8].map(|state| narrow_magnitudes_case(state, m, n)));
-        cases.extend([1, 3].map(|sections| section_magnitudes_case(sections, m, n)));
+        cases.extend([1, 3].map(|sections| biquad_magnitudes_case(sections, m, n)));
         cases.push(constant_channels_case(m, n));
         cases.extend([(0, true), (7, false), (7, true)].map(|(step, report)| sample_flips_case(m, n, step, report)));
     }
@@ -1607,11 +1607,11 @@ fn magnitudes_case(ty: TensorType) -> Case {
         f64::from(value as f32)
     });
     let block = ty.words().div_ceil(64).max(4096);
-    tallied(Case::new(format!("magnitudes {m} x {n}"), Magnitudes).input(ty.clone(), &x), &ty, &x, block)
+    with_histogram(Case::new(format!("magnitudes {m} x {n}"), Magnitudes).input(ty.clone(), &x), &ty, &x, block)
 }
 
 /// Adds to `case` the results of [`Magnitudes`] for a tensor of these values in blocks of `block` words, padding included.
-fn tallied(case: Case, ty: &TensorType, x: &Matrix, block: usize) -> Case {
+fn with_histogram(case: Case, ty: &TensorType, x: &Matrix, block: usize) -> Case {
     let pitch = words_of(x.columns) * PANEL;
     let (blocks, before) = (Magnitudes::squares(ty), Matrix::from_fn(1, 256, |_, e| e as f64));
     let exponent = |value: f64| ((value as f32).to_bits() >> 23 & 255) as usize;
@@ -1654,11 +1654,11 @@ fn narrow_magnitudes_case(state: StateType, m: usize, n: usize) -> Case {
         case = case.input(words(4 * m), &Matrix::from_fn(1, 4 * m, units));
     }
     let block = ty.words().div_ceil(64).max(4096) * ty.elements_a_word();
-    tallied(case, &ty, &x, block)
+    with_histogram(case, &ty, &x, block)
 }
 
 /// Values and coefficients with few digits, so that the output is exact.
-fn section_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
+fn biquad_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
     let (g, s) = (Matrix::integers(m, n, 40, "g"), Matrix::integers(2 * sections * m, n, 40, "s"));
     let factors = [0.25, -0.5, 2.0];
     let y = Matrix::from_fn(m, n, |r, c| {
@@ -1670,7 +1670,7 @@ fn section_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
             .input(ty.clone(), &g)
             .input(states, &s);
     (0..sections).for_each(|k| case.step.hyperparameters[5 + k] = [factors[k], 7.0, 8.0, 9.0]);
-    tallied(case, &ty, &y, ty.words().div_ceil(64).max(4096))
+    with_histogram(case, &ty, &y, ty.words().div_ceil(64).max(4096))
 }
 
 fn constant_channels_case(m: usize, n: usize) -> Case {

@@ -39,8 +39,8 @@ fn zero_gradients_flip_nothing_from_a_fresh_state() {
             let mut update = Update::new(defaults(rule), SHAPE, engine);
             let (before, zeros) = (update.signs(), update.padded(|_| 0.0));
             (0..20).for_each(|step| update.step(&zeros, step, 20));
-            assert_eq!(update.words("counters")[..2], [0, 0], "{name}: {}: flips of no gradient", rule.name);
-            assert_eq!(update.signs(), before, "{name}: {}: weights after no gradient", rule.name);
+            assert_eq!(update.words("counters")[..2], [0, 0], "{name}: {}: flips without a gradient", rule.name);
+            assert_eq!(update.signs(), before, "{name}: {}: weights after zero gradients", rule.name);
         }
     }
 }
@@ -378,7 +378,7 @@ fn narrow_states_follow_the_wide_ones() {
         assert_eq!(
             (runs[0].signs(), runs[0].words("counters")[..2].to_vec()),
             (before, vec![0, 0]),
-            "{name}: flips of no gradient"
+            "{name}: flips without a gradient"
         );
         for step in 0..300 {
             let words = gradients(&wide, step, 1e-3);
@@ -393,7 +393,7 @@ fn narrow_states_follow_the_wide_ones() {
         let (from_wide, between) = (differ(0, signs.len() - 1), differ(0, signs.len() - 2));
         let ends = runs[0].words("counters")[3];
         println!(
-            "{name}: {:.2} % of the signs differ from f32's, {between} between engines; {ends} at ends",
+            "{name}: {:.2} % of the signs differ from f32's, {between} between engines; {ends} saturated",
             100.0 * from_wide
         );
         let most = if rule.state() == StateType::I8 { 0.1 } else { 0.005 };

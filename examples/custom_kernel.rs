@@ -1,7 +1,7 @@
-//! An operation of your own, y = x / (1 + |x|), with its gradient, its WGSL and its twin, joined to a network as a layer.
+//! Adds a user-defined operation, y = x / (1 + |x|), to a network as a layer: its gradient, its WGSL kernel and the CPU twin.
 //!
-//! `cargo run --release --example custom_kernel` takes a second or two and prints a test accuracy above 97 %. `-- DEVICE` runs it on
-//! that device (`-- llvmpipe`).
+//! `cargo run --release --example custom_kernel` takes one to two seconds and prints a test accuracy above 97 %. `-- DEVICE` selects the
+//! device (`-- llvmpipe`).
 
 use plusminus::graph::{Backward, Bound, Op, Value};
 use plusminus::nn::{Apply, BatchNorm, Dense, Model, PixelScale, Quantizer};
@@ -25,7 +25,7 @@ fn softsign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) gr
         out[i] = select(x[i] / d, dy[i] / (d * d), params.backward == 1u);
     }
 }";
-/// Words of a task on the processor.
+/// Words per CPU task.
 const CHUNK: usize = 4096;
 
 #[derive(Clone, Copy, Debug)]

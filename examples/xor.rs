@@ -1,6 +1,6 @@
-//! A binary network learns exclusive-or of two pixels, each dark or bright: the smallest network that needs a hidden layer.
+//! Trains a binary network to compute the exclusive-or of two pixels, dark or bright: the smallest problem that needs a hidden layer.
 //!
-//! `cargo run --release --example xor` takes a second and ends with `accuracy 100 %`.
+//! `cargo run --release --example xor` takes about a second and ends with `accuracy 100 %`.
 
 use plusminus::data::{Data, InMemory};
 use plusminus::nn::{BatchNorm, Dense, Model, PixelScale, Quantizer};

@@ -168,7 +168,7 @@ impl Parser<'_> {
             return Err(format!("`{}`: expected a number or a name", self.whole));
         }
         let number = word.trim_end_matches('u').parse().ok();
-        number.or_else(|| (self.lookup)(word)).ok_or_else(|| format!("`{}`: unknown name `{word}`", self.whole))
+        number.or_else(|| (self.lookup)(word)).ok_or_else(|| format!("`{}`: `{word}` is no name here", self.whole))
     }
 }
 

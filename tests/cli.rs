@@ -1,4 +1,4 @@
-//! The program as a user or a script meets it: its JSON, its run folder, its exit codes, and one clear line for every mistake.
+//! Tests of the program's interface for users and scripts: its JSON, its run folder, its exit codes, and one clear line for every error.
 #![cfg(feature = "cli")]
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
 
@@ -29,7 +29,7 @@ fn idx(magic: u32, extents: &[u32], bytes: &[u8]) -> Vec<u8> {
     [&head, bytes].concat()
 }
 
-/// A small data set in MNIST's format: the label is where the bright column stands.
+/// Writes a small data set in MNIST's format. The label is the position of the bright column.
 fn small_mnist(folder: &Path) {
     for (part, count) in [("train", 200_u32), ("t10k", 50)] {
         let labels: Vec<u8> = (0..count).map(|i| (i % 10) as u8).collect();
@@ -68,7 +68,7 @@ fn train_eval_and_train_again_from_the_saved_config() {
     assert_eq!(eval[0]["test_accuracy"], done["test_accuracy"]);
     assert_eq!(eval[0]["per_class"].as_object().unwrap().len(), 10);
 
-    // The resolved configuration makes the same run again; flags win over it.
+    // The resolved configuration reproduces the run; flags take precedence over it.
     let config = path(Path::new(&one), "config.toml");
     let output = run(&["train", "--json", "--config", &config, "--run", &two]);
     assert_eq!(lines(&output).last().unwrap()["test_accuracy"], done["test_accuracy"]);
@@ -79,7 +79,7 @@ fn train_eval_and_train_again_from_the_saved_config() {
     refused(&["train", "--run", &one], 2, &["run", "without a run"]);
     assert!(model(&one) == model(&two), "an existing run is not touched");
 
-    // Weights that were given are held: a tiny alpha turns hardly any.
+    // Given weights are kept: a tiny alpha flips almost none.
     let four = path(folder.path(), "four");
     let from = run(&[
         "train",
@@ -103,18 +103,18 @@ fn train_eval_and_train_again_from_the_saved_config() {
 }
 
 #[test]
-fn layers_may_have_rules_of_their_own() {
+fn layers_may_have_different_rules() {
     let folder = folder();
     let (one, two) = (path(folder.path(), "one"), path(folder.path(), "two"));
-    // A threshold that no average reaches: the second layer never turns a weight.
-    let rule = "dense[2=ema"; // Patterns have no brackets: it matches nothing.
+    // A threshold that no average reaches: no weight of the second layer flips.
+    let rule = "dense[2=ema"; // Patterns have no bracket syntax: this one matches nothing.
     refused(&["train", "--layer-optimizer", rule, "--run", &one], 2, &["dense[2", "none"]);
     let rules = ["--layer-optimizer", "*2=bop,threshold=1e9", "--layer-optimizer", "dense*=ema,alpha=1e-2,cosine"];
     let common = ["train", "--json", "--device", "cpu", "--epochs", "1", "--hidden", "32"];
     let events = lines(&run(&[&common[..], &rules, &["--run", &one]].concat()));
     let flips = |layer: usize| events[1]["flip_ratio_by_layer"][layer][1].as_f64().unwrap();
     assert!(flips(0) > 0.0 && flips(1) == 0.0, "{}", events[1]);
-    // The resolved configuration has them as tables.
+    // The resolved configuration stores them as tables.
     let config = path(Path::new(&one), "config.toml");
     let text = fs::read_to_string(&config).unwrap();
     assert!(text.contains("[[optimizer.rules]]") && text.contains("alpha = \"0.01,cosine\""), "{text}");
@@ -141,13 +141,13 @@ fn summary_bench_and_devices_speak_json() {
     assert_eq!(total["weights_1bit"], 36_806_656, "784-4096x3-10 of Courbariaux");
     assert_eq!(total["macs_1bit"].as_u64().unwrap() + 784 * 4096, 36_806_656);
     assert!(total["weights_32bit"].is_u64() && total["macs_32bit"].is_u64() && total["bytes_peak"].is_u64());
-    // Unfused, batch norm's output is a tensor of its own.
+    // Without fusion batch norm's output is a separate tensor.
     let peak = |flags: &[&str]| {
         let flags = [&["summary", "--json", "--model", "binarynet", "--width", "0.25"], flags].concat();
         lines(&run(&flags)).pop().unwrap()["bytes_peak"].as_u64().unwrap()
     };
     assert!(peak(&["--no-fuse"]) > peak(&[]), "{} {}", peak(&["--no-fuse"]), peak(&[]));
-    // A step as its commands; the total stays last.
+    // The commands of a step precede the total, which stays last.
     let program = lines(&run(&["summary", "--json", "--program", "--hidden", "64", "--batch-size", "10"]));
     let of = |recording: &str, command: &str| {
         let found = program.iter().filter(|line| line["recording"] == recording && line["command"] == command);
@@ -199,7 +199,7 @@ fn a_sweep_resumes_and_is_drawn() {
         |grid: &[&str]| run(&[&["sweep", "--seeds", "2", "--grid", "alpha=1e-3,1e-2"], grid, &common[..]].concat());
     let first = lines(&sweep_of(&["--grid", "float-rate=1e-3"]));
     assert_eq!(first.len(), 4 + 2 + 1, "cells, points, done: {first:?}");
-    // One more value: finished runs are kept, the diverging point is recorded, and the sweep goes on.
+    // One more value: finished runs are kept, the diverging point is recorded, and the sweep continues.
     let second = lines(&sweep_of(&["--grid", "float-rate=1e-3,1e38"]));
     let is_new = |line: &&Value| line["event"] == "cell" && line["new"] == true;
     assert_eq!(second.iter().filter(is_new).count(), 4);
@@ -246,7 +246,7 @@ fn a_sweep_resumes_and_is_drawn() {
     refused(&["plot", &path(folder.path(), "none")], 1, &["metrics.jsonl"]);
 }
 
-/// A run's folder with all that `plot` reads: a start with these keys more, and an epoch for each of these losses.
+/// Writes a run folder with the files that `plot` reads: a start event with additional keys, and an epoch for each loss.
 fn drawn_run(folder: &Path, name: &str, more: &str, losses: &[&str]) -> String {
     let start = r#"{"event":"start","device":"cpu","why":"","model":"mlp","dataset":"folder","input":[8,8,1],"classes":2,
         "train_images":9,"test_images":9,"epochs":9,"steps":9,"bytes_peak":9,"seed":1"#;
@@ -278,10 +278,10 @@ fn several_runs_are_drawn_by_layer() {
     assert_eq!(text.matches(&format!("{two}: 5.0000e-3 at 2")).count(), 3, "all flips and those of two layers: {text}");
     assert!(svg.matches(&two).count() == 5 && svg.matches("<polyline").count() > 10, "{svg}");
     refused(&["plot", &one, "--out", &path(folder.path(), "curves.png")], 2, &["out", ".svg", "curves.png"]);
-    // What cannot be written leaves what is there.
+    // A failed write leaves the existing file unchanged.
     let locked = path(folder.path(), "curves.svg/in-a-file.svg");
     refused(&["plot", &one, "--out", &locked], 1, &["in-a-file.svg"]);
-    assert!(fs::read_to_string(&picture).unwrap() == svg, "the picture is as it was");
+    assert!(fs::read_to_string(&picture).unwrap() == svg, "the picture is unchanged");
     let alone = String::from_utf8(run(&["plot", &one, "--out", &picture]).stdout).unwrap();
     assert!(alone.contains("flip ratio by layer") && !alone.contains("flip ratio of"), "{alone}");
 }
@@ -295,11 +295,15 @@ fn runs_on_other_images_are_not_compared() {
     refused(&["plot", &one, &two], 2, &["same images", "00ff", "two on 11ee"]);
     refused(&["plot", &old, &one, &two], 2, &["same images", "00ff", "two on 11ee"]);
     let picture = path(folder.path(), "curves.svg");
-    assert_eq!(run(&["plot", &one, &same, &old, "--out", &picture]).status.code(), Some(0), "old runs do not say it");
+    assert_eq!(
+        run(&["plot", &one, &same, &old, "--out", &picture]).status.code(),
+        Some(0),
+        "old runs have no fingerprint"
+    );
 }
 
 #[test]
-fn what_is_whole_of_a_run_is_drawn() {
+fn complete_epochs_of_a_run_are_drawn() {
     let folder = folder();
     let one = drawn_run(folder.path(), "one", "", &["0.5", "0.25", "null", "0.75", "0.5"]);
     let file = Path::new(&one).join("metrics.jsonl");
@@ -318,13 +322,13 @@ fn what_is_whole_of_a_run_is_drawn() {
     fs::write(&file, format!("{whole}{}", r#"{"event":"epoch","epo"#)).unwrap();
     let (said, cut) = drawn();
     assert!(said.len() == 1 && said[0].contains("incomplete") && said[0].contains("line 7"), "{said:?}");
-    assert_eq!(cut, gap, "what is whole");
+    assert_eq!(cut, gap, "complete lines only");
     fs::write(&file, whole.replacen("event", "evnt", 3)).unwrap();
     refused(&["plot", &one, "--out", &picture], 1, &["metrics.jsonl", "line 1"]);
 }
 
 #[test]
-fn translate_goes_both_ways() {
+fn translate_works_in_both_directions() {
     let sgd = ["translate", "--lr", "0.1", "--momentum", "0.9", "--weight-decay", "1e-4", "--json"];
     let one = &lines(&run(&[&sgd[..], &["--steps-per-epoch", "100"]].concat()))[0];
     let number = |object: &Value, key: &str| object[key].as_f64().unwrap_or_else(|| panic!("{key} in {object}"));
@@ -370,7 +374,7 @@ fn translate_goes_both_ways() {
 fn filters_are_measured_and_drawn() {
     let folder = folder();
     let picture = path(folder.path(), "filters.svg");
-    // An average and the filter of order 1 with the same pole; one rule that is no filter.
+    // An average, the filter of order 1 with the same pole, and a rule that is not a filter.
     let rules = ["--optimizer", "ema alpha=0.05", "--optimizer", "iir poles=0.95", "--optimizer", "diode alpha=0.05"];
     let output = run(&[&["plot", "filter", "--json", "--steps", "500", "--out", &picture], &rules[..]].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -419,7 +423,7 @@ fn published_values_state_formats_and_schedules() {
     let course = lines(&run(&[&["translate", "--json"], &flags[..]].concat())).remove(0)["schedule"].clone();
     let alpha = |i: usize| course[i]["alpha"].as_f64().unwrap();
     assert!(course.as_array().unwrap().len() == 5 && alpha(0) > 9e-5 && alpha(4) < 1.2e-5, "{course}");
-    // A schedule that ends early leaves a filter that no longer moves, as in training.
+    // After an early end of its schedule the filter is frozen, as in training.
     for flag in ["--alpha", "--lr"] {
         let flags = ["translate", flag, "1e-3", "--schedule", "linear@50%"];
         let course = lines(&run(&[&flags[..], &["--json"]].concat())).remove(0)["schedule"].clone();
@@ -433,10 +437,10 @@ fn published_values_state_formats_and_schedules() {
 }
 
 #[test]
-fn states_that_are_no_numbers_end_training() {
+fn non_finite_states_end_training() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    // The weights of such states stand still, and the losses look like any others.
+    // Weights with such states never change, and the losses look normal.
     let args =
         ["train", "--device", "cpu", "--epochs", "1", "--hidden", "16", "--optimizer", "latent-sgd", "--clip", "off"];
     let args = [&args[..], &["--weight-decay", "1e30", "--run", run.to_str().unwrap()]].concat();
@@ -606,7 +610,7 @@ fn help_groups_settings_under_headings() {
             headings.map(|heading| text.find(&format!("\n{heading}:\n")).unwrap_or_else(|| panic!("{heading}")));
         assert!(places.is_sorted(), "{places:?}");
     }
-    // Lists of names are those of the registries, and defaults those of the rules.
+    // Lists of names come from the registries, defaults from the rules.
     for words in [
         "digits, mnist, fashion-mnist, cifar10, cifar100, folder, svhn-folder [default: digits]",
         "reactnet-a [default: mlp]",
@@ -661,7 +665,11 @@ fn teachers_that_do_not_fit() {
     let trained = run(&[&["train"], &common[..], &[&teacher]].concat());
     assert_eq!(trained.status.code(), Some(0), "{trained:?}");
     let (with, without) = (run(&["eval", &teacher, "--logits", &logits]), run(&["eval", &teacher]));
-    assert_eq!((with.status.code(), &with.stdout), (Some(0), &without.stdout), "writing logits judges nothing else");
+    assert_eq!(
+        (with.status.code(), &with.stdout),
+        (Some(0), &without.stdout),
+        "writing logits does not change the evaluation"
+    );
     if cfg!(unix) {
         refused(&["eval", &teacher, "--logits", "/dev/null"], 1, &["/dev/null", "no regular file"]);
     }
@@ -700,7 +708,7 @@ fn teachers_that_do_not_fit() {
     ] {
         refused(&[&["train"], &common[..], &[&student], &args].concat(), code, &words);
     }
-    assert!(!Path::new(&student).exists(), "no run is left of what never began");
+    assert!(!Path::new(&student).exists(), "a run that never started leaves no folder");
 }
 
 #[test]
@@ -755,7 +763,7 @@ fn files_that_are_wrong() {
     refused(&["train", "--run", &path(Path::new(&file), "run")], 1, &["file/run"]);
     let run = path(folder.path(), "broken");
     fs::create_dir(&run).unwrap();
-    // A run of a program with other names.
+    // A run of a version with other names.
     fs::write(Path::new(&run).join("config.toml"), "float = false").unwrap();
     refused(&["eval", &run], 2, &["config.toml", "`full-precision`, which replaces `float`"]);
     fs::write(Path::new(&run).join("config.toml"), "hidden = [8]").unwrap();
@@ -764,7 +772,7 @@ fn files_that_are_wrong() {
     refused(&["eval", &run], 1, &["model.safetensors", "safetensors"]);
 }
 
-/// Changes one file of a good data set, and expects words of a refusal.
+/// Changes one file of a valid data set and expects an error with these words.
 fn broken_data(file: &str, content: Option<Vec<u8>>, words: &[&str]) {
     let folder = folder();
     small_mnist(folder.path());
@@ -774,7 +782,7 @@ fn broken_data(file: &str, content: Option<Vec<u8>>, words: &[&str]) {
     }
     let (data, run) = (path(folder.path(), ""), path(folder.path(), "run"));
     refused(&["train", "--dataset", "mnist", "--data-dir", &data, "--hidden", "8", "--run", &run], 1, words);
-    assert!(!Path::new(&run).exists(), "no run is left of what never began");
+    assert!(!Path::new(&run).exists(), "a run that never started leaves no folder");
 }
 
 #[test]
@@ -813,14 +821,14 @@ fn small_mnist_trains() {
 }
 
 #[test]
-fn a_loss_that_is_no_number_stops_and_names_the_step() {
+fn a_non_finite_loss_stops_and_names_the_step() {
     let folder = folder();
     let run = path(folder.path(), "run");
     let args = ["train", "--float-rate", "1e38", "--hidden", "8", "--diagnostics", "1", "--run", &run];
     refused(&args, 1, &["loss", "step", "epoch 1"]);
     let logged = fs::read_to_string(Path::new(&run).join("metrics.jsonl")).unwrap();
     assert!(logged.lines().skip(1).all(|line| line.contains("diagnostics")), "{logged}");
-    assert!(logged.lines().count() > 2, "what was measured on the way is kept");
+    assert!(logged.lines().count() > 2, "earlier measurements are kept");
 }
 
 #[test]
@@ -842,11 +850,11 @@ fn an_interrupted_run_is_saved() {
     let done: Value = serde_json::from_str(&last).unwrap();
     assert_eq!((&done["event"], &done["interrupted"]), (&"done".into(), &true.into()));
     let eval = lines(&run(&["eval", &run_folder, "--json"]));
-    assert_eq!(eval[0]["test_accuracy"], done["test_accuracy"], "what was saved is what was judged");
+    assert_eq!(eval[0]["test_accuracy"], done["test_accuracy"], "the saved weights are those that were evaluated");
 }
 
 #[test]
-fn runs_that_begin_at_once_do_not_mix() {
+fn runs_that_start_at_the_same_time_do_not_mix() {
     let folder = folder();
     let start = |args: &[&str]| {
         let args = [&["train", "--json", "--device", "cpu", "--epochs", "2", "--hidden", "32"], args].concat();
@@ -855,14 +863,14 @@ fn runs_that_begin_at_once_do_not_mix() {
     let codes = |children: Vec<std::process::Child>| {
         children.into_iter().map(|mut child| child.wait().unwrap().code()).filter(|code| *code == Some(0)).count()
     };
-    assert_eq!(codes((0..4).map(|_| start(&["--run", "same"])).collect()), 1, "one of them has the folder");
-    assert_eq!(codes((0..4).map(|_| start(&[])).collect()), 4, "each finds a name of its own");
+    assert_eq!(codes((0..4).map(|_| start(&["--run", "same"])).collect()), 1, "only one run gets the folder");
+    assert_eq!(codes((0..4).map(|_| start(&[])).collect()), 4, "each run gets a different name");
     assert_eq!(fs::read_dir(folder.path().join("runs")).unwrap().count(), 4);
 }
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_folder_that_is_no_text_is_a_folder() {
+fn a_folder_name_need_not_be_utf_8() {
     use std::os::unix::ffi::OsStrExt;
     let folder = folder();
     let name = folder.path().join(std::ffi::OsStr::from_bytes(&[0xff, 0xfd]));
@@ -874,7 +882,7 @@ fn a_folder_that_is_no_text_is_a_folder() {
 
 #[test]
 #[cfg(unix)]
-fn a_run_whose_reader_goes_is_saved() {
+fn a_run_with_a_closed_stdout_is_saved() {
     let folder = folder();
     let run_folder = path(folder.path(), "run");
     let mut child = plusminus(&["train", "--json", "--epochs", "100000", "--hidden", "64", "--run", &run_folder])
@@ -891,7 +899,7 @@ fn a_run_whose_reader_goes_is_saved() {
 
 #[test]
 #[cfg(target_os = "linux")]
-fn a_full_stdout_is_told_and_the_run_is_saved() {
+fn a_full_stdout_is_reported_and_the_run_is_saved() {
     let folder = folder();
     let run_folder = path(folder.path(), "run");
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
@@ -901,7 +909,7 @@ fn a_full_stdout_is_told_and_the_run_is_saved() {
     assert!(said(&output)[0].contains("writing to stdout"), "{output:?}");
 }
 
-/// A tmpfs of 256 kB, unmounted at the end; `None` where that is not allowed.
+/// A tmpfs of 256 kB, unmounted on drop; `None` if mounting is not permitted.
 #[cfg(target_os = "linux")]
 struct SmallDisk(PathBuf);
 
@@ -936,14 +944,14 @@ fn a_full_disk_loses_nothing() {
     let saved = run(&["train", "--epochs", "1", "--hidden", "64", "--run", &run_folder]);
     assert_eq!(saved.status.code(), Some(0), "{saved:?}");
     let before = fs::read(disk.0.join("run/model.safetensors")).unwrap();
-    // A model of 1.2 MB does not fit beside it.
+    // A model of 1.2 MB does not fit into the remaining space.
     refused(
         &["train", "--epochs", "1", "--hidden", "2048,2048", "--run", &path(&disk.0, "big")],
         1,
         &["writing", "model.safetensors"],
     );
-    assert!(fs::read(disk.0.join("run/model.safetensors")).unwrap() == before, "the saved run is untouched");
+    assert!(fs::read(disk.0.join("run/model.safetensors")).unwrap() == before, "the saved run is unchanged");
     let left: Vec<_> = fs::read_dir(disk.0.join("big")).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with(".writing")), "{left:?}");
-    assert!(!disk.0.join("big/model.safetensors").exists(), "no half a model");
+    assert!(!disk.0.join("big/model.safetensors").exists(), "no partial model");
 }

@@ -325,8 +325,8 @@ fn an_augmentation_differs_by_epoch_and_evaluation_has_none() {
         rows.iter().filter(|row| originals.contains(row)).count()
     };
     assert!(first(Stream::new(1, "order.1")) < 5, "nearly all of 50 images are moved or mirrored");
-    let judged = Loader::for_evaluation(&data, &data.test, 50).unwrap().epoch(None).next().unwrap().unwrap();
-    assert_eq!(bytes_of(&judged.pixels)[..768], image(&data.test, 0), "as it is");
+    let evaluated = Loader::for_evaluation(&data, &data.test, 50).unwrap().epoch(None).next().unwrap().unwrap();
+    assert_eq!(bytes_of(&evaluated.pixels)[..768], image(&data.test, 0), "as it is");
 }
 
 fn bytes_of(words: &[u32]) -> &[u8] {

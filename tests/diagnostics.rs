@@ -54,7 +54,7 @@ fn networks_of_the_zoo_are_the_same_with_them() {
         let words = |step: u64| (0..8 * 32 * 32 * 3 / 4).map(|i| pixels.word(step << 20 | i)).collect();
         for (name, engine) in support::engines() {
             let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-            let [(looked, _), (plain, masks)] = [(engine, true), (other, false)].map(|(engine, diagnostics)| {
+            let [(observed, _), (plain, masks)] = [(engine, true), (other, false)].map(|(engine, diagnostics)| {
                 let options =
                     Options { batch: 8, seed: 3, total_steps: 3, diagnostics, ..Options::new(Loss::CrossEntropy(0.0)) };
                 let mut session = block_on(Session::with(&model, Some(cema()), options, engine)).unwrap();
@@ -72,7 +72,7 @@ fn networks_of_the_zoo_are_the_same_with_them() {
                 (block_on(session.weights()).unwrap(), fired)
             });
             assert!(masks.is_some(), "{name}: {}: no mask is fused, so the test is vacuous", spec.model);
-            assert_eq!(looked, plain, "{name}: {} ({masks:?} masks)", spec.model);
+            assert_eq!(observed, plain, "{name}: {} ({masks:?} masks)", spec.model);
         }
     }
 }
@@ -150,7 +150,7 @@ impl Seen {
         Self { before: weight.clone(), last: vec![None; count], back: vec![false; count], flips: 0 }
     }
 
-    fn look(&mut self, now: &BitMatrix, step: u64) {
+    fn observe(&mut self, now: &BitMatrix, step: u64) {
         for (i, last) in self.last.iter_mut().enumerate() {
             let at = (i / now.columns(), i % now.columns());
             if now.is_positive(at.0, at.1) != self.before.is_positive(at.0, at.1) {
@@ -171,7 +171,7 @@ fn share(part: usize, all: usize) -> f64 {
 fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
     for (name, engine) in support::engines() {
         let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
-        let (mut looked, mut plain) = (session(true, "clip", true, engine), session(false, "clip", true, other));
+        let (mut observed, mut plain) = (session(true, "clip", true, engine), session(false, "clip", true, other));
         let mut seen: BTreeMap<String, Seen> =
             signs(&mut plain).iter().map(|(name, weight)| (name.clone(), Seen::new(weight))).collect();
         let mut measured = 0;
@@ -186,15 +186,15 @@ fn they_say_what_a_look_at_every_weight_finds_and_change_nothing() {
                 .collect();
             block_on(plain.train(batch)).unwrap();
             let now = signs(&mut plain);
-            seen.iter_mut().for_each(|(layer, seen)| seen.look(&now[layer], step));
+            seen.iter_mut().for_each(|(layer, seen)| seen.observe(&now[layer], step));
             if step % 7 != 6 {
-                block_on(looked.train(batch)).unwrap();
+                block_on(observed.train(batch)).unwrap();
                 continue;
             }
-            let measurement = block_on(looked.diagnose(batch)).unwrap();
-            let layers = block_on(looked.layers(measurement)).unwrap();
+            let measurement = block_on(observed.diagnose(batch)).unwrap();
+            let layers = block_on(observed.layers(measurement)).unwrap();
             assert_eq!(layers.iter().map(|l| l.layer.as_str()).collect::<Vec<_>>(), ["dense1", "dense2", "dense3"]);
-            assert!(signs(&mut looked) == now, "{name}: step {step}: the same weights with and without diagnostics");
+            assert!(signs(&mut observed) == now, "{name}: step {step}: the same weights with and without diagnostics");
             for (layer, (parameter, seen)) in layers.iter().zip(&mut seen) {
                 assert_eq!(layer.layer, parent_path(parameter));
                 let (never, back) = until_now[parameter];
@@ -286,7 +286,7 @@ fn narrow_states_and_outputs_of_filters_are_measured() {
         for (name, engine) in support::engines() {
             let (_, other) = support::engines().into_iter().find(|(other, _)| *other == name).unwrap();
             let rules = || Rules::new(rule.clone(), Adam::new(1e-3, Schedule::constant()).unwrap());
-            let mut looked = session_with(rules(), true, "clip", true, engine);
+            let mut observed = session_with(rules(), true, "clip", true, engine);
             let mut plain = session_with(rules(), false, "clip", true, other);
             let what = format!("{name}: {} {}", rule.name(), rule.state());
             for (step, batch) in (0..6).zip(&batches()) {
@@ -298,12 +298,12 @@ fn narrow_states_and_outputs_of_filters_are_measured() {
                 let before: Vec<Vec<f64>> = parameters.iter().map(&mut before).collect();
                 block_on(plain.train(batch)).unwrap();
                 if step % 2 == 0 {
-                    block_on(looked.train(batch)).unwrap();
+                    block_on(observed.train(batch)).unwrap();
                     continue;
                 }
-                let measurement = block_on(looked.diagnose(batch)).unwrap();
-                let layers = block_on(looked.layers(measurement)).unwrap();
-                assert!(signs(&mut looked) == signs(&mut plain), "{what}: step {step}: the same weights");
+                let measurement = block_on(observed.diagnose(batch)).unwrap();
+                let layers = block_on(observed.layers(measurement)).unwrap();
+                assert!(signs(&mut observed) == signs(&mut plain), "{what}: step {step}: the same weights");
                 for ((layer, parameter), before) in layers.iter().zip(&parameters).zip(&before) {
                     assert_eq!(layer.layer, parent_path(parameter));
                     let values = decisions(&rule, &mut plain, parameter, step, before);

@@ -46,7 +46,7 @@ fn falling(
 
 /// States of the second rule that start at a factor times the first rule's latent weight `w.x`. The others have their own initial values.
 #[derive(Clone, Copy)]
-enum Along {
+enum StateScale {
     None,
     /// Diode's first average starts at 0, as Signum's does.
     Last(f32),
@@ -55,7 +55,7 @@ enum Along {
 
 /// Runs two rules on the same gradients. Signs may differ only where the second rule's last state is below 1e-5 of its root mean square, where
 /// rounding decides.
-fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Along) {
+fn compare_rules(what: &str, rules: [BinaryOptimizer; 2], start: StateScale) {
     for number in 0..support::engines().len() {
         let mut two = rules.clone().map(|rule| {
             let (_, engine) = support::engines().swap_remove(number);
@@ -65,9 +65,9 @@ fn beside(what: &str, rules: [BinaryOptimizer; 2], start: Along) {
         let states = two[1].states();
         let last = states.last().unwrap().name.clone();
         let (factor, along) = match start {
-            Along::None => (0.0, &states[..0]),
-            Along::Last(factor) => (factor, &states[states.len() - 1..]),
-            Along::All(factor) => (factor, &states[..]),
+            StateScale::None => (0.0, &states[..0]),
+            StateScale::Last(factor) => (factor, &states[states.len() - 1..]),
+            StateScale::All(factor) => (factor, &states[..]),
         };
         for state in along {
             let latent = two[0].floats("w.x");
@@ -110,9 +110,13 @@ fn latent_sgd_with_decay_is_ema() {
     let (rate, decay) = (0.5, 8e-3);
     let hyperparameters = [("momentum", 0.0), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.02)];
     let constant = with(&LATENT_SGD, &[&[("lr", rate)], &hyperparameters[..]].concat());
-    beside("latent-sgd with decay = ema", [constant, with(&EMA, &[("alpha", rate * decay)])], Along::All(-decay));
+    compare_rules(
+        "latent-sgd with decay = ema",
+        [constant, with(&EMA, &[("alpha", rate * decay)])],
+        StateScale::All(-decay),
+    );
     let both = [falling(&LATENT_SGD, "lr", rate, &hyperparameters), falling(&EMA, "alpha", rate * decay, &[])];
-    beside("latent-sgd with decay, falling rate = ema, falling alpha", both, Along::All(-decay));
+    compare_rules("latent-sgd with decay, falling rate = ema, falling alpha", both, StateScale::All(-decay));
 }
 
 /// Alpha and gamma are those that `translate` prints.
@@ -124,16 +128,16 @@ fn latent_sgd_with_momentum_and_decay_is_cema() {
         let hyperparameters =
             [("lr", rate), ("momentum", momentum), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.01)];
         let what = format!("latent-sgd with decay and momentum {momentum} = cema, alpha {alpha:.5}, gamma {gamma:.4}");
-        beside(
+        compare_rules(
             &what,
             [with(&LATENT_SGD, &hyperparameters), with(&CEMA, &[("alpha", alpha), ("gamma", gamma)])],
-            Along::All(-decay),
+            StateScale::All(-decay),
         );
     }
 }
 
 /// Returns the fraction of signs that differ between two rules on the same gradients, over a run and after its last step. `start` is that of
-/// [`beside`], for all states.
+/// [`compare_rules`], for all states.
 fn share_that_differs(rules: [BinaryOptimizer; 2], start: f32) -> [f64; 2] {
     let mut two = rules.map(|rule| Update::new(rule, SHAPE, Box::new(CpuEngine::new(Some(1)).unwrap())));
     let latent = two[0].floats("w.x");
@@ -207,17 +211,17 @@ fn signum_with_decay_is_diode() {
     let hyperparameters =
         [("lr", rate), ("momentum", 0.75), ("weight-decay", decay), ("clip", f32::INFINITY), ("init", 0.5)];
     let diode = with(&DIODE, &[("alpha", rate * decay), ("gamma", 0.25)]);
-    beside("signum with decay = diode", [with(&SIGNUM, &hyperparameters), diode], Along::Last(-decay));
+    compare_rules("signum with decay = diode", [with(&SIGNUM, &hyperparameters), diode], StateScale::Last(-decay));
 }
 
 #[test]
 fn bop_without_threshold_is_cema_with_gamma_1_and_ema() {
     let bop = || with(&BOP, &[("alpha", 4e-3), ("threshold", 0.0)]);
-    beside("bop with threshold 0 = ema", [bop(), with(&EMA, &[("alpha", 4e-3)])], Along::None);
-    beside(
+    compare_rules("bop with threshold 0 = ema", [bop(), with(&EMA, &[("alpha", 4e-3)])], StateScale::None);
+    compare_rules(
         "bop with threshold 0 = cema with gamma 1",
         [bop(), with(&CEMA, &[("alpha", 4e-3), ("gamma", 1.0)])],
-        Along::None,
+        StateScale::None,
     );
 }
 

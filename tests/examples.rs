@@ -37,7 +37,7 @@ fn an_operation_of_ones_own_trains_on_the_processor() {
 #[cfg(feature = "gpu")]
 fn an_operation_of_ones_own_trains_on_an_adapter() {
     if support::gpu().is_none() {
-        return; // `adapter` has printed the reason.
+        return; // `support::gpu` has printed the reason.
     }
     let last = example("custom_kernel", &[&support::test_device()]);
     let accuracy: f64 = last.trim_start_matches("test accuracy ").trim_end_matches(" %").parse().unwrap();

@@ -1,6 +1,6 @@
-//! Every kernel three times: its definition (the plainest loops, here), its twin on the processor, and every variant of its
-//! shader. Integers, bits, and products of small integers are compared with `==`, real floats within the table of tolerances.
-//! A kernel without a case here fails `every_kernel_has_a_definition`.
+//! Compares three implementations of every kernel: its definition (plain loops in this file), its twin on the CPU, and every variant of its
+//! shader. Integers, bits, and products of small integers are compared with `==`, other floats within the table of tolerances. A kernel
+//! without a case here fails `every_kernel_has_a_definition`.
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "a test that fails panics")]
 
@@ -25,10 +25,10 @@ use plusminus::tensor::{DType, Draws, Layout, PANEL, Stream, TensorType, half_ro
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// A word that is a not-a-number as a float, and no sensible integer: fresh memory holds it.
+/// Fill value of uninitialised memory: NaN as a float, and an implausible integer.
 const POISON: u32 = 0x7fc0_dead;
 
-/// A matrix of plain numbers, row after row.
+/// A row-major matrix of f64.
 #[derive(Clone, Debug)]
 struct Matrix {
     rows: usize,
@@ -42,7 +42,7 @@ impl Matrix {
         Self { rows, columns, data }
     }
 
-    /// Integers in +-`bound`.
+    /// Returns random integers in +-`bound`.
     fn integers(rows: usize, columns: usize, bound: u32, name: &str) -> Self {
         let stream = Stream::new(5, name);
         Self::from_fn(rows, columns, |r, c| {
@@ -50,13 +50,13 @@ impl Matrix {
         })
     }
 
-    /// Floats in +-`bound` that f32 holds.
+    /// Returns random floats in +-`bound` that f32 represents exactly.
     fn reals(rows: usize, columns: usize, bound: f32, name: &str) -> Self {
         let stream = Stream::new(6, name);
         Self::from_fn(rows, columns, |r, c| f64::from(bound * (2.0 * stream.unit((r * columns + c) as u64) - 1.0)))
     }
 
-    /// +-1.
+    /// Returns random signs, +-1.
     fn signs(rows: usize, columns: usize, name: &str) -> Self {
         let stream = Stream::new(7, name);
         Self::from_fn(rows, columns, |r, c| if stream.word((r * columns + c) as u64) & 1 == 1 { 1.0 } else { -1.0 })
@@ -67,7 +67,7 @@ impl Matrix {
     }
 }
 
-/// Index of the word with element (r, c) of a tensor, and the bit or byte in it.
+/// Returns the index of the word with element (r, c) of a tensor, and the bit or byte in the word.
 fn place(ty: &TensorType, r: usize, c: usize) -> (usize, u32) {
     let (rows, columns, words) = (ty.rows(), ty.columns(), words_of(ty.columns()));
     match (ty.dtype, ty.layout) {
@@ -103,7 +103,7 @@ fn pack(ty: &TensorType, matrix: &Matrix) -> Vec<u32> {
     words
 }
 
-/// The elements, and a check that everything else (tails) is 0.
+/// Returns the elements; panics if the tails are not 0.
 fn unpack(ty: &TensorType, words: &[u32]) -> Matrix {
     let mut rest = words.to_vec();
     let matrix = Matrix::from_fn(ty.rows(), ty.columns(), |r, c| {
@@ -140,30 +140,30 @@ fn unpack(ty: &TensorType, words: &[u32]) -> Matrix {
     matrix
 }
 
-/// How an output is compared.
+/// The comparison of an output.
 #[derive(Clone, Copy, Debug)]
 enum Compare {
     Exact,
-    /// Allowed: factor * f32 epsilon * scale of the case, plus the same times |expected|.
+    /// Permits f32 epsilon * (the value + 4 |expected|).
     Float(f64),
-    /// Allowed: the factor times |expected|, or a 2^24th.
+    /// Permits factor * |expected|, or 2^-24.
     Step(f64),
-    /// Words, of which floats' may differ by as many steps of their last digit.
+    /// Words of floats, which may differ by this number of units in the last place.
     Words(f64),
-    /// Bits, free where the definition's margin (a matrix of the same shape) is below this.
+    /// Bits, unchecked where the definition's margin (a matrix of the same shape) is below this value.
     Margin(f64),
 }
 
-/// One use of one operation, with what its definition says.
+/// One use of one operation, with the expected results by its definition.
 struct Case {
     name: String,
     op: Box<dyn Op>,
     inputs: Vec<(TensorType, Matrix)>,
     updates: Vec<(TensorType, Matrix)>,
     step: StepParams,
-    /// Expected updates, then outputs; `None` is not looked at.
+    /// Expected updates, then outputs; `None` is not compared.
     expected: Vec<Option<(Matrix, Compare)>>,
-    /// For `Compare::Margin`: how far from a decision each element is.
+    /// For `Compare::Margin`: the distance of each element from its threshold.
     margin: Option<Matrix>,
 }
 
@@ -196,7 +196,7 @@ impl Case {
         self
     }
 
-    /// The next result is not looked at.
+    /// Excludes the next result from the comparison.
     fn ignore(mut self) -> Self {
         self.expected.push(None);
         self
@@ -207,7 +207,7 @@ impl Case {
         self
     }
 
-    /// The program of this one operation, and the types of its tensors: inputs, updates, outputs.
+    /// Returns a program with only this operation, and the types of its tensors: inputs, updates, outputs.
     fn program(&self) -> (Program, Vec<TensorType>) {
         let types: Vec<&TensorType> = self.inputs.iter().map(|(ty, _)| ty).collect();
         let outputs = self.op.outputs(&types).unwrap_or_else(|e| panic!("{}: {e}", self.name));
@@ -225,13 +225,13 @@ impl Case {
             slot: i,
         };
         let buffers: Vec<BufferInfo> = all.iter().enumerate().map(info).collect();
-        // Slots are longer than their tensors, as planned ones may be: arrayLength must not see that.
+        // Slots are longer than their tensors, as planned ones may be; the length must not affect arrayLength.
         let slots = buffers.iter().map(|b| b.words + 7).collect();
         let limits = StepLimits { rows: self.step.valid_rows, losses: self.step.loss_slot + 1 };
         (Program { buffers, slots, recordings: vec![recording], limits, poison: Some(POISON) }, all)
     }
 
-    /// Runs it and compares.
+    /// Runs the operation and compares its results.
     fn check(&self, engine: &mut dyn Engine, device: &str) {
         let (program, types) = self.program();
         pollster::block_on(engine.load(Arc::new(program))).unwrap_or_else(|e| panic!("{}: {e}", self.name));
@@ -266,7 +266,7 @@ impl Case {
     }
 }
 
-/// Rows, columns, depth: the corners, then random ones.
+/// Returns rows, columns and depth: corner cases, then random ones.
 fn shapes() -> Vec<[usize; 3]> {
     let mut shapes = vec![
         [1, 1, 1],
@@ -299,7 +299,7 @@ fn words(count: usize) -> TensorType {
     TensorType::plain(DType::U32, &[count])
 }
 
-/// y\[r\]\[c\] = sum of a(r, k) b(k, c).
+/// Computes y\[r\]\[c\] = sum of a(r, k) b(k, c).
 fn sum(
     rows: usize,
     columns: usize,
@@ -310,12 +310,12 @@ fn sum(
     Matrix::from_fn(rows, columns, |r, c| (0..depth).map(|k| a(r, k) * b(k, c)).sum())
 }
 
-/// What the bits of a mask let through, 0 elsewhere.
+/// Returns the values where the mask is set, 0 elsewhere.
 fn where_set(values: &Matrix, mask: &Matrix) -> Matrix {
     Matrix::from_fn(values.rows, values.columns, |r, c| if mask.at(r, c) > 0.0 { values.at(r, c) } else { 0.0 })
 }
 
-/// Statistics of the first `valid` rows by their definition: running mean and variance before, those after, mean, biased variance.
+/// Returns the statistics of the first `valid` rows by definition: running mean and variance before and after, mean, biased variance.
 fn statistics(y: &Matrix, valid: usize) -> [Matrix; 6] {
     let (n, count) = (y.columns, valid as f64);
     let mean = Matrix::from_fn(1, n, |_, c| (0..valid).map(|r| y.at(r, c)).sum::<f64>() / count);
@@ -331,7 +331,7 @@ fn statistics(y: &Matrix, valid: usize) -> [Matrix; 6] {
     [old_mean, old_variance, running_mean, running_variance, mean, variance]
 }
 
-/// A case of integers that are made (`made`, the first outputs) with their statistics, of three samples in four.
+/// Adds to a case of integer outputs (`made`, the first outputs) their statistics, with three quarters of the samples valid.
 fn with_statistics(case: Case, samples: usize, made: &[&Matrix]) -> Case {
     let (y, valid) = (made[0], samples - samples / 4);
     let [old_mean, old_variance, running_mean, running_variance, mean, variance] =
@@ -363,18 +363,18 @@ fn product_cases() -> Vec<Case> {
                 .input(TensorType::bits(m, k), &a)
                 .expect(Matrix::from_fn(k, m, |r, c| a.at(c, r)), Compare::Exact),
         );
-        // Small integers: every order of summation gives the same number. Reals: the error of a sum of k terms.
+        // Small integers: the sum does not depend on the order. Reals: the error of a sum of k terms.
         let exact = (|r, c, name: &str| Matrix::integers(r, c, 8, name)) as fn(usize, usize, &str) -> Matrix;
         let real = (|r, c, name: &str| Matrix::reals(r, c, 1.0, name)) as fn(usize, usize, &str) -> Matrix;
         for (make, compare) in [(exact, Compare::Exact), (real, Compare::Float(2.0 * k as f64))] {
             let (x, s) = (make(m, k, "x"), Matrix::signs(k, n, "s"));
             let y = sum(m, n, k, |r, i| x.at(r, i), |i, c| s.at(i, c));
             let operands = |case: Case| case.input(panels(m, k), &x).input(TensorType::bits(k, n), &s);
-            let kept = Matrix::signs(m, n, "kept");
+            let mask = Matrix::signs(m, n, "kept");
             cases.push(
                 operands(Case::new(name("float_bits, masked"), Composed::new(FloatBits, Epilogues::Mask, 2)))
-                    .input(TensorType::bits(m, n), &kept)
-                    .expect(where_set(&y, &kept), compare),
+                    .input(TensorType::bits(m, n), &mask)
+                    .expect(where_set(&y, &mask), compare),
             );
             cases.push(operands(Case::new(name("float_bits"), FloatBits)).expect(y, compare));
             let g = make(k, m, "g");
@@ -415,7 +415,7 @@ struct Geometry {
 }
 
 fn geometries() -> Vec<Geometry> {
-    // Corners: 1x1 to 7x7, kernel as large as the image, strides that leave pixels over, gaps in words, groups, depthwise.
+    // Corner cases: 1x1 to 7x7, kernel as large as the image, strides with remaining pixels, partial words, groups, depthwise.
     let rows: [[usize; 10]; 16] = [
         [1, 1, 1, 1, 1, 1, 1, 1, 0, 1],
         [2, 5, 5, 32, 32, 3, 1, 1, 1, 1],
@@ -455,8 +455,8 @@ impl Geometry {
         self.shape.window.output("test", [self.image[1], self.image[2]]).unwrap()
     }
 
-    /// Every term of the sum: output row, output channel, weight row (tap, output channel), input channel of the group, and input row,
-    /// which is `None` in the padding, and input channel.
+    /// Calls `each` for every term of the sum: output row, output channel, weight row (tap, output channel), input channel of the group; input row,
+    /// `None` in the padding; input channel.
     fn terms(&self, mut each: impl FnMut([usize; 4], Option<usize>, usize)) {
         let ([batch, height, width, inputs], Window { kernel, stride, dilation, padding }) =
             (self.image, self.shape.window);
@@ -478,7 +478,7 @@ impl Geometry {
         }
     }
 
-    /// What the padding reads.
+    /// Returns the value of the padding.
     fn missing(&self) -> f64 {
         if self.shape.pad == PadValue::One { 1.0 } else { 0.0 }
     }
@@ -488,7 +488,7 @@ impl Geometry {
     }
 }
 
-/// y, dx, dw by the plainest loops.
+/// Computes y, dx and dw by plain loops.
 fn convolution(g: &Geometry, x: &Matrix, w: &Matrix, dy: &Matrix) -> [Matrix; 3] {
     let zeros = |like: &Matrix| Matrix::from_fn(like.rows, like.columns, |_, _| 0.0);
     let [mut y, mut dx, mut dw] = [zeros(dy), zeros(x), zeros(w)];
@@ -516,7 +516,7 @@ fn conv_cases() -> Vec<Case> {
         let terms = (weight.columns() * shape.window.taps()) as f64;
         let aligned = shape.groups == 1 || (weight.columns() % 32 == 0 && (shape.channels / shape.groups) % 32 == 0);
         let (taps, panels, gap) = (shape.window.taps(), words_of(shape.channels), words_of(weight.columns()) * PANEL);
-        // Outputs by rows, taps and gaps by columns.
+        // One row per output channel; columns are taps, padded to whole panels of words.
         let packed = Matrix::from_fn(shape.channels, taps * gap, |o, i| {
             let (tap, c) = (i / gap, i % gap);
             if c < weight.columns() { w.at(tap * shape.channels + o, c) } else { -1.0 }
@@ -563,13 +563,13 @@ fn conv_cases() -> Vec<Case> {
                     cases.push(operands(case).expect(y, Compare::Exact));
                 }
                 let op = ConvBitsInput(shape, g.image);
-                let (kept, other) = (Matrix::signs(pixels, inputs, "kept"), make(pixels, inputs, "other"));
+                let (mask, other) = (Matrix::signs(pixels, inputs, "kept"), make(pixels, inputs, "other"));
                 let operands = |case: Case| case.input(out.clone(), &dy).input(packed_type.clone(), &packed);
-                let masked = where_set(&dx, &kept);
+                let masked = where_set(&dx, &mask);
                 let joined = Matrix::from_fn(pixels, inputs, |p, c| masked.at(p, c) + other.at(p, c));
                 cases.push(
                     operands(Case::new(name("conv_bits_input, masked", kind), Composed::new(op, Epilogues::Mask, 2)))
-                        .input(image(DType::Bits), &kept)
+                        .input(image(DType::Bits), &mask)
                         .expect(masked, input_compare),
                 );
                 cases.push(
@@ -577,7 +577,7 @@ fn conv_cases() -> Vec<Case> {
                         name("conv_bits_input, joined", kind),
                         Composed::new(op, Epilogues::MaskAdd, 2),
                     ))
-                    .input(image(DType::Bits), &kept)
+                    .input(image(DType::Bits), &mask)
                     .input(image(DType::F32), &other)
                     .expect(joined, input_compare),
                 );
@@ -629,13 +629,13 @@ fn pool_cases() -> Vec<Case> {
             Geometry { image, shape: ConvShape { window, channels: image[3], groups: image[3], pad: PadValue::Zero } };
         let [out_height, out_width] = g.out();
         let (rows, out_rows, channels) = (image[0] * image[1] * image[2], image[0] * out_height * out_width, image[3]);
-        // Integers of few values: ties are many.
+        // Few distinct integers, hence many ties.
         let x =
             if integer { Matrix::integers(rows, channels, 2, "x") } else { Matrix::reals(rows, channels, 1.0, "x") };
         let dy = Matrix::integers(out_rows, channels, 8, "dy");
         let taps = window.taps();
         let mut best = vec![(0, f64::NEG_INFINITY, 0); out_rows * channels];
-        // Tail lanes are all 0: the first tap inside the image has them.
+        // Tail lanes are all 0, so the first tap inside the image is chosen.
         let mut first = vec![None; out_rows];
         let (mut mean, mut mean_dx) =
             (Matrix::from_fn(out_rows, channels, |_, _| 0.0), Matrix::from_fn(rows, channels, |_, _| 0.0));
@@ -700,7 +700,7 @@ fn pool_cases() -> Vec<Case> {
     cases
 }
 
-/// Windows over images: those of the convolutions that pooling takes, and random ones, in every padding that it takes.
+/// Returns windows over images: the convolution geometries that pooling accepts, and random ones with every permitted padding.
 fn pool_geometries() -> Vec<Geometry> {
     let stream = Stream::new(9, "windows");
     let random = |i: u64| {
@@ -721,12 +721,12 @@ fn pool_geometries() -> Vec<Geometry> {
         image,
         shape: ConvShape { window, channels: image[3], groups: image[3], pad: PadValue::Zero },
     };
-    // More taps a side than the image has words.
+    // More taps per side than the image has words.
     let wide = ([1, 1, 1, 3], Window { kernel: [40, 40], stride: 1, dilation: 1, padding: 20 });
     known.chain([wide]).chain((0..12).map(random)).map(of).collect()
 }
 
-/// The largest of each window, of those of its taps that are in the image.
+/// Returns the maximum of each window over the taps inside the image.
 fn largest(g: &Geometry, x: &Matrix) -> Matrix {
     let [height, width] = g.out();
     let mut y = Matrix::from_fn(g.image[0] * height * width, g.image[3], |_, _| f64::NEG_INFINITY);
@@ -738,7 +738,7 @@ fn largest(g: &Geometry, x: &Matrix) -> Matrix {
     y
 }
 
-/// Poolings that give bits: of bits, and of integers with batch norm and sign behind them.
+/// Returns poolings with bits as output: of bits, and of integers followed by batch norm and sign.
 fn pool_bits_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for g in pool_geometries() {
@@ -778,7 +778,7 @@ fn pool_bits_cases() -> Vec<Case> {
 fn channel_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, [m, n, _]) in shapes().into_iter().enumerate() {
-        // Several blocks of rows in some.
+        // Some shapes have several blocks of rows.
         let m = if i % 3 == 0 { m * 9 } else { m };
         let name = |op: &str| format!("{op} {m} x {n}");
         let (x, dy, v) =
@@ -912,7 +912,7 @@ fn elementwise_cases() -> Vec<Case> {
 }
 
 fn sign_cases(m: usize, n: usize) -> Vec<Case> {
-    // Zeros of both signs and both borders of the mask stand among random values.
+    // Random values with zeros of both signs and both borders of the mask.
     let random = Matrix::reals(m, n, 2.0, "x");
     let special = [0.0, -0.0, 1.0, -1.0, 1.0 + f64::from(f32::EPSILON)];
     let x = Matrix::from_fn(m, n, |r, c| special.get((r * n + c) % 11).copied().unwrap_or(random.at(r, c)));
@@ -926,14 +926,14 @@ fn sign_cases(m: usize, n: usize) -> Vec<Case> {
         let forward = Case::new(&name, op).input(panels(m, n), &x).expect(signs.clone(), Compare::Exact);
         let clip = surrogate.name == "clip";
         cases.push(if clip { forward.expect(mask.clone(), Compare::Exact) } else { forward });
-        let kept = if clip { (TensorType::bits(m, n), &mask) } else { (panels(m, n), &x) };
+        let saved = if clip { (TensorType::bits(m, n), &mask) } else { (panels(m, n), &x) };
         let dx = Matrix::from_fn(m, n, |r, c| dy.at(r, c) * f64::from((surrogate.derivative)(x.at(r, c) as f32)));
-        // Transcendental functions: a few units in the last place of values up to 5, by way of exp of up to 10.
+        // Transcendental functions: a few units in the last place of values up to 5, computed from exp of up to 10.
         let compare =
             if ["swish", "tanh"].contains(&surrogate.name) { Compare::Float(200.0) } else { Compare::Float(1.0) };
         cases.push(
             Case::new(format!("{name} backward"), SignBackward(op))
-                .input(kept.0, kept.1)
+                .input(saved.0, saved.1)
                 .input(panels(m, n), &dy)
                 .expect(dx, if clip { Compare::Exact } else { compare }),
         );
@@ -945,7 +945,7 @@ fn batch_norm_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (i, [samples, n, _]) in shapes().into_iter().enumerate() {
         let integer = i % 2 == 0;
-        // Rows of features, and images: large ones have several blocks of rows.
+        // Rows of features, and images; large images have several blocks of rows.
         let image = if i % 3 == 0 { [1, 1] } else { [3, 5 + i] };
         let (pixels, valid_samples) = (image[0] * image[1], samples - samples / 4);
         let (m, valid) = (samples * pixels, valid_samples * pixels);
@@ -971,7 +971,7 @@ fn batch_norm_cases() -> Vec<Case> {
                 .expect(variance, Compare::Float(4000.0))
                 .ignore(),
         );
-        // From here mean and variance are inputs: any values do.
+        // Mean and variance are inputs from here on and need not be those of y.
         let (mean, variance) = (Matrix::reals(1, n, 1.0, "mean"), Matrix::from_fn(1, n, |_, c| 0.5 + c as f64));
         let (scale, bias, dz) =
             (Matrix::reals(1, n, 2.0, "scale"), Matrix::reals(1, n, 1.0, "bias"), Matrix::reals(m, n, 1.0, "dz"));
@@ -1003,7 +1003,7 @@ fn batch_norm_cases() -> Vec<Case> {
             .input(vector(n), &bias)
             .expect(signs, Compare::Margin(1e-4))
             .expect(mask.clone(), Compare::Margin(1e-4));
-        // The nearer of the two decisions.
+        // The smaller of the two margins.
         fused.margin = Some(Matrix::from_fn(m, n, |r, c| z.at(r, c).abs().min((z.at(r, c).abs() - 1.0).abs())));
         cases.push(fused);
         let masked = where_set(&dz, &mask);
@@ -1014,7 +1014,7 @@ fn batch_norm_cases() -> Vec<Case> {
                 let inner = dz_seen.at(r, c) - dbias.at(0, c) / count - normal(r, c) * dscale.at(0, c) / count;
                 if r < valid { scale.at(0, c) * rstd(c) * inner } else { 0.0 }
             });
-            // A normal value may be as large as 70 here, and its share enters twice.
+            // A normalised value may be as large as 70 here, and it enters twice.
             let case = if fused {
                 Case::new(name("norm_sign_backward"), NormSignBackward)
             } else {
@@ -1151,16 +1151,16 @@ fn mean_loss_cases(m: usize, valid: usize) -> Vec<Case> {
     };
     let fine = case("finite", &rows, none).expect(ring(3, mean), Compare::Float(8.0)).expect(one(none), Compare::Exact);
     let mut cases = vec![fine];
-    for (value, earlier, kept) in [(f64::NAN, none, 40.0), (f64::INFINITY, none, 40.0), (f64::NAN, 7.0, 7.0)] {
+    for (value, earlier, first) in [(f64::NAN, none, 40.0), (f64::INFINITY, none, 40.0), (f64::NAN, 7.0, 7.0)] {
         let broken = Matrix::from_fn(1, m, |_, r| if r == valid / 2 { value } else { rows.at(0, r) });
         let mut case = case(&format!("{value}"), &broken, earlier);
         case.expected.push(None);
-        cases.push(case.expect(one(kept), Compare::Exact));
+        cases.push(case.expect(one(first), Compare::Exact));
     }
     cases
 }
 
-/// What a rule for binary weights means, in f64: the new states and the decision whose sign the weight becomes the opposite of.
+/// The definition of a rule for binary weights in f64. Returns the new states and the decision; the weight becomes its negated sign.
 fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 16]) -> (Vec<f64>, f64) {
     let average = |old: f64, rate: f64, new: f64| old + rate * (new - old);
     let sign = |v: f64| if v == 0.0 { 0.0 } else { v.signum() };
@@ -1217,7 +1217,7 @@ fn definition(rule: &str, g: f64, s: &[f64], k: [f64; 16]) -> (Vec<f64>, f64) {
     }
 }
 
-/// Hyperparameters as the kernels get them: powers of two, so that f32 holds them; clips and thresholds that some weights meet.
+/// Returns hyperparameters for the kernels: powers of two, which are exact in f32; clips and thresholds that some weights reach.
 fn kernel_hyperparameters(rule: &str) -> [f32; 16] {
     let first = match rule {
         "iir" => [0.125, 0.25, 0.5, 0.0625, 0.25, 0.5, 0.75, 0.125],
@@ -1231,7 +1231,7 @@ fn kernel_hyperparameters(rule: &str) -> [f32; 16] {
     std::array::from_fn(|i| first[i % 8])
 }
 
-/// The same as the step has them: the layer's factor halves the rate of a rule that has one.
+/// Returns the hyperparameters of the step. The layer's factor halves the rate of rules that have one.
 fn step_hyperparameters(rule: &BinaryRule) -> [[f32; 4]; 4] {
     let mut all = kernel_hyperparameters(rule.name);
     all[0] *= if rule.is_filter { 1.0 } else { 2.0 };
@@ -1271,7 +1271,7 @@ fn binary_rule_case(rule: &'static BinaryRule, planes: usize, m: usize, n: usize
         v if v < 0.0 => 1.0,
         _ => w.at(r, c),
     });
-    // How far from a decision: a decision of 0 beside a threshold is as near as the average to the threshold.
+    // The margin of a decision. Below a threshold the decision is 0, and its margin is the distance of the average from the threshold.
     let margin = Matrix::from_fn(m, n, |r, c| {
         let (new, decision) = after(r, c);
         match rule.name {
@@ -1290,7 +1290,7 @@ fn binary_rule_case(rule: &'static BinaryRule, planes: usize, m: usize, n: usize
     case = case.update(TensorType::bits(m, n), &w).update(words(7), &counters()).expect(w1, Compare::Margin(1e-6));
     case.expected.push((!undecided).then(|| (counted(flipped, 0.0), Compare::Exact)));
     for (i, state) in states.iter().enumerate() {
-        // Where an average is divided by the root of a small square, its rounding grows.
+        // Division by the root of a small square magnifies the rounding error.
         let scale = if rule.name == "latent-adam" { 20.0 } else { 4.0 };
         let new = Matrix::from_fn(planes * m, n, |r, c| after(r / planes, c).0[i * planes + r % planes]);
         case = case.update(state_type.clone(), state).expect(new, Compare::Float(scale));
@@ -1298,10 +1298,10 @@ fn binary_rule_case(rule: &'static BinaryRule, planes: usize, m: usize, n: usize
     case
 }
 
-/// The moving averages with narrow states, at step 7. All states of a weight are rounded by one half of a drawn number: integers to
-/// floor(x + half / 65536) of their unit, of which a 65536th is cut off before; halves to the neighbour above where the share of a step that is
-/// left and the upper 13 bits, as a share, reach 1. A kernel may
-/// round otherwise where f32 errs: then by one step, and the sign of what is next to 0 is free.
+/// Returns the moving averages with narrow states, at step 7. The same 16 bits of a random number round all states of a weight. Integers become
+/// floor(x + bits / 65536) in their unit, after truncation to multiples of 1/65536. 16-bit floats are rounded away from zero if the remaining
+/// fraction of a step plus the upper 13 bits / 8192 reaches 1. A kernel may differ by one step where f32 rounds; the signs of values next to 0
+/// are then not compared.
 fn narrow_cases(m: usize, n: usize) -> Vec<Case> {
     let types = [StateType::F16, StateType::I16, StateType::I8];
     let rules = BINARY_RULES.into_iter().filter(|rule| rule.kernel(StateType::I8, 1).is_some());
@@ -1316,7 +1316,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
         StateType::I16 => 32767.0,
         _ => 127.0,
     };
-    // Halves: sizes on both sides of their least normal number. Integers: the unit is such that the largest is 1.
+    // 16-bit floats: magnitudes on both sides of the smallest normal number. Integers: the unit makes the largest value 1.
     let unit = if is_float { 2_f64.powi(-16) } else { 2_f64.powi(1 - 8 * state.bytes() as i32) };
     let (g, w) = (Matrix::reals(m, n, if is_float { 6e-9 } else { 1.0 }, "g"), Matrix::signs(m, n, "w"));
     let first = |name: &str| {
@@ -1325,7 +1325,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
         Matrix::from_fn(m, n, |r, c| if is_float { half(x.at(r, c)) } else { (0.9 * most * x.at(r, c)).round() })
     };
     let states: Vec<Matrix> = rule.states.iter().map(|state| first(state.name)).collect();
-    // Largest sizes after the step before, by row: at the end, near it, fine, small, far too small, none.
+    // Largest magnitudes per row after the previous step: saturated, almost saturated, normal, small, far too small, zero.
     let peak = |row: usize| [1.0, 0.8, 0.5, 0.1, 0.01, 0.0][row % 6] * most;
     let moved = |row: usize| if is_float { 0 } else { [4, 1, 0, -1, -3, 0][row % 6] };
     let (hyperparameters, stream) = (kernel_hyperparameters(rule.name), 5);
@@ -1360,7 +1360,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
         .update(TensorType::bits(m, n), &w)
         .update(words(7), &counters())
         .expect(w1, Compare::Margin(1.5 * step_size));
-    // Flips next to a decision of 0 are free; that states at the ends are counted is seen by the counters of integers whose units are too small.
+    // Flips with a decision next to 0 are not compared. Integers with too small units test the counter of saturated states.
     case.expected.push(None);
     if !is_float {
         let (before, after) = row_states(state, [count, m], &peak, &moved, &|i, row| {
@@ -1378,8 +1378,8 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
     case
 }
 
-/// `row_state` of `count` states of `m` rows before step 7 and after it. Exponents by step mod 2: step 7 reads place 1 and writes place 0. Largest sizes by
-/// step mod 3: step 7 reads place 0, fills 1 and clears 2.
+/// Returns `row_state` of `count` states of `m` rows before and after step 7. Exponents by step mod 2: step 7 reads entry 1 and writes
+/// entry 0. Largest magnitudes by step mod 3: step 7 reads entry 0, fills entry 1 and clears entry 2.
 fn row_states(
     state: StateType,
     [count, m]: [usize; 2],
@@ -1416,14 +1416,14 @@ fn row_states(
     (Matrix::from_fn(1, 5 * count * m, |_, i| before(i)), Matrix::from_fn(1, 5 * count * m, |_, i| after(i)))
 }
 
-/// The half below or above, the one above where (share of the step) + (upper 13 of 16 bits) / 8192 reaches 1.
+/// Rounds to a neighbouring 16-bit float: away from zero if (fraction of the step) + (upper 13 of 16 bits) / 8192 reaches 1.
 fn half_rounded_by_definition(x: f64, random: u32) -> f32 {
     let step = 2_f64.powi((x.abs().log2().floor() as i32).max(-14) - 10);
     let steps = (x.abs() / step + f64::from(random >> 3) / 8192.0).floor();
     (steps * step).copysign(x) as f32
 }
 
-/// The counters of two layers as they begin here: flips, saturated states, factors of the rate, and no step that failed.
+/// Returns the initial counters of two layers: flips, saturated states, rate factors, and no failed step.
 fn counters() -> Matrix {
     let one = f64::from(1.0_f32.to_bits());
     let half = f64::from(0.5_f32.to_bits());
@@ -1431,7 +1431,7 @@ fn counters() -> Matrix {
     Matrix::from_fn(1, list.len(), |_, i| list[i])
 }
 
-/// The same after an update of the second layer.
+/// Returns the counters after an update of the second layer.
 fn counted(flips: f64, saturated: f64) -> Matrix {
     let before = counters();
     Matrix::from_fn(1, 7, |_, i| before.at(0, i) + [0.0, flips, 0.0, saturated, 0.0, 0.0, 0.0][i])
@@ -1448,7 +1448,7 @@ fn optimizer_cases() -> Vec<Case> {
     shapes.flat_map(of).collect()
 }
 
-/// Also its backward, which is the same operation.
+/// Returns a case of dropout, whose backward is the same operation.
 fn dropout_case(m: usize, n: usize, probability: f32) -> Case {
     const STREAM: u32 = 0x1234_5678;
     const STEP: u32 = 41;
@@ -1463,7 +1463,7 @@ fn dropout_case(m: usize, n: usize, probability: f32) -> Case {
     case.input(ty, &x).expect(y, Compare::Exact)
 }
 
-/// Dropped signs are +1 in one copy and -1 in the other; the halved sum of products with both lacks them.
+/// Returns cases of dropped signs, which are +1 in one copy and -1 in the other and cancel in the sum of the products.
 fn drop_signs_cases(m: usize, n: usize, probability: f32) -> [Case; 5] {
     const STREAM: u32 = 0x8765_4321;
     const STEP: u32 = 43;
@@ -1476,7 +1476,7 @@ fn drop_signs_cases(m: usize, n: usize, probability: f32) -> [Case; 5] {
     let sum = |a: &Matrix, b: &Matrix| Matrix::from_fn(m, n, |r, c| f64::from((a.at(r, c) + b.at(r, c)) as f32));
     let scale = 0.5 / (1.0 - probability);
     let scaled = |x: &Matrix| Matrix::from_fn(m, n, |r, c| f64::from(x.at(r, c) as f32 * scale));
-    let kept = |x: &Matrix| Matrix::from_fn(m, n, |r, c| if dropped(r, c) { 0.0 } else { x.at(r, c) });
+    let undropped = |x: &Matrix| Matrix::from_fn(m, n, |r, c| if dropped(r, c) { 0.0 } else { x.at(r, c) });
     let [up, down] = ["up", "down"].map(|name| Matrix::reals(m, n, 2.0, name));
     let [some, others] = ["some", "others"].map(|name| Matrix::integers(m, n, 5000, name));
     let (signs, both, join) =
@@ -1490,7 +1490,7 @@ fn drop_signs_cases(m: usize, n: usize, probability: f32) -> [Case; 5] {
         Case::new(name("drop_signs backward"), DropSignsBackward(both))
             .input(floats.clone(), &up)
             .input(floats.clone(), &down)
-            .expect(kept(&sum(&up, &down)), Compare::Exact),
+            .expect(undropped(&sum(&up, &down)), Compare::Exact),
         Case::new(name("join_dropped integers"), join)
             .input(integers.clone(), &some)
             .input(integers, &others)
@@ -1520,7 +1520,7 @@ fn float_rule_cases(n: usize) -> Vec<Case> {
     let update = AdamUpdate { hyper_offset: 1, epsilon: 1e-8, decay: decay as f32 };
     let mut adam = Case::new(format!("adam {n}"), update).input(vector(n), &g);
     adam.step.hyperparameters[1] = [rate, correction, one, two].map(|v| v as f32);
-    // Counters of two layers; the last is the first step that failed.
+    // Counters of two layers; the last word is the first failed step.
     let counters = |failed: f64| Matrix::from_fn(1, 7, |_, c| if c == 6 { failed } else { c as f64 });
     let adam =
         adam.update(vector(n), &m0).update(vector(n), &v0).update(vector(n), &p).update(words(7), &counters(9.0));
@@ -1534,14 +1534,14 @@ fn float_rule_cases(n: usize) -> Vec<Case> {
         (sgd.step.step, sgd.step.hyperparameters[1]) = (8, [rate, mu, decay, 0.0].map(|v| v as f32));
         sgd.update(vector(n), &m0).update(vector(n), &p).update(words(7), &counters(9.0))
     };
-    // A float rule raises the flag, too.
+    // A float rule also records the failed step.
     let broken = each(&|c| if c == n / 2 { f64::INFINITY } else { g.at(0, c) });
     let failed = sgd(", an infinite gradient", &broken).ignore().ignore().expect(counters(8.0), Compare::Exact);
     let sgd = sgd("", &g).expect(velocity, Compare::Float(4.0)).expect(p1, Compare::Float(4.0));
     vec![adam, sgd.expect(counters(9.0), Compare::Exact), failed]
 }
 
-/// The controller's definition, with rates at, below and beyond their limits, and a layer without flips.
+/// Returns cases of the controller by definition, with rates at, below and above their limits, and a layer without flips.
 fn flip_control_cases() -> Vec<Case> {
     let (target, layers) = (0.01, 70);
     let rate = |layer: usize| [0.5, 0.0, 1e-3][layer % 3];
@@ -1584,13 +1584,13 @@ fn flip_control_cases() -> Vec<Case> {
     vec![case.expect(counters(&moved), Compare::Words(8.0)).expect(control(&flips, &smoothed), Compare::Words(8.0))]
 }
 
-/// The kernels that only look: nothing that they write enters the step.
+/// Returns the kernels of diagnostics, whose outputs do not affect the step.
 fn diagnostics_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for [m, n, _] in shapes().into_iter().chain([[300, 70, 0], [513, 100, 0]]) {
         cases.push(magnitudes_case(padded(m, n)));
         cases.extend([StateType::F16, StateType::I16, StateType::I8].map(|state| narrow_magnitudes_case(state, m, n)));
-        cases.extend([1, 3].map(|sections| section_magnitudes_case(sections, m, n)));
+        cases.extend([1, 3].map(|sections| biquad_magnitudes_case(sections, m, n)));
         cases.push(constant_channels_case(m, n));
         cases.extend([(0, true), (7, false), (7, true)].map(|(step, report)| sample_flips_case(m, n, step, report)));
     }
@@ -1600,18 +1600,22 @@ fn diagnostics_cases() -> Vec<Case> {
 fn magnitudes_case(ty: TensorType) -> Case {
     let (m, n) = (ty.rows(), ty.columns());
     let random = Matrix::reals(m, n, 1.0, "x");
+<<<<<<< HEAD
     // Every size of float, zeros, infinity and NaN.
+=======
+    // Random values mixed with special ones: zeros of both signs, the smallest normal number, a subnormal, a small and a large value.
+>>>>>>> language-tests
     let special = [0.0, -0.0, f64::from(f32::MIN_POSITIVE), 1e-40, 3e-9, -700.0];
     let x = Matrix::from_fn(m, n, |r, c| {
         let value = special.get((r * n + c) % 17).copied().unwrap_or(random.at(r, c) * 0.5_f64.powi((c % 9) as i32));
         f64::from(value as f32)
     });
     let block = ty.words().div_ceil(64).max(4096);
-    tallied(Case::new(format!("magnitudes {m} x {n}"), Magnitudes).input(ty.clone(), &x), &ty, &x, block)
+    with_histogram(Case::new(format!("magnitudes {m} x {n}"), Magnitudes).input(ty.clone(), &x), &ty, &x, block)
 }
 
-/// `case`, and what [`Magnitudes`] finds of a tensor of these numbers in blocks of so many, padding included.
-fn tallied(case: Case, ty: &TensorType, x: &Matrix, block: usize) -> Case {
+/// Adds to `case` the results of [`Magnitudes`] for a tensor of these values in blocks of `block` words, padding included.
+fn with_histogram(case: Case, ty: &TensorType, x: &Matrix, block: usize) -> Case {
     let pitch = words_of(x.columns) * PANEL;
     let (blocks, before) = (Magnitudes::squares(ty), Matrix::from_fn(1, 256, |_, e| e as f64));
     let exponent = |value: f64| ((value as f32).to_bits() >> 23 & 255) as usize;
@@ -1622,7 +1626,7 @@ fn tallied(case: Case, ty: &TensorType, x: &Matrix, block: usize) -> Case {
             |(i, v): (usize, &f64)| if (i / x.columns * pitch + i % x.columns) / block == b { v * v } else { 0.0 };
         x.data.iter().enumerate().map(of_block).sum()
     };
-    // Of up to 64 lanes, a 64th in each sum.
+    // Up to 64 lanes with 1/64 of the values in each sum.
     let largest = x.data.iter().map(|v| v * v).fold(0.0, f64::max);
     case.update(Magnitudes::counts(), &before)
         .update(blocks.clone(), &Matrix::from_fn(1, blocks.elements(), |_, _| 5.0))
@@ -1630,12 +1634,12 @@ fn tallied(case: Case, ty: &TensorType, x: &Matrix, block: usize) -> Case {
         .expect(Matrix::from_fn(1, blocks.elements(), |_, b| square(b)), Compare::Float(64.0 * largest))
 }
 
-/// The second of two states, whose rows have units of their own at the step after this one.
+/// Returns a case of the second of two states, with the rows' units after this step.
 fn narrow_magnitudes_case(state: StateType, m: usize, n: usize) -> Case {
     const STEP: u32 = 6;
     let (ty, random) = (TensorType::new(state.dtype(), Layout::Rows, &[m, n]), Matrix::reals(m, n, 1.0, "x"));
     let (most, is_float) = (if state == StateType::I8 { 127.0 } else { 32767.0 }, state == StateType::F16);
-    // Every size, 0 and the ends.
+    // Every magnitude, 0 and the limits.
     let stored = Matrix::from_fn(m, n, |r, c| {
         let value = [0.0, most, -most].get((r * n + c) % 11).copied();
         let value =
@@ -1649,16 +1653,16 @@ fn narrow_magnitudes_case(state: StateType, m: usize, n: usize) -> Case {
     let mut case = Case::new(format!("state magnitudes {state} {m} x {n}"), op).input(ty.clone(), &stored);
     case.step.step = STEP;
     if !is_float {
-        // Step 6 left those of step 7 in place 1.
+        // Step 6 wrote the exponents of step 7 to entry 1.
         let units = |_, i: usize| if i % 2 == 1 && i / 2 >= m { f64::from(exponent(i / 2 - m)) } else { 90.0 };
         case = case.input(words(4 * m), &Matrix::from_fn(1, 4 * m, units));
     }
     let block = ty.words().div_ceil(64).max(4096) * ty.elements_a_word();
-    tallied(case, &ty, &x, block)
+    with_histogram(case, &ty, &x, block)
 }
 
-/// Numbers and factors of few digits: the output is exact.
-fn section_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
+/// Values and coefficients with few digits, so that the output is exact.
+fn biquad_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
     let (g, s) = (Matrix::integers(m, n, 40, "g"), Matrix::integers(2 * sections * m, n, 40, "s"));
     let factors = [0.25, -0.5, 2.0];
     let y = Matrix::from_fn(m, n, |r, c| {
@@ -1670,13 +1674,13 @@ fn section_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
             .input(ty.clone(), &g)
             .input(states, &s);
     (0..sections).for_each(|k| case.step.hyperparameters[5 + k] = [factors[k], 7.0, 8.0, 9.0]);
-    tallied(case, &ty, &y, ty.words().div_ceil(64).max(4096))
+    with_histogram(case, &ty, &y, ty.words().div_ceil(64).max(4096))
 }
 
 fn constant_channels_case(m: usize, n: usize) -> Case {
     let valid = m - m / 4;
     let random = Matrix::signs(m, n, "x");
-    // Every third channel has one sign in the rows that count, every sixth the negative one.
+    // Every third channel has a constant sign in the valid rows; for every sixth the sign is negative.
     let x = Matrix::from_fn(m, n, |r, c| match (r < valid, c % 6) {
         (true, 0) => -1.0,
         (true, 3) => 1.0,
@@ -1691,7 +1695,7 @@ fn constant_channels_case(m: usize, n: usize) -> Case {
         .expect(one(11 + (0..n).filter(is_constant).count()), Compare::Exact)
 }
 
-/// Of each stretch of words one is followed, drawn by its number.
+/// The sample has one random word of each stretch.
 fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
     const WINDOW: u32 = 3;
     let (w, op) = (Matrix::signs(m, n, "w"), SampleFlips { window: WINDOW, report });
@@ -1708,7 +1712,7 @@ fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
         c + bit < n && w.at(r, c + bit) > 0.0
     };
     let real = |j: usize, bit: usize| place(j).1 + bit < n;
-    // Before: some bits as they are now, some not; each last seen to flip at some step up to the one before.
+    // Before: some bits differ from the present ones; each bit's last flip is at a random step up to the previous one.
     let stream = Stream::new(9, "sample");
     let number = |j: usize, bit: usize| (j * PANEL + bit) as u64;
     let flips = |j: usize, bit: usize| real(j, bit) && step > 0 && stream.below(number(j, bit), 3) == 0;
@@ -1744,8 +1748,12 @@ fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
         .expect(Matrix::from_fn(1, 4, |_, i| found[i]), Compare::Exact)
 }
 
+<<<<<<< HEAD
 /// The cases of a group, on the processor and on every variant of every kernel of the test adapter; under `PLUSMINUS_DEFAULT_VARIANTS=1` on the variant
 /// that the adapter takes by itself.
+=======
+/// Checks the cases of a group on the CPU and with every variant of every kernel on the test adapter.
+>>>>>>> language-tests
 fn check_all(cases: &[Case]) {
     let mut engine = plusminus::runtime::CpuEngine::new(Some(2)).unwrap();
     cases.iter().for_each(|case| case.check(&mut engine, "cpu"));

@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 /// Returns the allocations since the last call: total bytes, the largest allocation, and the net change of allocated bytes.
-fn asked() -> (u64, u64, i64) {
+fn allocations() -> (u64, u64, i64) {
     (ASKED.swap(0, Relaxed), LARGEST.swap(0, Relaxed), HELD.swap(0, Relaxed))
 }
 
@@ -153,9 +153,9 @@ fn steps_allocate_nothing(name: &str, engine: Box<dyn Engine>) {
         };
         let first = run(&mut session, warm) / warm as f64;
         let (stats, memory, buffers) = (session.stats(), resident("VmRSS:"), session.buffer_bytes());
-        asked();
+        allocations();
         let later = run(&mut session, total) / total as f64;
-        let (bytes, largest, held) = asked();
+        let (bytes, largest, held) = allocations();
         let (now, after) = (session.stats(), resident("VmRSS:"));
         let made = [
             ("allocations", stats.allocations, now.allocations),
@@ -173,7 +173,7 @@ fn steps_allocate_nothing(name: &str, engine: Box<dyn Engine>) {
             "{name}: expected training: mean loss {first} of the first steps, {later} of the later ones"
         );
         println!(
-            "{name}: {bytes} bytes asked for in {total} steps, {largest} at once, {held:+} held; {buffers} in buffers"
+            "{name}: {bytes} bytes allocated in {total} steps, {largest} at once, {held:+} held; {buffers} in buffers"
         );
         // Futures, read-back sums and rayon's job lists: nothing as large as a tensor, and nothing that stays allocated.
         if name == "cpu" {

@@ -39,8 +39,8 @@ fn zero_gradients_flip_nothing_from_a_fresh_state() {
             let mut update = Update::new(defaults(rule), SHAPE, engine);
             let (before, zeros) = (update.signs(), update.padded(|_| 0.0));
             (0..20).for_each(|step| update.step(&zeros, step, 20));
-            assert_eq!(update.words("counters")[..2], [0, 0], "{name}: {}: flips of no gradient", rule.name);
-            assert_eq!(update.signs(), before, "{name}: {}: weights after no gradient", rule.name);
+            assert_eq!(update.words("counters")[..2], [0, 0], "{name}: {}: flips without a gradient", rule.name);
+            assert_eq!(update.signs(), before, "{name}: {}: weights after zero gradients", rule.name);
         }
     }
 }
@@ -207,11 +207,11 @@ fn memory_is_as_declared() {
         let declared = rule.state_bytes(&update.info("w").ty);
         assert_eq!(declared, bytes as u64, "{name}: bytes of {tensors:?}");
         let states = rule.rule().states.len();
-        let beside = match rule.state() {
+        let row_states = match rule.state() {
             StateType::F32 | StateType::F16 => 0,
             StateType::I16 | StateType::I8 => 1,
         };
-        assert_eq!(tensors.len(), states + beside, "{name}: {tensors:?}");
+        assert_eq!(tensors.len(), states + row_states, "{name}: {tensors:?}");
         let each = declared as f64 / (SHAPE[0] * SHAPE[1]) as f64;
         println!("{name}: {each:.2} bytes and one bit per weight of {SHAPE:?}");
     }
@@ -225,8 +225,8 @@ fn memory_is_as_declared() {
         let (rules, options) = (Some(config.rules().unwrap()), config.options().unwrap());
         let session = block_on(Session::with(&model, rules, options, engine)).unwrap();
         let binary: Vec<&String> = session.binary().iter().map(|(name, _)| name).collect();
-        let kept = session.plan().named.iter().filter(|(name, _)| binary.iter().any(|of| parent_path(name) == **of));
-        let bytes: u64 = kept.map(|(_, (_, info))| info.ty.bytes()).sum();
+        let states = session.plan().named.iter().filter(|(name, _)| binary.iter().any(|of| parent_path(name) == **of));
+        let bytes: u64 = states.map(|(_, (_, info))| info.ty.bytes()).sum();
         assert_eq!((declared.states, declared.peak), (bytes, session.bytes_peak()), "{state}: bytes of a network");
     }
 }
@@ -327,7 +327,7 @@ fn states_follow_loaded_weights() {
 }
 
 #[test]
-fn units_start_anew_with_loaded_weights() {
+fn units_reset_with_loaded_weights() {
     let (state_dtype, state_init) = (Some(StateType::I16), Some("scaled".to_string()));
     let config = Settings { state_dtype, state_init, hidden: Some(vec![40]), ..Settings::default() }.resolve().unwrap();
     let model = config.model_for(&digits()).build().unwrap();
@@ -335,9 +335,9 @@ fn units_start_anew_with_loaded_weights() {
     let engine = Box::new(CpuEngine::new(Some(1)).unwrap());
     let mut session = block_on(Session::new(&model, loss, rules, 32, 7, engine)).unwrap();
     let weights = block_on(session.weights()).unwrap();
-    let kept = || ["m", "h", "row_state"].map(|name| format!("dense1.weight.{name}"));
-    let look = |session: &mut Session| kept().map(|name| block_on(session.tensor(&name)).unwrap());
-    let first = look(&mut session);
+    let names = || ["m", "h", "row_state"].map(|name| format!("dense1.weight.{name}"));
+    let tensors = |session: &mut Session| names().map(|name| block_on(session.tensor(&name)).unwrap());
+    let first = tensors(&mut session);
     let stream = Stream::new(1, "batch");
     let batch = Batch {
         pixels: (0..32 * 64 / 4).map(|i| stream.word(i)).collect(),
@@ -347,10 +347,10 @@ fn units_start_anew_with_loaded_weights() {
     };
     session.set_total_steps(20);
     (0..20).for_each(|_| block_on(session.train(&batch)).unwrap());
-    let trained = look(&mut session);
+    let trained = tensors(&mut session);
     assert!(first.iter().zip(&trained).all(|(first, trained)| first != trained));
     session.set_weights(&weights).unwrap();
-    assert!(look(&mut session) == first);
+    assert!(tensors(&mut session) == first);
 }
 
 /// Returns every rule with f32 states, and the rules that support narrow states with each narrow type.
@@ -378,7 +378,7 @@ fn narrow_states_follow_the_wide_ones() {
         assert_eq!(
             (runs[0].signs(), runs[0].words("counters")[..2].to_vec()),
             (before, vec![0, 0]),
-            "{name}: flips of no gradient"
+            "{name}: flips without a gradient"
         );
         for step in 0..300 {
             let words = gradients(&wide, step, 1e-3);
@@ -393,7 +393,7 @@ fn narrow_states_follow_the_wide_ones() {
         let (from_wide, between) = (differ(0, signs.len() - 1), differ(0, signs.len() - 2));
         let ends = runs[0].words("counters")[3];
         println!(
-            "{name}: {:.2} % of the signs differ from f32's, {between} between engines; {ends} at ends",
+            "{name}: {:.2} % of the signs differ from f32's, {between} between engines; {ends} saturated",
             100.0 * from_wide
         );
         let most = if rule.state() == StateType::I8 { 0.1 } else { 0.005 };

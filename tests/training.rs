@@ -348,7 +348,7 @@ fn the_upper_half_of_a_seed_counts() {
             support::engines().into_iter().find(|(other, _)| *other == name).unwrap().1
         }));
         // Compared after a step from the same weights: the loss with dropout, a stochastically rounded state.
-        for (dropout, looked) in [([0.2, 0.5], "loss"), ([0.0; 2], "dense1.weight.m")] {
+        for (dropout, compared) in [([0.2, 0.5], "loss"), ([0.0; 2], "dense1.weight.m")] {
             let mut step = |seed: u64, weights: Option<&Weights>| {
                 let binary = CEMA.with([("alpha", 1e-3)]).unwrap().with_state(StateType::I16).unwrap();
                 let rules = Rules::new(binary, Adam::new(1e-3, Schedule::constant()).unwrap());
@@ -361,18 +361,18 @@ fn the_upper_half_of_a_seed_counts() {
                     session.set_weights(weights).unwrap();
                 }
                 block_on(session.train(batch)).unwrap();
-                let found = match looked {
+                let found = match compared {
                     "loss" => vec![interval(&mut session).unwrap().loss as f32],
                     state => floats(&mut session, state),
                 };
                 (drawn, found)
             };
             let (weights, first) = step(7, None);
-            assert!(step(7, Some(&weights)).1 == first, "{name}: {looked}: the same seed");
+            assert!(step(7, Some(&weights)).1 == first, "{name}: {compared}: the same seed");
             for seed in [7 | 1 << 32, 7 | 1 << 63] {
                 let (drawn, found) = step(seed, Some(&weights));
                 assert!(drawn != weights, "{name}: weights of seed {seed}");
-                assert!(found != first, "{name}: {looked} of seed {seed} as of seed 7");
+                assert!(found != first, "{name}: {compared} of seed {seed} as of seed 7");
             }
         }
     }

@@ -232,26 +232,26 @@ fn weights_are_packed_when_they_change() {
         let batch = batch_for(&model, 8);
         let pixels = bytemuck::cast_slice(&batch.pixels)[..8 * model.features()].to_vec();
         let images = Arc::new(InMemory { shape: spec.input, pixels, labels: batch.labels.clone() });
-        let judged = |session: &mut Session| {
+        let evaluated = |session: &mut Session| {
             pollster::block_on(session.evaluate(Loader::new(images.clone(), 8).unwrap().epoch(None))).unwrap()
         };
         let fresh = |engine| pollster::block_on(Session::with(&model, Some(rules()), options(None), engine)).unwrap();
         let mut session = fresh(engine);
-        let first = judged(&mut session);
+        let first = evaluated(&mut session);
         let mut before = first.clone();
         for _ in 0..2 {
             pollster::block_on(session.train(&batch)).unwrap();
-            let after = judged(&mut session);
+            let after = evaluated(&mut session);
             assert_ne!(after, before, "{name}: a step changes weights");
             let submissions = session.stats().submissions;
-            assert_eq!(judged(&mut session), after, "{name}: evaluated again");
+            assert_eq!(evaluated(&mut session), after, "{name}: evaluated again");
             let again = session.stats().submissions - submissions;
             // One submission for the batch, one for the read-back on a GPU; none for `prepare`.
             assert!(again <= if name == "cpu" { 1 } else { 3 }, "{name}: {again} submissions");
             let mut other = fresh(other());
-            judged(&mut other);
+            evaluated(&mut other);
             other.set_weights(&pollster::block_on(session.weights()).unwrap()).unwrap();
-            assert_eq!(judged(&mut other), after, "{name}: loaded weights");
+            assert_eq!(evaluated(&mut other), after, "{name}: loaded weights");
             before = after;
         }
         // Setting a single tensor.
@@ -259,11 +259,11 @@ fn weights_are_packed_when_they_change() {
         let weight = pollster::block_on(drawn.tensor("conv2.weight")).unwrap();
         let trained = pollster::block_on(session.tensor("conv2.weight")).unwrap();
         assert_ne!(weight, trained, "{name}");
-        assert_eq!(judged(&mut drawn), first, "{name}");
+        assert_eq!(evaluated(&mut drawn), first, "{name}");
         drawn.set_tensor("conv2.weight", &trained).unwrap();
-        assert_ne!(judged(&mut drawn), first, "{name}");
+        assert_ne!(evaluated(&mut drawn), first, "{name}");
         drawn.set_tensor("conv2.weight", &weight).unwrap();
-        assert_eq!(judged(&mut drawn), first, "{name}");
+        assert_eq!(evaluated(&mut drawn), first, "{name}");
     }
 }
 

@@ -1,8 +1,8 @@
-"""Makes tests/golden/filters.json: impulse and frequency responses of twelve filters, by SciPy in f64.
+"""Generates tests/golden/filters.json: impulse and frequency responses of twelve filters, by SciPy in f64.
 
-Each filter is named as plusminus takes it (design, order and cut-off as a period in steps; poles; b and a). Low-pass filters are
-scaled to gain 1 at frequency 0. `bessel` has `norm="mag"`, so that its gain at the cut-off is -3 dB like the others'; SciPy has no
-critically damped filter, whose n equal analog poles at -1 / sqrt(2^(1/n) - 1) are 3 dB down at 1 radian a second.
+Filters are specified in plusminus's syntax (design, order and cut-off as a period in steps; poles; b and a). Low-pass filters have
+unit DC gain. `bessel` has `norm="mag"`, so that its gain at the cut-off is -3 dB as for the other designs. SciPy has no
+critically damped filter: n equal analog poles at -1 / sqrt(2^(1/n) - 1), with -3 dB at 1 rad/s.
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Makes tests/golden/mlp.safetensors: 20 training steps of a small binary network, written down by PyTorch.
+"""Generates tests/golden/mlp.safetensors: 20 training steps of a small binary network, recorded from PyTorch.
 
-It shows what the rule does to every number, so an engine that starts from the state before step t and sees its batch
-must arrive at the state before step t+1. The pixels are digits with some noise added, so that none is the same in a whole
-batch: its true weight gradient would be 0, and its weight's sign rounding. The seed is the first for which no batch-norm
-output in front of a sign comes within `--margin` of 0 (the sign) or of +-1 (the gradient mask), and no weight gradient of
-the first step is nearly 0: rounding alone then changes no sign and no mask, and an engine may run all 20 steps by itself.
+The file has every intermediate value of the rule. An engine that starts from the state before step t with the batch of step t
+must reach the state before step t+1. The pixels are digits with added noise, so that no pixel is constant over a batch: its
+weight gradient would be 0, and rounding would decide the sign of its weight. The seed is the first for which no batch-norm
+output that feeds a sign lies within `--margin` of 0 (the sign) or of +-1 (the gradient mask), and no weight gradient of the
+first step is nearly 0. Rounding then changes no sign and no mask, and an engine can run all 20 steps without correction.
 """
 
 import argparse
@@ -19,14 +19,14 @@ from rule import BinaryMlp, Cema, decayed, read_digits, scale_pixels
 
 SIZES, BATCH, STEPS = [64, 33, 20, 10], 16, 20
 ALPHA, GAMMA, LR = 1e-2, 0.1, 1e-3
-NOISE = 5  # pixels grow by 0 to NOISE - 1
+NOISE = 5  # added to pixels: 0 to NOISE - 1
 LEAST_GRADIENT = 1e-8  # of the first step; rounding is below 1e-9
 
 Record = dict[str, np.ndarray]
 
 
 def state(model: BinaryMlp, cema: Cema, adam: torch.optim.Adam) -> Record:
-    """Everything that a step changes, under its name without the step."""
+    """Returns all tensors that a step changes, by name without the step."""
     record = {}
     for i, (w, m, h, norm) in enumerate(zip(model.weights, cema.m, cema.h, model.norms), 1):
         record |= {f"dense{i}.weight": w > 0, f"dense{i}.m": m, f"dense{i}.h": h}
@@ -46,7 +46,7 @@ def gradients(model: BinaryMlp) -> Record:
 
 
 def run(seed: int, pixels: np.ndarray, labels: np.ndarray, margin: float) -> Record | None:
-    """All tensors of the run from `seed`, or None where rounding could decide a sign."""
+    """Returns all tensors of the run with `seed`, or None if rounding could decide a sign."""
     rng = np.random.default_rng(seed)
     model = BinaryMlp(SIZES, rng)
     cema = Cema(model.weights, GAMMA)
@@ -81,7 +81,7 @@ def run(seed: int, pixels: np.ndarray, labels: np.ndarray, margin: float) -> Rec
 
 
 def write_safetensors(path: Path, tensors: Record, facts: dict[str, str]):
-    """The same tensors and facts always give the same bytes; u8 tensors lie last, so that all others are aligned."""
+    """Writes a file whose bytes depend only on tensors and metadata. u8 tensors come last, so that all others are aligned."""
     types = {"float32": "F32", "int32": "I32", "uint8": "U8"}
     header, data = {"__metadata__": facts}, b""
     for name, value in sorted(tensors.items(), key=lambda item: (item[1].dtype == np.uint8, item[0])):
@@ -95,10 +95,10 @@ def write_safetensors(path: Path, tensors: Record, facts: dict[str, str]):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("digits", type=Path, help="digits.csv.gz: 64 pixels 0..16 and the label a line")
+    parser.add_argument("digits", type=Path, help="digits.csv.gz: 64 pixels 0..16 and the label per line")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")
     parser.add_argument("--margin", type=float, default=1e-4)
-    parser.add_argument("--seeds", type=int, default=500, help="how many seeds to try")
+    parser.add_argument("--seeds", type=int, default=500, help="maximum number of seeds")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)

@@ -1,7 +1,7 @@
-"""Trains the rule of rule.py on MNIST, or on the small digits set, and prints a JSON line an epoch and one at the end.
+"""Trains the rule of rule.py on MNIST, or on the small digits set, and prints one JSON line per epoch and one at the end.
 
-It shows the accuracy that the rule reaches in plain PyTorch; an engine with the same rule should land near it. Nothing
-is tuned. `--grid` trains on 5 seeds for each of six settings of alpha and gamma and prints one line for each setting.
+It measures the accuracy of the rule in plain PyTorch, as a reference for engines. Hyperparameters are not
+tuned. `--grid` trains on 5 seeds for each of six settings of alpha and gamma and prints one line for each setting.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def mnist(folder: Path) -> Data:
 
 
 def digits(path: Path) -> Data:
-    """The split is fixed: the first 1437 rows of a permutation train, the other 360 test."""
+    """Splits the digits. The split is fixed: the first 1437 rows of a permutation train, the other 360 test."""
     pixels, labels = read_digits(path)
     order = np.random.default_rng(0).permutation(len(pixels))
     x, y = scale_pixels(pixels[order], 16), torch.from_numpy(labels[order])
@@ -63,7 +63,7 @@ def accuracy(model: BinaryMlp, x: Tensor, y: Tensor) -> float:
 
 
 def train(data: Data, hidden: list[int], batch: int, epochs: int, alpha: float, gamma: float, seed: int, log=None) -> float:
-    """The test accuracy after the last epoch. Rows left over after the last whole batch of an epoch are dropped."""
+    """Returns the test accuracy after the last epoch. An incomplete last batch of an epoch is dropped."""
     rng = np.random.default_rng(seed)
     model = BinaryMlp([data.train_x.shape[1], *hidden, 10], rng)
     cema = Cema(model.weights, gamma)
@@ -91,7 +91,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--dataset", choices=["mnist", "digits"], default="mnist")
     parser.add_argument("--data-dir", type=Path, help="folder of the four gzipped idx files of MNIST")
-    parser.add_argument("--digits", type=Path, help="digits.csv.gz: 64 pixels 0..16 and the label a line")
+    parser.add_argument("--digits", type=Path, help="digits.csv.gz: 64 pixels 0..16 and the label per line")
     parser.add_argument("--hidden", help="default 1024,1024; digits 512,512")
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--epochs", type=int, help="default 6; digits 30")

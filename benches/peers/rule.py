@@ -1,7 +1,7 @@
-"""The rule that every script here runs: a binary-weight MLP, and the cascaded EMA filter (CEMA) that flips its weights.
+"""The training rule of these scripts: an MLP with binary weights, and the cascaded EMA filter (CEMA) as its optimizer.
 
-Dense layers have weights in {-1, +1} and no bias; a batch norm follows each one; sign lies between them. The weight
-gradient G passes two exponential moving averages, m of G and h of m, and a weight is -sign(h), unchanged where h is 0.
+Dense layers have weights in {-1, +1} and no bias. A batch norm follows each dense layer, and sign separates the layers. m is an exponential
+moving average of the weight gradient G, h is one of m, and a weight is -sign(h), unchanged where h is 0.
 """
 
 import gzip
@@ -43,7 +43,7 @@ class BinaryMlp(nn.Module):
 
 
 class Cema:
-    """The optimizer of the binary weights; `step` takes alpha, as it decays."""
+    """Optimizer of the binary weights. `step` takes alpha, which decays."""
 
     def __init__(self, weights, gamma: float):
         self.weights, self.gamma = list(weights), gamma
@@ -60,18 +60,18 @@ class Cema:
 
 
 def decayed(alpha: float, step: int, steps: int) -> float:
-    """Alpha at `step` of `steps`: linearly down to 0."""
+    """Returns alpha at `step` of `steps`: linear decay to 0."""
     return alpha * (1 - step / steps)
 
 
 def scale_pixels(pixels: np.ndarray, largest: int) -> Tensor:
-    """Pixels 0..largest as flat rows in [-1, 1]."""
+    """Converts pixels 0..largest to flat rows in [-1, 1]."""
     flat = torch.from_numpy(pixels.reshape(len(pixels), -1).astype(np.float32))
     return flat * 2 / largest - 1
 
 
 def read_digits(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels u8 [rows, 64] in 0..16 and labels i64 [rows] of a digits.csv.gz."""
+    """Reads pixels u8 [rows, 64] in 0..16 and labels i64 [rows] from a digits.csv.gz."""
     with gzip.open(path, "rt") as lines:
         rows = np.loadtxt(lines, delimiter=",", dtype=np.int64)
     return rows[:, :64].astype(np.uint8), rows[:, 64]

@@ -1,11 +1,11 @@
-"""Times one training step of a dense network in eager PyTorch, float32: what an engine has to beat.
+"""Times one training step of a dense network in eager PyTorch, float32, as a baseline for engines.
 
-Three variants share the layers (dense, batch norm, activation), the loss and the made-up batch:
-- `--rule cema` (default): the rule of rule.py, as fast as eager PyTorch runs it. The product that makes the weight
-  gradient adds straight into the first filter, the second filter is one in-place lerp, the flip two in-place passes.
-- `--rule adam-latent`: float latent weights, their signs in the products, Adam, clip to [-1, 1]: what people run.
-- `--float`: the ordinary float network, ReLU and Adam.
-The loss must fall in the steps before the timing, so nothing is timed that does not train.
+Three variants share the layers (dense, batch norm, activation), the loss and the synthetic batch:
+- `--rule cema` (default): the rule of rule.py, optimised for eager PyTorch. The product of the weight
+  gradient accumulates into the first filter, the second filter is one in-place lerp, the flip is two in-place passes.
+- `--rule adam-latent`: float latent weights, their signs in the products, Adam, clip to [-1, 1], the usual method.
+- `--float`: the full-precision network with ReLU and Adam.
+The script fails if the loss does not fall in the steps before the timing.
 """
 
 import argparse
@@ -26,7 +26,7 @@ GAMMA, ALPHA, LR = 0.1, 1e-3, 1e-3
 
 
 class FilteredDense(torch.autograd.Function):
-    """x W^T; the backward pass moves `m` towards the weight gradient, which is never stored itself."""
+    """x W^T; the backward pass moves `m` towards the weight gradient, which is not stored."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, m: Tensor) -> Tensor:
@@ -42,7 +42,7 @@ class FilteredDense(torch.autograd.Function):
 
 
 class SignThrough(torch.autograd.Function):
-    """Sign of a latent weight; the gradient passes unchanged, as the clip keeps the weight in [-1, 1]."""
+    """Sign of a latent weight; the gradient passes unchanged, because the weight is clipped to [-1, 1]."""
 
     @staticmethod
     def forward(ctx, weight: Tensor) -> Tensor:
@@ -120,8 +120,8 @@ def float_step(model: BinaryMlp, x: Tensor, y: Tensor, make_adam: MakeAdam) -> S
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rule", choices=["cema", "adam-latent"], default="cema")
-    parser.add_argument("--float", action="store_true", help="the float network instead of --rule")
-    parser.add_argument("--fused", action="store_true", help="Adam as one kernel (not the torch default; cema always has it)")
+    parser.add_argument("--float", action="store_true", help="full-precision network instead of --rule")
+    parser.add_argument("--fused", action="store_true", help="fused Adam kernel (not the torch default; always used with cema)")
     parser.add_argument("--hidden", default="1024,1024")
     parser.add_argument("--input", type=int, default=784)
     parser.add_argument("--batch-size", type=int, default=100)

@@ -1,7 +1,7 @@
 """The networks of the zoo in plain PyTorch, written from the papers' descriptions, with the layer names of this project.
 
-Images are NCHW here. A layer's parameters are called as in a run's `model.safetensors`, so that weights can be exchanged:
-`load` reads such a file. Signs of weights are floats of -1 and +1; their gradient is taken as it is (no clipping).
+Images are NCHW here. Parameters have the names of a run's `model.safetensors`, so that weights can be exchanged:
+`load` reads such a file. Binary weights are floats of -1 and +1; their gradient is not clipped.
 """
 
 import json
@@ -30,7 +30,7 @@ class Polynomial(torch.autograd.Function):
         return grad * (2 - 2 * x.abs()).clamp(min=0)
 
 
-MARGIN: list[float] | None = None  # where it is a list: how near to a decision any value before a sign or a hardtanh came, to 0 and to the border of the mask
+MARGIN: list[float] | None = None  # if a list: distances of the values before a sign or a hardtanh from the nearest threshold (0 and the border of the mask)
 
 
 def from_one(size: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def from_one(size: Tensor) -> Tensor:
 
 
 class See(nn.Module):
-    """How a layer sees its input: as it is, through ReLU, or as signs."""
+    """Input transform of a layer: identity, ReLU, or sign."""
 
     def __init__(self, how: str):
         super().__init__()
@@ -47,7 +47,7 @@ class See(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if MARGIN is not None and self.how in ("clip", "polynomial"):
             size = x.detach().abs()
-            # Exactly 0 is a constant channel, and the same everywhere; exactly 1 is what a hardtanh cut off.
+            # Exactly 0 comes from a constant channel and is the same everywhere; exactly 1 comes from a saturated hardtanh.
             near = torch.where(size == 0, 1.0, size)
             MARGIN.append((torch.minimum(near, from_one(size)) if self.how == "clip" else near).min().item())
         if self.how == "clip":
@@ -135,7 +135,7 @@ class Do(nn.Module):
 
 
 class Sequence(nn.Module):
-    """Layers in order, each named for its kind and its number among its kind."""
+    """Layers in order, each named by its kind and its number within the kind."""
 
     def __init__(self, *layers: nn.Module):
         super().__init__()
@@ -179,7 +179,7 @@ class Concat(nn.Module):
 
 
 def flatten(x: Tensor) -> Tensor:
-    """Pixel by pixel, channel by channel."""
+    """Flattens images in the order (pixel, channel)."""
     return x.permute(0, 2, 3, 1).flatten(1)
 
 
@@ -301,7 +301,7 @@ def binary_weights(net: nn.Module) -> list[nn.Parameter]:
 
 @torch.no_grad()
 def load(net: nn.Module, path: Path):
-    """Weights as this project saves them: signs as rows of 32-bit words, kernels as [height, width, out, in]."""
+    """Reads weights in this project's format: signs as rows of 32-bit words, kernels as [height, width, out, in]."""
     with safe_open(path, "np") as file:
         notes = json.loads(file.metadata()["plusminus"])
         tensors = {**dict(net.named_parameters()), **dict(net.named_buffers())}
@@ -318,5 +318,5 @@ def load(net: nn.Module, path: Path):
 
 
 def ours(name: str, value: Tensor) -> np.ndarray:
-    """A gradient in this project's order."""
+    """Returns a gradient in this project's order."""
     return np.ascontiguousarray((value.permute(2, 3, 0, 1) if value.dim() == 4 else value).detach().numpy())

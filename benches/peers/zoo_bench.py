@@ -1,8 +1,8 @@
-"""Times a training step of a network of the zoo in PyTorch, float32 on the processor, and says how much memory it took.
+"""Times a training step of a network of the zoo in PyTorch, float32 on the CPU, and measures its memory.
 
-`--rule adam-latent` is what people run: latent weights through sign, Adam. `--rule cema` is this project's rule. Prints a JSON
-line: ms of a step (median and best), ms of its forward pass, and the growth of the peak resident memory from before the
-network was built to after ten steps (Linux).
+`--rule adam-latent` is the usual method: latent weights through sign, Adam. `--rule cema` is this project's rule. Prints a JSON
+line: ms per step (median and best), ms of the forward pass, and the increase of the peak resident memory from before the
+construction of the network to after ten steps (Linux).
 """
 
 import argparse

@@ -1,11 +1,11 @@
 """One step of a network of the zoo in PyTorch: logits, loss and gradients for given weights and pixels, for tests/zoo_parity.rs.
 
-`FOLDER/weights.safetensors` is a model as this project saves it, `FOLDER/batch.safetensors` has `pixels` [batch, height,
-width, 3] in bytes as floats and `labels`. Writes `FOLDER/torch.safetensors`: `logits`, `loss`, and NAME.grad of all that is trained.
+`FOLDER/weights.safetensors` is a model in this project's format; `FOLDER/batch.safetensors` has `pixels` [batch, height,
+width, 3] in bytes as floats and `labels`. Writes `FOLDER/torch.safetensors`: `logits`, `loss`, and NAME.grad of all trained parameters.
 
-`--golden FILE` draws weights and pixels itself and writes both with the answer, as tests/golden/README.md says: of the first seed with
-which no value before a sign comes within `--margin` of a decision, so that rounding turns no sign.
-`--size` is the side of its images; mlp sees those, too, with as many units as `--hidden` says.
+`--golden FILE` draws random weights and pixels and writes them with the results, in the format of tests/golden/README.md. It uses the first
+seed with which no value before a sign lies within `--margin` of a threshold, so that rounding changes no sign. `--size` is the side length of the
+images, also for mlp, whose units are given by `--hidden`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from golden import Record, write_safetensors
 from zoo import binary_weights, load, network, ours
 
 CLASSES = 10
-SOME = 32  # entries of a gradient that are kept
+SOME = 32  # recorded entries of a gradient
 
 
 def step(net: torch.nn.Module, pixels: np.ndarray, labels: np.ndarray) -> Record:
@@ -36,7 +36,7 @@ def step(net: torch.nn.Module, pixels: np.ndarray, labels: np.ndarray) -> Record
 
 @torch.no_grad()
 def draw(net: torch.nn.Module, rng: np.random.Generator) -> Record:
-    """Sets all that is trained; gives it in this project's order, binary weights as bits, eight to a byte, the lowest first."""
+    """Sets all trained parameters. Returns them in this project's order, binary weights as bits, eight per byte, lowest first."""
     binary, record = {id(weight) for weight in binary_weights(net)}, {}
     for name, p in net.named_parameters():
         if id(p) in binary:
@@ -53,7 +53,7 @@ def draw(net: torch.nn.Module, rng: np.random.Generator) -> Record:
 
 
 def condensed(name: str, value: np.ndarray) -> Record:
-    """Of a gradient some entries at equal distances, its sum and its sum of squares; of anything else all."""
+    """Returns of a gradient equidistant entries, its sum and its sum of squares; returns other tensors whole."""
     if not name.endswith(".grad"):
         return {name: value}
     flat = value.reshape(-1).astype(np.float64)
@@ -92,10 +92,10 @@ def main():
     parser.add_argument("--width", type=float, required=True)
     parser.add_argument("--hidden", default="320,264")
     parser.add_argument("--golden", type=Path, metavar="FILE", help="the .safetensors file to write")
-    parser.add_argument("--size", type=int, default=32, help="side of the images of the golden file")
-    parser.add_argument("--rows", type=int, default=4, help="images of its batch")
-    parser.add_argument("--margin", type=float, default=1e-5, help="of the golden file")
-    parser.add_argument("--seeds", type=int, default=1000, help="how many seeds to try for it")
+    parser.add_argument("--size", type=int, default=32, help="side length of the images of the golden file")
+    parser.add_argument("--rows", type=int, default=4, help="images of the golden batch")
+    parser.add_argument("--margin", type=float, default=1e-5, help="margin of the golden file")
+    parser.add_argument("--seeds", type=int, default=1000, help="maximum number of seeds for the golden file")
     parser.add_argument("--threads", type=int)
     args = parser.parse_args()
     if (args.folder is None) == (args.golden is None):

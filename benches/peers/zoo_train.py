@@ -1,8 +1,8 @@
-"""Trains a network of the zoo in PyTorch, float32 on the processor, on a folder of images, with this project's rule and settings.
+"""Trains a network of the zoo in PyTorch, float32 on the CPU, on a folder of images, with this project's rule and settings.
 
-What `plusminus train --dataset folder --augment pad-crop,flip --mean 0.5 --std 0.5 --model NAME` does, for curves side by side: cema with
-gamma 0.1 and an alpha that falls linearly from 1e-3 to 0, Adam at 1e-3 for what is float, cross-entropy, no weight decay. `DIR` holds
-`{train,test}/CLASS/*.jpg`, all of one size. Prints a JSON line an epoch.
+Equivalent to `plusminus train --dataset folder --augment pad-crop,flip --mean 0.5 --std 0.5 --model NAME`, for a comparison of curves: cema with
+gamma 0.1 and alpha decaying linearly from 1e-3 to 0, Adam with rate 1e-3 for float parameters, cross-entropy, no weight decay. `DIR` contains
+`{train,test}/CLASS/*.jpg` of one size. Prints one JSON line per epoch.
 """
 
 import argparse
@@ -23,7 +23,7 @@ PAD = 4
 
 
 def read(folder: Path) -> tuple[Tensor, Tensor]:
-    """Bytes [images, height, width, 3] and labels; classes in the order of their names."""
+    """Reads bytes [images, height, width, 3] and labels; classes are ordered by name."""
     images, labels = [], []
     for label, place in enumerate(sorted(path for path in folder.iterdir() if path.is_dir())):
         for path in sorted(place.iterdir()):
@@ -33,12 +33,12 @@ def read(folder: Path) -> tuple[Tensor, Tensor]:
 
 
 def floats(bytes_: Tensor) -> Tensor:
-    """In [-1, 1], NCHW in the memory order of NHWC."""
+    """Converts to [-1, 1], NCHW in channels-last memory format."""
     return (bytes_.float() * (2 / 255) - 1).permute(0, 3, 1, 2)
 
 
 def augmented(images: Tensor, draw: torch.Generator) -> Tensor:
-    """A border of 4 black pixels, a crop anywhere, and half of the images mirrored."""
+    """Pads by 4 black pixels, crops at random and mirrors half of the images."""
     count, height, width, _ = images.shape
     wide = F.pad(images, (0, 0, PAD, PAD, PAD, PAD))
     down, across = torch.randint(0, 2 * PAD + 1, (2, count, 1), generator=draw)

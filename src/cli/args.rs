@@ -1,4 +1,4 @@
-//! Arguments.
+//! Command-line arguments.
 
 use super::setting_flags::{OfFiles, OfModel, OfProgram, OfStates, OfTraining, SettingFlags};
 use crate::error::{Error, Result};
@@ -35,7 +35,7 @@ pub struct Common {
 }
 
 impl Common {
-    /// Device, threads and seed, with their defaults.
+    /// Returns device, threads and seed with their defaults.
     pub fn values(&self) -> TrainConfig {
         self.flags.settings.filled()
     }
@@ -57,7 +57,7 @@ pub enum Command {
     Sweep(Box<SweepArgs>),
     /// Draw curves of runs, in the terminal and as SVG
     Plot(PlotArgs),
-    /// Print the filter that SGD's settings amount to, or with --alpha and --gamma the settings of a filter
+    /// Print the filter that is equivalent to SGD's settings, or the SGD settings of a filter (--alpha, --gamma)
     #[command(allow_negative_numbers = true)]
     Translate(TranslateArgs),
     /// List the devices that --device takes
@@ -84,7 +84,7 @@ pub struct TrainArgs {
     pub profile: bool,
 }
 
-/// Heading of flags that say what is written.
+/// Heading of the flags for output files.
 const OUTPUT: &str = "Output";
 
 /// Arguments of `sweep`.
@@ -103,7 +103,7 @@ pub struct SweepArgs {
     /// Settings.
     #[command(flatten)]
     pub flags: SettingFlags<OfTraining>,
-    /// Folder of the runs, of results.json and results.csv, and with two axes of heat-map.svg
+    /// Folder of the runs, results.json, results.csv and, with two axes, heat-map.svg
     #[arg(long, value_name = "DIR", default_value = "runs/sweep", help_heading = OUTPUT)]
     pub run: PathBuf,
 }
@@ -112,7 +112,7 @@ pub struct SweepArgs {
 #[derive(Args, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct PlotArgs {
-    /// Another subject than runs.
+    /// A subject other than runs.
     #[command(subcommand)]
     pub what: Option<PlotWhat>,
     /// Folders of runs on the same data
@@ -126,7 +126,7 @@ pub struct PlotArgs {
 /// Subjects of `plot` other than runs.
 #[derive(Debug, Subcommand)]
 pub enum PlotWhat {
-    /// Draw impulse and frequency responses of rules, measured on the rules themselves
+    /// Draw impulse and frequency responses of rules, measured with their kernels
     Filter(FilterArgs),
 }
 
@@ -166,16 +166,16 @@ pub struct ModelArgs {
     /// Settings.
     #[command(flatten)]
     pub flags: SettingFlags<OfModel>,
-    /// Size of images [default: as published]
+    /// Size of images [default: the published size]
     #[arg(long, value_name = "HxWxC")]
     pub input: Option<String>,
-    /// Number of classes [default: as published]
+    /// Number of classes [default: the published number]
     #[arg(long, value_name = "N")]
     pub classes: Option<usize>,
 }
 
 impl ModelArgs {
-    /// The settings with their defaults.
+    /// Returns the settings with their defaults.
     pub fn values(&self) -> Result<TrainConfig> {
         match self.flags.settings.filled() {
             values if values.batch_size > MAX_ROWS => {
@@ -185,7 +185,7 @@ impl ModelArgs {
         }
     }
 
-    /// The model; `full_precision` overrides the flag.
+    /// Builds the model; `full_precision` overrides the flag.
     pub fn build(&self, full_precision: Option<bool>) -> Result<Model> {
         let (settings, values) = (&self.flags.settings, self.values()?);
         let mut spec = ModelSpec::new(&values.model, [1, 1, 1], 2);
@@ -198,7 +198,7 @@ impl ModelArgs {
             };
             spec.input = [height, width, channels];
         }
-        // As published, not as the digits' network is by default.
+        // The default is the published configuration, not that of the digits' network.
         spec.hidden.clone_from(&settings.hidden);
         spec.surrogate = Some(values.surrogate);
         spec.width = values.width;
@@ -236,10 +236,10 @@ pub struct TranslateArgs {
     /// Rate of the filter whose sign is the weight, in (0, 1]
     #[arg(long, allow_hyphen_values = true, value_name = "NUMBER")]
     pub alpha: Option<f64>,
-    /// Rate of the moving average of gradients before it, in (0, 1] [default: 1]
+    /// Rate of the preceding moving average of gradients, in (0, 1] [default: 1]
     #[arg(long, allow_hyphen_values = true, value_name = "NUMBER")]
     pub gamma: Option<f64>,
-    /// Schedule of the learning rate or of alpha: also print the filter in the course of the run
+    /// Schedule of the learning rate or of alpha: also print the filter during the run
     #[arg(long, value_name = "SCHEDULE")]
     pub schedule: Option<Schedule>,
     /// Steps of the run that --schedule spans
@@ -253,15 +253,15 @@ pub struct TranslateArgs {
 /// Arguments of `bench`.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
-    /// What is measured.
+    /// The subject of the benchmark.
     #[command(subcommand)]
     pub what: BenchWhat,
 }
 
-/// What `bench` measures.
+/// Subjects of `bench`.
 #[derive(Debug, Subcommand)]
 pub enum BenchWhat {
-    /// Products and filters, each kernel alone
+    /// Measure products and filters, each kernel separately
     Kernels {
         /// Size N of products of N x N x N; filters have 4N x 4N weights; a multiple of 32
         #[arg(long, default_value_t = 1024, value_name = "N")]
@@ -270,7 +270,7 @@ pub enum BenchWhat {
         #[arg(long, value_name = "TEXT")]
         only: Option<String>,
     },
-    /// Whole training steps
+    /// Measure whole training steps
     Step {
         /// The network.
         #[command(flatten)]

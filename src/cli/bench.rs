@@ -1,4 +1,4 @@
-//! `plusminus bench`: measures kernels or whole steps.
+//! `plusminus bench`: measures kernels or whole training steps.
 
 use super::args::{BenchArgs, BenchWhat, Common, ModelArgs};
 use super::bench_case::Case;
@@ -12,10 +12,10 @@ use crate::train::{Options, Session, Settings};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Largest products; filters of (4 x 2048)^2 weights take about 2 GB.
+/// Largest size of products; filters of (4 x 2048)^2 weights take about 2 GB.
 const MAX: usize = 2048;
 
-/// Measures what the arguments ask for.
+/// Runs the benchmark that the arguments select.
 pub async fn run(args: &BenchArgs, common: &Common) -> Result<()> {
     match &args.what {
         BenchWhat::Kernels { size, only } => kernels(*size, only.as_deref(), common).await,
@@ -68,17 +68,17 @@ async fn kernels(size: usize, only: Option<&str>, common: &Common) -> Result<()>
     Ok(())
 }
 
-/// Median and best seconds per call, after the result was checked.
+/// Checks the result of a case, then returns the median and best seconds per call.
 async fn measure(case: &Case, engine: &mut dyn Engine) -> Result<(f64, f64)> {
     let once = seconds(case, engine, 1, 3).await?;
-    // A recording of about 20 ms, so that the cost of a submit does not count.
+    // A recording of about 20 ms, so that the cost of a submission is negligible.
     let calls = ((0.02 / once[0].max(1e-6)) as usize).clamp(1, 256);
     let mut times = seconds(case, engine, calls, 15).await?;
     times.sort_by(f64::total_cmp);
     Ok((times[times.len() / 2], times[0]))
 }
 
-/// Seconds per call of each run, with `calls` calls in a recording.
+/// Returns the seconds per call of each run, with `calls` calls per recording.
 async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize) -> Result<Vec<f64>> {
     let mut recording = Recording::new(case.name);
     (0..calls).for_each(|_| (case.record)(&mut recording));
@@ -88,7 +88,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
         words: words.len(),
         slot: i,
     };
-    // An extra word, read back to wait for the device.
+    // Reading back an extra word waits for the device.
     let (done, word) = (BufferId(case.operands.len() as u32), vec![0]);
     let tensors = || case.operands.iter().chain([&word]);
     let program = Program {
@@ -129,7 +129,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     let config = Settings::default().resolve()?;
     let seed = common.values().seed;
     let engine = open(common).await?;
-    // Those that check, that are measured, and that are profiled.
+    // Steps of the check, of the measurement and of the profile.
     let total_steps = 30 + steps as u64 + 20;
     let base = Options::new(config.loss()?);
     let options = Options { batch: batch_size, seed, total_steps, fuse: !values.no_fuse, ..base };
@@ -142,7 +142,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
         valid: batch_size as u32,
         ..Batch::default()
     };
-    // The loss on a repeated batch falls if the step is right.
+    // Check: the loss on a repeated batch must fall.
     let (first, last) = (losses(&mut session, &batch, 5).await?, losses(&mut session, &batch, 25).await?);
     if last.is_nan() || last >= first {
         let message = format!("expected a falling loss on a repeated batch, got {first}, then {last}");
@@ -183,7 +183,7 @@ async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) ->
     Ok(())
 }
 
-/// Mean loss of `steps` steps on one batch.
+/// Returns the mean loss of `steps` steps on one batch.
 async fn losses(session: &mut Session, batch: &Batch, steps: u64) -> Result<f64> {
     for _ in 0..steps {
         session.train(batch).await?;

@@ -1,4 +1,4 @@
-//! A kernel to measure: its operands, how to record one call, the definition that checks the result; and what cases have in common.
+//! A kernel benchmark: its operands, the recording of one call, and the check of the result; and helpers for benchmarks.
 
 use crate::optim::Hyperparameters;
 use crate::runtime::{BufferId, Recording};
@@ -6,14 +6,14 @@ use crate::tensor::{BitMatrix, Stream};
 
 /// Records one call.
 pub(super) type Record = Box<dyn Fn(&mut Recording)>;
-/// Compares all tensors after one call with the definition; the error says where they differ.
+/// Compares all tensors after one call with the definition. The error names the position of the difference.
 pub(super) type Check = Box<dyn Fn(&[Vec<u32>]) -> Result<(), String>>;
 
-/// A kernel to measure.
+/// A kernel benchmark.
 pub struct Case {
     /// Name.
     pub name: &'static str,
-    /// m, n, k of a product; rows, columns, 1 of a filter.
+    /// m, n, k for a product; rows, columns, 1 for a filter.
     pub shape: [usize; 3],
     /// Operations per call: 2 m n k, or the number of weights.
     pub work: f64,
@@ -36,7 +36,7 @@ pub(super) fn floats(count: usize, name: &str) -> Vec<u32> {
     (0..count as u64).map(|i| (2.0 * stream.unit(i) - 1.0).to_bits()).collect()
 }
 
-/// (row, column) pairs spread over a square.
+/// Returns random (row, column) pairs in a square matrix.
 pub(super) fn places(size: usize) -> impl Iterator<Item = (usize, usize)> {
     let stream = Stream::new(2, "places");
     (0..2000).map(move |i| (stream.below(2 * i, size as u32) as usize, stream.below(2 * i + 1, size as u32) as usize))

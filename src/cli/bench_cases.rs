@@ -1,4 +1,4 @@
-//! Kernels to measure: operands, how to record one call, and the plain definition that checks the result.
+//! Kernel benchmarks: operands, the recording of one call, and the plain definition that checks the result.
 
 use super::bench_case::{Case, Check, IDS, Record, compare, floats, places, sign};
 use super::bench_convolutions::{conv_bits, conv_gradient};
@@ -10,10 +10,10 @@ use crate::optim::{
 use crate::runtime::{Access, BufferId, CustomKernel, Grid, Kernel, Recording, Task};
 use crate::tensor::{BitMatrix, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
-/// A case by name. It is made when it is measured, since operands are large.
+/// A case by name. It is created when it is measured, since operands are large.
 pub type Named = (&'static str, Box<dyn Fn() -> Case>);
 
-/// Every case: products of `size`^3, convolutions of `size`/8 channels, filters of (4 `size`)^2 weights.
+/// Returns every case: products of `size`^3, convolutions of `size`/8 channels, filters of (4 `size`)^2 weights.
 pub fn cases(size: usize) -> Vec<Named> {
     let mut all: Vec<Named> = vec![
         ("xnor_matmul", Box::new(move || xnor(size))),
@@ -32,7 +32,7 @@ pub fn cases(size: usize) -> Vec<Named> {
     {
         all.push((name, Box::new(move || narrow(name, state, 4 * size))));
     }
-    // The cascade is measured under the name of its kernel.
+    // `cema` is measured as `cascade`.
     for other in BINARY_RULES.into_iter().filter(|rule| rule.name != CEMA.name) {
         all.push((other.name, Box::new(move || rule(other, 4 * size))));
     }
@@ -128,13 +128,13 @@ fn cascade(size: usize) -> Case {
     }
 }
 
-/// The cascade with narrow states: the second state must follow the rule up to rounding, and the new bits its sign.
+/// Returns the cascade with narrow states. The check: the second state follows the rule up to rounding, and the new bits follow its sign.
 fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
-    // As in training: gradients of about 1e-5, slow states far smaller.
+    // Magnitudes as in training: gradients of about 1e-5, slow states much smaller.
     const SIZE: f32 = 1.0 / 65536.0;
     let (weights, is_float) = (size * size, state == StateType::F16);
     let made = CEMA.with::<f32>([]).and_then(|made| made.with_state(state)).expect("the cascade has them");
-    // Units of integers make the largest of them twice the gradients.
+    // With this unit the largest integer is twice the largest gradient.
     let exponent = (SIZE.to_bits() >> 23) + 2 - 8 * state.bytes() as u32;
     let unit = if is_float { StateType::HALF_UNIT } else { f32::from_bits(exponent << 23) };
     let times = |name: &str, factor: f32| -> Vec<f32> {
@@ -188,7 +188,7 @@ fn narrow(name: &'static str, state: StateType, size: usize) -> Case {
     }
 }
 
-/// Any other rule at its defaults: the new bits must follow the decision, a state or the output of a filter.
+/// Returns any other rule at its defaults. The check: the new bits follow the decision, which is a state or the output of a filter.
 fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let weights = size * size;
     let made = rule.with::<f32>([]).expect("defaults are in range");
@@ -204,7 +204,7 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     let tensors: Vec<BufferId> = (0..operands.len() as u32).map(BufferId).collect();
     let record = move |recording: &mut Recording| node.dispatch(recording, &tensors, [size; 2], 1);
     let decision = made.decision().expect("every rule has states");
-    // The output of a filter of one section, y = b0 g + p.
+    // The output of a filter with one biquad, y = b0 g + p.
     let (g, s) = (operands[0].clone(), operands[3].clone());
     let output = move |r: usize, c: usize| {
         let [g, p] = [g[r * size + c], s[r * planes * size + c]].map(|word| f64::from(f32::from_bits(word)));
@@ -237,10 +237,10 @@ fn rule(rule: &'static BinaryRule, size: usize) -> Case {
     }
 }
 
-/// Number of elements that stay in the first-level cache from one state to the next.
+/// Number of elements per block; the block of gradients stays in the L1 cache for all states.
 const BLOCK: usize = 1024;
 
-/// A reference for rules: a plain loop that moves as many bytes as a rule with `states` states, without packing or counting.
+/// Returns a reference for rules: a plain loop with the memory traffic of a rule with `states` states, without packing or counting.
 fn same_bytes(name: &'static str, states: usize, size: usize) -> Case {
     let (weights, chunk) = (size * size, PANEL * size);
     let operands: Vec<Vec<u32>> = (0..=states).map(|i| floats(weights, &i.to_string())).collect();
@@ -271,7 +271,7 @@ fn same_bytes(name: &'static str, states: usize, size: usize) -> Case {
     let twin = move |task: &mut Task<'_>| {
         let g = &task.read::<f32>(0)[task.index() * chunk..];
         let mut states: Vec<&mut [f32]> = (1..=states).map(|state| task.write(state)).collect();
-        // A gradient is read from memory once.
+        // Blocked, so that the gradient is read from memory only once.
         for at in (0..states[0].len()).step_by(BLOCK) {
             for state in &mut states {
                 let (state, g) = (state[at..].iter_mut().take(BLOCK), &g[at..]);

@@ -1,4 +1,4 @@
-//! Convolutions to measure, on 50 images of 32 x 32.
+//! Convolution benchmarks on 50 images of 32 x 32.
 
 use super::bench_case::{Case, Check, IDS, Record, compare, floats, places, sign};
 use crate::graph::{Bound, Op};
@@ -7,7 +7,7 @@ use crate::optim::Hyperparameters;
 use crate::runtime::Recording;
 use crate::tensor::{BitMatrix, DType, Layout, PANEL, Stream, TensorType, number_at, words_of};
 
-/// Number and side length of images; convolutions go from `channels` to `channels`, 3x3, padding 1.
+/// Number and side length of images. Convolutions are 3x3 with padding 1 and have `channels` input and output channels.
 const IMAGES: [usize; 2] = [50, 32];
 
 fn convolution(channels: usize) -> ConvShape {
@@ -30,7 +30,7 @@ fn record_op(op: impl Op + 'static, inputs: Vec<TensorType>) -> (Record, usize) 
     (Box::new(record), words)
 }
 
-/// The pixel that a tap reads for an output pixel; `None` outside the image.
+/// Returns the pixel that a tap reads for an output pixel; `None` outside the image.
 fn neighbour(row: usize, tap: usize) -> Option<usize> {
     let side = IMAGES[1];
     let (y, x) = (row / side % side + tap / 3, row % side + tap % 3);
@@ -43,7 +43,7 @@ fn conv_case(name: &'static str, channels: usize, operands: Vec<Vec<u32>>, recor
     Case { name, shape, work, is_product: true, operands, hyperparameters: Hyperparameters::default(), record, check }
 }
 
-/// The product of signs and signs.
+/// Returns the benchmark of the forward convolution of signs by signs.
 pub(super) fn conv_bits(channels: usize) -> Case {
     let (rows, shape) = (IMAGES[0] * IMAGES[1] * IMAGES[1], convolution(channels));
     let a = BitMatrix::random(rows, channels, Stream::new(1, "a"));
@@ -70,7 +70,7 @@ pub(super) fn conv_bits(channels: usize) -> Case {
     conv_case("conv_bits", channels, operands, record, Box::new(check))
 }
 
-/// Weights packed by panel of outputs and tap, and the sum of the signs of each tap.
+/// Packs weights by panel of outputs and tap. Also returns the sum of the signs of each tap.
 fn packed_weights(w: &BitMatrix, channels: usize) -> (Vec<u32>, Vec<u32>) {
     let words = words_of(channels);
     let (mut packed, mut sums) = (vec![0; words * 9 * words * PANEL], vec![0; words * 9 * PANEL]);
@@ -86,7 +86,7 @@ fn packed_weights(w: &BitMatrix, channels: usize) -> (Vec<u32>, Vec<u32>) {
     (packed, sums)
 }
 
-/// The gradient of the weights, or of the images.
+/// Returns the benchmark of the weight gradient or of the input gradient.
 pub(super) fn conv_gradient(channels: usize, weight: bool) -> Case {
     let ([batch, side], shape) = (IMAGES, convolution(channels));
     let rows = batch * side * side;
@@ -119,7 +119,7 @@ pub(super) fn conv_gradient(channels: usize, weight: bool) -> Case {
                 let at = (tap * channels + o) * words_of(channels) * PANEL + c;
                 return compare((o, c), got(at), expected, 1e-6 * rows as f64);
             }
-            // The tap by which a pixel reads its neighbour is the opposite of the one by which the neighbour reads it.
+            // A pixel reads its neighbour through the opposite of the tap through which the neighbour reads the pixel.
             let row = i * 1637 % rows;
             let taps = (0..9).filter_map(|tap| Some((8 - tap, neighbour(row, tap)?)));
             let sum = |(tap, p): (usize, usize)| -> f64 {

@@ -1,4 +1,4 @@
-//! `plusminus devices`.
+//! `plusminus devices`: lists the devices.
 
 use super::args::Common;
 use super::output::{json, line};

@@ -1,4 +1,4 @@
-//! `plusminus eval RUN`.
+//! `plusminus eval RUN`: evaluates a saved run.
 
 use super::args::{Common, EvalArgs};
 use super::output::{json, line, note_skipped};
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 /// Prints the test accuracy of a run, by class.
 pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     let (settings, weights) = Run::load(&args.run)?;
-    // The run's own device and threads may not exist here.
+    // The device and thread count of the run may not be available here.
     let (values, data_dir) = (common.values(), args.flags.settings.data_dir.clone());
     let here = Settings { data_dir, device: Some(values.device), threads: values.threads, ..Settings::default() };
     let config = here.over(settings).resolve()?;

@@ -1,4 +1,4 @@
-//! Lines on stdout, and the terminal's view of training.
+//! Output on stdout and stderr, and the progress display of training.
 
 use crate::runtime::Profile;
 use crate::train::{Event, LayerDiagnostics, StopHandle};
@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 
-/// Prints one line on stdout. If the reader has gone (`| head`) the program exits with 0, on any other failure with an error.
+/// Prints one line on stdout. If the pipe is closed (`| head`) the program exits with 0; on any other failure it exits with 1.
 pub fn line(text: &str) {
     if let Err(error) = try_line(text) {
         std::process::exit(exit_code(&error));
@@ -21,7 +21,7 @@ fn try_line(text: &str) -> std::io::Result<()> {
     out.flush()
 }
 
-/// Exit code after a failed write to stdout.
+/// Returns the exit code after a failed write to stdout, and reports errors other than a closed pipe.
 fn exit_code(error: &std::io::Error) -> i32 {
     if error.kind() == std::io::ErrorKind::BrokenPipe {
         return 0;
@@ -41,7 +41,7 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// `1,234,567`.
+/// Formats a number with separators: `1,234,567`.
 pub fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
@@ -49,7 +49,7 @@ pub fn thousands(number: u64) -> String {
     groups.join(",")
 }
 
-/// `12.3 kB`, `4.56 MB`.
+/// Formats a number of bytes: `12.3 kB`, `4.6 MB`, `7.89 GB`.
 pub fn bytes(number: u64) -> String {
     match number {
         0..1_000 => format!("{number} B"),
@@ -69,7 +69,8 @@ pub struct Reporter {
 }
 
 impl Reporter {
-    /// A reporter whose bar is on stderr. If stdout cannot be written it stops training, so that the run is saved.
+    /// Creates a reporter with a progress bar on stderr. If writing to stdout fails, the reporter stops training through `stop`, so that the run is
+    /// saved.
     pub fn new(json: bool, quiet: bool, stop: StopHandle) -> Self {
         let hidden = quiet || !std::io::stderr().is_terminal();
         let target = if hidden { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() };
@@ -80,7 +81,7 @@ impl Reporter {
         Self { json, quiet, bar, stop, failed: RefCell::new(None) }
     }
 
-    /// Ends the program if stdout could not be written.
+    /// Exits the program if writing to stdout has failed.
     pub fn end(&self) {
         if let Some(error) = self.failed.take() {
             std::process::exit(exit_code(&error));
@@ -188,7 +189,7 @@ impl Reporter {
     }
 }
 
-/// The diagnostics of a layer in a line.
+/// Formats the diagnostics of a layer as one line.
 fn layer_line(layer: &LayerDiagnostics) -> String {
     let small = |name: &str, value: Option<f64>| value.map_or(String::new(), |v| format!("   {name} {v:.1e}"));
     let share =

@@ -1,4 +1,4 @@
-//! Pictures: curves and heat maps as SVG, curves in the terminal.
+//! Draws curves and heat maps as SVG, and curves in the terminal.
 
 use crate::error::{Error, Result};
 use crate::train::write_whole;
@@ -10,7 +10,7 @@ use std::path::Path;
 pub struct Curve {
     /// Its name in the legend.
     pub name: String,
-    /// (x, y); a y that is not finite is a gap.
+    /// Points (x, y); a y that is NaN or infinite is a gap.
     pub points: Vec<(f64, f64)>,
 }
 
@@ -19,30 +19,30 @@ pub struct Curve {
 pub struct Axis {
     /// Its name.
     pub name: &'static str,
-    /// Whether the scale is logarithmic; points at or below 0 are not drawn then.
+    /// Whether the scale is logarithmic, in which case points with x <= 0 are not drawn.
     pub is_logarithmic: bool,
 }
 
 impl Axis {
-    /// A linear axis.
+    /// Creates a linear axis.
     pub const fn linear(name: &'static str) -> Self {
         Self { name, is_logarithmic: false }
     }
 
-    /// A logarithmic axis.
+    /// Creates a logarithmic axis.
     pub const fn logarithmic(name: &'static str) -> Self {
         Self { name, is_logarithmic: true }
     }
 }
 
-/// Curves over the same x.
+/// Curves over a common x axis.
 #[derive(Clone, Debug)]
 pub struct Panel {
     /// Name of the y axis.
     pub title: String,
     /// The x axis.
     pub x: Axis,
-    /// Whether the y scale is logarithmic; points at or below 0 are not drawn then.
+    /// Whether the y scale is logarithmic, in which case points with y <= 0 are not drawn.
     pub is_logarithmic: bool,
     /// Its curves.
     pub curves: Vec<Curve>,
@@ -52,7 +52,7 @@ fn failed<E: std::error::Error + Send + Sync>(path: &Path) -> impl Fn(DrawingAre
     |error| Error::File { doing: "drawing", path: path.to_path_buf(), source: std::io::Error::other(error.to_string()) }
 }
 
-/// Smallest and largest value, widened if they are equal.
+/// Returns the smallest and the largest value, widened if they are equal.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)));
     if low > high {
@@ -65,7 +65,7 @@ fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
 }
 
 impl Panel {
-    /// The drawn points of a curve, split at gaps; logarithms to base 10 on logarithmic scales.
+    /// Returns the drawn points of a curve, split at gaps; log10 of the values on logarithmic scales.
     fn segments(&self, curve: &Curve) -> Vec<Vec<(f64, f64)>> {
         let of = |is_logarithmic: bool, v: f64| if is_logarithmic { v.log10() } else { v };
         let visible = |is_logarithmic: bool, v: f64| !is_logarithmic || v > 0.0;
@@ -79,7 +79,7 @@ impl Panel {
     }
 }
 
-/// Draws panels below each other in an SVG file. If writing fails, an existing file is unchanged.
+/// Draws panels in a column to an SVG file. If writing fails, an existing file is unchanged.
 pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
     let mut svg = String::new();
     draw_panels(&mut svg, panels, path)?;
@@ -90,7 +90,7 @@ fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
     let failed = failed(path);
     let root = SVGBackend::with_string(svg, (900, 260 * panels.len().max(1) as u32)).into_drawing_area();
     root.fill(&WHITE).map_err(&failed)?;
-    // The legend stands beside the curves, as wide as the longest name.
+    // The legend is to the right of the curves and as wide as the longest name.
     let longest = panels.iter().flat_map(|panel| &panel.curves).map(|curve| curve.name.chars().count()).max();
     let room = (36 + 6 * longest.unwrap_or(0)).min(320);
     for (area, panel) in root.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
@@ -123,7 +123,7 @@ fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
             names.draw(&PathElement::new([(2, y), (18, y)], style)).map_err(&failed)?;
             names.draw(&Text::new(curve.name.clone(), (24, y - 6), ("sans-serif", 12))).map_err(&failed)?;
             for segment in segments {
-                // A line through one point cannot be seen.
+                // A line through a single point is invisible, so draw a circle.
                 if let [point] = segment[..] {
                     chart.draw_series([Circle::new(point, 2, style.filled())]).map_err(&failed)?;
                 }
@@ -134,7 +134,7 @@ fn draw_panels(svg: &mut String, panels: &[Panel], path: &Path) -> Result<()> {
     root.present().map_err(&failed)
 }
 
-/// Values by row and column, larger is darker; cells without a value are marked as diverged.
+/// Values by row and column. Larger values are darker; cells without a value are marked as diverged.
 pub struct HeatMap {
     /// Title.
     pub title: String,
@@ -142,7 +142,7 @@ pub struct HeatMap {
     pub rows: (String, Vec<String>),
     /// Name and values of the horizontal axis.
     pub columns: (String, Vec<String>),
-    /// Row by row: the value and a note below it.
+    /// Value and note of each cell, in row-major order.
     pub cells: Vec<(Option<f64>, String)>,
 }
 
@@ -190,7 +190,7 @@ fn draw_cells(svg: &mut String, map: &HeatMap, path: &Path) -> Result<()> {
     root.present().map_err(&failed)
 }
 
-/// A panel as text, for the terminal.
+/// Formats a panel as text for the terminal.
 pub fn in_terminal(panel: &Panel) -> String {
     use textplots::{Chart, Plot, Shape};
     let of = |segment: Vec<(f64, f64)>| segment.into_iter().map(|p| (p.0 as f32, p.1 as f32)).collect();
@@ -208,7 +208,7 @@ pub fn in_terminal(panel: &Panel) -> String {
     plot.figures();
     let scale = |is_logarithmic: bool| if is_logarithmic { ", logarithm to base 10" } else { "" };
     let (x, y) = (scale(panel.x.is_logarithmic), scale(panel.is_logarithmic));
-    // Curves look alike in a terminal: their last points identify them.
+    // Curves are indistinguishable in a terminal; their last points identify them.
     let end = |curve: &Curve| {
         let (x, y) = curve.points.iter().rfind(|p| p.1.is_finite())?;
         Some(format!("  {}: {y:.4e} at {x}\n", curve.name))
@@ -234,6 +234,6 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         draw(file.path(), &[panel(false)]).expect("it is drawn");
         let svg = std::fs::read_to_string(file.path()).expect("it is text");
-        assert!(svg.contains("<circle") && !svg.contains("NaN"), "a point by itself is seen: {svg}");
+        assert!(svg.contains("<circle") && !svg.contains("NaN"), "a single point is visible: {svg}");
     }
 }

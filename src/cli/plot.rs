@@ -7,7 +7,7 @@ use super::plot_layers::{EPOCH, flip_panels, layer_panels};
 use crate::error::{Error, Result};
 use crate::train::{Event, Run};
 
-/// Draws loss, accuracy and flip ratios of the runs, in total and by layer; of a single run also its diagnostics.
+/// Draws loss, accuracy and flip ratios of the runs, in total and by layer. A single run also has panels of its diagnostics.
 pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     let mut runs = Vec::new();
     for folder in &args.runs {
@@ -49,7 +49,7 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// What runs must agree in to be compared: data set, shape of images, number of test images and classes.
+/// Describes the properties that compared runs must share: data set, shape of images, number of test images and classes.
 fn data(events: &[Event]) -> String {
     let of_start = |event: &Event| match event {
         Event::Start { dataset, input: [height, width, channels], classes, test_images, .. } => {
@@ -60,7 +60,7 @@ fn data(events: &[Event]) -> String {
     events.iter().find_map(of_start).unwrap_or_else(|| "unknown data".into())
 }
 
-/// The fingerprint of the test images.
+/// Returns the fingerprint of the test images.
 fn test_data(events: &[Event]) -> Option<&str> {
     events.iter().find_map(|event| match event {
         Event::Start { test_data, .. } if !test_data.is_empty() => Some(test_data.as_str()),
@@ -68,7 +68,7 @@ fn test_data(events: &[Event]) -> Option<&str> {
     })
 }
 
-/// A value of each epoch over the epoch's number.
+/// Returns a value of each epoch over the epoch number.
 fn curve(name: &str, events: &[Event], value: impl Fn(&Event) -> Option<f64>) -> Curve {
     let point = |event: &Event| match event {
         Event::Epoch { epoch, .. } => value(event).map(|v| (f64::from(*epoch), v)),

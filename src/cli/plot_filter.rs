@@ -1,4 +1,4 @@
-//! `plusminus plot filter --optimizer ...`: impulse and frequency responses of rules, measured on the rules themselves.
+//! `plusminus plot filter --optimizer ...`: impulse and frequency responses of rules, measured with their kernels.
 
 use super::args::{Common, FilterArgs};
 use super::output::{json, line};
@@ -19,7 +19,7 @@ const FREQUENCIES: usize = 48;
 /// Number of points of an impulse response, if it has as many steps.
 const POINTS: usize = 512;
 
-/// Smallest gain shown; below it f32 rounds.
+/// Smallest gain shown; smaller gains are dominated by f32 rounding.
 const LEAST: f64 = 1e-8;
 
 /// Largest number of steps.
@@ -59,7 +59,7 @@ pub async fn run(args: &FilterArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// From `iir design=bessel order=4`: a rule, and settings by the names of flags.
+/// Parses a rule with settings, such as `iir design=bessel order=4`. Settings have the names of flags.
 fn settings(text: &str) -> Result<Settings> {
     let mut words = text.split_whitespace();
     let wrong = || Error::setting("optimizer", "RULE, or \"RULE NAME=VALUE ...\"", format!("`{text}`"));
@@ -71,10 +71,10 @@ fn settings(text: &str) -> Result<Settings> {
     Ok(all)
 }
 
-/// Length of the run: so long that schedules over all of it are constant during the measurement.
+/// Nominal length of the run, long enough that schedules are constant during the measurement.
 const TOTAL: u64 = u64::MAX >> 8;
 
-/// Refuses rules that change while they are measured.
+/// Returns an error for rules that change during the measurement.
 fn check(rule: &BinaryOptimizer, steps: u64) -> Result<()> {
     if matches!(rule.state(), StateType::I16 | StateType::I8) {
         let expected = "f32 or f16, since the units of integers adapt to the gradients of training";
@@ -92,13 +92,14 @@ fn check(rule: &BinaryOptimizer, steps: u64) -> Result<()> {
     Ok(())
 }
 
-/// A rule with weights of its own, at the initial values of its hyperparameters.
+/// A rule with a weight matrix on an engine, at the initial values of its hyperparameters.
 struct Bench<'a> {
     rule: &'a BinaryOptimizer,
     plan: Plan,
     engine: CpuEngine,
-    /// The deciding state (or the states of a filter's sections), and the factor that makes a positive decision write -1.
+    /// The deciding state, or the states of a filter's biquads.
     state: String,
+    /// Factor with which a positive decision writes -1.
     sign: f64,
     step: u64,
 }
@@ -116,7 +117,7 @@ impl<'a> Bench<'a> {
         let mut engine = CpuEngine::new(Some(1))?;
         engine.load(Arc::new(plan.program.clone())).await?;
         for (id, info) in plan.named.values() {
-            // From rest: latent weights and scaled states start at 0 too.
+            // The measurement starts from rest: latent weights and scaled states are also 0.
             let words = match info.init() {
                 Some(Init::FromSigns(_)) => Some(vec![0; info.ty.words()]),
                 _ => plan.initial_words(info, 1, None),
@@ -135,7 +136,7 @@ impl<'a> Bench<'a> {
         Ok(Self { rule, plan, engine, state: format!("w.{decides}"), sign, step: 0 })
     }
 
-    /// The decision of each weight after these gradients.
+    /// Takes a step with these gradients and returns the decision of each weight.
     async fn step(&mut self, gradients: &[f32]) -> Result<Vec<f64>> {
         let before = if self.rule.filter().is_some() { self.state().await? } else { Vec::new() };
         let mut values = StepParams { step: self.step as u32, valid_rows: 1, ..StepParams::default() };
@@ -147,7 +148,7 @@ impl<'a> Bench<'a> {
         if self.rule.filter().is_none() {
             return self.state().await;
         }
-        // The output of a filter's last section is no state: it follows from the states before and the gradient.
+        // The output of a filter's last biquad is not stored: compute it from the previous states and the gradient.
         let planes = before.len() / gradients.len();
         let output = |(i, g): (usize, &f32)| {
             (0..planes / 2).fold(f64::from(*g), |u, k| {
@@ -166,7 +167,7 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The response to a gradient of 1 followed by zeros, from rest, normalised to its peak.
+/// Returns the response to a gradient of 1 followed by zeros, from rest, normalised to its peak.
 async fn impulse(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> {
     let mut bench = Bench::new(rule, 1).await?;
     let mut all = Vec::new();
@@ -174,13 +175,13 @@ async fn impulse(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> 
         all.push((step as f64, bench.step(&[if step == 0 { 1.0 } else { 0.0 }]).await?[0]));
     }
     let top = all.iter().fold(0.0_f64, |top, (_, y)| top.max(y.abs()));
-    // No more points than a picture shows.
+    // At most the number of points that a picture can show.
     let shown = all.into_iter().step_by((steps as usize / POINTS).max(1));
     Ok(shown.map(|(x, y)| (x, if top > 0.0 { y / top } else { y })).collect())
 }
 
-/// The gain at each frequency: the fundamental of the decision while the gradient is a sine, one weight per frequency, over the second half
-/// of 2 `steps` steps, normalised to the lowest frequency.
+/// Returns the gain at each frequency, normalised to the lowest frequency. Each weight receives a sine of one frequency; the gain is the amplitude of
+/// the decision's fundamental over the second half of 2 `steps` steps.
 async fn response(rule: &BinaryOptimizer, steps: u64) -> Result<Vec<(f64, f64)>> {
     // Numbers of periods from 1 to half of the steps, evenly spaced on a logarithmic scale.
     let most = (steps / 2) as f64 * 0.99;

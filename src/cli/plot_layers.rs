@@ -1,12 +1,12 @@
-//! Curves by layer: flip ratios, and diagnostics of a single run.
+//! Curves per layer: flip ratios, and diagnostics of a single run.
 
 use super::picture::{Axis, Curve, Panel};
 use crate::train::{Event, LayerDiagnostics};
 
 pub(super) const EPOCH: Axis = Axis::linear("epoch");
 
-/// Flip ratios of several runs, one panel per layer, since all curves in one panel could not be distinguished. Layers are ordered as in the
-/// first run; layers of other runs follow. A run without a layer has an empty curve there, so that runs keep their colours.
+/// Returns the flip ratios of several runs, with one panel per layer, since all curves in one panel would be indistinguishable. Layers are in the
+/// order of the first run, followed by layers of other runs. A run without a layer has an empty curve there, so that runs keep their colours.
 pub fn flip_panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     let mut panels: Vec<Panel> = Vec::new();
     for (number, (_, events)) in runs.iter().enumerate() {
@@ -24,7 +24,7 @@ pub fn flip_panels(runs: &[(String, Vec<Event>)]) -> Vec<Panel> {
     panels
 }
 
-/// One panel per quantity of the layers of a run.
+/// Returns one panel per diagnostic quantity of a run.
 pub fn layer_panels(events: &[Event]) -> Vec<Panel> {
     let mut panels = vec![flips(events)];
     type Value = fn(&LayerDiagnostics) -> Option<f64>;
@@ -57,7 +57,7 @@ fn flips(events: &[Event]) -> Panel {
     Panel { title: "flip ratio by layer".into(), x: EPOCH, is_logarithmic: true, curves }
 }
 
-/// `(layer, epoch, value)` of each measurement.
+/// Returns `(layer, epoch, value)` of each measurement.
 fn points(events: &[Event], value: fn(&LayerDiagnostics) -> Option<f64>) -> impl Iterator<Item = (String, f64, f64)> {
     let steps =
         events.iter().find_map(|event| if let Event::Start { steps, .. } = event { Some(*steps) } else { None });
@@ -72,7 +72,7 @@ fn points(events: &[Event], value: fn(&LayerDiagnostics) -> Option<f64>) -> impl
     events.iter().flat_map(of_event)
 }
 
-/// One curve per layer, in the order of the layers.
+/// Returns one curve per layer, in the order of the layers.
 fn curves(points: impl Iterator<Item = (String, f64, f64)>) -> Vec<Curve> {
     let mut curves: Vec<Curve> = Vec::new();
     for (layer, x, y) in points {

@@ -1,4 +1,4 @@
-//! Parses and runs a command; an error becomes one line and an exit code: 0 done, 2 usage, 1 anything else.
+//! Parses and runs a command. An error becomes one line on stderr and an exit code: 0 success, 2 usage error, 1 any other error.
 
 use super::args::{Cli, Command, PlotWhat, TrainArgs};
 use super::{bench, devices, eval, output, plot, plot_filter, summary, sweep, train, translate};
@@ -6,7 +6,7 @@ use crate::train::refuse_old_name;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The program.
+/// Runs the program.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
     let cli = match Cli::try_parse() {
@@ -39,7 +39,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Prints help and version as they are, and an error as one line.
+/// Prints help and version unchanged, and an error as one line.
 fn refuse(error: &clap::Error) -> ExitCode {
     use clap::error::{ContextKind, ContextValue, ErrorKind};
     if let (ErrorKind::UnknownArgument, Some(ContextValue::String(flag))) =

@@ -1,12 +1,12 @@
-//! Flags of settings, made from their table.
+//! Command-line flags, generated from the table of settings.
 
 use crate::train::{Form, Setting, Settings};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::marker::PhantomData;
 
-/// Which settings a command has as flags.
+/// The set of settings that a command has as flags.
 pub trait Selection {
-    /// Whether it has this one.
+    /// Returns whether the set contains this setting.
     fn contains(setting: &Setting) -> bool;
 }
 
@@ -64,7 +64,7 @@ impl Selection for OfFiles {
 /// The flags of a selection of settings.
 #[derive(Clone, Debug, Default)]
 pub struct SettingFlags<S> {
-    /// What they set; boxed, since it is large.
+    /// The values of the flags; boxed, since the struct is large.
     pub settings: Box<Settings>,
     selection: PhantomData<S>,
 }
@@ -101,7 +101,7 @@ impl<S: Selection> FromArgMatches for SettingFlags<S> {
     }
 }
 
-/// The flag of a setting. Its value is the setting by itself.
+/// Returns the flag of a setting. The flag's value is a `Settings` with only this setting.
 fn flag(setting: &'static Setting) -> Arg {
     let parse = |text: &str| Settings::from_flag(setting, text);
     let flag = Arg::new(setting.name.as_str())

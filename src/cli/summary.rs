@@ -1,4 +1,4 @@
-//! `plusminus summary`.
+//! `plusminus summary`: prints weights, operations and memory of a network.
 
 use super::args::{Common, SummaryArgs};
 use super::output::{bytes, json, line, thousands};
@@ -88,12 +88,12 @@ fn with_cost(mut object: serde_json::Value, cost: Cost, saved_bits: u64) -> serd
     object
 }
 
-/// `32x32x128`, or `10` for a vector.
+/// Formats a shape: `32x32x128`, or `10` for a vector.
 fn extents([height, width, channels]: Shape) -> String {
     if height * width == 1 { channels.to_string() } else { format!("{height}x{width}x{channels}") }
 }
 
-/// The table, with totals.
+/// Formats the table of layers with totals.
 pub fn print(summary: &Summary) {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);

@@ -77,7 +77,7 @@ fn show(cell: &Cell, is_new: bool, number: usize, sweep: &Sweep, common: &Common
     ));
 }
 
-/// Whether there are validation images.
+/// Returns whether the runs have a validation accuracy.
 fn are_validated(points: &[GridPoint]) -> bool {
     points.iter().any(|point| point.validation_accuracy.is_some())
 }

@@ -1,4 +1,4 @@
-//! `plusminus train`.
+//! `plusminus train`: trains a network and saves the run.
 
 use super::args::{Common, TrainArgs};
 use super::output::{Reporter, note, show_profile};
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::train::{Run, Settings, StopHandle, Trainer};
 use std::path::Path;
 
-/// Trains and saves.
+/// Trains a network and saves the run.
 pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let config = settings(args.config.as_deref(), *args.flags.settings, common)?.resolve()?;
     let reserved = args.run.is_none();
@@ -15,7 +15,7 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let mut trainer = match Trainer::new(config, Some(&folder)).await {
         Ok(trainer) => trainer,
         Err(error) => {
-            // Removes folders that were made for the run; the system keeps those that are not empty.
+            // Removes folders that were created for the run; removal fails for folders that are not empty.
             let made = [Some(folder.as_path()), folder.parent().filter(|_| reserved)];
             made.into_iter().flatten().for_each(|folder| drop(std::fs::remove_dir(folder)));
             return Err(error);
@@ -36,7 +36,7 @@ pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Settings of flags over those of the file.
+/// Merges the settings of the file with those of flags, which take precedence.
 pub fn settings(file: Option<&Path>, flags: Settings, common: &Common) -> Result<Settings> {
     let file = file.map_or(Ok(Settings::default()), Settings::read)?;
     let mut all = (*common.flags.settings).clone();

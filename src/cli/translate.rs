@@ -1,11 +1,11 @@
-//! `plusminus translate`.
+//! `plusminus translate`: converts between SGD's settings and the filter.
 
 use super::args::{Common, TranslateArgs};
 use super::output::{json, line};
 use crate::error::{Error, Result};
 use crate::optim::{LatentSgd, Response, Schedule};
 
-/// Prints the filter that SGD's settings amount to, or the settings of a filter.
+/// Prints the filter that is equivalent to SGD's settings, or the SGD settings of a filter.
 pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
     let (response, sgd) = match (args.alpha, args.gamma) {
         (None, None) => {
@@ -23,7 +23,7 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
             let response = Response::cascade(alpha, gamma.unwrap_or(1.0))?;
             (response, args.lr.map(|rate| response.latent_sgd(rate)).transpose()?)
         }
-        (None, Some(_)) => return Err(Error::setting("alpha", "a number in (0, 1] beside --gamma", "none")),
+        (None, Some(_)) => return Err(Error::setting("alpha", "a number in (0, 1], required by --gamma", "none")),
     };
     if args.steps_per_epoch.is_some_and(|steps| !(steps > 0.0 && steps.is_finite())) {
         return Err(Error::setting("steps-per-epoch", "a positive number", args.steps_per_epoch.unwrap_or_default()));
@@ -63,9 +63,9 @@ pub fn run(args: &TranslateArgs, common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// The filter in the course of a run whose learning rate or alpha follows a schedule: progress as a fraction of the run, the scheduled
-/// value, and the filter, `None` where the value is 0 and nothing moves. It acts as one filter only while the value changes slowly compared
-/// with its time constants.
+/// The filter during a run whose learning rate or alpha follows a schedule: progress as a fraction of the run, the scheduled value, and the filter
+/// (`None` where the value is 0 and the weights are frozen). The description is accurate while the value changes slowly compared with the filter's
+/// time constants.
 fn course(args: &TranslateArgs, schedule: &Schedule) -> Result<Vec<(f64, f64, Option<Response>)>> {
     let at = |progress: f64| {
         let step = ((progress * args.steps as f64) as u64).min(args.steps - 1);
@@ -89,7 +89,7 @@ impl TranslateArgs {
     }
 }
 
-/// The result as JSON; infinite numbers are null.
+/// Returns the result as JSON; infinite numbers are null.
 fn object(response: &Response, sgd: Option<LatentSgd>, steps_per_epoch: Option<f64>) -> serde_json::Value {
     let finite = |value: f64| value.is_finite().then_some(value);
     let averages = response.averages();

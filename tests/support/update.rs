@@ -9,7 +9,7 @@ use plusminus::tensor::{BitMatrix, DType, Layout, PANEL, TensorType, words_of};
 use pollster::block_on;
 use std::sync::Arc;
 
-/// Offset of the rule's hyperparameters in the step, which differs from the offset of its initial states.
+/// Index of the rule's first vec4 of hyperparameters in the step.
 const HYPER_OFFSET: usize = 3;
 
 /// The weight is `w`, its gradient `g`, its states `w.NAME`. It uses the counters of the second layer in `counters`.

@@ -1600,11 +1600,7 @@ fn diagnostics_cases() -> Vec<Case> {
 fn magnitudes_case(ty: TensorType) -> Case {
     let (m, n) = (ty.rows(), ty.columns());
     let random = Matrix::reals(m, n, 1.0, "x");
-<<<<<<< HEAD
-    // Every size of float, zeros, infinity and NaN.
-=======
     // Random values mixed with special ones: zeros of both signs, the smallest normal number, a subnormal, a small and a large value.
->>>>>>> language-tests
     let special = [0.0, -0.0, f64::from(f32::MIN_POSITIVE), 1e-40, 3e-9, -700.0];
     let x = Matrix::from_fn(m, n, |r, c| {
         let value = special.get((r * n + c) % 17).copied().unwrap_or(random.at(r, c) * 0.5_f64.powi((c % 9) as i32));
@@ -1748,12 +1744,7 @@ fn sample_flips_case(m: usize, n: usize, step: u32, report: bool) -> Case {
         .expect(Matrix::from_fn(1, 4, |_, i| found[i]), Compare::Exact)
 }
 
-<<<<<<< HEAD
-/// The cases of a group, on the processor and on every variant of every kernel of the test adapter; under `PLUSMINUS_DEFAULT_VARIANTS=1` on the variant
-/// that the adapter takes by itself.
-=======
 /// Checks the cases of a group on the CPU and with every variant of every kernel on the test adapter.
->>>>>>> language-tests
 fn check_all(cases: &[Case]) {
     let mut engine = plusminus::runtime::CpuEngine::new(Some(2)).unwrap();
     cases.iter().for_each(|case| case.check(&mut engine, "cpu"));

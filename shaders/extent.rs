@@ -4,7 +4,7 @@
 //! ```text
 //! comment  = clause { ";" clause }
 //! clause   = [ ENTRY { "," ENTRY } ":" ] words          the entry points that the clause applies to; without a list, all others
-//! words    = any text with one of:  "[" sum "]" { "[" sum "]" }   the product of the brackets, in elements
+//! words    = any text with one of:  [ "at least" ] "[" sum "]" { "[" sum "]" }   the product of the brackets, in elements
 //!                                   "as" NAME                     the extent of another binding
 //!                                   "any length"                  no constraint
 //!            and, where elements are narrower than 32 bits, "of" N "bits"
@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Names are members of `Params`, constants of the text, and lengths that a line `// length NAME = sum` defines. A line `// limit: sum < sum` (or
-//! `<=`) states a further condition. A line `// grid ENTRY: [sum][sum][sum]` states the largest grid of an entry point that does not check its
+//! `<=`) states a further condition, `// limit: ENTRY, ENTRY: sum < sum` one of these entry points. A line `// grid ENTRY: [sum][sum][sum]` states the largest grid of an entry point that does not check its
 //! workgroup's index. Expressions are evaluated in 64 bits; values above 2^32 - 1 are errors.
 
 /// Looks up the value of a name; `None` if the name is unknown.
@@ -44,6 +44,11 @@ pub fn parse<'a>(comment: &'a str, entry: &str) -> Result<Extent<'a>, String> {
         }
     }
     extent(general.ok_or_else(|| format!("`{}` has no clause for `{entry}`", comment.trim()))?)
+}
+
+/// Whether a binding may be longer than its extent: `at least [..]`.
+pub fn is_least(comment: &str) -> bool {
+    comment.contains("at least [")
 }
 
 /// Splits a clause into its entry points and the remaining text. A colon that does not follow a list of names is text.

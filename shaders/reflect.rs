@@ -306,9 +306,20 @@ fn canonical(comment: &str, entry: &str) -> Result<String, String> {
         extent::Extent::As(name) => format!("as {name}"),
         extent::Extent::Elements(brackets, bits) => {
             let brackets: String = brackets.iter().map(|b| format!("[{b}]")).collect();
-            if bits == 32 { brackets } else { format!("{brackets} of {bits} bits") }
+            let least = if extent::is_least(comment) { "at least " } else { "" };
+            if bits == 32 { format!("{least}{brackets}") } else { format!("{least}{brackets} of {bits} bits") }
         }
     })
+}
+
+/// The comparison of a line `// limit: a < b` or `// limit: ENTRY, ENTRY: a < b`, if it is one of this entry point's.
+fn limit_of(line: &str, entry: &str) -> Option<String> {
+    let comparison = match line.split_once(':') {
+        Some((names, comparison)) if names.split(',').any(|name| name.trim() == entry) => comparison,
+        Some(_) => return None,
+        None => line,
+    };
+    Some(comparison.trim().to_string())
 }
 
 /// The names that extents use, and the limits.
@@ -331,7 +342,7 @@ impl Shape {
                 .filter_map(|line| line.split_once('='))
                 .map(|(n, e)| (n.trim().into(), e.trim().into()))
                 .collect(),
-            limits: lines("limit:").map(|line| line.trim().to_string()).collect(),
+            limits: lines("limit:").filter_map(|line| limit_of(line, entry)).collect(),
             grid: String::new(),
         };
         for line in lines("grid ") {

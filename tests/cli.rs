@@ -363,7 +363,7 @@ fn translate_works_in_both_directions() {
         (vec!["translate", "--alpha", "0.1", "--momentum", "0.9"], vec!["either"]),
         (vec!["translate", "--alpha", "2"], vec!["alpha", "(0, 1]", "2"]),
         (vec!["translate", "--lr", "0.1", "--momentum", "1"], vec!["momentum", "[0, 1)", "1"]),
-        (vec!["translate", "--lr", "100", "--weight-decay", "1"], vec!["without end", "100"]),
+        (vec!["translate", "--lr", "100", "--weight-decay", "1"], vec!["diverge otherwise", "100"]),
         (vec!["translate", "--lr", "1", "--steps-per-epoch", "0"], vec!["steps-per-epoch", "0"]),
     ] {
         refused(&args, 2, &words);
@@ -671,7 +671,7 @@ fn teachers_that_do_not_fit() {
         "writing logits does not change the evaluation"
     );
     if cfg!(unix) {
-        refused(&["eval", &teacher, "--logits", "/dev/null"], 1, &["/dev/null", "no regular file"]);
+        refused(&["eval", &teacher, "--logits", "/dev/null"], 1, &["/dev/null", "not a regular file"]);
     }
     let (part, of_part, part_logits) = (["--validation", "0.1"], at("part"), at("part.safetensors"));
     let trained = run(&[&["train"], &common[..], &[&of_part], &part].concat());

@@ -204,7 +204,7 @@ fn images_that_cannot_be_read_are_named_and_left_out() {
     let spec = DataSpec { image_size: Some("6x6".into()), ..spec("folder", root) };
     let data = spec.load().unwrap();
     assert_eq!((data.train.len(), data.skipped.len()), (8, 4), "{:?}", data.skipped);
-    for name in ["1.png: neither PNG nor JPEG", "2.png: ", "7.jpg: the file ends", "8.jpg: "] {
+    for name in ["1.png: neither PNG nor JPEG", "2.png: ", "7.jpg: the file is truncated", "8.jpg: "] {
         assert!(data.skipped.iter().any(|skipped| skipped.contains(name)), "{name} in {:?}", data.skipped);
     }
     assert_eq!((image(&data.train, 6), data.train.label(6)), (vec![203; 36], 1), "indices stay contiguous");

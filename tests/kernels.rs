@@ -9,13 +9,14 @@ mod support;
 use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
     Activation, ActivationBackward, Add, AvgPool, AvgPoolBackward, BatchNorm, BatchNormBackward, BatchNormStatistics,
-    ByChannel, ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput, ConvBitsWeight,
-    ConvFloat, ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation, DistillationBackward, DropSigns,
-    DropSignsBackward, Dropout, EPSILON, Epilogues, Flatten, FloatBits, FloatBitsTransposed, JoinDropped,
-    JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool, MaxPoolBackward,
-    MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, PoolNormSign, SURROGATES, SampleFlips,
-    SectionMagnitudes, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward,
-    SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
+    BiquadMagnitudes, ByChannel, ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput,
+    ConvBitsWeight, ConvFloat, ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation,
+    DistillationBackward, DropSigns, DropSignsBackward, Dropout, EPSILON, Epilogues, Flatten, FloatBits,
+    FloatBitsTransposed, JoinDropped, JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed,
+    MaxPool, MaxPoolBackward, MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue,
+    PoolNormSign, SURROGATES, SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
+    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
+    XnorMatmul, weight_type,
 };
 use plusminus::optim::{
     AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, FlipControlUpdate, SgdUpdate, State, StateType,
@@ -1666,7 +1667,7 @@ fn biquad_magnitudes_case(sections: usize, m: usize, n: usize) -> Case {
     });
     let (ty, states) = (padded(m, n), TensorType::new(DType::F32, Layout::Rows, &[m, 2 * sections, n]));
     let mut case =
-        Case::new(format!("magnitudes of {sections} sections {m} x {n}"), SectionMagnitudes { hyper_offset: 5 })
+        Case::new(format!("magnitudes of {sections} sections {m} x {n}"), BiquadMagnitudes { hyper_offset: 5 })
             .input(ty.clone(), &g)
             .input(states, &s);
     (0..sections).for_each(|k| case.step.hyperparameters[5 + k] = [factors[k], 7.0, 8.0, 9.0]);

@@ -2,6 +2,11 @@
 // dw(t, o, c) = sum over p of dy(p, o) * a(source(p, t), c).
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1.)
 // import: conv, index, bits
+// limit: 0 < words
+// limit: in_channels/groups <= words * 32
+// limit: groups * words <= in_channels/32
+// limit: groups <= out_channels/32
+// limit: out_channels/32/groups * groups <= out_channels/32
 // per panel: dw
 
 var<storage, read> a: array<u32>; // bits of the input, panels [in_pixels/32][in_channels/32][32]

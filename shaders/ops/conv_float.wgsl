@@ -3,6 +3,7 @@
 // conv_float:        y(p, o) = sum over taps t and channels c of o's group of x(source(p, t), c) * w(t, o, c).
 // conv_float_input:  dx(p, c) = sum over t and o of c's group of dy(sink(p, t), o) * w(t, o, c).
 // import: conv, index
+// limit: in_channels/groups <= words * 32
 // per panel: y, dx
 
 var<storage, read> x: array<f32>; // panels [in_channels/32][in_pixels][32]

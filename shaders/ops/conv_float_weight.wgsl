@@ -1,6 +1,7 @@
 // Weight gradient of a convolution of floats.
 // conv_float_weight, conv_float_weight_split: dw(t, o, c) = sum over p of dy(p, o) * x(source(p, t), c).
 // import: conv, index
+// limit: in_channels/groups <= words * 32
 
 var<storage, read> x: array<f32>; // panels [in_channels/32][in_pixels][32]
 var<storage, read> dy: array<f32>; // panels [out_channels/32][out_pixels][32]

@@ -19,6 +19,7 @@ var<storage, read> up: array<f32>; // gradient of plus, panels [columns/32][rows
 var<storage, read> down: array<f32>; // gradient of minus, as up
 var<storage, read_write> da: array<f32>; // as up
 
+// limit: 0 < rows
 var<uniform> params: Params;
 
 const THREADS: u32 = 64u;

@@ -11,6 +11,9 @@ struct Params {
 var<storage, read> x: array<u32>; // 32-bit numbers, panels; flatten: [channels/32][samples * pixels][32]; unflatten: [pixels * channels/32][samples][32]
 var<storage, read_write> y: array<u32>; // flatten: [pixels * channels/32][samples][32]; unflatten: [channels/32][samples * pixels][32]
 
+// limit: 0 < samples
+// limit: 0 < pixels
+// limit: 0 < channels
 var<uniform> params: Params;
 
 const THREADS: u32 = 64u;

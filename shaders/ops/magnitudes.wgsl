@@ -8,6 +8,8 @@ struct Params {
 
 var<storage, read> x: array<f32>; // [words]
 
+// limit: 0 < block
+// grid magnitudes: [words/block][1][1]
 var<uniform> params: Params;
 
 @compute @workgroup_size(THREADS)

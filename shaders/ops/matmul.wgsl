@@ -15,6 +15,12 @@ var<storage, read> x: array<vec4<f32>>; // [depth/32][rows][32]; matmul_transpos
 var<storage, read> w: array<vec4<f32>>; // matmul: [columns][pitch]; matmul_input: [depth][pitch]; matmul_transposed: [columns/32][depth][32]
 var<storage, read_write> y: array<vec4<f32>>; // [columns/32][rows][32]; matmul_transposed: [rows][pitch]
 
+// limit: 0 < rows
+// limit: 0 < columns
+// limit: 0 < depth
+// limit: pitch/32 * 32 <= pitch
+// limit: matmul: depth <= pitch
+// limit: matmul_input, matmul_transposed: pitch <= columns/32 * 32
 var<uniform> params: Params;
 
 const COVER_matmul: vec3<u32> = vec3<u32>(32u, 32u, 1u);

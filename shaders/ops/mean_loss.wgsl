@@ -11,6 +11,7 @@ var<storage, read> loss: array<f32>; // [rows]
 var<storage, read_write> ring: array<f32>; // losses of the steps between read-backs, [ring]
 var<storage, read_write> failed: array<atomic<u32>>; // [1]
 
+// limit: 0 < ring
 var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
@@ -33,7 +34,7 @@ fn mean_loss(@builtin(local_invocation_index) local: u32) {
             total += sh_sums[i];
         }
         total /= f32(step.valid_rows);
-        ring[step.loss_slot] = total;
+        ring[min(step.loss_slot, arrayLength(&ring) - 1u)] = total;
         if (!is_finite(total)) {
             atomicMin(&failed[0], step.step);
         }

@@ -13,6 +13,7 @@ struct Params {
 var<storage, read> pixels: array<u32>; // bytes, four to a word, [rows][columns] of 8 bits
 var<storage, read_write> x: array<f32>; // [columns/32][rows][32]
 
+// limit: 0 < rows
 var<uniform> params: Params;
 
 // limit: 0 < channels

@@ -3,6 +3,8 @@
 // avg_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap counts as 0, as in PyTorch by default.
 // avg_pool_backward: adds dy(p, c) / taps to every tap.
 // import: conv, index
+// limit: out_channels <= in_channels
+// limit: in_channels <= out_channels
 // per panel: y, dx
 
 var<storage, read> x: array<u32>; // f32 or i32, panels [in_channels/32][in_pixels][32]

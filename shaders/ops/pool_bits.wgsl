@@ -3,6 +3,8 @@
 // pool_norm_sign: y(p, c) = sign((max over taps of v(source(p, t), c) - mean) * rstd * scale + bias): pooling, batch norm and sign in one pass. A negative scale
 // reverses the order, so the maximum of the integers is normalised; the maximum of the signs would be wrong.
 // import: conv, index, bits
+// limit: out_channels <= in_channels
+// limit: in_channels <= out_channels
 
 var<storage, read> x: array<u32>; // bits, panels [in_pixels/32][in_channels/32][32]
 var<storage, read_write> y: array<u32>; // bits, panels [out_pixels/32][in_channels/32][32]

@@ -13,6 +13,7 @@ struct Params {
 var<storage, read> x: array<f32>; // [x_columns/32][rows][32]
 var<storage, read_write> y: array<f32>; // [y_columns/32][rows][32]
 
+// limit: 0 < rows
 var<uniform> params: Params;
 
 const THREADS: u32 = 64u;

@@ -16,6 +16,7 @@ var<storage, read> kept: array<u32>; // mask as backward reads it, as y
 var<storage, read> dy: array<f32>; // [columns/32][rows][32]
 var<storage, read_write> dx: array<f32>; // [columns/32][rows][32]
 
+// limit: 0 < rows
 var<uniform> params: Params;
 
 const IDENTITY: u32 = 0u;

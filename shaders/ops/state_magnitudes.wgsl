@@ -9,15 +9,23 @@ struct Params {
     pitch: u32, // words per row
     unit: f32,  // scale of 16-bit floats
     first: u32, // integers: the row of `exponents` that belongs to the first row of the state
+    planes: u32, // `sections`: p and q of each biquad
     hyper_offset: u32, // `sections`: index of the first of the rule's four vec4 in the step's hyperparameters
 }
 
 var<storage, read> state: array<u32>; // rows, two or four to a word, low bits first, [words]
-var<storage, read> exponents: array<u32>; // of the units, as in an f32, by step mod 2, [first + words/pitch][2]
+var<storage, read> exponents: array<u32>; // of the units, as in an f32, by step mod 2, then what follows them, at least [first + words/pitch][2]
 var<storage, read> g: array<f32>; // gradient, [words]
-var<storage, read> s: array<f32>; // p and q of each section, rows of planes of pitch numbers: any length
+var<storage, read> s: array<f32>; // p and q of each biquad, rows of planes of pitch numbers, [words][planes]
 
 // limit: 0 < pitch
+// limit: 0 < block
+// limit: words/pitch * pitch <= words
+// grid state_f16: [words/block][1][1]
+// grid state_i16: [words/block][1][1]
+// grid state_i8: [words/block][1][1]
+// grid sections: [words/block][1][1]
+// limit: sections: planes <= 8
 // limit: hyper_offset + 4 <= 32
 var<uniform> params: Params;
 
@@ -75,7 +83,7 @@ fn sections(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_i
     begin_histogram(local);
     let first = group.x * params.block;
     let end = loop_bound(min(params.words, first + params.block), arrayLength(&g));
-    let planes = arrayLength(&s) / arrayLength(&g);
+    let planes = loop_bound(params.planes, arrayLength(&s));
     var sum = 0.0;
     for (var i = first + local; i < end; i += THREADS) {
         var u = g[i];

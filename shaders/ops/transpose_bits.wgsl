@@ -1,5 +1,6 @@
 // transpose_bits: y(c, r) = x(r, c) on packed bits, so that a product can read a matrix packed along its other axis.
 // In panels a 32 x 32 tile of bits is 32 contiguous words, in x and in y: the transpose moves whole tiles.
+// import: index
 
 struct Params {
     row_panels: u32, // of x: ceil(rows / 32); also the words per row of y
@@ -16,7 +17,7 @@ const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 @compute @workgroup_size(32)
 fn transpose_bits(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let tile = group.y * groups.x + group.x;
+    let tile = linear_group(group, groups);
     if (tile >= params.row_panels * params.words) {
         return;
     }

@@ -12,6 +12,7 @@ struct Params {
 var<storage, read> bits: array<u32>; // bits, panels [rows/32][columns/32][32]
 var<storage, read_write> x: array<f32>; // unpack_signs: [columns/32][rows][32]; unpack_signs_rows: [rows][columns/32 * 32]
 
+// limit: 0 < rows
 var<uniform> params: Params;
 
 const THREADS: u32 = 64u;

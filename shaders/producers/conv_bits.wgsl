@@ -2,6 +2,11 @@
 // y(p, o) = sum over taps t and channels c of a(source(p, t), c) * w(t, o, c), exact.
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 1; absent taps as in Rastegari et al. 2016 with zero padding.)
 // import: conv, tile, index, bits, step
+// limit: 0 < words
+// limit: in_channels/groups <= words * 32
+// limit: groups * words <= in_channels/32
+// limit: groups <= out_channels/32
+// limit: out_channels/32/groups * groups <= out_channels/32
 // per panel: y
 // epilogues: store, store+statistics
 // length tile_rows = out_pixels

@@ -1,6 +1,11 @@
 // Input gradient of a convolution of signs by signs, as an implicit GEMM (see conv_bits.wgsl).
 // conv_bits_input:        dx(p, c) = sum over taps t and outputs o of dy(sink(p, t), o) * w(t, o, c).
 // import: conv, tile, index, bits
+// limit: 0 < words
+// limit: in_channels/groups <= words * 32
+// limit: groups * words <= in_channels/32
+// limit: groups <= out_channels/32
+// limit: out_channels/32/groups * groups <= out_channels/32
 // per panel: y
 // epilogues: store, mask+store, mask+add+store
 // length tile_rows = in_pixels

@@ -17,6 +17,7 @@ var<storage, read> x: array<vec4<f32>>; // panels [depth/32][rows][32]
 var<storage, read> bits: array<u32>;    // panels [depth/32][words][32]
 var<storage, read_write> y: array<Lane>; // panels [columns/32][rows][32]
 
+// limit: words <= columns/32
 var<uniform> params: Params;
 
 alias Lane = vec4<f32>;

@@ -1,5 +1,7 @@
 // max_pool of integers for epilogues on tiles; 8 pixels by 8 channels per invocation. The producer writes the maxima and the taps itself.
 // import: max_pool, conv, tile, index, step
+// limit: out_channels <= in_channels
+// limit: in_channels <= out_channels
 // epilogues: statistics
 // length tile_rows = out_pixels
 // length tile_columns = out_channels
@@ -18,7 +20,7 @@ fn max_pool(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_w
     var tile: Tile;
     for (var r = 0u; r < 16u; r++) {
         let row = id.y * 8u + r / 2u;
-        if (row < m.rows) {
+        if (row < m.rows && id.x * 8u < m.columns) {
             let best = min(largest(((id.x >> 2u) * m.rows + row) * 8u + (id.x & 3u) * 2u + (r & 1u)), vec4<u32>(arrayLength(&x) - 1u));
             tile[r] = bitcast<vec4<i32>>(vec4<u32>(x[best.x], x[best.y], x[best.z], x[best.w]));
         }

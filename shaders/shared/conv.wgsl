@@ -6,6 +6,11 @@
 // length out_pixels = batch * out_height * out_width
 // limit: 0 < groups
 // limit: 0 < stride
+// limit: 0 < kernel_width
+// limit: 0 < in_channels
+// limit: 0 < out_channels
+// limit: in_channels/groups * groups <= in_channels
+// limit: out_channels/groups * groups <= out_channels
 // limit: 0 < out_height * out_width
 // limit: 0 < in_height * in_width
 

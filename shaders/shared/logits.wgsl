@@ -1,6 +1,8 @@
 // What every loss on logits and labels binds, and how it counts. Rows without a sample have loss and gradient 0.
 // import: index, step
 
+// limit: 0 < rows
+// limit: 0 < classes
 var<storage, read> z: array<f32>; // logits, [classes/32][rows][32]
 var<storage, read> labels: array<u32>; // [rows]
 var<storage, read_write> loss: array<f32>; // [rows]

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::avx2_float::{float_bits, gathered};
+use super::avx2_float::{LANES, float_bits, gathered, lanes_below};
 use super::isa::{Floats, Isa, Set};
 use super::tasks::{PANEL, Xnor, words};
 use super::vector::{Vectors, Work};
@@ -18,21 +18,10 @@ pub(super) static ISA: Isa = Isa {
     transpose32,
 };
 
-/// Columns in a register.
-pub(super) const LANES: usize = 8;
-
 /// Words a row that are compared before the counts join y: a chunk of weights and one of activations fit the first
 /// cache (16 KiB each at 128), and a byte holds at most `128 / 8 * 8` counts of eights and `8 + 2 * 8 + 4 * 8 + 7 *
 /// 8` of others.
 const CHUNK: usize = 128;
-
-/// All ones in the first `columns` of the 8 lanes from column `first` on.
-#[inline]
-#[target_feature(enable = "avx2,fma,popcnt")]
-pub(super) fn lanes_below(columns: usize, first: usize) -> __m256i {
-    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    _mm256_cmpgt_epi32(_mm256_set1_epi32(columns as i32 - first as i32), lane)
-}
 
 /// # Safety
 /// The processor has the instructions and `task` passed its check against `y`.

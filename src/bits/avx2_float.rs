@@ -4,8 +4,10 @@ use std::arch::x86_64::*;
 use std::array;
 use std::mem::MaybeUninit;
 
-use super::avx2::{LANES, lanes_below};
 use super::tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, words};
+
+/// Columns in a register.
+pub(super) const LANES: usize = 8;
 
 /// Registers of columns of a whole panel, and of one of at most 16 columns.
 const WIDE: usize = 4;
@@ -16,6 +18,14 @@ const SUMS: usize = 12;
 
 /// Numbers that fill half of the first-level cache.
 const SIGNS: usize = 4096;
+
+/// All ones in the first `columns` of the 8 lanes from column `first` on.
+#[inline]
+#[target_feature(enable = "avx2,fma,popcnt")]
+pub(super) fn lanes_below(columns: usize, first: usize) -> __m256i {
+    let lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    _mm256_cmpgt_epi32(_mm256_set1_epi32(columns as i32 - first as i32), lane)
+}
 
 /// Signs of several terms, [`WIDE`] or [`NARROW`] registers each. The last of a term's registers holds the sign to flip before adding,
 /// those before it +-1.0 to multiply by: where adders stand beside the multipliers (Zen), both run at the same time.

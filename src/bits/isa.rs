@@ -5,11 +5,10 @@
 //! erred, and the only way to an [`Isa`] is `select`, which lists what this processor can run. So no safe caller can
 //! cause undefined behaviour.
 
-use super::tasks::{FloatBits, GatheredFloatBits, PANEL, Panels, Xnor, panel_mask};
+use super::tasks::{FloatBits, FloatBitsFn, GatheredFloatBits, PANEL, Panels, Xnor, panel_mask};
 
 /// Signature of [`Isa::xnor`]'s inner function; the others follow.
 pub(super) type XnorFn = unsafe fn(&Xnor, &mut [i32]);
-pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut [f32]);
 pub(super) type SignPackFn = unsafe fn(&[f32], u32, &mut [u32]);
 pub(super) type SignPackMaskFn = unsafe fn(&[f32], u32, &mut [u32], &mut [u32]);
 pub(super) type TransposeFn = unsafe fn(&[u32; PANEL], &mut [u32; PANEL]);

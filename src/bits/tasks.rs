@@ -1,6 +1,5 @@
 //! What a task of a bit kernel is, and which slices it needs.
 
-use super::isa::FloatBitsFn;
 pub use crate::tensor::{PANEL, words_of as words};
 
 /// The word whose lowest `columns` bits are 1: the valid lanes of a panel. `columns` is 0 to 32.
@@ -107,6 +106,9 @@ impl Panels for StridedPanels<'_> {
         &mut self.0[at * self.1..]
     }
 }
+
+/// Multiplies floats by bits for one output panel.
+pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut [f32]);
 
 impl FloatBits<'_> {
     /// Panels of columns.

@@ -27,7 +27,7 @@ pub use composed::{Composed, MASK, MASK_ADD, POOL_STATISTICS, PRODUCT_STATISTICS
 pub use diagnostics::constant_channels::ConstantChannels;
 pub use diagnostics::magnitudes::Magnitudes;
 pub use diagnostics::sample_flips::SampleFlips;
-pub use diagnostics::state_magnitudes::{NarrowMagnitudes, SectionMagnitudes};
+pub use diagnostics::state_magnitudes::{BiquadMagnitudes, NarrowMagnitudes};
 pub use epilogue::Epilogues;
 pub use fusions::{FUSIONS, LATE_FUSIONS};
 pub use kernels::KERNELS;

@@ -116,10 +116,10 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, t
     let measured = diagnostics.as_mut().map(|measured| training(model, rules, options, Some(measured))).transpose()?;
     let of_train = hoist(&mut train, &mut prepare)?;
     let mut measured = measured.map(|(graph, ..)| graph);
-    measured.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
+    let of_measured = measured.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
     let mut graphs = vec![("prepare", &prepare), ("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|graph| ("diagnose", graph)));
-    let (plan, is_prepared) = (plan(&graphs, limits, target)?, [of_train, of_eval]);
+    let (plan, is_prepared) = (plan(&graphs, limits, target)?, [of_train || of_measured == Some(true), of_eval]);
     Ok(Compiled { plan, binary, fused, is_prepared, states: states_of(&train, rules), diagnostics })
 }
 

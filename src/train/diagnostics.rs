@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Op, Plan, Port, Purpose, Signs, Value};
 use crate::nn::parent_path;
 use crate::ops::{
-    ConstantChannels, Magnitudes, NarrowMagnitudes, SampleFlips, SectionMagnitudes, Sign, SignBackward, Surrogate,
+    BiquadMagnitudes, ConstantChannels, Magnitudes, NarrowMagnitudes, SampleFlips, Sign, SignBackward, Surrogate,
 };
 use crate::optim::{Decision, StateType};
 use crate::runtime::BufferId;
@@ -185,7 +185,7 @@ impl Diagnostics {
         let (dtype, units) = (graph.ty(state).dtype, find("row_state"));
         weights.state = Some(match (decision, dtype, units) {
             (Decision::Output { .. }, ..) => {
-                let op = SectionMagnitudes { hyper_offset };
+                let op = BiquadMagnitudes { hyper_offset };
                 Probe::with(graph, name, (op, &[gradient, state]), Some(weights.before))?
             }
             (Decision::State { .. }, DType::I16 | DType::I8, None) => {

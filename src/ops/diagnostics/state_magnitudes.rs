@@ -23,7 +23,7 @@ kernel!(
 );
 kernel!(
     /// [`MAGNITUDES`](crate::ops::diagnostics::magnitudes::MAGNITUDES) of the output of second-order sections.
-    MAX_BIQUADS = ops::state_magnitudes::{ sections }, twin = sections_twin
+    BIQUAD_MAGNITUDES = ops::state_magnitudes::{ sections }, twin = sections_twin
 );
 
 /// [`Magnitudes`] of a narrow state, after its update. Inputs: the state, 16-bit floats or integers in rows; for integers also the
@@ -74,14 +74,14 @@ impl Op for NarrowMagnitudes {
 /// u is the gradient for the first section, then the y of the previous one. Inputs: the gradient, the sections' states. Updates: as
 /// [`Magnitudes`], with types derived from the gradient's.
 #[derive(Clone, Copy, Debug)]
-pub struct SectionMagnitudes {
+pub struct BiquadMagnitudes {
     /// Index of the rule's first vec4 of the step's hyperparameters: b0, b1, a1, a2 of each section.
     pub hyper_offset: u32,
 }
 
-impl Op for SectionMagnitudes {
+impl Op for BiquadMagnitudes {
     fn name(&self) -> &'static str {
-        "section_magnitudes"
+        "biquad_magnitudes"
     }
 
     fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
@@ -89,17 +89,18 @@ impl Op for SectionMagnitudes {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let ((g, ty), (s, _)) = (bound.inputs[0], bound.inputs[1]);
-        let params = Params { hyper_offset: self.hyper_offset, ..params(ty, ty.words() / ty.rows()) };
+        let ((g, ty), (s, states)) = (bound.inputs[0], bound.inputs[1]);
+        let planes = (states.words() / ty.words()) as u32;
+        let params = Params { planes, hyper_offset: self.hyper_offset, ..params(ty, ty.words() / ty.rows()) };
         let blocks = Magnitudes::squares(ty).elements();
         let buffers = sections::Buffers { g, s, counts: bound.update(0), squares: bound.update(1).per_task(1) };
-        recording.dispatch(&MAX_BIQUADS, params, buffers, Grid::Tiles([blocks as u32, 1, 1]), blocks);
+        recording.dispatch(&BIQUAD_MAGNITUDES, params, buffers, Grid::Tiles([blocks as u32, 1, 1]), blocks);
     }
 }
 
 fn params(ty: &TensorType, pitch: usize) -> Params {
     let (words, block) = (ty.words() as u32, Magnitudes::block(ty) as u32);
-    Params { words, block, pitch: pitch as u32, unit: 0.0, first: 0, hyper_offset: 0 }
+    Params { words, block, pitch: pitch as u32, unit: 0.0, first: 0, planes: 0, hyper_offset: 0 }
 }
 
 /// Returns the sum of squares of a block of words with N numbers each, from a function of the word, its row and its position in the row.

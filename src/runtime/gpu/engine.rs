@@ -165,7 +165,9 @@ impl GpuEngine {
 
     fn parts(&self, dispatch: &Dispatch, variant: &Variant) -> Result<Vec<(u32, [u32; 3])>> {
         let groups = groups(&self.cx, dispatch, variant, self.pipelines.fold_above)?;
-        Ok(parts(&dispatch.grid, groups, self.pipelines.split_above))
+        // Without the uniform `grid` a shader cannot know where its part begins.
+        let split_above = if dispatch.kernel.interface.grid { self.pipelines.split_above } else { u32::MAX };
+        Ok(parts(&dispatch.grid, groups, split_above))
     }
 
     /// Prepares a dispatch. `uniforms` are the parameters of all dispatches (those of this one begin at `offset`), the step, and the starts

@@ -126,7 +126,8 @@ impl Pipelines {
             module: &module,
             entry_point: Some(&variant.entry),
             compilation_options: wgpu::PipelineCompilationOptions {
-                zero_initialize_workgroup_memory: false,
+                // Kernels of this crate write workgroup memory before they read it.
+                zero_initialize_workgroup_memory: !kernel.is_trusted(),
                 ..Default::default()
             },
             cache: None,

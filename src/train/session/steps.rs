@@ -73,6 +73,9 @@ impl Session {
         rules.hyperparameters(&mut values, self.step, self.total_steps);
         let recording = self.plan.recording(recording).expect("compiled with rules");
         self.prepare(TRAIN).await?;
+        // Before the play: if it fails half-way, weights and units of states may have moved, and the step must not be taken again.
+        self.is_stale[EVAL] = self.is_prepared[EVAL];
+        self.step += 1;
         let [pixels, labels] = self.inputs(batch);
         if let Some((logits, panels)) = &mut self.taught {
             let classes = self.plan.named["eval.correct"].1.ty.elements();
@@ -82,8 +85,6 @@ impl Session {
         } else {
             self.engine.play(recording, &[pixels, labels], &values).await?;
         }
-        self.is_stale[EVAL] = self.is_prepared[EVAL];
-        self.step += 1;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
         self.unmeasured += 1;

@@ -36,7 +36,7 @@ pub fn parse<'a>(comment: &'a str, entry: &str) -> Result<Extent<'a>, String> {
     let mut general = None;
     for part in comment.split(';') {
         let (entries, words) = clause(part);
-        if entries.iter().any(|name| *name == entry) {
+        if entries.contains(&entry) {
             return extent(words);
         }
         if entries.is_empty() && general.is_none() {

@@ -61,7 +61,7 @@ fn shaders() -> Vec<Shader> {
             all.push(Shader {
                 name,
                 entry: variant.entry.to_string(),
-                source: variant.text(true).unwrap().to_string(),
+                source: variant.text(true).expect("its pieces fit"),
             });
         }
     }

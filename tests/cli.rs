@@ -670,6 +670,9 @@ fn teachers_that_do_not_fit() {
         (Some(0), &without.stdout),
         "writing logits does not change the evaluation"
     );
+    let model = path(Path::new(&teacher), "model.safetensors");
+    refused(&["eval", &teacher, "--logits", &model], 2, &["logits", "a new file", "model.safetensors"]);
+    assert_eq!(run(&["eval", &teacher, "--logits", &logits]).status.code(), Some(0), "a file of logits is overwritten");
     if cfg!(unix) {
         refused(&["eval", &teacher, "--logits", "/dev/null"], 1, &["/dev/null", "not a regular file"]);
     }

@@ -1548,7 +1548,7 @@ fn flip_control_cases() -> Vec<Case> {
     let rate = |layer: usize| [0.5, 0.0, 1e-3][layer % 3];
     let weights = |layer: usize| 100.0 * (1 + layer) as f64;
     let flips = |layer: usize| [0, 5, 400][layer % 3] + 7 * layer as u32;
-    let before = |layer: usize| if layer % 5 == 0 { flips(layer) } else { 7 * layer as u32 };
+    let before = |layer: usize| if layer.is_multiple_of(5) { flips(layer) } else { 7 * layer as u32 };
     let factor = |layer: usize| [1.0_f32, 1e-6, 1.99, 3.0][layer % 4];
     let average = |layer: usize| 0.002 * (layer % 7) as f32;
     let float = |x: f32| f64::from(x.to_bits());

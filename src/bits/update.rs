@@ -311,14 +311,12 @@ impl<V: Vectors, const N: usize> Registers<V, N> {
     /// The processor has V's instructions.
     #[inline(always)]
     unsafe fn peaks<S: Storage>(&self) -> [f32; N] {
-        let mut peaks = [0.0; N];
-        for i in 0..N {
+        array::from_fn(|i| {
             let mut lanes = [0; 16];
             // SAFETY: the caller promises the instructions; a register has at most 16 lanes.
             unsafe { V::store_words(lanes.as_mut_ptr(), self.sizes[i]) };
-            peaks[i] = S::largest(&lanes);
-        }
-        peaks
+            S::largest(&lanes)
+        })
     }
 }
 

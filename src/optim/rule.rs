@@ -85,7 +85,7 @@ pub struct BinaryRule {
     pub scaled_init: f32,
     /// Whether the weights are invariant under a positive scale of the gradients.
     pub is_scale_invariant: bool,
-    /// Whether it is defined by a [`FilterSpec`], whose coefficients are then the hyperparameters of its kernel.
+    /// Whether it is defined by a [`FilterSpec`](super::FilterSpec), whose coefficients are then the hyperparameters of its kernel.
     pub is_filter: bool,
     /// Hyperparameters of its paper as texts; empty if the paper has none.
     pub paper: &'static [(&'static str, &'static str)],

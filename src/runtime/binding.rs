@@ -56,7 +56,7 @@ impl BufferId {
     }
 
     /// The tensor has `panels` panels of equal length; task `i` writes `words` words of each, from `i * words` on. The shader declares such
-    /// a binding on a line `// per panel: NAME`, and the twin receives [`TaskPanels`] of it.
+    /// a binding on a line `// per panel: NAME`, and the twin receives [`TaskPanels`](super::TaskPanels) of it.
     pub fn per_task_in_each_panel(self, panels: usize, words: usize) -> BufferArg {
         BufferArg { id: self, per_task: Some(words), panels }
     }

@@ -47,8 +47,15 @@ impl Teacher {
 }
 
 /// Writes logits `[samples, classes]` of the training images to a file that [`Teacher::of`] reads. The file contains the images' labels and
-/// the class names, so that other images, or the same in another order, are refused.
+/// the class names, so that other images, or the same in another order, are refused. A file that is not one of logits is not overwritten.
 pub fn write_logits(path: &Path, logits: Vec<f32>, data: &Data) -> Result<()> {
+    if path.is_file() {
+        let bytes = std::fs::read(path).map_err(Error::file("reading", path))?;
+        let is_logits = Weights::from_bytes(&bytes).is_ok_and(|(file, _)| file.tensors.contains_key(LOGITS));
+        if !is_logits {
+            return Err(Error::setting("logits", "a new file, or one of logits to overwrite", path.display()));
+        }
+    }
     let classes = data.classes.len();
     let shape = vec![logits.len() / classes.max(1), classes];
     let mut file = Weights::default();

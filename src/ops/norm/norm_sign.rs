@@ -167,7 +167,7 @@ fn sums_twin(args: norm_sign_sums::Args<'_>) {
     let p = args.params;
     let blocks = args.params.blocks as usize;
     let (panel, at) = (args.index / blocks, args.index % blocks);
-    let (count, words) = (rows_in(at, &p, args.step), words_of(args.params.columns as usize));
+    let (count, words) = (rows_in(at, p, args.step), words_of(args.params.columns as usize));
     let mean = lanes(args.mean, panel, 0.0);
     let rstd = rstd(args.variance, panel, args.params.epsilon);
     let dz = masked(block(args.dy, p.rows, p.block, panel, at), args.kept, words, panel, at * p.block as usize);

@@ -181,7 +181,7 @@ impl Session {
         &self.plan
     }
 
-    /// Returns the binary parameters with their sizes, in the order of [`Interval::flips`].
+    /// Returns the binary parameters with their sizes, in the order of [`Interval::flips`](crate::train::Interval::flips).
     pub fn binary(&self) -> &[(String, u64)] {
         &self.binary
     }

@@ -238,7 +238,7 @@ fn files_do_not_import_each_other() {
                     names.rotate_left(first);
                     circles.insert(names.join(" -> "));
                 } else if seen.insert(next.clone()) {
-                    ways.push([&way[..], &[next.clone()]].concat());
+                    ways.push([&way[..], std::slice::from_ref(next)].concat());
                 }
             }
         }

@@ -117,13 +117,12 @@ fn module(files: &Files, folder: &str, name: &str) -> Result<String, String> {
         }
         let kernel = texts(files, &names)?;
         if is_first {
-            out += &reflect::params(files, &path, &kernel.texts[0].parsed)
-                .map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
+            out += &reflect::params(files, &path, &kernel.texts[0].parsed).map_err(|e| kernel.place(&e))?;
             out += &reflect::constants(text, &kernel.texts[0].parsed);
             is_first = false;
         }
         if !is_update {
-            out += &reflect::entries(&kernel, &suffix(chain)).map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
+            out += &reflect::entries(&kernel, &suffix(chain)).map_err(|e| kernel.place(&e))?;
         }
     }
     Ok(format!("#[doc = \"Kernels of `shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{out}}}\n"))
@@ -140,6 +139,8 @@ pub struct Combination {
     pub names: Vec<String>,
     /// The joined text, before presets are applied and loops are unrolled.
     pub text: String,
+    /// The same with the origin of its lines.
+    joined: Assembled,
     /// One text per preset.
     pub texts: Vec<Text>,
 }
@@ -165,12 +166,42 @@ pub fn texts(files: &Files, names: &[String]) -> Result<Combination, String> {
             .map_err(|e| format!("{e}\n(unrolled, preset {preset})"))?;
         texts.push(Text { preset, parsed });
     }
-    Ok(Combination { names: names.to_vec(), text: joined.text, texts })
+    Ok(Combination { names: names.to_vec(), text: joined.text.clone(), joined, texts })
+}
+
+impl Combination {
+    /// Adds file and line to an error about an extent, a limit, a length or a grid: those of the first line that declares what it quotes.
+    pub fn place(&self, error: &str) -> String {
+        let line = error.split('`').skip(1).step_by(2).find_map(|quoted| declaration_of(&self.joined.text, quoted));
+        let (path, line) = line.map_or((self.names[0].as_str(), 1), |line| self.joined.origin(line));
+        format!("shaders/{path}.wgsl:{line}: {error}")
+    }
+}
+
+/// Returns the number of the first line that binds a tensor, or states a length, limit or grid, and contains this text as words of its own.
+fn declaration_of(text: &str, quoted: &str) -> Option<usize> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let declares =
+        |line: &&str| ["var<storage", "// length ", "// limit:", "// grid "].iter().any(|start| line.contains(start));
+    let contains = |line: &str| {
+        line.match_indices(quoted).any(|(at, _)| {
+            let (before, after) = (line[..at].chars().next_back(), line[at + quoted.len()..].chars().next());
+            !before.is_some_and(is_part) && !after.is_some_and(is_part)
+        })
+    };
+    text.lines().position(|line| declares(&line) && contains(line)).map(|number| number + 1)
 }
 
 fn join(files: &Files, names: &[&str]) -> Result<Assembled, String> {
     let find = |name: &str| files.get(name).map(String::as_str);
-    assemble::assemble(&find, names).map_err(|e| format!("shaders/{}.wgsl: {e}", names.join(" + ")))
+    assemble::assemble(&find, names).map_err(|e| {
+        // What does not fit is what the last piece declares.
+        let quoted = || e.split('`').skip(1).step_by(2);
+        let line = |name: &&&str| quoted().find_map(|quoted| declaration_of(files.get(**name)?, quoted));
+        let found = names.iter().rev().find_map(|name| Some((*name, line(&name)?)));
+        let (path, line) = found.unwrap_or((names[0], 1));
+        format!("shaders/{path}.wgsl:{line}: {e} (in {})", names.join(" + "))
+    })
 }
 
 /// A parsed shader with its validation results.

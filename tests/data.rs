@@ -243,7 +243,7 @@ fn folders_that_are_wrong() {
     };
     let odd = |f: &Path| png(&f.join("train/light/odd.png"), [5, 7], 1, &[0; 35]);
     let nothing = |_: &Path| {};
-    refuse(1, &|f| remove(f, "train/dark"), &[], &["train", "at least 2 classes", "light"]);
+    refuse(1, &|f| remove(f, "train/dark"), &[], &["train", "at least 2 folders of images", "light"]);
     refuse(1, &|f| empty(f, "train/dark"), &[], &["train/dark", ".png", "none"]);
     refuse(1, &|f| empty(f, "test/light"), &[], &["test/light", ".png", "none"]);
     refuse(1, &|f| remove(f, "test"), &[], &["train and test", "train alone"]);

@@ -248,7 +248,12 @@ fn folders_that_are_wrong() {
     refuse(1, &|f| empty(f, "test/light"), &[], &["test/light", ".png", "none"]);
     refuse(1, &|f| remove(f, "test"), &[], &["train and test", "train alone"]);
     refuse(1, &|f| fs::rename(f.join("test/dark"), f.join("test/night")).unwrap(), &[], &["dark, light", "night"]);
-    refuse(1, &|f| [remove(f, "train"), remove(f, "test")].into_iter().collect(), &[], &["2 folders of images", "none"]);
+    refuse(
+        1,
+        &|f| [remove(f, "train"), remove(f, "test")].into_iter().collect(),
+        &[],
+        &["2 folders of images", "none"],
+    );
     refuse(2, &odd, &[], &["image-size", "6x6", "5x7", "odd.png"]);
     refuse(2, &nothing, &["--crop", "7x6"], &["crop", "6x6", "7x6"]);
     refuse(2, &nothing, &["--crop", "7"], &["crop", "HEIGHTxWIDTH", "7"]);

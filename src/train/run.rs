@@ -46,14 +46,19 @@ impl Run {
         let runs = Path::new("runs");
         std::fs::create_dir_all(runs).map_err(Error::file("creating the folder", runs))?;
         let name = |n: u32| runs.join(format!("{}-{}-{n}", config.dataset, config.model));
-        for path in (1..).map(name) {
-            match std::fs::create_dir(&path) {
+        let mut n = 1;
+        loop {
+            let path = name(n);
+            match std::fs::create_dir(&path).map_err(|error| (error.kind(), error)) {
                 Ok(()) => return Ok(path),
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(Error::file("creating the folder", path)(error)),
+                Err((std::io::ErrorKind::AlreadyExists, _)) => n += 1,
+                // Another process removed the folder of runs, which was empty.
+                Err((std::io::ErrorKind::NotFound, _)) => {
+                    std::fs::create_dir_all(runs).map_err(Error::file("creating the folder", runs))?;
+                }
+                Err((_, error)) => return Err(Error::file("creating the folder", path)(error)),
             }
         }
-        unreachable!("there is a free number")
     }
 
     /// Removes an unfinished run: its files and the folder. An error if the folder contains anything else.

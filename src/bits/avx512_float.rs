@@ -147,7 +147,7 @@ unsafe fn fill(x: *const f32, step: usize, count: usize, tables: &mut Tables) {
         _mm512_mask_mov_ps(_mm512_set1_ps(-1.0), set, _mm512_set1_ps(1.0))
     });
     for (j, table) in (0..count).step_by(TERMS).zip(&mut tables.0) {
-        // SAFETY: the caller's promise; only floats below count are read.
+        // SAFETY: the caller promises readable floats; only those below count are read.
         let term = |k: usize| unsafe { _mm512_set1_ps(*x.add((j + k) * step)) };
         let mut sum = _mm512_mul_ps(term(0), signs[0]);
         if count - j >= TERMS {
@@ -184,7 +184,7 @@ struct Target<'a> {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 unsafe fn multiply_rows<'a>(steps: impl Iterator<Item = Step<'a>>, target: Target<'_>) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the caller promises the instructions and readable words.
     unsafe {
         match (target.rows > ROWS / 2, target.columns > PANEL / 2) {
             (true, true) => multiply::<ROWS, 2>(steps, target),
@@ -205,7 +205,7 @@ unsafe fn multiply<'a, const R: usize, const HALVES: usize>(steps: impl Iterator
     let Target { rows, columns, begins, y, y_row } = target;
     let mut sums = [[_mm512_setzero_ps(); HALVES]; R];
     for (bits, count, tables) in steps {
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller promises readable words.
         let mut numbers = unsafe { self::columns(bits, count) };
         for group in 0..count.div_ceil(TERMS) {
             for (sums, tables) in sums.iter_mut().zip(tables) {

@@ -5,25 +5,15 @@
 //! erred, and the only way to an [`Isa`] is `select`, which lists what this processor can run. So no safe caller can
 //! cause undefined behaviour.
 
-use super::tasks::{FloatBits, FloatBitsFn, GatheredFloatBits, PANEL, Panels, Xnor, panel_mask};
+use super::tasks::{FloatBits, GatheredFloatBits, PANEL, Panels, Xnor, panel_mask};
 
 /// Signature of [`Isa::xnor`]'s inner function; the others follow.
 pub(super) type XnorFn = unsafe fn(&Xnor, &mut [i32]);
+pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut dyn Panels);
+pub(super) type GatheredFn = unsafe fn(&GatheredFloatBits, &mut dyn Panels);
 pub(super) type SignPackFn = unsafe fn(&[f32], u32, &mut [u32]);
 pub(super) type SignPackMaskFn = unsafe fn(&[f32], u32, &mut [u32], &mut [u32]);
 pub(super) type TransposeFn = unsafe fn(&[u32; PANEL], &mut [u32; PANEL]);
-
-/// How an instruction set multiplies floats by bits.
-pub(super) enum Floats {
-    /// A panel of columns at a time.
-    Panel(FloatBitsFn),
-    /// All panels at once.
-    #[cfg(target_arch = "x86_64")]
-    Panels {
-        float_bits: unsafe fn(&FloatBits, &mut dyn Panels),
-        gathered: unsafe fn(&GatheredFloatBits, &mut dyn Panels),
-    },
-}
 
 /// Which instructions work is compiled for.
 #[derive(Clone, Copy)]
@@ -43,7 +33,8 @@ pub struct Isa {
     pub name: &'static str,
     pub(super) set: Set,
     pub(super) xnor: XnorFn,
-    pub(super) floats: Floats,
+    pub(super) float_bits: FloatBitsFn,
+    pub(super) gathered: GatheredFn,
     pub(super) sign_pack: SignPackFn,
     pub(super) sign_pack_mask: SignPackMaskFn,
     pub(super) transpose32: TransposeFn,
@@ -90,13 +81,7 @@ impl Isa {
             }
         } else if task.rows > 0 {
             // SAFETY: lengths are checked, inner and rows are at least 1; the processor has the instructions.
-            unsafe {
-                match &self.floats {
-                    Floats::Panel(panel) => (0..task.panels()).for_each(|at| panel(&task.panel(at), y.panel(at))),
-                    #[cfg(target_arch = "x86_64")]
-                    Floats::Panels { float_bits, .. } => float_bits(task, y),
-                }
-            }
+            unsafe { (self.float_bits)(task, y) }
         }
     }
 
@@ -108,13 +93,7 @@ impl Isa {
         task.check(y);
         if task.rows > 0 {
             // SAFETY: lengths and places are checked, nothing is 0; the processor has the instructions.
-            unsafe {
-                match &self.floats {
-                    Floats::Panel(panel) => task.by_blocks(y, *panel),
-                    #[cfg(target_arch = "x86_64")]
-                    Floats::Panels { gathered, .. } => gathered(task, y),
-                }
-            }
+            unsafe { (self.gathered)(task, y) }
         }
     }
 

@@ -1,124 +1,53 @@
 //! Plain Rust, written so that a compiler can vectorise it: every processor, WebAssembly included.
 
-use super::isa::{Floats, Isa, Set};
+use super::float_bits::{gathered_panel, panel};
+use super::isa::{Isa, Set};
+use super::sign_pack::{sign_pack as pack_signs, sign_pack_mask as pack_mask};
 use super::storage::{F16, I8, I16, load_lanes, store_lanes};
-use super::tasks::{FloatBits, PANEL, Xnor, words};
-use super::vector::{Vectors, Work};
+use super::tasks::{FloatBits, GatheredFloatBits, PANEL, Panels, Xnor, words};
+use super::vector::{BitCounts, SignedSums, StorageVectors, Vectors, Work};
+use super::xnor::by_carry_save;
 
-pub(super) static ISA: Isa = Isa {
-    name: "portable",
-    set: Set::Portable,
-    xnor,
-    floats: Floats::Panel(float_bits),
-    sign_pack,
-    sign_pack_mask,
-    transpose32,
-};
+pub(super) static ISA: Isa =
+    Isa { name: "portable", set: Set::Portable, xnor, float_bits, gathered, sign_pack, sign_pack_mask, transpose32 };
 
-/// Columns that are worked on together: a multiple of every vector's length.
-const LANES: usize = 8;
-type Lanes = [u32; LANES];
-
-#[inline(always)]
-fn map2(a: Lanes, b: Lanes, f: impl Fn(u32, u32) -> u32) -> Lanes {
-    std::array::from_fn(|lane| f(a[lane], b[lane]))
+/// # Safety
+/// `task` passed its check against `y`.
+unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
+    // SAFETY: the caller promises the check. Counting bits is dear without an instruction for it.
+    unsafe { by_carry_save::<Portable, 1>(task, y) }
 }
 
-/// Carry-save adder: `sum + a + b = sum' + 2 * carry` in every bit. Eight words become one to count, since counting
-/// bits is dear without an instruction for it.
-#[inline(always)]
-fn add(sum: &mut Lanes, a: Lanes, b: Lanes) -> Lanes {
-    let half = map2(a, b, |a, b| a ^ b);
-    let carry = map2(map2(a, b, |a, b| a & b), map2(half, *sum, |a, b| a & b), |a, b| a | b);
-    *sum = map2(half, *sum, |a, b| a ^ b);
-    carry
-}
+/// Terms whose sums join y at once.
+const ROOM: usize = 64;
 
-#[inline(always)]
-fn count(total: &mut Lanes, x: Lanes, shift: u32) {
-    *total = map2(*total, x, |total, x| total + (x.count_ones() << shift));
-}
-
-/// Popcounts of `a ^ w` over all words, for one row and [`LANES`] columns. Both slices step by 32 words.
-#[inline(always)]
-fn distance(a: &[u32], w: &[u32], words: usize) -> Lanes {
-    let differ = |i: usize| -> Lanes {
-        let a = a[i * PANEL];
-        let w: &Lanes = w[i * PANEL..][..LANES].try_into().expect("a slice of that length");
-        w.map(|w| w ^ a)
-    };
-    let [mut total, mut ones, mut twos, mut fours] = [[0; LANES]; 4];
-    let eights = words / 8 * 8;
-    for i in (0..eights).step_by(8) {
-        let two_a = add(&mut ones, differ(i), differ(i + 1));
-        let two_b = add(&mut ones, differ(i + 2), differ(i + 3));
-        let four_a = add(&mut twos, two_a, two_b);
-        let two_a = add(&mut ones, differ(i + 4), differ(i + 5));
-        let two_b = add(&mut ones, differ(i + 6), differ(i + 7));
-        let four_b = add(&mut twos, two_a, two_b);
-        let eight = add(&mut fours, four_a, four_b);
-        count(&mut total, eight, 3);
-    }
-    (eights..words).for_each(|i| count(&mut total, differ(i), 0));
-    if eights > 0 {
-        count(&mut total, ones, 0);
-        count(&mut total, twos, 1);
-        count(&mut total, fours, 2);
-    }
-    total
-}
-
-fn xnor(task: &Xnor, y: &mut [i32]) {
-    let words = words(task.k);
-    for (r, y) in (task.row_begin..task.row_end).zip(y.chunks_exact_mut(PANEL)) {
-        let a = &task.a[r / PANEL * words * PANEL + r % PANEL..];
-        for c in (0..PANEL).step_by(LANES) {
-            let distance = distance(a, &task.w[c..], words);
-            (0..LANES).for_each(|lane| y[c + lane] = task.k as i32 - 2 * distance[lane] as i32);
-        }
-        y[task.columns..].fill(0);
+/// # Safety
+/// `task` passed its check against `y`, its rows and inner are at least 1.
+unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
+    for at in 0..task.panels() {
+        // SAFETY: the caller promises a checked task, which each panel of it is, too.
+        unsafe { panel::<Portable, 4, 2, 2, ROOM>(&task.panel(at), y.panel(at)) }
     }
 }
 
-/// Values of j summed at once before they join y.
-const BLOCK: usize = 64;
-
-fn float_bits(task: &FloatBits, y: &mut [f32]) {
-    let mut signs = [[0.0f32; PANEL]; BLOCK];
-    for start in (0..task.inner).step_by(BLOCK) {
-        let signs = &mut signs[..BLOCK.min(task.inner - start)];
-        for (j, signs) in (start..).zip(signs.iter_mut()) {
-            let word = task.bits[j / PANEL * task.bits_block + j % PANEL];
-            *signs = std::array::from_fn(|c| f32::from_bits((!word >> c << 31) | 1.0f32.to_bits()));
-        }
-        for i in 0..task.rows {
-            let mut sums = [0.0f32; PANEL];
-            for (j, signs) in (start..).zip(signs.iter()) {
-                let x = task.x[j / PANEL * task.x_block + j % PANEL * task.x_inner + i * task.x_row];
-                (0..PANEL).for_each(|c| sums[c] += x * signs[c]);
-            }
-            let y = &mut y[i * task.y_row..][..PANEL];
-            if start == 0 && !task.accumulate {
-                y.copy_from_slice(&sums);
-            } else {
-                y.iter_mut().zip(&sums).for_each(|(y, sum)| *y += sum);
-            }
-            y[task.columns..].fill(0.0);
-        }
+/// # Safety
+/// `task` passed its check against `y`, its rows are at least 1.
+unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
+    let most = if task.terms == PANEL { ROOM / PANEL } else { 1 };
+    for at in 0..words(task.columns) {
+        // SAFETY: the caller promises a checked task; `most` blocks have at most as many terms as there is room for.
+        unsafe { gathered_panel::<Portable, 4, 2, 2, ROOM>(task, at, most, y.panel(at)) }
     }
-}
-
-fn pack(x: &[f32], test: impl Fn(f32) -> bool) -> u32 {
-    x.iter().enumerate().fold(0, |word, (c, &x)| word | u32::from(test(x)) << c)
 }
 
 fn sign_pack(x: &[f32], valid: u32, out: &mut [u32]) {
-    x.chunks_exact(PANEL).zip(out).for_each(|(x, out)| *out = pack(x, |x| x >= 0.0) & valid);
+    // SAFETY: no instruction beyond those that the crate is compiled for.
+    unsafe { pack_signs::<Portable>(x, valid, out) }
 }
 
 fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
-    sign_pack(x, valid, out);
-    x.chunks_exact(PANEL).zip(mask).for_each(|(x, mask)| *mask = pack(x, |x| x.abs() <= 1.0) & valid);
+    // SAFETY: no instruction beyond those that the crate is compiled for.
+    unsafe { pack_mask::<Portable>(x, valid, out, mask) }
 }
 
 /// Swaps the off-diagonal quarters of ever smaller squares: 16 x 16, 8 x 8, down to single bits.
@@ -142,13 +71,24 @@ pub(super) fn within<W: Work>(work: W) -> W::Output {
     unsafe { work.run::<Portable>() }
 }
 
+/// Columns that are worked on together: a multiple of every vector's length.
+const LANES: usize = 8;
+type Lanes = [u32; LANES];
+
+#[inline(always)]
+fn map2(a: Lanes, b: Lanes, f: impl Fn(u32, u32) -> u32) -> Lanes {
+    std::array::from_fn(|lane| f(a[lane], b[lane]))
+}
+
+#[inline(always)]
+fn pack(x: &[f32], test: impl Fn(f32) -> bool) -> u32 {
+    x.iter().enumerate().fold(0, |word, (c, &x)| word | u32::from(test(x)) << c)
+}
+
 /// What every processor has: arrays, of which the compiler makes vectors.
 pub(super) enum Portable {}
 
-#[allow(
-    unsafe_op_in_unsafe_fn,
-    reason = "pointers are read and written under the trait's conditions, which make that safe"
-)]
+#[allow(unsafe_op_in_unsafe_fn, reason = "pointers are read and written under the conditions of the trait")]
 impl Vectors for Portable {
     const LANES: usize = LANES;
     type Floats = [f32; LANES];
@@ -242,18 +182,26 @@ impl Vectors for Portable {
     }
 
     #[inline(always)]
+    unsafe fn not_negative(numbers: Self::Row) -> u32 {
+        pack(numbers.as_flattened(), |x| x >= 0.0)
+    }
+
+    #[inline(always)]
+    unsafe fn within_one(numbers: Self::Row) -> u32 {
+        pack(numbers.as_flattened(), |x| x.abs() <= 1.0)
+    }
+
+    #[inline(always)]
     unsafe fn is_finite(numbers: Self::Floats) -> bool {
         numbers.iter().fold(true, |all, number| all & number.is_finite())
     }
 
     #[inline(always)]
-    unsafe fn max_words(a: Lanes, b: Lanes) -> Lanes {
-        map2(a, b, u32::max)
-    }
-
-    #[inline(always)]
     unsafe fn prefetch<T>(_at: *const T) {}
+}
 
+#[allow(unsafe_op_in_unsafe_fn, reason = "pointers are read and written under the conditions of the trait")]
+impl StorageVectors for Portable {
     #[inline(always)]
     unsafe fn load_f16(at: *const u16) -> Self::Floats {
         load_lanes::<F16, Self>(at)
@@ -282,5 +230,70 @@ impl Vectors for Portable {
     #[inline(always)]
     unsafe fn store_i8(at: *mut i8, numbers: Self::Row, random: Self::WordRow, sizes: &mut Lanes) -> [u32; 2] {
         store_lanes::<I8, Self>(at, numbers, random, sizes)
+    }
+}
+
+impl BitCounts for Portable {
+    /// A byte holds the counts of 31 bytes.
+    const COUNTED: usize = 31;
+
+    /// By sums of neighbours: of single bits, of pairs, and of fours.
+    #[inline(always)]
+    unsafe fn count<const SHIFT: u32>(words: Lanes) -> Lanes {
+        words.map(|x| {
+            let x = x - (x >> 1 & 0x5555_5555);
+            let x = (x & 0x3333_3333) + (x >> 2 & 0x3333_3333);
+            ((x + (x >> 4)) & 0x0f0f_0f0f) << SHIFT
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn add_counts(a: Lanes, b: Lanes) -> Lanes {
+        map2(a, b, u32::wrapping_add)
+    }
+
+    #[inline(always)]
+    unsafe fn total(counts: Lanes) -> Lanes {
+        counts.map(|x| {
+            let x = (x & 0x00ff_00ff) + (x >> 8 & 0x00ff_00ff);
+            (x & 0xffff) + (x >> 16)
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn or(a: Lanes, b: Lanes) -> Lanes {
+        map2(a, b, |a, b| a | b)
+    }
+
+    #[inline(always)]
+    unsafe fn sub_words(a: Lanes, b: Lanes) -> Lanes {
+        map2(a, b, u32::wrapping_sub)
+    }
+
+    #[inline(always)]
+    unsafe fn shift_left<const BITS: u32>(words: Lanes) -> Lanes {
+        words.map(|word| word << BITS)
+    }
+
+    #[inline(always)]
+    unsafe fn lanes_below(columns: usize, first: usize) -> Lanes {
+        std::array::from_fn(|lane| if first + lane < columns { u32::MAX } else { 0 })
+    }
+}
+
+impl SignedSums for Portable {
+    #[inline(always)]
+    unsafe fn spread(word: u32, first: usize, _is_last: bool) -> Self::Floats {
+        std::array::from_fn(|lane| f32::from_bits((!word >> (first + lane) << 31) | 1.0_f32.to_bits()))
+    }
+
+    #[inline(always)]
+    unsafe fn add_signed(sum: Self::Floats, x: Self::Floats, signs: Self::Floats, _is_last: bool) -> Self::Floats {
+        std::array::from_fn(|lane| sum[lane] + x[lane] * signs[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn keep(numbers: Self::Floats, lanes: Lanes) -> Self::Floats {
+        std::array::from_fn(|lane| f32::from_bits(numbers[lane].to_bits() & lanes[lane]))
     }
 }

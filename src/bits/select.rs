@@ -1,4 +1,4 @@
-//! The registry: which instruction sets this processor has, and the one the program uses.
+//! Which instruction sets this processor has, and the one that the program uses.
 
 use std::sync::OnceLock;
 
@@ -11,7 +11,7 @@ pub const VARIABLE: &str = "PLUSMINUS_ISA";
 /// Every instruction set that this processor can run, widest first; `portable` is always the last. Tests run over all
 /// of them.
 pub fn all() -> Vec<&'static Isa> {
-    let mut all: Vec<&'static Isa> = Vec::new();
+    let mut all: Vec<&'static Isa> = vec![&portable::ISA];
     #[cfg(target_arch = "x86_64")]
     {
         let avx2 = is_x86_feature_detected!("avx2")
@@ -25,16 +25,16 @@ pub fn all() -> Vec<&'static Isa> {
             && is_x86_feature_detected!("avx512vpopcntdq")
             && is_x86_feature_detected!("avx512vbmi")
             && is_x86_feature_detected!("gfni");
-        if avx2 && avx512 {
-            all.push(&super::avx512::ISA);
-        }
         if avx2 {
             all.push(&super::avx2::ISA);
+        }
+        if avx2 && avx512 {
+            all.push(&super::avx512::ISA);
         }
     }
     #[cfg(target_arch = "aarch64")]
     all.push(&super::neon::ISA);
-    all.push(&portable::ISA);
+    all.reverse();
     all
 }
 

@@ -1,7 +1,7 @@
 //! How a state of a binary weight is stored: the definition, number by number, and where 32 columns of it lie in registers.
 
 use super::tasks::PANEL;
-use super::vector::Vectors;
+use super::vector::StorageVectors;
 use crate::tensor::{HALF_MOST, half_rounded, half_value};
 
 /// How a state is stored.
@@ -36,7 +36,7 @@ pub trait Storage: Sized {
     /// # Safety
     /// The processor has V's instructions; the numbers are readable.
     #[doc(hidden)]
-    unsafe fn load_register<V: Vectors>(at: *const Self::Stored) -> V::Floats;
+    unsafe fn load_register<V: StorageVectors>(at: *const Self::Stored) -> V::Floats;
 
     /// Writes 32 numbers as [`Storage::store`] does each, by its word below 2^16. `sizes` become the larger of themselves and of the sizes
     /// stored, in lanes as wide as what is stored. Returns which stored numbers are above 0 and which below.
@@ -44,7 +44,7 @@ pub trait Storage: Sized {
     /// # Safety
     /// The processor has V's instructions; 32 numbers are writable.
     #[doc(hidden)]
-    unsafe fn store_row<V: Vectors>(
+    unsafe fn store_row<V: StorageVectors>(
         at: *mut Self::Stored,
         numbers: V::Row,
         random: V::WordRow,
@@ -85,13 +85,13 @@ impl Storage for F32 {
     }
 
     #[inline(always)]
-    unsafe fn load_register<V: Vectors>(at: *const f32) -> V::Floats {
+    unsafe fn load_register<V: StorageVectors>(at: *const f32) -> V::Floats {
         // SAFETY: the caller promises the instructions and readable numbers.
         unsafe { V::load(at) }
     }
 
     #[inline(always)]
-    unsafe fn store_row<V: Vectors>(
+    unsafe fn store_row<V: StorageVectors>(
         at: *mut f32,
         numbers: V::Row,
         _random: V::WordRow,
@@ -139,13 +139,13 @@ impl Storage for F16 {
     }
 
     #[inline(always)]
-    unsafe fn load_register<V: Vectors>(at: *const u16) -> V::Floats {
+    unsafe fn load_register<V: StorageVectors>(at: *const u16) -> V::Floats {
         // SAFETY: the caller promises the instructions and readable numbers.
         unsafe { V::load_f16(at) }
     }
 
     #[inline(always)]
-    unsafe fn store_row<V: Vectors>(
+    unsafe fn store_row<V: StorageVectors>(
         at: *mut u16,
         numbers: V::Row,
         random: V::WordRow,
@@ -198,13 +198,13 @@ macro_rules! integers {
             }
 
             #[inline(always)]
-            unsafe fn load_register<V: Vectors>(at: *const $stored) -> V::Floats {
+            unsafe fn load_register<V: StorageVectors>(at: *const $stored) -> V::Floats {
                 // SAFETY: the caller promises the instructions and readable numbers.
                 unsafe { V::$load(at) }
             }
 
             #[inline(always)]
-            unsafe fn store_row<V: Vectors>(
+            unsafe fn store_row<V: StorageVectors>(
                 at: *mut $stored,
                 numbers: V::Row,
                 random: V::WordRow,
@@ -231,7 +231,7 @@ integers!(
 /// # Safety
 /// As [`Storage::load_register`].
 #[inline(always)]
-pub(super) unsafe fn load_lanes<S: Storage, V: Vectors>(at: *const S::Stored) -> V::Floats {
+pub(super) unsafe fn load_lanes<S: Storage, V: StorageVectors>(at: *const S::Stored) -> V::Floats {
     let mut lanes = [0.0; 16];
     for (lane, number) in lanes.iter_mut().enumerate().take(V::LANES) {
         // SAFETY: the caller promises readable numbers.
@@ -246,7 +246,7 @@ pub(super) unsafe fn load_lanes<S: Storage, V: Vectors>(at: *const S::Stored) ->
 /// # Safety
 /// As [`Storage::store_row`].
 #[inline(always)]
-pub(super) unsafe fn store_lanes<S: Storage, V: Vectors>(
+pub(super) unsafe fn store_lanes<S: Storage, V: StorageVectors>(
     at: *mut S::Stored,
     numbers: V::Row,
     random: V::WordRow,
@@ -266,13 +266,15 @@ pub(super) unsafe fn store_lanes<S: Storage, V: Vectors>(
     let values: [f32; PANEL] = std::array::from_fn(|lane| S::load(stored[lane]));
     // SAFETY: the caller promises 32 writable numbers.
     unsafe { at.cast::<[S::Stored; PANEL]>().write_unaligned(stored) };
-    // SAFETY: the caller promises the instructions; registers together hold 32 lanes.
+    // SAFETY: the caller promises the instructions; a register has at most 16 lanes.
     unsafe {
-        let mut numbers = V::zeros();
-        for v in 0..PANEL / V::LANES {
-            *sizes = V::max_words(*sizes, V::load_words(magnitudes.as_ptr().add(v * V::LANES)));
-            numbers.as_mut()[v] = V::load(values.as_ptr().add(v * V::LANES));
+        let mut largest = [0; 16];
+        V::store_words(largest.as_mut_ptr(), *sizes);
+        for (lane, magnitude) in magnitudes.into_iter().enumerate() {
+            largest[lane % V::LANES] = largest[lane % V::LANES].max(magnitude);
         }
+        *sizes = V::load_words(largest.as_ptr());
+        let numbers = V::load_row(values.as_ptr());
         [V::positive(numbers), V::negative(numbers)]
     }
 }

@@ -107,9 +107,6 @@ impl Panels for StridedPanels<'_> {
     }
 }
 
-/// Multiplies floats by bits for one output panel.
-pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut [f32]);
-
 impl FloatBits<'_> {
     /// Panels of columns.
     pub fn panels(&self) -> usize {
@@ -214,52 +211,5 @@ impl GatheredFloatBits<'_> {
         let last = (panels - 1).saturating_mul(self.x_panel).saturating_add(*last as usize * PANEL);
         let (x, need) = (self.x.len(), last.saturating_add(self.terms));
         assert!(x >= need, "gathered_float_bits: x has {x} elements, expected at least {need}");
-    }
-
-    /// Block by block with [`FloatBits`], whose rows are packed before: for instruction sets that have nothing better.
-    ///
-    /// # Safety
-    /// The task passed its check against `y`, and the processor has the instructions of `panel`, which makes one panel.
-    pub(super) unsafe fn by_blocks(&self, y: &mut dyn Panels, panel: FloatBitsFn) {
-        const ROWS: usize = 96;
-        // Sums of several whole blocks join y at once.
-        let most = if self.terms == PANEL { 4 } else { 1 };
-        let mut packed = [[[0.0; PANEL]; ROWS]; 4];
-        let blocks = self.panels * self.taps;
-        for first in (0..self.rows).step_by(ROWS) {
-            let rows = ROWS.min(self.rows - first);
-            for start in (0..blocks).step_by(most) {
-                let count = most.min(blocks - start);
-                for (block, packed) in (start..start + count).zip(&mut packed) {
-                    let x = &self.x[(block / self.taps * self.x_panel).min(self.x.len())..];
-                    let places = &self.places[block % self.taps * self.rows + first..][..rows];
-                    for (packed, &place) in packed.iter_mut().zip(places) {
-                        *packed = [0.0; PANEL];
-                        if place != ABSENT {
-                            packed[..self.terms].copy_from_slice(&x[place as usize * PANEL..][..self.terms]);
-                        }
-                    }
-                }
-                for at in 0..words(self.columns) {
-                    let task = FloatBits {
-                        x: packed.as_flattened().as_flattened(),
-                        x_block: ROWS * PANEL,
-                        x_inner: 1,
-                        x_row: PANEL,
-                        bits: &self.bits[start * self.bits_block + at * self.bits_panel..],
-                        bits_block: self.bits_block,
-                        bits_panel: 0,
-                        inner: count * self.terms,
-                        rows,
-                        columns: PANEL.min(self.columns - at * PANEL),
-                        sets: 1,
-                        y_row: PANEL,
-                        accumulate: start > 0,
-                    };
-                    // SAFETY: the packed rows, the words and y, which were checked, hold these blocks of one panel.
-                    unsafe { panel(&task, &mut y.panel(at)[first * PANEL..]) };
-                }
-            }
-        }
     }
 }

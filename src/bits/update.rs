@@ -4,18 +4,17 @@
 use super::isa::{Isa, Set};
 use super::storage::Storage;
 use super::tasks::PANEL;
-use super::vector::{Vectors, Work};
+use super::vector::{StorageVectors, Vectors, Work};
 use crate::tensor::Draws;
 use std::array;
 use std::mem::MaybeUninit;
 
-/// Columns from what is worked on to what is asked for. Rows lie in pages of their own, where the processor's own prefetching starts anew. On Zen 5,
-/// with rows of 4096 columns and one thread, two states of 16-bit integers take 0.22 ns a weight at 1024 to 4096 columns, 0.31 at 256 and 0.24
-/// without asking.
+/// Distance of prefetches, in columns: hardware prefetching restarts at every page, and rows start pages. Measured on Zen 5 with rows of 4096
+/// columns, two 16-bit states and one thread: 0.22 ns per weight at 1024 to 4096 columns, 0.31 at 256, 0.24 without prefetches.
 const AHEAD: usize = 1024;
 
-/// Most states for which that is asked: beyond, what was asked for pushes out what is worked on.
-const STREAMS: usize = 3;
+/// Largest number of states that are prefetched: with more, prefetched lines evict lines in use.
+const MAX_PREFETCHED: usize = 3;
 
 /// Units of one state of a row.
 #[derive(Clone, Copy, Debug)]
@@ -48,16 +47,16 @@ pub struct UpdateRow<'a, S: Storage, const N: usize> {
     pub draws: (Draws, u32),
 }
 
-/// What happened in a row.
+/// Result of the update of a row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Updated<const N: usize> {
-    /// Weights that flipped.
+    /// Number of weights that flipped.
     pub flips: u32,
-    /// Narrow states at the end of what their storage holds.
+    /// Number of saturated narrow states.
     pub saturated: u32,
-    /// Largest size of each narrow state as it is stored, in its unit; 0 of 32-bit floats.
+    /// Largest stored magnitude of each narrow state, in units; 0 for 32-bit floats.
     pub peaks: [f32; N],
-    /// Whether some state is infinite or not a number; narrow storage holds neither.
+    /// Whether some 32-bit state is infinite or NaN; narrow formats hold neither.
     pub has_failed: bool,
 }
 
@@ -68,7 +67,7 @@ impl Isa {
     /// Each operation of the rule is rounded by itself, so the result is the same on every instruction set.
     ///
     /// # Panics
-    /// Where the lengths do not fit each other.
+    /// If lengths disagree or `row.row` is not below 32.
     #[inline]
     pub fn update<S: Storage, const N: usize, const DECIDES: usize>(
         &self,
@@ -113,7 +112,7 @@ impl<S: Storage, const N: usize, const DECIDES: usize, R: Fn(f32, [f32; N]) -> (
     type Output = Updated<N>;
 
     #[inline(always)]
-    unsafe fn run<V: Vectors>(self) -> Updated<N> {
+    unsafe fn run<V: StorageVectors>(self) -> Updated<N> {
         let Self { row: UpdateRow { row, g, weight, mut states, units, draws }, rule } = self;
         let (mut flips, pointers) = (0, states.each_mut().map(|state| state.as_mut_ptr()));
         // SAFETY: the caller promises the instructions. Gradients and states have as many numbers as there are columns, a multiple of 32, as
@@ -122,7 +121,7 @@ impl<S: Storage, const N: usize, const DECIDES: usize, R: Fn(f32, [f32; N]) -> (
             let mut registers = Registers::<V, N>::new::<S>(units, draws);
             for at in (0..g.len()).step_by(PANEL) {
                 let (g, here) = (g.as_ptr().add(at), pointers.map(|state| state.add(at)));
-                if N <= STREAMS {
+                if N <= MAX_PREFETCHED {
                     prefetch::<V, f32>(g.wrapping_add(AHEAD));
                     here.iter().for_each(|state| prefetch::<V, S::Stored>(state.wrapping_add(AHEAD)));
                 }
@@ -130,12 +129,12 @@ impl<S: Storage, const N: usize, const DECIDES: usize, R: Fn(f32, [f32; N]) -> (
                 let signs = registers.store::<S, DECIDES>(here, &next, &decisions);
                 flips += commit_word(&mut weight[at + row], signs);
             }
-            (registers.peaks::<S>(), registers.overflows)
+            (registers.peaks::<S>(), !V::is_finite(registers.total))
         };
         let is_at_end = |stored: &S::Stored| S::load(*stored).abs() >= S::MAX || S::load(*stored).is_nan();
         let mut at_end = 0;
         for i in 0..N {
-            // A sum of finite numbers may overflow: whether a state did is known only here.
+            // The sum of finite states may overflow, so an overflow only means that the states must be looked at.
             if peaks[i] >= S::MAX || overflows {
                 at_end += states[i].iter().filter(|stored| is_at_end(stored)).count() as u32;
             }
@@ -158,14 +157,8 @@ impl Lanes {
     /// The processor has V's instructions, and the numbers were written.
     #[inline(always)]
     unsafe fn row<V: Vectors>(&self) -> V::Row {
-        // SAFETY: the caller promises the instructions and the numbers; registers together hold 32 lanes.
-        unsafe {
-            let mut row = V::zeros();
-            for v in 0..PANEL / V::LANES {
-                row.as_mut()[v] = V::load(self.0.as_ptr().cast::<f32>().add(v * V::LANES));
-            }
-            row
-        }
+        // SAFETY: the caller promises the instructions and the numbers.
+        unsafe { V::load_row(self.0.as_ptr().cast()) }
     }
 }
 
@@ -178,7 +171,7 @@ fn commit_word(word: &mut u32, [above, below]: [u32; 2]) -> u32 {
     flips
 }
 
-/// Asks for the cache lines of 32 elements.
+/// Prefetches the cache lines of 32 elements.
 ///
 /// # Safety
 /// The processor has V's instructions.
@@ -191,7 +184,7 @@ unsafe fn prefetch<V: Vectors, T>(at: *const T) {
 }
 
 /// What a row's loop keeps in registers.
-struct Registers<V: Vectors, const N: usize> {
+struct Registers<V: StorageVectors, const N: usize> {
     /// Units that narrow states are stored in.
     old: [V::Floats; N],
     /// From numbers to what `Storage::store` takes.
@@ -199,11 +192,11 @@ struct Registers<V: Vectors, const N: usize> {
     /// Largest sizes of narrow states.
     sizes: [V::Words; N],
     random: Numbers<V>,
-    /// Whether the sum of some 32-bit states is not finite.
-    overflows: bool,
+    /// Sums of all 32-bit states: no sum is finite of which a term is infinite or not a number.
+    total: V::Floats,
 }
 
-impl<V: Vectors, const N: usize> Registers<V, N> {
+impl<V: StorageVectors, const N: usize> Registers<V, N> {
     /// # Safety
     /// The processor has V's instructions.
     #[inline(always)]
@@ -215,7 +208,7 @@ impl<V: Vectors, const N: usize> Registers<V, N> {
                 old[i] = V::splat(units[i].old);
                 fine[i] = V::splat(S::FINE * units[i].inverse);
             }
-            Self { old, fine, sizes: [V::splat_word(0); N], random: Numbers::new(draws, first), overflows: false }
+            Self { old, fine, sizes: [V::splat_word(0); N], random: Numbers::new(draws, first), total: V::splat(0.0) }
         }
     }
 
@@ -294,12 +287,11 @@ impl<V: Vectors, const N: usize> Registers<V, N> {
             if !S::IS_NARROW {
                 let row = decisions.row::<V>();
                 signs = [V::positive(row), V::negative(row)];
-                // One number is tested instead of all: no sum of one that is infinite or not a number is finite.
                 let mut total = sum.as_ref()[0];
                 for v in 1..PANEL / V::LANES {
                     total = V::add(total, sum.as_ref()[v]);
                 }
-                self.overflows |= !V::is_finite(total);
+                self.total = V::add(self.total, total);
             }
             signs
         }
@@ -311,12 +303,14 @@ impl<V: Vectors, const N: usize> Registers<V, N> {
     /// The processor has V's instructions.
     #[inline(always)]
     unsafe fn peaks<S: Storage>(&self) -> [f32; N] {
-        array::from_fn(|i| {
+        let mut peaks = [0.0; N];
+        for (peak, sizes) in peaks.iter_mut().zip(self.sizes) {
             let mut lanes = [0; 16];
             // SAFETY: the caller promises the instructions; a register has at most 16 lanes.
-            unsafe { V::store_words(lanes.as_mut_ptr(), self.sizes[i]) };
-            S::largest(&lanes)
-        })
+            unsafe { V::store_words(lanes.as_mut_ptr(), sizes) };
+            *peak = S::largest(&lanes);
+        }
+        peaks
     }
 }
 

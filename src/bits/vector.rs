@@ -1,16 +1,16 @@
-//! What an instruction set is to the algorithms of this folder: registers of 32-bit lanes, one column to a lane.
+//! The registers of an instruction set, as the algorithms of this folder use them: 32-bit lanes, one column per lane.
+//!
+//! Every method of these traits requires that the processor has the set's instructions, and that its pointers are valid for as many elements as it
+//! says, at any alignment. Methods are `#[inline(always)]`: where they are called below a function with the set's `#[target_feature]`, they become
+//! instructions.
 
 /// The registers of an instruction set.
-///
-/// # Safety
-/// Every method requires that the processor has the set's instructions, and that its pointers are valid for as many elements as it says, at
-/// any alignment. Methods are `#[inline(always)]`: they become instructions where they are called below [`Work`].
 pub trait Vectors: Sized {
     /// Lanes of a register: 4, 8 or 16.
     const LANES: usize;
     /// A register of floats.
     type Floats: Copy;
-    /// A register of words, or of narrower integers where a method says so.
+    /// A register of words, or of smaller integers where a method says so.
     type Words: Copy;
     /// The floats of 32 columns.
     type Row: Copy + AsRef<[Self::Floats]> + AsMut<[Self::Floats]>;
@@ -41,6 +41,19 @@ pub trait Vectors: Sized {
     /// Writes `LANES` words.
     unsafe fn store_words(at: *mut u32, words: Self::Words);
 
+    /// Reads 32 numbers.
+    #[inline(always)]
+    unsafe fn load_row(at: *const f32) -> Self::Row {
+        // SAFETY: the caller promises the instructions and 32 readable numbers, which the registers of a row hold together.
+        unsafe {
+            let mut row = Self::zeros();
+            for (v, numbers) in row.as_mut().iter_mut().enumerate() {
+                *numbers = Self::load(at.add(v * Self::LANES));
+            }
+            row
+        }
+    }
+
     /// a b.
     unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats;
 
@@ -62,21 +75,27 @@ pub trait Vectors: Sized {
     /// Words moved `BITS` to the right.
     unsafe fn shift_right<const BITS: u32>(words: Self::Words) -> Self::Words;
 
-    /// Which of 32 numbers are above 0, bit c for column c; not a number is not.
+    /// Which of 32 numbers are above 0, bit c for column c; what is not a number is not.
     unsafe fn positive(numbers: Self::Row) -> u32;
 
-    /// Which of 32 numbers are below 0.
+    /// Which are below 0.
     unsafe fn negative(numbers: Self::Row) -> u32;
+
+    /// Which are at least 0; -0.0 is.
+    unsafe fn not_negative(numbers: Self::Row) -> u32;
+
+    /// Which are within -1 to 1.
+    unsafe fn within_one(numbers: Self::Row) -> u32;
 
     /// Whether every number is finite.
     unsafe fn is_finite(numbers: Self::Floats) -> bool;
 
-    /// The larger of each word.
-    unsafe fn max_words(a: Self::Words, b: Self::Words) -> Self::Words;
-
-    /// Asks for the cache line of an address, which may be any.
+    /// Prefetches the cache line of an address, which need not be valid.
     unsafe fn prefetch<T>(at: *const T);
+}
 
+/// States of weights in narrow storage: `Storage` of `storage` is their definition.
+pub trait StorageVectors: Vectors {
     /// Reads `LANES` halves, none an infinity or not a number.
     unsafe fn load_f16(at: *const u16) -> Self::Floats;
 
@@ -97,10 +116,49 @@ pub trait Vectors: Sized {
     unsafe fn store_i8(at: *mut i8, numbers: Self::Row, random: Self::WordRow, sizes: &mut Self::Words) -> [u32; 2];
 }
 
+/// What products of bits take.
+pub trait BitCounts: Vectors {
+    /// Words whose counts may be added up.
+    const COUNTED: usize;
+
+    /// `2^SHIFT` times the count of the bits in each part of each lane: of bytes or of whole lanes.
+    unsafe fn count<const SHIFT: u32>(words: Self::Words) -> Self::Words;
+
+    /// a + b, part by part.
+    unsafe fn add_counts(a: Self::Words, b: Self::Words) -> Self::Words;
+
+    /// The sum of the parts of each lane.
+    unsafe fn total(counts: Self::Words) -> Self::Words;
+
+    /// a or b, bit by bit.
+    unsafe fn or(a: Self::Words, b: Self::Words) -> Self::Words;
+
+    /// a - b, wrapping.
+    unsafe fn sub_words(a: Self::Words, b: Self::Words) -> Self::Words;
+
+    /// Words moved `BITS` to the left.
+    unsafe fn shift_left<const BITS: u32>(words: Self::Words) -> Self::Words;
+
+    /// All ones in the lanes whose columns, from `first` on, are below `columns`; zeros in the others.
+    unsafe fn lanes_below(columns: usize, first: usize) -> Self::Words;
+}
+
+/// What products of floats and bits take.
+pub trait SignedSums: BitCounts {
+    /// The signs of columns `first` on from a word of bits, as [`SignedSums::add_signed`] takes them in the last register of a term's or another.
+    unsafe fn spread(word: u32, first: usize, is_last: bool) -> Self::Floats;
+
+    /// `sum + x sign`.
+    unsafe fn add_signed(sum: Self::Floats, x: Self::Floats, signs: Self::Floats, is_last: bool) -> Self::Floats;
+
+    /// The numbers where lanes are all ones, 0 where they are zeros.
+    unsafe fn keep(numbers: Self::Floats, lanes: Self::Words) -> Self::Floats;
+}
+
 /// Work that is compiled for each instruction set.
 ///
-/// A rule is a closure, so there is no function of it to put into a table. Instead each instruction set has one generic function, `within`, that
-/// runs a whole piece of work under its `#[target_feature]`: the work is always inlined there.
+/// A rule is a closure, so there is no function of it to put into the table of an `Isa`. Instead each instruction set has one
+/// generic function, `within`, that runs a whole piece of work under its `#[target_feature]`: the work is always inlined there.
 pub trait Work {
     /// What it returns.
     type Output;
@@ -109,5 +167,5 @@ pub trait Work {
     ///
     /// # Safety
     /// The processor has the set's instructions.
-    unsafe fn run<V: Vectors>(self) -> Self::Output;
+    unsafe fn run<V: StorageVectors>(self) -> Self::Output;
 }

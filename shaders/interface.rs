@@ -17,6 +17,8 @@ mod kernels;
 mod reflect;
 #[path = "rules.rs"]
 mod rules;
+#[path = "shape.rs"]
+mod shape;
 
 use assemble::Assembled;
 

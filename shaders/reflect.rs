@@ -1,5 +1,6 @@
 //! Generates Rust from parsed shaders: parameter structs, constants, bindings and their extents, tasks' arguments, variants.
 
+use super::shape::{Shape, canonical, comment, literal};
 use super::{Combination, Files, Parsed, assemble, extent};
 use naga::{AddressSpace, ArraySize, Scalar, ScalarKind, TypeInner, valid::Capabilities, valid::GlobalUse};
 use std::fmt::Write as _;
@@ -61,15 +62,6 @@ pub fn constants(text: &str, parsed: &Parsed) -> String {
             .expect("strings grow");
     }
     out
-}
-
-/// Returns a constant's value.
-fn literal(parsed: &Parsed, name: &str) -> Option<naga::Literal> {
-    let (_, constant) = parsed.module.constants.iter().find(|(_, c)| c.name.as_deref() == Some(name))?;
-    match parsed.module.global_expressions[constant.init] {
-        naga::Expression::Literal(literal) => Some(literal),
-        _ => None,
-    }
 }
 
 /// Generates a `#[repr(C)]` struct whose members have their WGSL offsets.
@@ -186,7 +178,8 @@ fn interface(combination: &Combination, index: usize, label: &str) -> Result<(St
     let name = &first.module.entry_points[index].name;
     let bindings = tensor_bindings(combination, index)?;
     let (params, step, grid) = (uses(first, index, 0), uses(first, index, 1), has_uniform(first, 3));
-    let shape = Shape::of(combination, name, &bindings)?;
+    let extents = bindings.iter().map(|binding| binding.extent.as_str());
+    let shape = Shape::of(&combination.text, first, name, extents)?;
     let mut out = format!(
         "#[doc = \"Its bindings, in order.\"]\npub const INTERFACE: k::Interface = k::Interface {{ label: {label:?}, params: {params}, step: {step}, grid: {grid}, \
          shape: {}, bindings: std::borrow::Cow::Borrowed(&[",
@@ -288,127 +281,6 @@ fn tensor_bindings(combination: &Combination, entry: usize) -> Result<Vec<Bindin
         return Err(format!("`{entry}` binds {} storage buffers ({names}): WebGPU guarantees only 8", out.len()));
     }
     Ok(out)
-}
-
-/// Returns the comment after a binding's declaration.
-fn comment<'a>(text: &'a str, name: &str) -> Result<&'a str, String> {
-    let declared = format!("> {name}: ");
-    let line = text.lines().find(|line| line.contains("var<storage") && line.contains(&declared));
-    let (_, comment) =
-        line.and_then(|line| line.split_once("//")).ok_or(format!("binding `{name}` has no extent behind it"))?;
-    Ok(comment)
-}
-
-/// Returns an extent without the surrounding words.
-fn canonical(comment: &str, entry: &str) -> Result<String, String> {
-    Ok(match extent::parse(comment, entry)? {
-        extent::Extent::Any => "any length".into(),
-        extent::Extent::As(name) => format!("as {name}"),
-        extent::Extent::Elements(brackets, bits) => {
-            let brackets: String = brackets.iter().map(|b| format!("[{b}]")).collect();
-            let least = if extent::is_least(comment) { "at least " } else { "" };
-            if bits == 32 { format!("{least}{brackets}") } else { format!("{least}{brackets} of {bits} bits") }
-        }
-    })
-}
-
-/// The comparison of a line `// limit: a < b` or `// limit: ENTRY, ENTRY: a < b`, if it is one of this entry point's.
-fn limit_of(line: &str, entry: &str) -> Option<String> {
-    let comparison = match line.split_once(':') {
-        Some((names, comparison)) if names.split(',').any(|name| name.trim() == entry) => comparison,
-        Some(_) => return None,
-        None => line,
-    };
-    Some(comparison.trim().to_string())
-}
-
-/// The names that extents use, and the limits.
-struct Shape {
-    members: Vec<(String, u32)>,
-    lengths: Vec<(String, String)>,
-    limits: Vec<String>,
-    grid: String,
-}
-
-impl Shape {
-    /// Collects the shape of an entry point; an undefined name is an error.
-    fn of(combination: &Combination, entry: &str, bindings: &[Binding]) -> Result<Self, String> {
-        let (text, parsed) = (&combination.text, &combination.texts[0].parsed);
-        let lines =
-            |key: &'static str| text.lines().filter_map(move |line| line.strip_prefix("// ")?.strip_prefix(key));
-        let mut shape = Self {
-            members: members(parsed),
-            lengths: lines("length ")
-                .filter_map(|line| line.split_once('='))
-                .map(|(n, e)| (n.trim().into(), e.trim().into()))
-                .collect(),
-            limits: lines("limit:").filter_map(|line| limit_of(line, entry)).collect(),
-            grid: String::new(),
-        };
-        for line in lines("grid ") {
-            let (name, brackets) =
-                line.split_once(':').ok_or(format!("`// grid {line}`: expected `ENTRY: [..][..][..]`"))?;
-            if name.trim() == entry {
-                shape.grid = brackets.trim().into();
-            }
-        }
-        let mut products: Vec<String> = vec![shape.grid.clone()];
-        for binding in bindings {
-            if let extent::Extent::Elements(brackets, _) = extent::parse(&binding.extent, entry)? {
-                products.push(brackets.iter().map(|b| format!("[{b}]")).collect());
-            }
-        }
-        let texts: Vec<&str> =
-            shape.limits.iter().map(String::as_str).chain(products.iter().map(String::as_str)).collect();
-        let lengths: Vec<String> = shape.lengths.iter().map(|(_, e)| e.clone()).collect();
-        let constants: Vec<_> = texts.into_iter().chain(lengths.iter().map(String::as_str)).collect();
-        let constants = shape.constants(&constants, parsed);
-        shape.lengths.extend(constants);
-        // Evaluated with arbitrary values, only to check that every name is defined.
-        let is_known =
-            |name: &str| shape.members.iter().any(|(m, _)| m == name) || shape.lengths.iter().any(|(l, _)| l == name);
-        let known = |name: &str| is_known(name).then_some(64);
-        let named =
-            |result: Result<(), String>| result.or_else(|e| if e.contains("is not within") { Ok(()) } else { Err(e) });
-        for limit in &shape.limits {
-            named(extent::holds(limit, &known).map(drop))?;
-        }
-        for text in &products {
-            named(extent::product(&extent::brackets(text)?.0, &known).map(drop))?;
-        }
-        for length in &lengths {
-            named(extent::evaluate(length, &known).map(drop))?;
-        }
-        Ok(shape)
-    }
-
-    /// The constants of the text that expressions use, and lengths.
-    fn constants(&self, expressions: &[&str], parsed: &Parsed) -> Vec<(String, String)> {
-        let mut found = Vec::new();
-        for word in expressions.iter().flat_map(|e| e.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')) {
-            let is_known = self.members.iter().any(|(m, _)| m == word)
-                || self.lengths.iter().chain(&found).any(|(l, _): &(String, String)| l == word);
-            if let (false, Some(naga::Literal::U32(value))) = (is_known, literal(parsed, word)) {
-                found.push((word.to_string(), value.to_string()));
-            }
-        }
-        found
-    }
-
-    fn rust(&self) -> String {
-        let Self { members, lengths, limits, grid } = self;
-        format!("k::Shape {{ members: &{members:?}, lengths: &{lengths:?}, limits: &{limits:?}, grid: {grid:?} }}")
-    }
-}
-
-/// Returns the u32 members of `Params` with their offsets in words.
-fn members(parsed: &Parsed) -> Vec<(String, u32)> {
-    let found = parsed.module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params"));
-    let Some((_, naga::Type { inner: TypeInner::Struct { members, .. }, .. })) = found else { return Vec::new() };
-    let is_word = |m: &&naga::StructMember| {
-        matches!(parsed.module.types[m.ty].inner, TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, .. }))
-    };
-    members.iter().filter(is_word).map(|m| (m.name.clone().unwrap_or_default(), m.offset / 4)).collect()
 }
 
 /// Returns the elements that a workgroup covers: `const COVER_entry: vec3<u32>`, or `const COVER` for all entry points of the file.

@@ -86,17 +86,17 @@ impl Isa {
     /// Does work with this set's instructions.
     #[inline]
     pub(super) fn run<W: Work>(&self, work: W) -> W::Output {
-        // SAFETY: an Isa is listed only where the processor has its instructions.
-        unsafe {
-            match self.set {
-                #[cfg(target_arch = "x86_64")]
-                Set::Avx512 => super::avx512::within(work),
-                #[cfg(target_arch = "x86_64")]
-                Set::Avx2 => super::avx2::within(work),
-                #[cfg(target_arch = "aarch64")]
-                Set::Neon => super::neon::within(work),
-                Set::Portable => super::portable::within(work),
-            }
+        match self.set {
+            // SAFETY: an Isa is listed only where the processor has its instructions.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { super::avx512::within(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { super::avx2::within(work) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => unsafe { super::neon::within(work) },
+            Set::Portable => super::portable::within(work),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A recording as lines for people and programs.
 
 use super::kernel::{Access, BufferId};
-use super::recording::{Command, Dispatch, Program};
+use super::program::Program;
+use super::recording::{Command, Dispatch};
 use serde::Serialize;
 use std::fmt;
 

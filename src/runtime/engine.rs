@@ -3,7 +3,8 @@
 use super::interface::StepParams;
 use super::kernel::BufferId;
 use super::profiler::Profile;
-use super::recording::{Part, Program};
+use super::program::Program;
+use super::recording::Part;
 use super::target::Target;
 use crate::error::{Error, Result};
 use futures::{FutureExt, future::LocalBoxFuture};

@@ -15,6 +15,7 @@ pub mod interface;
 pub mod kernel;
 pub(crate) mod product;
 mod profiler;
+mod program;
 mod recording;
 mod scratch;
 mod target;
@@ -32,6 +33,7 @@ pub use kernel::{
     TaskPanels, Variant,
 };
 pub use profiler::{KernelTime, Profile};
-pub use recording::{BufferInfo, Command, Dispatch, Grid, Part, Program, Recording, StepLimits};
+pub use program::{BufferInfo, Program, StepLimits};
+pub use recording::{Command, Dispatch, Grid, Part, Recording};
 pub use scratch::with_scratch;
 pub use target::Target;

@@ -6,11 +6,14 @@
 mod support;
 
 use futures::{FutureExt, future::LocalBoxFuture};
-use plusminus::ops::XnorMatmul;
+use plusminus::error::Result;
+use plusminus::graph::{Bound, Graph, Init, Op, Role, hoist};
+use plusminus::ops::{ShiftChannels, XnorMatmul};
 use plusminus::optim::{BinaryRule, BinaryUpdate, StateType};
 use plusminus::runtime::{
     Access, BufferId, BufferInfo, CustomKernel, Engine, Grid, Host, Kernel, Program, Recording, StepLimits, StepParams,
 };
+use plusminus::tensor::{DType, TensorType};
 use pollster::block_on;
 use std::sync::{Arc, LazyLock};
 
@@ -318,4 +321,65 @@ fn every_dispatch_is_profiled() {
             engine.set_profiling(false);
         }
     }
+}
+
+/// An operation on weights alone whose kernel reads the number of the step.
+#[derive(Clone, Copy, Debug)]
+struct AddStep;
+
+impl Op for AddStep {
+    fn name(&self) -> &'static str {
+        "add_step"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let buffers = vec![bound.input(0).into(), bound.output(0).per_task(COUNT)];
+        recording.dispatch_raw(&ADD_STEP, Vec::new(), buffers, Grid::Linear(COUNT as u64), 1);
+    }
+}
+
+/// Shifts by a number that its `Debug` does not show.
+#[derive(Clone, Copy)]
+struct Shift(isize);
+
+impl std::fmt::Debug for Shift {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shift")
+    }
+}
+
+impl Op for Shift {
+    fn name(&self) -> &'static str {
+        "shift"
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        ShiftChannels { channels: 32, offset: self.0 }.record(recording, bound);
+    }
+}
+
+/// What is computed when weights change reads no value of a step, and is shared only by operations that do the same.
+#[test]
+fn only_what_weights_alone_decide_is_prepared() {
+    let graph = |ops: Vec<Arc<dyn Op>>| {
+        let mut graph = Graph::new();
+        let w = graph.parameter("w", TensorType::panels(DType::F32, 2, 32), Role::Float, Init::Fill(0.0));
+        for op in ops {
+            let y = graph.push(op, &[w], &[]).unwrap()[0];
+            graph.add(Shift(0), &[y], &[]).unwrap();
+        }
+        graph
+    };
+    let mut prepare = Graph::new();
+    assert!(!hoist(&mut graph(vec![Arc::new(AddStep)]), &mut prepare).unwrap(), "it changes with every step");
+    assert!(hoist(&mut graph(vec![Arc::new(Shift(1)), Arc::new(Shift(1)), Arc::new(Shift(2))]), &mut prepare).unwrap());
+    assert_eq!(prepare.nodes().len(), 2, "shifts by 1 are shared, the shift by 2 is another");
 }

@@ -100,6 +100,13 @@ impl Graph {
         info.kind = ValueKind::State(State { purpose, init, parameter: None, restarts: false });
     }
 
+    /// Lets nodes read another value of the same type instead of this one.
+    pub(super) fn substitute(&mut self, old: Value, new: Value) {
+        assert_eq!(self.ty(old), self.ty(new), "`{}` in the place of `{}`", self.info(new).name, self.info(old).name);
+        let inputs = self.nodes.iter_mut().flat_map(|node| &mut node.inputs);
+        inputs.filter(|input| **input == old).for_each(|input| *input = new);
+    }
+
     /// Returns the value that has the name of another graph's value; adds it if there is none.
     pub(super) fn adopt(&mut self, info: &ValueInfo) -> Value {
         self.named(&info.name, info.ty.clone(), info.kind.clone())

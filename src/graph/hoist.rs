@@ -1,13 +1,15 @@
 //! Moves nodes that depend on persistent values alone, such as the packing of weights, out of a graph: they run once when these values
 //! change, not in every play.
 
-use super::build::Graph;
+use super::build::{Graph, Node};
+use super::op::Bound;
 use super::value::{Purpose, Value, ValueKind};
 use crate::error::Result;
+use crate::runtime::{BufferId, Dispatch, Recording};
 use std::collections::HashSet;
 
-/// Moves to the graph `prepare` the nodes that depend only on persistent values that the graph does not change. Outputs of theirs that
-/// other nodes read become persistent. A node that `prepare` has already is shared. Returns whether any node was moved.
+/// Moves to the graph `prepare` the nodes that depend only on persistent values that the graph does not change, and on nothing of the step.
+/// Outputs of theirs that other nodes read become persistent. A node that `prepare` has already is shared. Returns whether any node was moved.
 pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
     // Values that the graph changes, or persistent values that it produces itself.
     let nodes = graph.nodes().iter();
@@ -25,12 +27,16 @@ pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
         {
             continue;
         }
+        let dispatches = recorded(graph, &node);
+        if dispatches.iter().any(|dispatch| dispatch.kernel.interface.step) {
+            continue;
+        }
         let mut inputs = Vec::new();
         for input in &node.inputs {
             inputs.push(prepare.adopt(graph.info(*input)));
         }
-        let op = format!("{:?}", node.op);
-        let same = prepare.nodes().iter().find(|other| other.inputs == inputs && format!("{:?}", other.op) == op);
+        let does_the_same = |other: &&Node| other.inputs == inputs && is_same(&recorded(prepare, other), &dispatches);
+        let same = prepare.nodes().iter().find(does_the_same);
         let outputs = match same {
             Some(other) => other.outputs.clone(),
             None => {
@@ -44,13 +50,36 @@ pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
             }
         };
         for (old, new) in node.outputs.iter().zip(outputs) {
-            graph.persist(*old, &prepare.info(new).name, Purpose::Prepared);
+            let name = &prepare.info(new).name;
+            match graph.find(name) {
+                // An earlier node of this graph does the same.
+                Some(earlier) => graph.substitute(*old, earlier),
+                None => graph.persist(*old, name, Purpose::Prepared),
+            }
             moving.remove(old);
         }
         moved.push(n);
     }
     graph.remove(&moved);
     Ok(!moved.is_empty())
+}
+
+/// Returns the dispatches of a node, over tensors that are numbered by their place in it.
+fn recorded(graph: &Graph, node: &Node) -> Vec<Dispatch> {
+    let mut ids = (0..).map(BufferId);
+    let mut bind = |values: &[Value]| values.iter().zip(&mut ids).map(|(v, id)| (id, graph.ty(*v))).collect();
+    let bound = Bound { inputs: bind(&node.inputs), updates: bind(&node.updates), outputs: bind(&node.outputs) };
+    let mut recording = Recording::new(node.op.name());
+    node.op.record(&mut recording, &bound);
+    recording.dispatches().cloned().collect()
+}
+
+/// Whether two nodes dispatch the same kernels with the same parameters over the same places.
+fn is_same(a: &[Dispatch], b: &[Dispatch]) -> bool {
+    let is_equal = |(a, b): (&Dispatch, &Dispatch)| {
+        std::ptr::eq(a.kernel, b.kernel) && a.params == b.params && a.tasks == b.tasks && a.buffers == b.buffers
+    };
+    a.len() == b.len() && a.iter().zip(b).all(is_equal)
 }
 
 #[cfg(test)]

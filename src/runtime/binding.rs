@@ -32,7 +32,7 @@ pub struct Binding {
 }
 
 /// A tensor of a dispatch, and how it is divided among tasks if the kernel writes it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BufferArg {
     /// The tensor.
     pub id: BufferId,

@@ -95,6 +95,9 @@ pub enum Event {
         flip_ratio: f64,
         /// Flip ratio by layer.
         flip_ratio_by_layer: Vec<(String, f64)>,
+        /// Number of times that a narrow state was stored at the limit of its format, which also happens to NaN and infinity.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        saturated: u64,
         /// Training images per second.
         images_per_second: f64,
         /// Seconds since the start, including evaluation.
@@ -128,8 +131,8 @@ pub struct Best {
     pub test_accuracy: f64,
 }
 
-fn is_zero(count: &usize) -> bool {
-    *count == 0
+fn is_zero<T: PartialEq + Default>(count: &T) -> bool {
+    *count == T::default()
 }
 
 /// A number; null, JSON's form of a number that is not finite, becomes NaN.

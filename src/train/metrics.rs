@@ -13,6 +13,8 @@ pub struct Interval {
     pub correct: u64,
     /// Flipped weights by binary layer.
     pub flips: Vec<u64>,
+    /// Number of times that a narrow state was stored at the limit of its format.
+    pub saturated: u64,
 }
 
 impl Interval {
@@ -22,6 +24,7 @@ impl Interval {
         self.samples += other.samples;
         self.loss += other.loss;
         self.correct += other.correct;
+        self.saturated += other.saturated;
         self.flips.resize(self.flips.len().max(other.flips.len()), 0);
         self.flips.iter_mut().zip(&other.flips).for_each(|(a, b)| *a += b);
     }

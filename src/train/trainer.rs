@@ -340,6 +340,7 @@ impl Trainer {
             test_accuracy: evaluation.accuracy(),
             flip_ratio: flips as f64 / (weights.max(1) * interval.steps.max(1)) as f64,
             flip_ratio_by_layer: binary.iter().enumerate().map(ratio).collect(),
+            saturated: interval.saturated,
             images_per_second: interval.samples as f64 / training.max(1e-9),
             seconds,
         }

@@ -108,7 +108,7 @@ impl Session {
             }
         }
         let (classes, layers) = (model.outputs(), binary.len());
-        let (train_counters, eval_counters) = (Counters::new(classes + layers.max(1)), Counters::new(classes));
+        let (train_counters, eval_counters) = (Counters::new(classes + 2 * layers.max(1)), Counters::new(classes));
         Ok(Self {
             engine,
             plan,

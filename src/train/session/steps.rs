@@ -107,15 +107,16 @@ impl Session {
     pub async fn interval(&mut self, read_back: ReadBack) -> Result<std::result::Result<Interval, u32>> {
         let words = read_back.download.await?;
         let [losses, failed, correct, counters] = &words[..] else { unreachable!("four tensors were asked for") };
-        let flips = &counters[..self.binary.len().max(1)];
+        let layers = self.binary.len().max(1);
         if let Some(step) = first_failed([failed, counters]) {
             return Ok(Err(step));
         }
         if let Some(diagnostics) = &mut self.diagnostics {
-            diagnostics.see_flips(flips);
+            diagnostics.see_flips(&counters[..layers]);
         }
-        let growth = self.train_counters.growth(&[&correct[..], flips].concat());
-        let (correct, flips) = growth.split_at(correct.len());
+        let growth = self.train_counters.growth(&[&correct[..], &counters[..2 * layers]].concat());
+        let (correct, growth) = growth.split_at(correct.len());
+        let (flips, saturated) = growth.split_at(layers);
         let loss = losses[..read_back.steps as usize].iter().map(|&w| f64::from(f32::from_bits(w))).sum();
         let flips = flips[..self.binary.len()].to_vec();
         Ok(Ok(Interval {
@@ -124,6 +125,7 @@ impl Session {
             loss,
             correct: correct.iter().sum(),
             flips,
+            saturated: saturated.iter().sum(),
         }))
     }
 

@@ -26,7 +26,7 @@ pub struct Common {
     /// Print one JSON object per line on stdout; progress and logs go to stderr
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print only the result: no tables, no progress, no line per epoch
+    /// Print only results: no progress, no line per epoch
     #[arg(long, global = true)]
     pub quiet: bool,
     /// Device, threads, seed.

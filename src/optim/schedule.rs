@@ -46,7 +46,8 @@ enum Length {
 
 impl Schedule {
     /// The forms of a piece, for help texts and errors.
-    pub const FORMS: &str = "constant, linear[:END], cosine[:END], exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, or several with commas";
+    pub const FORMS: &str = "constant, linear[:END], cosine[:END], exponential:END, step:FACTOR:LENGTH, warmup:LENGTH, or several with commas, \
+        each but the last with @LENGTH; LENGTH in steps, or in percent of the run (20%)";
 
     /// Returns a constant schedule.
     pub fn constant() -> Self {

@@ -38,7 +38,7 @@ settings! {
             /// Seed of splits that a data set does not define: validation images, and test images of a folder without a test set
             split_seed: u64 = |_| 0; value("N");
 
-            /// Augmentations of training images, applied in this order
+            /// Augmentations of training images, applied in the order of this list
             augment: Vec<String> = |s| DataSpec::usual_augment(s.dataset()).iter().map(|name| name.to_string()).collect();
                 value("NAME,...").one_of([&["none"], &AUGMENTATIONS[..]].concat())
                     .by_default("pad-crop,flip for cifar10 and cifar100, else none");

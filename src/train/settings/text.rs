@@ -1,5 +1,6 @@
 //! Settings from the texts of flags and grids.
 
+use super::optimizer::refuse_old_name;
 use super::setting::{Form, Setting};
 use super::table::{Settings, TABLE};
 use crate::error::{Error, Result};
@@ -12,6 +13,7 @@ impl Settings {
 
     /// The one setting `name`, from the text that its flag takes; a list may also stand in brackets. An error says what the value may be.
     pub fn parse(name: &str, text: &str) -> Result<Self> {
+        refuse_old_name(name)?;
         let unknown =
             || Error::setting("", "the name of a setting (see `plusminus train --help`)", format!("`{name}`"));
         let row = TABLE.iter().find(|row| row.name == name).ok_or_else(unknown)?;

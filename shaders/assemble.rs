@@ -37,7 +37,7 @@ impl Assembled {
     }
 }
 
-/// Joins the named pieces, in order, and their imports, each once, and numbers the bindings. A generated function `epilogue` calls the pieces
+/// Joins the named pieces, in order, and their imports, each once, and numbers the bindings. A generated function `consume` calls the pieces
 /// `epilogues/NAME` in order. For a piece `rules/NAME` (`rules/NAME@N`: N planes per state) states and hyperparameters are generated from its header.
 pub fn assemble<'a>(find: &Find<'a>, names: &[&str]) -> Result<Assembled, String> {
     let mut out = Assembled { text: String::new(), pieces: Vec::new() };
@@ -73,15 +73,18 @@ pub fn planes(name: &str) -> usize {
     name.split_once('@').and_then(|(_, number)| number.parse().ok()).unwrap_or(1)
 }
 
-/// Generates the function `epilogue` if there are epilogues of tiles.
+/// Epilogues that are functions for a producer or for another epilogue; they consume no tile themselves.
+const FUNCTIONS: [&str; 1] = ["update"];
+
+/// Generates the function `consume` if there are epilogues of tiles.
 fn chain(names: &[&str]) -> String {
     let names: Vec<&str> =
-        names.iter().filter_map(|name| name.strip_prefix("epilogues/")).filter(|n| *n != "update").collect();
+        names.iter().filter_map(|name| name.strip_prefix("epilogues/")).filter(|n| !FUNCTIONS.contains(n)).collect();
     if names.is_empty() {
         return String::new();
     }
     let calls: String = names.iter().map(|name| format!("    {name}(tile, m, at);\n")).collect();
-    format!("fn epilogue(tile: ptr<function, Tile>, m: Matrix, at: At) {{\n{calls}}}\n")
+    format!("fn consume(tile: ptr<function, Tile>, m: Matrix, at: At) {{\n{calls}}}\n")
 }
 
 /// The declarations in the header of a rule.
@@ -117,7 +120,7 @@ fn states(rule: &Rule, storage: &str) -> Result<String, String> {
     let plane = if planes == 1 { String::new() } else { format!("[{planes}]") };
     let mut out = format!("// length states = {count}\n");
     for name in states {
-        writeln!(out, "var<storage, read_write> state_{name}: array<Packed>; // state, rows [rows]{plane}[words * 32] of {bits} bits").expect("strings grow");
+        writeln!(out, "var<storage, read_write> state_{name}: array<Packed>; // state, rows [epilogue.rows]{plane}[epilogue.words * 32] of {bits} bits").expect("strings grow");
     }
     let field = if planes == 1 { "f32".to_string() } else { format!("array<f32, {planes}>") };
     let fields =
@@ -132,8 +135,10 @@ fn states(rule: &Rule, storage: &str) -> Result<String, String> {
         _ => format!("hyperparameter({}u)[{}u]", i / 4, i % 4),
     };
     let values: Vec<String> = (0..hyperparameters.len().max(1)).map(value).collect();
-    let units: String = (0..count).map(|i| format!("    at.units[{i}] = begin_row({i}u, row, is_first);\n")).collect();
-    let ends: String = (0..count).map(|i| format!("    end_row(at.units[{i}], at.peaks[{i}]);\n")).collect();
+    let units: String = (0..count)
+        .map(|i| format!("    (*at).units[{i}] = begin_row({i}u, row, is_first);\n    (*at).peaks[{i}] = 0.0;\n"))
+        .collect();
+    let ends: String = (0..count).map(|i| format!("    end_row((*at).units[{i}], (*at).peaks[{i}]);\n")).collect();
     let (mut load, mut store) = (String::new(), String::new());
     for (i, name) in states.iter().enumerate() {
         for plane in 0..planes {
@@ -167,7 +172,7 @@ fn states(rule: &Rule, storage: &str) -> Result<String, String> {
     let place = if planes == 1 {
         String::new()
     } else {
-        format!("    let pitch = params.words * 8u;\n    let first = i / pitch * {planes}u * pitch + i % pitch;\n")
+        format!("    let pitch = epilogue.words * 8u;\n    let first = i / pitch * {planes}u * pitch + i % pitch;\n")
     };
     let lanes: String = LANES.into_iter().map(lane).collect();
     write!(
@@ -181,11 +186,13 @@ struct Running {{
     saturated: u32,
     failed: bool,
 }}
-fn begin_update(row: u32, is_first: bool) -> Running {{
+fn begin_update() -> Running {{
     var at: Running;
     at.hyper = Hyperparameters({});
-{units}    return at;
+    return at;
 }}
+fn begin_update_row(at: ptr<function, Running>, row: u32, is_first: bool) {{
+{units}}}
 fn update_quad(gradient: vec4<f32>, i: u32, random: vec4<u32>, at: ptr<function, Running>) -> vec4<f32> {{
 {place}{load}{lanes}{store}    return decision(vec4<f32>(d_x, d_y, d_z, d_w), {decided});
 }}
@@ -194,10 +201,12 @@ fn note(at: ptr<function, Running>, state: u32, stored: Packed) {{
     (*at).saturated += saturated_of(stored);
     (*at).failed = (*at).failed || has_failed(stored);
 }}
+fn end_update_row(at: ptr<function, Running>) {{
+{ends}}}
 fn end_update(at: Running) {{
-{ends}    count_saturated(at.saturated);
+    count_saturated(at.saturated);
     if (at.failed) {{
-        raise_failed(params.layers);
+        raise_failed(epilogue.layers);
     }}
 }}
 ",

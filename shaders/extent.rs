@@ -13,7 +13,7 @@
 //! factor   = NUMBER | NAME | "(" sum ")"
 //! ```
 //!
-//! Names are members of `Params`, constants of the text, and lengths that a line `// length NAME = sum` defines. A line `// limit: sum < sum` (or
+//! Names are members of `Params`, members of the epilogue's parameters as `epilogue.NAME`, constants of the text, and lengths that a line `// length NAME = sum` defines. A line `// limit: sum < sum` (or
 //! `<=`) states a further condition, `// limit: ENTRY, ENTRY: sum < sum` one of these entry points. A line `// grid ENTRY: [sum][sum][sum]` states the largest grid of an entry point that does not check its
 //! workgroup's index. Expressions are evaluated in 64 bits; values above 2^32 - 1 are errors.
 
@@ -166,7 +166,7 @@ impl Parser<'_> {
             return self.take(&[')']).map(|_| value).ok_or(format!("`{}`: a parenthesis is not closed", self.whole));
         }
         let rest = self.rest.trim_start();
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.').unwrap_or(rest.len());
         let (word, behind) = rest.split_at(end);
         self.rest = behind;
         if word.is_empty() {

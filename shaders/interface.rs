@@ -113,9 +113,9 @@ fn module(files: &Files, folder: &str, name: &str) -> Result<String, String> {
         let mut names = vec![path.clone()];
         names.extend(chain.split('+').filter(|name| !name.is_empty()).map(|name| format!("epilogues/{name}")));
         // rules.rs generates the entry points of updates. Any rule and storage yields the parameters.
-        let is_update = chain == "update";
+        let is_update = rules::is_update(chain);
         if is_update {
-            names.extend(["rules/ema".to_string(), "storage/f32".to_string()]);
+            names.extend(rules::ANY.map(str::to_string));
         }
         let kernel = texts(files, &names)?;
         if is_first {
@@ -132,7 +132,11 @@ fn module(files: &Files, folder: &str, name: &str) -> Result<String, String> {
 
 /// Returns the suffix that a chain of epilogues adds to an entry point's name.
 fn suffix(chain: &str) -> String {
-    chain.split('+').filter(|name| !name.is_empty() && *name != "store").map(|name| format!("_{name}")).collect()
+    chain
+        .split('+')
+        .filter(|name| !name.is_empty() && !name.starts_with("store"))
+        .map(|name| format!("_{name}"))
+        .collect()
 }
 
 /// A combination of pieces with its texts.

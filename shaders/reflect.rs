@@ -5,7 +5,7 @@ use super::{Combination, Files, Parsed, assemble, extent};
 use naga::{AddressSpace, ArraySize, Scalar, ScalarKind, TypeInner, valid::Capabilities, valid::GlobalUse};
 use std::fmt::Write as _;
 
-/// Group of the tensors; the other group holds `Params` (binding 0) and `StepParams` (binding 1).
+/// Group of the tensors; the other group holds the uniforms.
 const TENSORS: u32 = 0;
 
 /// Bytes of workgroup memory that WebGPU guarantees.
@@ -62,6 +62,21 @@ pub fn constants(text: &str, parsed: &Parsed) -> String {
             .expect("strings grow");
     }
     out
+}
+
+/// Generates the struct of a uniform.
+pub fn uniform_struct(uniform: &str, parsed: &Parsed) -> Result<String, String> {
+    let mut globals = parsed.module.global_variables.iter().map(|(_, global)| global);
+    let found = globals.find(|global| global.name.as_deref() == Some(uniform));
+    let name = found.and_then(|global| parsed.module.types[global.ty].name.as_deref());
+    rust_struct(name.ok_or_else(|| format!("there is no uniform `{uniform}` of a struct"))?, &parsed.module)
+}
+
+/// Returns each entry point with the elements that one of its workgroups covers.
+pub fn covers(combination: &Combination) -> Result<Vec<(String, [u32; 3])>, String> {
+    let parsed = &combination.texts[0].parsed;
+    let points = parsed.module.entry_points.iter();
+    points.map(|p| Ok((p.name.clone(), cover(parsed, &p.name)?.unwrap_or(p.workgroup_size)))).collect()
 }
 
 /// Generates a `#[repr(C)]` struct whose members have their WGSL offsets.
@@ -177,11 +192,12 @@ fn interface(combination: &Combination, index: usize, label: &str) -> Result<(St
     let first = &combination.texts[0].parsed;
     let name = &first.module.entry_points[index].name;
     let bindings = tensor_bindings(combination, index)?;
-    let (params, step, grid) = (uses(first, index, 0), uses(first, index, 1), has_uniform(first, 3));
+    let [params, step, epilogue] = [0, 1, 2].map(|number| uses(first, index, number));
+    let grid = has_uniform(first, 3);
     let extents = bindings.iter().map(|binding| binding.extent.as_str());
     let shape = Shape::of(&combination.text, first, name, extents)?;
     let mut out = format!(
-        "#[doc = \"Its bindings, in order.\"]\npub const INTERFACE: k::Interface = k::Interface {{ label: {label:?}, params: {params}, step: {step}, grid: {grid}, \
+        "#[doc = \"Its bindings, in order.\"]\npub const INTERFACE: k::Interface = k::Interface {{ label: {label:?}, params: {params}, step: {step}, epilogue: {epilogue}, grid: {grid}, \
          shape: {}, bindings: std::borrow::Cow::Borrowed(&[",
         shape.rust()
     );

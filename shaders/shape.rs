@@ -37,7 +37,8 @@ fn limit_of(line: &str, entry: &str) -> Option<String> {
 
 /// The names that extents use, and the limits.
 pub struct Shape {
-    members: Vec<(String, u32)>,
+    /// Members of `Params`, and of the epilogue's parameters, with their offsets in words.
+    members: [Vec<(String, u32)>; 2],
     lengths: Vec<(String, String)>,
     limits: Vec<String>,
     grid: String,
@@ -54,7 +55,7 @@ impl Shape {
         let lines =
             |key: &'static str| text.lines().filter_map(move |line| line.strip_prefix("// ")?.strip_prefix(key));
         let mut shape = Self {
-            members: members(parsed),
+            members: [members(parsed, "params", ""), members(parsed, "epilogue", "epilogue.")],
             lengths: lines("length ")
                 .filter_map(|line| line.split_once('='))
                 .map(|(n, e)| (n.trim().into(), e.trim().into()))
@@ -82,8 +83,7 @@ impl Shape {
         let constants = shape.constants(&constants, parsed);
         shape.lengths.extend(constants);
         // Evaluated with arbitrary values, only to check that every name is defined.
-        let is_known =
-            |name: &str| shape.members.iter().any(|(m, _)| m == name) || shape.lengths.iter().any(|(l, _)| l == name);
+        let is_known = |name: &str| shape.is_member(name) || shape.lengths.iter().any(|(l, _)| l == name);
         let known = |name: &str| is_known(name).then_some(64);
         let named =
             |result: Result<(), String>| result.or_else(|e| if e.contains("is not within") { Ok(()) } else { Err(e) });
@@ -99,12 +99,18 @@ impl Shape {
         Ok(shape)
     }
 
+    fn is_member(&self, name: &str) -> bool {
+        self.members.iter().flatten().any(|(member, _)| member == name)
+    }
+
     /// The constants of the text that expressions use, and lengths.
     fn constants(&self, expressions: &[&str], parsed: &Parsed) -> Vec<(String, String)> {
         let mut found = Vec::new();
-        for word in expressions.iter().flat_map(|e| e.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')) {
-            let is_known = self.members.iter().any(|(m, _)| m == word)
-                || self.lengths.iter().chain(&found).any(|(l, _): &(String, String)| l == word);
+        for word in
+            expressions.iter().flat_map(|e| e.split(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '.'))
+        {
+            let is_known =
+                self.is_member(word) || self.lengths.iter().chain(&found).any(|(l, _): &(String, String)| l == word);
             if let (false, Some(naga::Literal::U32(value))) = (is_known, literal(parsed, word)) {
                 found.push((word.to_string(), value.to_string()));
             }
@@ -114,19 +120,28 @@ impl Shape {
 
     /// Generates the value in Rust.
     pub fn rust(&self) -> String {
-        let Self { members, lengths, limits, grid } = self;
-        format!("k::Shape {{ members: &{members:?}, lengths: &{lengths:?}, limits: &{limits:?}, grid: {grid:?} }}")
+        let Self { members: [members, epilogue], lengths, limits, grid } = self;
+        format!(
+            "k::Shape {{ members: [&{members:?}, &{epilogue:?}], lengths: &{lengths:?}, limits: &{limits:?}, grid: {grid:?} }}"
+        )
     }
 }
 
-/// Returns the u32 members of `Params` with their offsets in words.
-fn members(parsed: &Parsed) -> Vec<(String, u32)> {
-    let found = parsed.module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Params"));
-    let Some((_, naga::Type { inner: TypeInner::Struct { members, .. }, .. })) = found else { return Vec::new() };
-    let is_word = |m: &&naga::StructMember| {
-        matches!(parsed.module.types[m.ty].inner, TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, .. }))
+/// Returns the u32 members of the struct of a uniform with their offsets in words, each name with a prefix.
+fn members(parsed: &Parsed, uniform: &str, prefix: &str) -> Vec<(String, u32)> {
+    let module = &parsed.module;
+    let found = module.global_variables.iter().find(|(_, global)| global.name.as_deref() == Some(uniform));
+    let Some(TypeInner::Struct { members, .. }) = found.map(|(_, global)| &module.types[global.ty].inner) else {
+        return Vec::new();
     };
-    members.iter().filter(is_word).map(|m| (m.name.clone().unwrap_or_default(), m.offset / 4)).collect()
+    let is_word = |m: &&naga::StructMember| {
+        matches!(module.types[m.ty].inner, TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, .. }))
+    };
+    members
+        .iter()
+        .filter(is_word)
+        .map(|m| (format!("{prefix}{}", m.name.as_deref().unwrap_or_default()), m.offset / 4))
+        .collect()
 }
 
 /// Returns a constant's value.

@@ -91,8 +91,8 @@ fn dispatches_beyond_their_tensors_are_refused() {
     let fits = [1024, 32, 7, 1024];
     assert_eq!(update(fits, 1, 28), "");
     for (refused, word) in [
-        (update(fits, 2, 0), "`layer < layers`"),
-        (update(fits, 0, 29), "`hyper_offset + 4 <= 32`"),
+        (update(fits, 2, 0), "`epilogue.layer < epilogue.layers`"),
+        (update(fits, 0, 29), "`epilogue.hyper_offset + 4 <= 32`"),
         (update([1024, 32, 6, 1024], 0, 0), "`counters`"),
         (update([1023, 32, 7, 1024], 0, 0), "`g`"),
         (update([1024, 32, 7, 1023], 0, 0), "`state_h`"),

@@ -13,13 +13,12 @@ use plusminus::ops::{
     ConvBitsWeight, ConvFloat, ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation,
     DistillationBackward, DropSigns, DropSignsBackward, Dropout, EPSILON, Epilogues, Flatten, FloatBits,
     FloatBitsTransposed, JoinDropped, JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed,
-    MaxPool, MaxPoolBackward, MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue,
-    PoolNormSign, SURROGATES, SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy,
-    SoftmaxCrossEntropyBackward, SquaredHinge, SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window,
-    XnorMatmul, weight_type,
+    MaxPool, MaxPoolBackward, MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
+    SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
+    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
 };
 use plusminus::optim::{
-    AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, FlipControlUpdate, SgdUpdate, State, StateType,
+    AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, FlipControlUpdate, FusedUpdate, SgdUpdate, State, StateType,
 };
 use plusminus::runtime::{BufferId, BufferInfo, Engine, Kernel, Program, Recording, StepLimits, StepParams};
 use plusminus::tensor::{DType, Draws, Layout, PANEL, Stream, TensorType, half_rounded, half_value, words_of};
@@ -349,6 +348,35 @@ fn with_statistics(case: Case, samples: usize, made: &[&Matrix]) -> Case {
     case.expect(mean, Compare::Float(200.0)).expect(variance, Compare::Float(4000.0)).ignore()
 }
 
+/// Adds the sign of batch norm to the case of a product with the integers `y`.
+fn with_threshold(case: Case, y: &Matrix) -> Case {
+    let n = y.columns;
+    // Scales of both signs.
+    let (mean, scale, bias) =
+        (Matrix::reals(1, n, 9.0, "mean"), Matrix::reals(1, n, 2.0, "scale"), Matrix::reals(1, n, 3.0, "bias"));
+    let variance = Matrix::from_fn(1, n, |_, c| 0.5 + c as f64);
+    let z = Matrix::from_fn(y.rows, n, |r, c| {
+        let rstd = 1.0 / (variance.at(0, c) + f64::from(EPSILON)).sqrt();
+        (y.at(r, c) - mean.at(0, c)) * rstd * scale.at(0, c) + bias.at(0, c)
+    });
+    let signs = Matrix::from_fn(z.rows, n, |r, c| if z.at(r, c) >= 0.0 { 1.0 } else { -1.0 });
+    let vectors = [&mean, &variance, &scale, &bias];
+    let mut case = vectors.into_iter().fold(case, |case, values| case.input(vector(n), values));
+    case = case.expect(signs, Compare::Margin(1e-4));
+    case.margin = Some(z);
+    case
+}
+
+/// A join of dropped signs, and its scale.
+const JOIN: (JoinDropped, f32) = (JoinDropped { probability: 0.375 }, 0.8);
+
+/// Adds the sum with another product, of type `ty`, to the case of a product with the integers `y`.
+fn with_join(case: Case, ty: TensorType, y: &Matrix) -> Case {
+    let other = Matrix::integers(y.rows, y.columns, 50, "other");
+    let sum = |r: usize, c: usize| f64::from((y.at(r, c) + other.at(r, c)) as f32 * JOIN.1);
+    case.input(ty, &other).expect(Matrix::from_fn(y.rows, y.columns, sum), Compare::Exact)
+}
+
 fn product_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for [m, n, k] in shapes() {
@@ -358,6 +386,10 @@ fn product_cases() -> Vec<Case> {
         let operands = |case: Case| case.input(TensorType::bits(m, k), &a).input(TensorType::bits(n, k), &w);
         let fused = Case::new(name("xnor_matmul, statistics"), Composed::new(XnorMatmul, Epilogues::Statistics, 2));
         cases.push(with_statistics(operands(fused), m, &[&y]));
+        let fused = Case::new(name("xnor_matmul, threshold"), Composed::new(XnorMatmul, Epilogues::Threshold, 2));
+        cases.push(with_threshold(operands(fused), &y));
+        let fused = Case::new(name("xnor_matmul, join"), Composed::joined(XnorMatmul, JOIN.0, 2));
+        cases.push(with_join(operands(fused), TensorType::panels(DType::I32, m, n), &y));
         cases.push(operands(Case::new(name("xnor_matmul"), XnorMatmul)).expect(y, Compare::Exact));
         cases.push(
             Case::new(name("transpose_bits"), TransposeBits)
@@ -560,6 +592,13 @@ fn conv_cases() -> Vec<Case> {
                     let fused = Composed::new(ConvBits(shape), Epilogues::Statistics, 4);
                     let fused = Case::new(name("conv_bits, statistics", kind), fused);
                     cases.push(with_statistics(operands(fused), batch, &[&y]));
+                    let fused = Composed::new(ConvBits(shape), Epilogues::Threshold, 4);
+                    let fused = Case::new(name("conv_bits, threshold", kind), fused);
+                    cases.push(with_threshold(operands(fused), &y));
+                    let fused = Composed::joined(ConvBits(shape), JOIN.0, 4);
+                    let ty = TensorType { dtype: DType::I32, ..out.clone() };
+                    let fused = Case::new(name("conv_bits, join", kind), fused);
+                    cases.push(with_join(operands(fused), ty, &y));
                     let case = Case::new(name("conv_bits", kind), ConvBits(shape));
                     cases.push(operands(case).expect(y, Compare::Exact));
                 }
@@ -753,25 +792,12 @@ fn pool_bits_cases() -> Vec<Case> {
                 .expect(largest(&g, &x), Compare::Exact),
         );
         let v = Matrix::integers(batch * height * width, n, 50, "v");
-        // Scales of both signs.
-        let (mean, scale, bias) =
-            (Matrix::reals(1, n, 9.0, "mean"), Matrix::reals(1, n, 2.0, "scale"), Matrix::reals(1, n, 3.0, "bias"));
-        let variance = Matrix::from_fn(1, n, |_, c| 0.5 + c as f64);
-        let most = largest(&g, &v);
-        let z = Matrix::from_fn(most.rows, n, |r, c| {
-            let rstd = 1.0 / (variance.at(0, c) + f64::from(EPSILON)).sqrt();
-            (most.at(r, c) - mean.at(0, c)) * rstd * scale.at(0, c) + bias.at(0, c)
-        });
-        let signs = Matrix::from_fn(z.rows, n, |r, c| if z.at(r, c) >= 0.0 { 1.0 } else { -1.0 });
-        let mut case = Case::new(name("pool_norm_sign"), PoolNormSign(window))
-            .input(image(DType::I32), &v)
-            .input(vector(n), &mean)
-            .input(vector(n), &variance)
-            .input(vector(n), &scale)
-            .input(vector(n), &bias)
-            .expect(signs, Compare::Margin(1e-4));
-        case.margin = Some(z);
-        cases.push(case);
+        // Numbers are pooled in windows of at most 256 taps.
+        if window.kernel[0] * window.kernel[1] <= 256 {
+            let op = Composed::new(MaxPool(window), Epilogues::Threshold, 1);
+            let case = Case::new(name("max_pool, threshold"), op).input(image(DType::I32), &v);
+            cases.push(with_threshold(case, &largest(&g, &v)));
+        }
     }
     cases
 }
@@ -1239,13 +1265,46 @@ fn step_hyperparameters(rule: &BinaryRule) -> [[f32; 4]; 4] {
     std::array::from_fn(|i| std::array::from_fn(|j| all[4 * i + j]))
 }
 
-fn binary_rule_case(rule: &'static BinaryRule, planes: usize, m: usize, n: usize) -> Case {
-    // Some states and gradients are exactly 0: their weight is kept.
-    let clear = |name: &str, bound: f32| {
-        let x = Matrix::reals(m, n, bound, name);
-        Matrix::from_fn(m, n, |r, c| if (r + c).is_multiple_of(7) { 0.0 } else { x.at(r, c) })
-    };
-    let (g, w) = (clear("g", 1.0), Matrix::signs(m, n, "w"));
+/// The gradient of an update.
+enum Gradient {
+    /// It is in memory.
+    Stored(Matrix),
+    /// The update computes it, as the transposed first matrix times the second one.
+    Product(Matrix, Matrix),
+}
+
+impl Gradient {
+    /// Returns a product of this shape. Its sums are exact in f32.
+    fn product(m: usize, n: usize, bound: f64) -> Self {
+        const DEPTH: usize = 5;
+        let x = Matrix::reals(DEPTH, m, 1.0, "x");
+        let exact = |r: usize, c: usize| (x.at(r, c) * 64.0).round() / 512.0 * bound;
+        Self::Product(Matrix::from_fn(DEPTH, m, exact), Matrix::signs(DEPTH, n, "s"))
+    }
+
+    /// Returns its numbers.
+    fn numbers(&self) -> Matrix {
+        match self {
+            Self::Stored(g) => g.clone(),
+            Self::Product(x, s) => sum(x.columns, s.columns, x.rows, |r, j| x.at(j, r), |j, c| s.at(j, c)),
+        }
+    }
+
+    /// Creates the case of an update with this gradient.
+    fn case(&self, name: String, update: BinaryUpdate) -> Case {
+        match self {
+            Self::Stored(g) => Case::new(name, update).input(padded(g.rows, g.columns), g),
+            Self::Product(x, s) => {
+                let fused = FusedUpdate { gradient: Arc::new(FloatBitsTransposed), update };
+                let case = Case::new(format!("{name}, behind a product"), fused);
+                case.input(panels(x.rows, x.columns), x).input(TensorType::bits(s.rows, s.columns), s)
+            }
+        }
+    }
+}
+
+fn binary_rule_case(rule: &'static BinaryRule, planes: usize, [m, n]: [usize; 2], gradient: &Gradient) -> Case {
+    let (g, w) = (gradient.numbers(), Matrix::signs(m, n, "w"));
     let squares = |name: &str| name == "v";
     let state_type =
         if rule.is_filter { TensorType::new(DType::F32, Layout::Rows, &[m, planes, n]) } else { padded(m, n) };
@@ -1285,7 +1344,7 @@ fn binary_rule_case(rule: &'static BinaryRule, planes: usize, m: usize, n: usize
     let undecided = margin.data.iter().any(|v| v.abs() < 1e-6);
     let flipped = w1.data.iter().zip(&w.data).filter(|(a, b)| a != b).count() as f64;
     let op = BinaryUpdate { rule, planes, state: StateType::F32, stream: 0, hyper_offset: 2, layer: 1 };
-    let mut case = Case::new(format!("{} {m} x {n}, {planes} planes", rule.name), op).input(padded(m, n), &g);
+    let mut case = gradient.case(format!("{} {m} x {n}, {planes} planes", rule.name), op);
     case.step.hyperparameters[2..6].copy_from_slice(&step_hyperparameters(rule));
     case.margin = Some(margin);
     case = case.update(TensorType::bits(m, n), &w).update(words(7), &counters()).expect(w1, Compare::Margin(1e-6));
@@ -1306,10 +1365,17 @@ fn binary_rule_case(rule: &'static BinaryRule, planes: usize, m: usize, n: usize
 fn narrow_cases(m: usize, n: usize) -> Vec<Case> {
     let types = [StateType::F16, StateType::I16, StateType::I8];
     let rules = BINARY_RULES.into_iter().filter(|rule| rule.kernel(StateType::I8, 1).is_some());
-    rules.flat_map(|rule| types.map(|state| narrow_case(rule, state, m, n))).collect()
+    let cases = |rule, state| {
+        // 16-bit floats: magnitudes on both sides of the smallest normal number.
+        let bound = if state == StateType::F16 { 6e-9 } else { 1.0 };
+        let stored = Gradient::Stored(Matrix::reals(m, n, bound, "g"));
+        let product = Gradient::product(m, n, if state == StateType::F16 { 2_f64.powi(-27) } else { 1.0 });
+        [stored, product].map(|gradient| narrow_case(rule, state, [m, n], &gradient))
+    };
+    rules.flat_map(|rule| types.map(|state| cases(rule, state))).flatten().collect()
 }
 
-fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) -> Case {
+fn narrow_case(rule: &'static BinaryRule, state: StateType, [m, n]: [usize; 2], gradient: &Gradient) -> Case {
     const STEP: u32 = 7;
     let (is_float, count) = (state == StateType::F16, rule.states.len());
     let most = match state {
@@ -1317,9 +1383,9 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
         StateType::I16 => 32767.0,
         _ => 127.0,
     };
-    // 16-bit floats: magnitudes on both sides of the smallest normal number. Integers: the unit makes the largest value 1.
+    // Integers: the unit makes the largest value 1.
     let unit = if is_float { 2_f64.powi(-16) } else { 2_f64.powi(1 - 8 * state.bytes() as i32) };
-    let (g, w) = (Matrix::reals(m, n, if is_float { 6e-9 } else { 1.0 }, "g"), Matrix::signs(m, n, "w"));
+    let (g, w) = (gradient.numbers(), Matrix::signs(m, n, "w"));
     let first = |name: &str| {
         let x = Matrix::reals(m, n, 1.0, name);
         let half = |x: f64| f64::from(half_value(half_rounded((x * 5e-4) as f32, 0x1000)));
@@ -1352,7 +1418,7 @@ fn narrow_case(rule: &'static BinaryRule, state: StateType, m: usize, n: usize) 
         _ => w.at(r, c),
     });
     let op = BinaryUpdate { rule, planes: 1, state, stream, hyper_offset: 2, layer: 1 };
-    let mut case = Case::new(format!("{} {state} {m} x {n}", rule.name), op).input(padded(m, n), &g);
+    let mut case = gradient.case(format!("{} {state} {m} x {n}", rule.name), op);
     case.step.step = STEP;
     case.step.hyperparameters[2..6].copy_from_slice(&step_hyperparameters(rule));
     case.margin = Some(Matrix::from_fn(m, n, |r, c| after(r, c)[count - 1]));
@@ -1443,7 +1509,13 @@ fn optimizer_cases() -> Vec<Case> {
     let of = |[m, n]: [usize; 2]| {
         let kernels = BINARY_RULES.into_iter().flat_map(|rule| rule.kernels.iter().map(move |kernel| (rule, kernel)));
         let floats = kernels.filter(|(_, kernel)| kernel.storage == StateType::F32);
-        let binary = floats.map(move |(rule, kernel)| binary_rule_case(rule, kernel.planes, m, n));
+        let binary = floats.flat_map(move |(rule, kernel)| {
+            // Some states and gradients are exactly 0: their weight is kept.
+            let g = Matrix::reals(m, n, 1.0, "g");
+            let clear = |r: usize, c: usize| if (r + c).is_multiple_of(7) { 0.0 } else { g.at(r, c) };
+            let gradients = [Gradient::Stored(Matrix::from_fn(m, n, clear)), Gradient::product(m, n, 1.0)];
+            gradients.map(|gradient| binary_rule_case(rule, kernel.planes, [m, n], &gradient))
+        });
         binary.chain(narrow_cases(m, n)).chain(float_rule_cases(n * m))
     };
     shapes.flat_map(of).collect()

@@ -206,7 +206,7 @@ fn limits_hold_everywhere() {
                 AddressSpace::Storage { .. } => buffers += 1,
                 // WebGPU's way of counting.
                 AddressSpace::WorkGroup => bytes += layouter[global.ty].size.next_multiple_of(16),
-                AddressSpace::Uniform => {}
+                AddressSpace::Uniform | AddressSpace::Private => {}
                 other => panic!("{name}: {other:?} is not everywhere"),
             }
         }

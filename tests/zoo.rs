@@ -135,28 +135,30 @@ fn gradients(model: &Model, engine: Box<dyn Engine>) -> (f64, Vec<(String, Vec<f
     })
 }
 
-/// Networks with the number of times that each fusion applies in a training step or an evaluation.
-const FUSED: [(&str, &[(&str, usize)]); 4] = [
-    ("mlp", &[("norm-sign", 2), ("product-statistics", 2)]),
+/// Networks with the number of times that each fusion applies in a training step or an evaluation, and, where gradients are not kept, the number
+/// of updates that compute their gradient.
+const FUSED: [(&str, &[(&str, usize)], usize); 4] = [
+    ("mlp", &[("norm-sign", 2), ("product-statistics", 2), ("threshold", 1)], 2),
     (
         "binarynet",
-        &[("mask", 1), ("norm-sign", 7), ("pool-norm-sign", 2), ("pool-statistics", 3), ("product-statistics", 5)],
+        &[("mask", 1), ("norm-sign", 7), ("pool-statistics", 3), ("product-statistics", 5), ("threshold", 6)],
+        3,
     ),
-    ("vgg-small", &[("norm-sign", 5), ("pool-norm-sign", 2), ("pool-statistics", 3), ("product-statistics", 2)]),
-    ("birealnet20", &[("mask", 18), ("mask-add", 18), ("product-statistics", 18)]),
+    ("vgg-small", &[("norm-sign", 5), ("pool-statistics", 3), ("product-statistics", 2), ("threshold", 4)], 0),
+    ("birealnet20", &[("mask", 18), ("mask-add", 18), ("product-statistics", 18)], 0),
 ];
 
 /// Fusion changes no number of a training step and reduces its memory. The expected fusions apply, so that the test is not vacuous.
 fn fusions_change_nothing(engine: impl Fn() -> Box<dyn Engine>) {
-    for (name, expected) in FUSED {
+    for (name, expected, updates) in FUSED {
         let spec = small(name, false);
         let model = spec.build().unwrap();
         let batch = batch_for(&model, 8);
         let pixels = bytemuck::cast_slice(&batch.pixels)[..8 * model.features()].to_vec();
         let images = Arc::new(InMemory { shape: spec.input, pixels, labels: batch.labels.clone() });
-        let run = |fuse: bool| {
+        let run = |fuse: bool, keep_gradients: bool| {
             let base = Options::new(Loss::CrossEntropy(0.1));
-            let options = Options { batch: 8, total_steps: 10, fuse, keep_gradients: true, ..base };
+            let options = Options { batch: 8, total_steps: 10, fuse, keep_gradients, ..base };
             pollster::block_on(async {
                 let mut session = Session::with(&model, Some(rules()), options, engine()).await.unwrap();
                 for step in 0..6 {
@@ -175,13 +177,18 @@ fn fusions_change_nothing(engine: impl Fn() -> Box<dyn Engine>) {
                 (session.weights().await.unwrap(), gradients, logits, session.bytes_peak(), fired)
             })
         };
-        let (fused, plain) = (run(true), run(false));
+        let (fused, plain) = (run(true, true), run(false, true));
         assert_eq!(fused.0, plain.0, "{name}: weights");
         assert_eq!(fused.1, plain.1, "{name}: gradients");
         assert_eq!(fused.2, plain.2, "{name}: logits");
         assert_eq!((fused.4.as_slice(), plain.4.as_slice()), (expected, &[][..]), "{name}");
         // Fused statistics take two more floats per 32 rows of a channel, which shows in small networks.
         assert!(fused.3 <= plain.3 + plain.3 / 100, "{name}: {} bytes fused, {} not", fused.3, plain.3);
+        // Gradients that nothing else reads are computed in the update.
+        let unkept = run(true, false);
+        assert_eq!((unkept.0, unkept.2), (plain.0, plain.2), "{name}: weights and logits without kept gradients");
+        let found = unkept.4.iter().find(|(name, _)| *name == "gradient-update").map_or(0, |(_, count)| *count);
+        assert_eq!(found, updates, "{name}: updates that compute their gradient");
     }
 }
 

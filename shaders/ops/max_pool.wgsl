@@ -3,6 +3,8 @@
 // limit: out_channels <= in_channels
 // limit: in_channels <= out_channels
 
+var<storage, read_write> y: array<u32>; // panels [out_channels/32][out_pixels][32]
+
 const THREADS: u32 = 64u;
 const COVER: vec3<u32> = vec3<u32>(THREADS * 4u, 1u, 1u);
 
@@ -11,6 +13,10 @@ const COVER: vec3<u32> = vec3<u32>(THREADS * 4u, 1u, 1u);
 fn max_pool(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let i = linear_group(group, groups) * THREADS + local;
     if (i < arrayLength(&chosen)) {
-        _ = largest(i);
+        let best = largest(i);
+        for (var lane = 0u; lane < 4u; lane++) { // unroll
+            y[i * 4u + lane] = x[best.at[lane]];
+        }
+        chosen[i] = best.taps;
     }
 }

@@ -1,5 +1,5 @@
-// norm_sign: batch norm and the sign that follows it in one pass over x, with the clip surrogate; z = (x - mean) * rstd * scale + bias is never stored.
-// Outputs y = sign(z) as bits, and the mask |z| <= 1. Backward is that of batch_norm.wgsl with dz = dy where the mask is set, else 0.
+// norm_sign: the backward of batch norm and the sign that follows it, with the clip surrogate; z = (x - mean) * rstd * scale + bias is never stored.
+// It is the backward of batch_norm.wgsl with dz = dy where the mask |z| <= 1 is set, else 0. Forward: epilogues/threshold.wgsl.
 // import: norm, index, bits, step, reduce
 // per panel: dx
 
@@ -7,10 +7,7 @@ var<storage, read> x: array<u32>; // i32 or f32, [columns/32][rows][32]
 var<storage, read> mean: array<f32>; // [columns]
 var<storage, read> variance: array<f32>; // [columns]
 var<storage, read> scale: array<f32>; // [columns]
-var<storage, read> bias: array<f32>; // [columns]
-var<storage, read_write> y: array<u32>; // bits, panels [rows/32][columns/32][32]
-var<storage, read_write> mask: array<u32>; // as y
-var<storage, read> kept: array<u32>; // mask where it is read, as y
+var<storage, read> kept: array<u32>; // the mask, bits, panels [rows/32][columns/32][32]
 var<storage, read> dy: array<f32>; // [columns/32][rows][32]
 var<storage, read_write> partial: array<f32>; // sums of dz and dz * n, [columns/32][blocks][2][32]
 var<storage, read> gradient_means: array<f32>; // means of dz and dz * n, as batch_norm_gradients has them, [columns/32][2][32]
@@ -18,41 +15,11 @@ var<storage, read_write> dx: array<f32>; // [columns/32][rows][32]
 
 // grid norm_sign_sums: [columns/32][blocks][1]
 const THREADS: u32 = 64u;
-const COVER_norm_sign: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
 const COVER_norm_sign_backward: vec3<u32> = vec3<u32>(THREADS, 1u, 1u);
 const COVER_norm_sign_sums: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
-}
-
-// One word (32 channels of one row) per invocation. Rows beyond the batch become 0.
-@compute @workgroup_size(THREADS)
-fn norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = linear_group(group, groups) * THREADS + local;
-    if (i >= arrayLength(&y)) {
-        return;
-    }
-    let words = (params.columns + 31u) / 32u;
-    let word = (i >> 5u) % words;
-    let row = (i >> 5u) / words * 32u + (i & 31u);
-    var bits = 0u;
-    var passes = 0u;
-    if (row < params.rows) {
-        let first = (word * params.rows + row) * 32u;
-        for (var lane = 0u; lane < 32u; lane++) {
-            let channel = min(word * 32u + lane, params.columns - 1u);
-            let rstd = 1.0 / sqrt(variance[channel] + params.epsilon);
-            let z = (load(first + lane) - mean[channel]) * rstd * scale[channel] + bias[channel];
-            bits |= select(0u, 1u << lane, z >= 0.0);
-            passes |= select(0u, 1u << lane, abs(z) <= 1.0);
-        }
-        let tail = tail_mask(params.columns, word * 32u);
-        bits &= tail;
-        passes &= tail;
-    }
-    y[i] = bits;
-    mask[i] = passes;
 }
 
 // dz of one element: dy where the mask is set, else 0.

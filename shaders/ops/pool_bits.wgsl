@@ -1,18 +1,10 @@
-// Max pooling whose output is bits.
-// max_pool_bits:  y(p, c) = max over taps of x(source(p, t), c) of signs, which is the OR of their bits; padded taps are absent.
-// pool_norm_sign: y(p, c) = sign((max over taps of v(source(p, t), c) - mean) * rstd * scale + bias): pooling, batch norm and sign in one pass. A negative scale
-// reverses the order, so the maximum of the integers is normalised; the maximum of the signs would be wrong.
+// pool_bits: y(p, c) = max over taps of x(source(p, t), c) of signs, which is the OR of their bits; padded taps are absent.
 // import: conv, index, bits
 // limit: out_channels <= in_channels
 // limit: in_channels <= out_channels
 
 var<storage, read> x: array<u32>; // bits, panels [in_pixels/32][in_channels/32][32]
 var<storage, read_write> y: array<u32>; // bits, panels [out_pixels/32][in_channels/32][32]
-var<storage, read> v: array<i32>; // panels [in_channels/32][in_pixels][32]
-var<storage, read> mean: array<f32>; // [in_channels]
-var<storage, read> variance: array<f32>; // [in_channels]
-var<storage, read> scale: array<f32>; // [in_channels]
-var<storage, read> bias: array<f32>; // [in_channels]
 
 const THREADS: u32 = 64u;
 
@@ -44,40 +36,6 @@ fn max_pool_bits(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroup
                 }
             }
         }
-    }
-    y[i] = bits;
-}
-
-// One word per invocation, as in max_pool_bits.
-@compute @workgroup_size(THREADS)
-fn pool_norm_sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let i = linear_group(group, groups) * THREADS + local;
-    if (i >= arrayLength(&y)) {
-        return;
-    }
-    let at = place_of(i);
-    let in_rows = params.batch * params.in_height * params.in_width;
-    let kernel_height = loop_bound(params.kernel_height, arrayLength(&v) + MAX_TAPS);
-    let kernel_width = loop_bound(params.kernel_width, arrayLength(&v) + MAX_TAPS);
-    var bits = 0u;
-    if (at.x < params.batch * params.out_height * params.out_width) {
-        let place = out_place(at.x);
-        for (var lane = 0u; lane < 32u; lane++) {
-            var best = bitcast<i32>(0x80000000u);
-            for (var ky = 0u; ky < kernel_height; ky++) {
-                for (var kx = 0u; kx < kernel_width; kx++) {
-                    let pixel = source(place, ky, kx);
-                    if (pixel != ABSENT) {
-                        best = max(best, v[(at.y * in_rows + pixel) * 32u + lane]);
-                    }
-                }
-            }
-            let c = min(at.y * 32u + lane, params.in_channels - 1u);
-            let rstd = 1.0 / sqrt(variance[c] + params.epsilon);
-            let z = (f32(best) - mean[c]) * rstd * scale[c] + bias[c];
-            bits |= select(0u, 1u << lane, z >= 0.0);
-        }
-        bits &= tail_mask(params.in_channels, at.y * 32u);
     }
     y[i] = bits;
 }

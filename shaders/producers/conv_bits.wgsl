@@ -8,7 +8,7 @@
 // limit: groups <= out_channels/32
 // limit: out_channels/32/groups * groups <= out_channels/32
 // per panel: y
-// epilogues: store, store+statistics
+// epilogues: store, store+statistics, threshold, join_dropped
 // length tile_rows = out_pixels
 // length tile_columns = out_channels
 
@@ -97,5 +97,5 @@ fn conv_bits(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_
     if (id.y * 8u < m.rows && id.x * 8u < m.columns) {
         product(id.y * 8u, id.x * 8u, &tile);
     }
-    epilogue(&tile, m, At(id * 8u, local.xy, COLUMNS));
+    consume(&tile, m, At(id * 8u, local.xy, COLUMNS));
 }

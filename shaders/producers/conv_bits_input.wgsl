@@ -83,5 +83,5 @@ fn conv_bits_input(@builtin(global_invocation_id) invocation: vec3<u32>, @builti
     if (id.y * 8u < m.rows && id.x * 8u < m.columns) {
         product(id.y * 8u, id.x * 8u, &tile);
     }
-    epilogue(&tile, m, At(id * 8u, local.xy, COLUMNS));
+    consume(&tile, m, At(id * 8u, local.xy, COLUMNS));
 }

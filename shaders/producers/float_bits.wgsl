@@ -62,5 +62,5 @@ fn float_bits(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invoc
     if (id.y * 8u < m.rows && id.x * 8u < m.columns) {
         product(id.y * 8u, id.x * 8u, &tile);
     }
-    epilogue(&tile, m, At(id.xy * 8u, local.xy, 8u));
+    consume(&tile, m, At(id.xy * 8u, local.xy, 8u));
 }

@@ -1,25 +1,10 @@
-// gradient: reads the gradient of binary weights from memory, for the epilogue `update`.
+// gradient: reads the gradient of binary weights from memory, for the epilogue `update`, whose parameters are its own.
 // update_words: one word (32 columns of one row) per invocation, without a barrier; fastest on software adapters.
 // update_quads: four columns per invocation, so that memory accesses are coalesced; words are assembled in workgroup memory.
 // import: index, step
 // epilogues: update
 
-struct Params {
-    rows: u32,         // of the weight matrix
-    words: u32,        // per row: gradient and states have words * 32 columns
-    hyper_offset: u32, // index of the first of the rule's four vec4 in the step's hyperparameters
-    layer: u32,        // index of the layer's counters
-    layers: u32,       // number of layers with counters
-    stream: u32,       // of the random numbers for the stochastic rounding of narrow states
-}
-
-// limit: layer < layers
-// limit: hyper_offset + 4 <= 32
-// limit: 0 < words
-
-var<storage, read> g: array<vec4<f32>>; // gradient, rows [rows][words * 32]
-
-var<uniform> params: Params;
+var<storage, read> g: array<vec4<f32>>; // gradient, rows [epilogue.rows][epilogue.words * 32]
 
 const THREADS: u32 = 64u;
 const WORDS: u32 = 8u; // THREADS / 8
@@ -35,11 +20,13 @@ fn update_words(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups
     if (is_outside(i)) {
         return;
     }
-    var at = begin_update(i / params.words, i % params.words == 0u);
+    var at = begin_update();
+    begin_update_row(&at, i / epilogue.words, i % epilogue.words == 0u);
     var signs = SignUpdate(0u, 0u);
     for (var q = 0u; q < 8u; q++) { // unroll
         signs = accumulate(signs, q, update_quad(g[i * 8u + q], i * 8u + q, random_bits(i, q), &at));
     }
+    end_update_row(&at);
     end_update(at);
     commit_word(i, signs);
 }
@@ -51,8 +38,10 @@ fn update_quads(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups
     let q = local % 8u;
     var signs = SignUpdate(0u, 0u);
     if (!is_outside(i)) {
-        var at = begin_update(i / params.words, quad % (params.words * 8u) == 0u);
+        var at = begin_update();
+        begin_update_row(&at, i / epilogue.words, quad % (epilogue.words * 8u) == 0u);
         signs = accumulate(signs, q, update_quad(g[quad], quad, random_bits(i, q), &at));
+        end_update_row(&at);
         end_update(at);
     }
     sh_clear[local] = signs.clear_mask;

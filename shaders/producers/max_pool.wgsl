@@ -1,13 +1,18 @@
-// max_pool of integers for epilogues on tiles; 8 pixels by 8 channels per invocation. The producer writes the maxima and the taps itself.
+// max_pool of integers for epilogues on tiles; 8 pixels by 8 channels per invocation.
 // import: max_pool, conv, tile, index, step
 // limit: out_channels <= in_channels
 // limit: in_channels <= out_channels
-// epilogues: statistics
+// epilogues: store+store_chosen+statistics, threshold
 // length tile_rows = out_pixels
 // length tile_columns = out_channels
 
+var<storage, read_write> y: array<Lane>; // panels [out_channels/32][out_pixels][32]
+
 alias Lane = vec4<i32>;
 alias Tile = array<vec4<i32>, 16>;
+
+// Taps of the maxima, four to a word; index as in the tile.
+var<private> taps_of_tile: array<u32, 16>;
 
 const INVOCATIONS: u32 = 64u; // 4 x 8 channels by 16 x 8 pixels
 const COVER: vec3<u32> = vec3<u32>(32u, 128u, 1u);
@@ -21,9 +26,10 @@ fn max_pool(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num_w
     for (var r = 0u; r < 16u; r++) {
         let row = id.y * 8u + r / 2u;
         if (row < m.rows && id.x * 8u < m.columns) {
-            let best = min(largest(((id.x >> 2u) * m.rows + row) * 8u + (id.x & 3u) * 2u + (r & 1u)), vec4<u32>(arrayLength(&x) - 1u));
-            tile[r] = bitcast<vec4<i32>>(vec4<u32>(x[best.x], x[best.y], x[best.z], x[best.w]));
+            let best = largest(((id.x >> 2u) * m.rows + row) * 8u + (id.x & 3u) * 2u + (r & 1u));
+            tile[r] = bitcast<vec4<i32>>(vec4<u32>(x[best.at.x], x[best.at.y], x[best.at.z], x[best.at.w]));
+            taps_of_tile[r] = best.taps;
         }
     }
-    epilogue(&tile, m, At(id.xy * 8u, local.xy, 4u));
+    consume(&tile, m, At(id.xy * 8u, local.xy, 4u));
 }

@@ -1,7 +1,7 @@
 // xnor_matmul: y[r][c] = sum_k a[r][k] * w[c][k] over signs packed into words = depth - 2 * popcount(a ^ w), exact.
 // (Courbariaux et al. 2016, "Binarized Neural Networks", section 4; Rastegari et al. 2016, "XNOR-Net".)
 // import: tile, index, step
-// epilogues: store, store+statistics
+// epilogues: store, store+statistics, threshold, join_dropped
 // length tile_rows = rows
 // length tile_columns = columns
 
@@ -83,7 +83,7 @@ fn product(at: vec2<u32>, tile: ptr<function, Tile>) {
 fn xnor_matmul(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     var tile: Tile;
     product(id.xy * 8u, &tile);
-    epilogue(&tile, matrix(), At(id.xy * 8u, local.xy, COLUMNS));
+    consume(&tile, matrix(), At(id.xy * 8u, local.xy, COLUMNS));
 }
 
 fn tiled_product(group: vec2<u32>, local: vec2<u32>, tile: ptr<function, Tile>) {
@@ -138,5 +138,5 @@ fn tiled_product(group: vec2<u32>, local: vec2<u32>, tile: ptr<function, Tile>) 
 fn xnor_matmul_tiled(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     var tile: Tile;
     tiled_product(group.xy, local.xy, &tile);
-    epilogue(&tile, matrix(), At((group.xy * SIDE + local.xy) * 8u, local.xy, SIDE));
+    consume(&tile, matrix(), At((group.xy * SIDE + local.xy) * 8u, local.xy, SIDE));
 }

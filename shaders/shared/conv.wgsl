@@ -31,7 +31,6 @@ struct Params {
     pad_one: u32,       // 1: padded taps are +1 in every channel; 0: padded taps contribute nothing
     words: u32,         // words per group of input channels
     integer: u32,       // pooling only: 1 if the images are integers (products of bits)
-    epsilon: f32,       // of the batch norm that follows a pooling
 }
 
 var<uniform> params: Params;

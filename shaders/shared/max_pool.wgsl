@@ -3,15 +3,20 @@
 // per panel: y, chosen
 
 var<storage, read> x: array<u32>;           // f32 or i32, panels [in_channels/32][in_pixels][32]
-var<storage, read_write> y: array<u32>;     // panels [out_channels/32][out_pixels][32]
 var<storage, read_write> chosen: array<u32>; // bytes, four to a word, [out_channels/32][out_pixels][32] of 8 bits
 
 fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
 }
 
-// Pools four channels of an output pixel: word `i` of `chosen`. Returns the indices of the maxima in `x`.
-fn largest(i: u32) -> vec4<u32> {
+// The indices in `x` of the maxima of four channels, and their taps in bytes.
+struct Largest {
+    at: vec4<u32>,
+    taps: u32,
+}
+
+// Pools four channels of an output pixel: word `i` of `chosen`.
+fn largest(i: u32) -> Largest {
     let rows = params.batch * params.out_height * params.out_width;
     let place = out_place((i >> 3u) % rows);
     let panel = (i >> 3u) / rows;
@@ -34,9 +39,7 @@ fn largest(i: u32) -> vec4<u32> {
             }
         }
     }
-    for (var lane = 0u; lane < 4u; lane++) { // unroll
-        y[i * 4u + lane] = x[min(best[lane], arrayLength(&x) - 1u)]; // Every window contains a pixel.
-    }
-    chosen[i] = which.x | (which.y << 8u) | (which.z << 16u) | (which.w << 24u);
-    return best;
+    // Every window contains a pixel.
+    let at = min(best, vec4<u32>(arrayLength(&x) - 1u));
+    return Largest(at, which.x | (which.y << 8u) | (which.z << 16u) | (which.w << 24u));
 }

@@ -5,7 +5,7 @@
 // 16 random bits for each of the columns q * 4 to q * 4 + 3 of word i. All states of a column use the same bits: each stays unbiased. One 32-bit
 // random number serves two columns.
 fn random_bits(i: u32, q: u32) -> vec4<u32> {
-    let key = draws(step.seed, step.step, params.stream);
+    let key = draws(step.seed, step.step, epilogue.stream);
     return (draw4(key, i * 16u + q % 4u * 4u) >> vec4<u32>(q / 4u * 16u)) & vec4<u32>(0xffffu);
 }
 

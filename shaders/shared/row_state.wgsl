@@ -3,7 +3,7 @@
 // import: step
 
 // Biased f32 exponents of the units, [states][rows][2] by step mod 2; then the rows' largest magnitudes, [states][rows][3] by step mod 3.
-var<storage, read_write> row_state: array<atomic<u32>>; // [states][rows][5]
+var<storage, read_write> row_state: array<atomic<u32>>; // [states][epilogue.rows][5]
 
 // The unit of the stored state, the reciprocal of the unit that this step stores in, and the index of the row's largest magnitude in `row_state`.
 struct Unit {
@@ -13,8 +13,8 @@ struct Unit {
 }
 
 fn begin_row(state: u32, row: u32, is_first: bool) -> Unit {
-    let at = state * params.rows + row;
-    let peaks = 2u * STATES * params.rows + at * 3u;
+    let at = state * epilogue.rows + row;
+    let peaks = 2u * STATES * epilogue.rows + at * 3u;
     let old = atomicLoad(&row_state[at * 2u + step.step % 2u]);
     let peak = f32(atomicLoad(&row_state[peaks + (step.step + 2u) % 3u]));
     let up = select(select(0u, 1u, peak > 0.75 * MAX_STORED), 4u, peak >= MAX_STORED);

@@ -16,6 +16,11 @@ pub trait Storage: Sized {
     const MAX: f32;
     /// What numbers are multiplied by before they are stored: a rounding's steps of a unit.
     const FINE: f32;
+    /// Factor of the stored number relative to the state, where rows have no units.
+    const SCALE: f32 = 1.0;
+    /// The gradient magnitude for which the first units are chosen: a large one of a last layer, or a typical one where steps are coarse.
+    /// Units adapt by a few powers of two per step; until they fit, states saturate with the correct sign, or are coarse.
+    const FIRST_GRADIENT: f32 = 1.0 / 64.0;
 
     /// The number, in its unit.
     fn load(stored: Self::Stored) -> f32;
@@ -117,6 +122,7 @@ impl Storage for F16 {
     const HAS_UNITS: bool = false;
     const MAX: f32 = HALF_MOST;
     const FINE: f32 = 1.0;
+    const SCALE: f32 = 65536.0;
 
     #[inline(always)]
     fn load(stored: u16) -> f32 {
@@ -157,7 +163,7 @@ impl Storage for F16 {
 }
 
 macro_rules! integers {
-    ($(#[$meta:meta])* $name:ident, $stored:ident, $load:ident, $store:ident) => {
+    ($(#[$meta:meta])* $name:ident, $stored:ident, $load:ident, $store:ident, $first:literal) => {
         $(#[$meta])*
         #[derive(Clone, Copy, Debug)]
         pub enum $name {}
@@ -168,6 +174,7 @@ macro_rules! integers {
             const HAS_UNITS: bool = true;
             const MAX: f32 = $stored::MAX as f32;
             const FINE: f32 = 65536.0;
+            const FIRST_GRADIENT: f32 = $first;
 
             #[inline(always)]
             fn load(stored: $stored) -> f32 {
@@ -219,11 +226,11 @@ macro_rules! integers {
 
 integers!(
     /// 16-bit integers.
-    I16, i16, load_i16, store_i16
+    I16, i16, load_i16, store_i16, 0.015625
 );
 integers!(
     /// 8-bit integers.
-    I8, i8, load_i8, store_i8
+    I8, i8, load_i8, store_i8, 0.00048828125
 );
 
 /// [`Storage::load_register`] by the definition, lane by lane.

@@ -14,6 +14,6 @@ pub use build::{Graph, Node};
 pub use fuse::{Fused, Fusion, fuse};
 pub use hoist::hoist;
 pub use initial::{FromSigns, Init, StateContext};
-pub use op::{Backward, Bound, Op, Port, Signs};
+pub use op::{Backward, Bound, Op, Port, Signs, Tiles};
 pub use plan::{Plan, plan};
 pub use value::{Parameter, Purpose, Role, State, Value, ValueInfo, ValueKind};

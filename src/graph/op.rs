@@ -2,7 +2,7 @@
 
 use super::value::Value;
 use crate::error::{Error, Result};
-use crate::runtime::{BufferId, Recording};
+use crate::runtime::{BufferId, Product, Recording};
 use crate::tensor::TensorType;
 use std::{any::Any, fmt, sync::Arc};
 
@@ -29,10 +29,24 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         None
     }
 
+    /// How another kernel can compute the first output itself, tile by tile; `None` if it must be in memory.
+    fn tiles(&self) -> Option<&dyn Tiles> {
+        None
+    }
+
     /// Whether backward recomputes the outputs instead of keeping them: true for cheap operations with wide outputs.
     fn rematerialise(&self) -> bool {
         false
     }
+}
+
+/// An operation whose first output another kernel can compute tile by tile instead of reading it from memory.
+pub trait Tiles {
+    /// Returns the name of its shader in `shaders/producers/`.
+    fn producer(&self) -> &'static str;
+
+    /// Returns its part of the other kernel's dispatch. `bound` has no outputs.
+    fn product(&self, bound: &Bound<'_>) -> Product;
 }
 
 /// An input or an output of a node, by index.

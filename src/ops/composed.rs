@@ -3,17 +3,20 @@
 
 use crate::error::Result;
 use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
+use crate::ops::activation::join_dropped::JoinDropped;
 use crate::ops::activation::sign::SignBackward;
 use crate::ops::epilogue::Epilogues;
 use crate::ops::layout::add::Add;
+use crate::ops::norm::norm_sign::{NormSign, threshold};
 use crate::ops::norm::statistics::{BatchNormStatistics, record_join, statistics_types};
 use crate::ops::pool::pool::MaxPool;
-use crate::ops::producer::{Chain, Producer};
+use crate::ops::producer::{Producer, share};
 use crate::ops::products::conv_bits::ConvBits;
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::float_bits::FloatBits;
 use crate::ops::products::xnor_matmul::XnorMatmul;
 use crate::runtime::Recording;
+use crate::runtime::interface::epilogues::join_dropped::JoinParams;
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 use std::sync::Arc;
 
@@ -55,7 +58,7 @@ fn with_statistics(graph: &Graph, i: usize) -> Option<Fused> {
     let j = graph.consumers(node.outputs[0]).into_iter().find(is_statistics)?;
     let statistics = &graph.nodes()[j];
     let fused = Node {
-        op: Arc::new(Composed { producer, epilogues: Epilogues::Statistics, inputs: node.inputs.len() }),
+        op: composed(producer, Epilogues::Statistics, node.inputs.len()),
         inputs: node.inputs.clone(),
         updates: statistics.updates.clone(),
         outputs: [&node.outputs[..], &statistics.outputs[..]].concat(),
@@ -73,7 +76,7 @@ fn product_and_mask(graph: &Graph, i: usize) -> Option<Fused> {
     let back = &graph.nodes()[j];
     let is_mask = back.op_as::<SignBackward>()?.0.surrogate.is_mask();
     let fused = Node {
-        op: Arc::new(Composed { producer, epilogues: Epilogues::Mask, inputs: node.inputs.len() }),
+        op: composed(producer, Epilogues::Mask, node.inputs.len()),
         inputs: [&node.inputs[..], &back.inputs[..1]].concat(),
         outputs: back.outputs.clone(),
         ..back.clone()
@@ -98,8 +101,61 @@ fn mask_and_add(graph: &Graph, i: usize) -> Option<Fused> {
     graph.can_wait(i, j).then(|| Fused { nodes: vec![i, j], node: fused })
 }
 
-/// A producer and its epilogues in one kernel. Inputs: those of the producer, then of the epilogues (mask; other gradient). Outputs and
-/// updates: those of the producer, then of [`BatchNormStatistics`] if statistics are computed. The fusion applies after the gradients are
+/// Sign and batch norm in the kernel of a product or pool whose integers nothing else reads: in evaluation, with running statistics. Training
+/// keeps the integers for the batch's statistics and the gradient.
+pub const THRESHOLD: Fusion = Fusion { name: "threshold", at: with_threshold };
+
+/// Joins the two products of dropped signs in the kernel of the first.
+pub const JOIN_DROPPED: Fusion = Fusion { name: "join-dropped", at: with_join };
+
+fn with_threshold(graph: &Graph, i: usize) -> Option<Fused> {
+    let node = &graph.nodes()[i];
+    let producer = producer(node)?;
+    producer.kernel(Epilogues::Threshold)?;
+    let j = graph.only_reader(node.outputs[0])?;
+    let sign = &graph.nodes()[j];
+    sign.op_as::<NormSign>()?;
+    // Only gradients read the tap of a maximum and the mask.
+    let unread = node.outputs[1..].iter().chain(&sign.outputs[1..]).all(|value| graph.consumers(*value).is_empty());
+    let fused = Node {
+        op: composed(producer, Epilogues::Threshold, node.inputs.len()),
+        inputs: [&node.inputs[..], &sign.inputs[1..]].concat(),
+        outputs: sign.outputs[..1].to_vec(),
+        ..sign.clone()
+    };
+    let integers = graph.ty(node.outputs[0]).dtype == DType::I32;
+    (unread && integers && graph.can_wait(i, j)).then(|| Fused { nodes: vec![i, j], node: fused })
+}
+
+fn with_join(graph: &Graph, i: usize) -> Option<Fused> {
+    let node = &graph.nodes()[i];
+    let producer = producer(node)?;
+    producer.kernel(Epilogues::JoinDropped)?;
+    let j = graph.only_reader(node.outputs[0])?;
+    let join = &graph.nodes()[j];
+    let params = join_params(*join.op_as::<JoinDropped>()?);
+    let other = *join.inputs.iter().find(|value| **value != node.outputs[0])?;
+    let inputs = node.inputs.len();
+    let fused = Node {
+        op: Arc::new(Composed { producer, epilogues: Epilogues::JoinDropped, inputs, params }),
+        inputs: [&node.inputs[..], &[other]].concat(),
+        ..join.clone()
+    };
+    let integers = graph.ty(node.outputs[0]).dtype == DType::I32;
+    (integers && graph.can_wait(i, j)).then(|| Fused { nodes: vec![i, j], node: fused })
+}
+
+fn join_params(join: JoinDropped) -> Vec<u32> {
+    bytemuck::pod_collect_to_vec(&[JoinParams { scale: join.scale() }])
+}
+
+fn composed(producer: Arc<dyn Producer>, epilogues: Epilogues, inputs: usize) -> Arc<dyn Op> {
+    Arc::new(Composed { producer, epilogues, inputs, params: Vec::new() })
+}
+
+/// A producer and its epilogues in one kernel. Inputs: those of the producer, then of the epilogues (mask, other gradient; mean, variance,
+/// scale, bias; other product). Outputs and updates: those of the producer, then of [`BatchNormStatistics`] if statistics are computed; signs of
+/// a threshold or floats of a join take the place of the producer's outputs. The fusion applies after the gradients are
 /// added, so the operation has no backward.
 #[derive(Clone, Debug)]
 pub struct Composed {
@@ -109,12 +165,31 @@ pub struct Composed {
     pub epilogues: Epilogues,
     /// Number of inputs of the producer.
     pub inputs: usize,
+    /// Words of the parameters of `JoinDropped`; those of other epilogues follow from the tensors.
+    pub params: Vec<u32>,
 }
 
 impl Composed {
     /// Creates a producer of `inputs` inputs with epilogues.
     pub fn new(producer: impl Producer, epilogues: Epilogues, inputs: usize) -> Self {
-        Self { producer: Arc::new(producer), epilogues, inputs }
+        Self { producer: Arc::new(producer), epilogues, inputs, params: Vec::new() }
+    }
+
+    /// Creates a producer of `inputs` inputs whose product is joined with that of the other copy of dropped signs.
+    pub fn joined(producer: impl Producer, join: JoinDropped, inputs: usize) -> Self {
+        let params = join_params(join);
+        Self { producer: Arc::new(producer), epilogues: Epilogues::JoinDropped, inputs, params }
+    }
+
+    fn record_statistics(&self, recording: &mut Recording, bound: &Bound<'_>, rows: Option<usize>) {
+        let (count, y) = (bound.outputs.len(), bound.outputs[0].1);
+        let [mean, variance, partial] = [3, 2, 1].map(|i| bound.output(count - i));
+        let share = match rows {
+            Some(rows) => partial.per_task_in_each_panel(words_of(y.columns()), rows / PANEL * 2 * PANEL),
+            None => partial.per_task(y.rows().div_ceil(PANEL) * 2 * PANEL),
+        };
+        self.producer.record_chain(recording, bound, self.epilogues, Vec::new(), vec![("partial", share)]);
+        record_join(recording, [mean, variance, partial], [bound.update(0), bound.update(1)], y);
     }
 }
 
@@ -125,25 +200,28 @@ impl Op for Composed {
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         let mut types = self.producer.outputs(&inputs[..self.inputs])?;
-        if self.epilogues == Epilogues::Statistics {
-            types.extend(statistics_types(&types[0]));
+        match self.epilogues {
+            Epilogues::Statistics => types.extend(statistics_types(&types[0])),
+            Epilogues::Threshold => types = vec![TensorType { dtype: DType::Bits, ..types[0].clone() }],
+            Epilogues::JoinDropped => types = vec![TensorType { dtype: DType::F32, ..types[0].clone() }],
+            _ => {}
         }
         Ok(types)
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let kernel = self.producer.kernel(self.epilogues).expect("a fusion asked for it");
-        if self.epilogues != Epilogues::Statistics {
-            let extra = (self.inputs..bound.inputs.len()).map(|i| bound.input(i).into()).collect();
-            return self.producer.record_chain(recording, bound, Chain { kernel, buffers: extra });
-        }
-        let (count, y) = (bound.outputs.len(), bound.outputs[0].1);
-        let [mean, variance, partial] = [3, 2, 1].map(|i| bound.output(count - i));
-        let share = match self.producer.rows_per_task(bound) {
-            Some(rows) => partial.per_task_in_each_panel(words_of(y.columns()), rows / PANEL * 2 * PANEL),
-            None => partial.per_task(y.rows().div_ceil(PANEL) * 2 * PANEL),
+        let rows = self.producer.rows_per_task(bound);
+        let extra = |i: usize| bound.input(self.inputs + i).into();
+        let (params, buffers) = match self.epilogues {
+            Epilogues::Store => (Vec::new(), Vec::new()),
+            Epilogues::Mask => (Vec::new(), vec![("mask_bits", extra(0))]),
+            Epilogues::MaskAdd => (Vec::new(), vec![("mask_bits", extra(0)), ("other", extra(1))]),
+            Epilogues::Threshold | Epilogues::ThresholdMask => threshold(bound, self.inputs, rows),
+            Epilogues::JoinDropped => {
+                (self.params.clone(), vec![("other_product", extra(0)), ("joined", share(bound.outputs[0], rows))])
+            }
+            Epilogues::Statistics => return self.record_statistics(recording, bound, rows),
         };
-        self.producer.record_chain(recording, bound, Chain { kernel, buffers: vec![share] });
-        record_join(recording, [mean, variance, partial], [bound.update(0), bound.update(1)], y);
+        self.producer.record_chain(recording, bound, self.epilogues, params, buffers);
     }
 }

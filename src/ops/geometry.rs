@@ -23,7 +23,6 @@ pub(in crate::ops) fn params(g: &Geometry) -> Params {
         pad_one: u32::from(g.pad_one),
         words: g.words,
         integer: 0,
-        epsilon: 0.0,
     }
 }
 

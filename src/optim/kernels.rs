@@ -8,6 +8,7 @@ include!(concat!(env!("OUT_DIR"), "/binary_rules.rs"));
 
 /// Returns the kernels of this folder: those that files declare, and the updates of every rule.
 pub fn kernels() -> Vec<&'static Kernel> {
-    let updates = BINARY_RULES.iter().flat_map(|rule: &&BinaryRule| rule.kernels).map(|update| update.kernel);
+    let updates = BINARY_RULES.iter().flat_map(|rule: &&BinaryRule| rule.kernels).flat_map(|update| update.behind);
+    let updates = updates.map(|(_, kernel)| *kernel);
     KERNELS.iter().copied().chain(updates).collect()
 }

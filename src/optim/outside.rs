@@ -2,11 +2,13 @@
 //! flips.
 
 use super::hyperparameter::HyperparameterSpec;
-use super::rule::{BinaryRule, RuleKernel, State, StateInit, in_order};
+use super::rule::{BinaryRule, GRADIENT, RuleKernel, State, StateInit, in_order};
 use super::storage::StateType;
 use super::update::twin;
 use crate::bits;
 use crate::error::{Error, Result};
+use crate::runtime::interface::{UPDATES, for_each_storage};
+use crate::runtime::kernel::Updates;
 use crate::runtime::{Kernel, Task};
 
 /// An elementwise rule for binary weights in WGSL; [`ElementwiseFilter::rule`] adds its implementation in Rust. It is composed with the
@@ -55,6 +57,8 @@ pub struct ElementwiseFilter {
 
 /// Maximum number of states: every device supports eight storage buffers, and gradient, weight, counters and row state take four.
 const MAX_STATES: usize = 4;
+/// Maximum number of states behind a product, which has two operands in the place of the gradient.
+const MAX_FUSED_STATES: usize = 3;
 /// Numbers in four vec4.
 const MAX_HYPERPARAMETERS: usize = 16;
 
@@ -72,13 +76,13 @@ impl ElementwiseFilter {
         let along = states.iter().rposition(|state| state.init != StateInit::Zero);
         let decides = along.unwrap_or(states.len() - 1);
         let storages = self.storage.iter().map(|&storage| {
-            let kernel = self.kernel(&states, decides, storage, move |task: &mut Task<'_>| match decides {
+            let behind = self.kernels(&states, decides, storage, move |task: &mut Task<'_>| match decides {
                 0 => twin_for::<STATES, HYPERPARAMETERS, 0>(storage, task, update),
                 1 => twin_for::<STATES, HYPERPARAMETERS, 1>(storage, task, update),
                 2 => twin_for::<STATES, HYPERPARAMETERS, 2>(storage, task, update),
                 _ => twin_for::<STATES, HYPERPARAMETERS, 3>(storage, task, update),
             })?;
-            Ok(RuleKernel { storage, planes: 1, kernel })
+            Ok(RuleKernel { storage, planes: 1, behind })
         });
         let kernels: Vec<RuleKernel> = storages.collect::<Result<_>>()?;
         Ok(Box::leak(Box::new(BinaryRule {
@@ -127,20 +131,26 @@ impl ElementwiseFilter {
         Ok(())
     }
 
-    /// Creates the kernel of one storage: the user's text with a generated header, composed like the rules of this crate.
-    fn kernel(
+    /// Creates the kernels of one storage: the user's text with a generated header, composed like the rules of this crate.
+    fn kernels(
         &self,
         states: &[State],
         decides: usize,
         storage: StateType,
-        twin: impl Fn(&mut Task<'_>) + Sync + 'static,
-    ) -> Result<&'static Kernel> {
+        twin: impl Fn(&mut Task<'_>) + Copy + Sync + 'static,
+    ) -> Result<&'static [(&'static str, &'static Kernel)]> {
         let names = states.iter().map(|state| word(state.name)).collect::<Vec<_>>().join(", ");
         let hyperparameters = self.hyperparameters.iter().map(|h| word(h.name)).collect::<Vec<_>>().join(", ");
         let decides = word(states[decides].name);
         // The user's text comes first, so that line numbers in messages match it.
         let header = format!("// states: {names}\n// decides: {decides}\n// hyperparameters: {hyperparameters}\n");
-        Kernel::of_rule(self.name, &format!("{}\n{header}", self.source), &storage.to_string(), twin)
+        let source = format!("{}\n{header}", self.source);
+        let updates = UPDATES.iter().filter(|updates| updates.producer == GRADIENT || states.len() <= MAX_FUSED_STATES);
+        let kernel = |updates: &Updates| {
+            Ok((updates.producer, Kernel::of_rule(self.name, &source, &storage.to_string(), updates, twin)?))
+        };
+        let kernels: Vec<_> = updates.map(kernel).collect::<Result<_>>()?;
+        Ok(kernels.leak())
     }
 }
 
@@ -154,10 +164,12 @@ fn twin_for<const N: usize, const H: usize, const DECIDES: usize>(
     task: &mut Task<'_>,
     update: impl Fn(f32, [f32; N], [f32; H]) -> ([f32; N], f32),
 ) {
-    match storage {
-        StateType::F32 => twin::<bits::F32, N, H, DECIDES>(task, 1, H > 0, update),
-        StateType::F16 => twin::<bits::F16, N, H, DECIDES>(task, 1, H > 0, update),
-        StateType::I16 => twin::<bits::I16, N, H, DECIDES>(task, 1, H > 0, update),
-        StateType::I8 => twin::<bits::I8, N, H, DECIDES>(task, 1, H > 0, update),
+    macro_rules! each {
+        (; $([$storage:ident $module:ident $name:literal $doc:literal])+) => {
+            match storage {
+                $(StateType::$storage => twin::<bits::$storage, N, H, DECIDES>(task, 1, H > 0, update),)+
+            }
+        };
     }
+    for_each_storage!({ each })
 }

@@ -5,16 +5,19 @@ use super::optimizer::Hyperparameters;
 use super::storage::StateType;
 use crate::runtime::Kernel;
 
-/// A rule's kernel for states of one type.
+/// A rule's kernels for states of one type.
 #[derive(Clone, Copy, Debug)]
 pub struct RuleKernel {
     /// Storage of its states.
     pub storage: StateType,
     /// Numbers per weight in each state's tensor: 1 except for filters.
     pub planes: usize,
-    /// The kernel.
-    pub kernel: &'static Kernel,
+    /// Its kernels by the producer of the gradient; the first reads it from memory.
+    pub behind: &'static [(&'static str, &'static Kernel)],
 }
+
+/// The producer of a gradient that is in memory.
+pub(super) const GRADIENT: &str = "gradient";
 
 /// The initial content of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +115,12 @@ pub fn in_order(values: &[f32], _step: u64) -> Hyperparameters {
 impl BinaryRule {
     /// Returns its kernel for states of a type, with `planes` planes per state.
     pub fn kernel(&self, storage: StateType, planes: usize) -> Option<&'static Kernel> {
-        let found = self.kernels.iter().find(|kernel| (kernel.storage, kernel.planes) == (storage, planes));
-        found.map(|found| found.kernel)
+        self.kernel_behind(GRADIENT, storage, planes)
+    }
+
+    /// Returns its kernel for a gradient that this producer computes tile by tile.
+    pub fn kernel_behind(&self, producer: &str, storage: StateType, planes: usize) -> Option<&'static Kernel> {
+        let found = self.kernels.iter().find(|kernel| (kernel.storage, kernel.planes) == (storage, planes))?;
+        found.behind.iter().find(|(name, _)| *name == producer).map(|(_, kernel)| *kernel)
     }
 }

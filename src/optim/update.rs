@@ -1,15 +1,16 @@
 //! The update of a matrix of binary weights by a rule: the node of the graph, and its twin, a single loop for every rule and storage.
 
 use super::counters::{layers_of, raise_failed};
-use super::rule::BinaryRule;
+use super::rule::{BinaryRule, GRADIENT};
 use super::storage::StateType;
 use crate::bits::{self, Storage, Unit, UpdateRow};
 use crate::error::Result;
-use crate::graph::{Bound, Op};
-use crate::runtime::interface::producers::gradient::Params;
-use crate::runtime::{BufferArg, BufferId, Grid, Recording, StepParams, Task};
+use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
+use crate::runtime::interface::epilogues::update::UpdateParams;
+use crate::runtime::{BufferArg, BufferId, Grid, Product, Recording, StepParams, Task, with_scratch};
 use crate::tensor::{Draws, PANEL, TensorType, words_of};
 use bytemuck::Pod;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Declares the kernels of a rule by its shader `shaders/rules/NAME.wgsl` and its function in Rust, which maps a gradient, the states and
@@ -17,7 +18,10 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// `rule_kernels!(bop: f32, bop)`.
 macro_rules! rule_kernels {
     ($rule:ident: all, $update:expr) => {
-        $crate::optim::update::rule_kernels!($rule => f32_1 F32 1 $update, f16_1 F16 1 $update, i16_1 I16 1 $update, i8_1 I8 1 $update)
+        $crate::runtime::interface::for_each_storage!({ $crate::optim::update::rule_kernels } $rule, $update)
+    };
+    ($rule:ident, $update:expr; $([$storage:ident $module:ident $name:literal $doc:literal])+) => {
+        $crate::optim::update::rule_kernels!($rule => $($module $storage 1 $update),+)
     };
     ($rule:ident: f32, $update:expr) => {
         $crate::optim::update::rule_kernels!($rule => f32_1 F32 1 $update)
@@ -27,16 +31,11 @@ macro_rules! rule_kernels {
             $crate::optim::rule::RuleKernel {
                 storage: $crate::optim::storage::StateType::$storage,
                 planes: $planes,
-                kernel: &{
+                behind: {
                     use $crate::runtime::interface::rules::$rule as rule;
-                    $crate::runtime::Kernel {
-                        interface: rule::$module::INTERFACE,
-                        variants: &[rule::$module::update_words::VARIANTS, rule::$module::update_quads::VARIANTS],
-                        trusted: true,
-                        twin: &|task: &mut $crate::runtime::Task<'_>| {
-                            $crate::optim::update::twin::<$crate::bits::$storage, _, _, { rule::DECIDES }>(task, $planes, !rule::HYPERPARAMETERS.is_empty(), $update)
-                        },
-                    }
+                    $crate::runtime::interface::update_kernels!($rule, $module, &|task: &mut $crate::runtime::Task<'_>| {
+                        $crate::optim::update::twin::<$crate::bits::$storage, _, _, { rule::DECIDES }>(task, $planes, !rule::HYPERPARAMETERS.is_empty(), $update)
+                    })
                 },
             }
         ),+]
@@ -64,25 +63,40 @@ pub struct BinaryUpdate {
 impl BinaryUpdate {
     /// Records the update of a weight matrix `[rows, columns]` without a graph. `tensors` are the gradient, the weight, the counters (of
     /// `layers` layers), `row_state` for integers, then the states.
-    pub fn dispatch(
+    pub fn dispatch(&self, recording: &mut Recording, tensors: &[BufferId], shape: [usize; 2], layers: usize) {
+        let [rows, columns] = shape;
+        let gradient = Product {
+            params: Vec::new(),
+            buffers: vec![("g", tensors[0].into())],
+            grid: Grid::Linear((rows * words_of(columns)) as u64),
+            tasks: rows.div_ceil(PANEL),
+            tile: None,
+            scratch: 0,
+            multiply_adds: 0,
+        };
+        self.dispatch_behind(recording, (GRADIENT, gradient), &tensors[1..], shape, layers);
+    }
+
+    /// Records the update with a gradient that a producer computes. `tensors` are those that it changes.
+    fn dispatch_behind(
         &self,
         recording: &mut Recording,
+        (producer, gradient): (&str, Product),
         tensors: &[BufferId],
         [rows, columns]: [usize; 2],
         layers: usize,
     ) {
         let words = words_of(columns);
-        let [g, weight, counters] = [0, 1, 2].map(|i| tensors[i]);
-        let (row_state, states) = tensors[3..].split_at(usize::from(self.state.has_units()));
+        let [weight, counters] = [0, 1].map(|i| tensors[i]);
+        let (row_state, states) = tensors[2..].split_at(usize::from(self.state.has_units()));
         // A task covers 32 adjacent rows.
         let per_task = PANEL * PANEL * words * self.planes * self.state.bytes() / 4;
-        let weight = weight.per_task(PANEL * words);
-        let first: [(&str, BufferArg); 3] = [("g", g.into()), ("weight", weight), ("counters", counters.into())];
+        let first: [(&str, BufferArg); 2] = [("weight", weight.per_task(PANEL * words)), ("counters", counters.into())];
         let mut buffers: Vec<_> = first.into_iter().map(|(name, buffer)| (name.to_string(), buffer)).collect();
         buffers.extend(row_state.iter().map(|&id| ("row_state".to_string(), id.into())));
         let names = self.rule.states.iter().map(|state| state.binding());
         buffers.extend(names.zip(states).map(|(name, id)| (name, id.per_task(per_task))));
-        let params = Params {
+        let params = UpdateParams {
             rows: rows as u32,
             words: words as u32,
             hyper_offset: self.hyper_offset,
@@ -90,8 +104,9 @@ impl BinaryUpdate {
             layers: layers as u32,
             stream: self.stream,
         };
-        let kernel = self.rule.kernel(self.state, self.planes).expect("checked when the optimizer was made");
-        recording.dispatch_named(kernel, params, &buffers, Grid::Linear((rows * words) as u64), rows.div_ceil(PANEL));
+        let kernel = self.rule.kernel_behind(producer, self.state, self.planes);
+        let params = bytemuck::pod_collect_to_vec(&[params]);
+        recording.dispatch_behind(kernel.expect("checked when the node was made"), gradient, params, buffers);
     }
 }
 
@@ -112,18 +127,88 @@ impl Op for BinaryUpdate {
     }
 }
 
-/// The twin of every rule and storage. A task covers a panel of 32 rows of weights with `planes` planes per state. With `has_rate` the
-/// first hyperparameter is a rate, which the layer's factor multiplies.
+/// Updates a weight by a gradient that is never in memory: the kernel computes it tile by tile. Inputs: those of the operation that computes
+/// the gradient. Updates: as [`BinaryUpdate`].
+#[derive(Clone, Debug)]
+pub struct FusedUpdate {
+    /// Computes the gradient.
+    pub gradient: Arc<dyn Op>,
+    /// Consumes it.
+    pub update: BinaryUpdate,
+}
+
+impl Op for FusedUpdate {
+    fn name(&self) -> &'static str {
+        self.update.rule.name
+    }
+
+    fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
+        self.gradient.outputs(inputs).map(|_| Vec::new())
+    }
+
+    fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let tiles = self.gradient.tiles().expect("checked when the node was made");
+        let tensors: Vec<BufferId> = bound.updates.iter().map(|(id, _)| *id).collect();
+        let (weight, layers) = (bound.updates[0].1, layers_of(bound.updates[1].1));
+        let gradient = (tiles.producer(), tiles.product(bound));
+        self.update.dispatch_behind(recording, gradient, &tensors, [weight.rows(), weight.columns()], layers);
+    }
+}
+
+/// Computes a gradient in the kernel of its only reader, the update of a binary weight.
+pub const GRADIENT_UPDATE: Fusion = Fusion { name: "gradient-update", at: gradient_and_update };
+
+fn gradient_and_update(graph: &Graph, i: usize) -> Option<Fused> {
+    let node = &graph.nodes()[i];
+    let producer = node.op.tiles()?.producer();
+    let j = graph.only_reader(node.outputs[0])?;
+    let reader = &graph.nodes()[j];
+    let update = *reader.op_as::<BinaryUpdate>()?;
+    update.rule.kernel_behind(producer, update.state, update.planes)?;
+    let fused = Node {
+        op: Arc::new(FusedUpdate { gradient: node.op.clone(), update }),
+        inputs: node.inputs.clone(),
+        ..reader.clone()
+    };
+    graph.can_wait(i, j).then(|| Fused { nodes: vec![i, j], node: fused })
+}
+
+/// The twin of every rule and storage behind every producer. A task covers a panel of 32 rows of weights with `planes` planes per state. With
+/// `has_rate` the first hyperparameter is a rate, which the layer's factor multiplies.
 pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: usize, const DECIDES: usize>(
     task: &mut Task<'_>,
     planes: usize,
     has_rate: bool,
     rule: impl Fn(f32, [f32; N], [f32; H]) -> ([f32; N], f32),
 ) {
-    let (params, step) = (*task.params::<Params>(), task.step());
-    let (g, weight, counters): (&[f32], &mut [u32], _) = (task.read(0), task.write(1), task.atomic(2));
-    let row_state = S::HAS_UNITS.then(|| task.atomic(3));
-    let first_state = 3 + usize::from(S::HAS_UNITS);
+    let pitch = task.epilogue::<UpdateParams>().words as usize * PANEL;
+    match task.tile() {
+        // The tile stays in cache.
+        Some(fill) => with_scratch(PANEL * pitch, |tile| {
+            let tile = bytemuck::cast_slice_mut(tile);
+            fill(task, tile);
+            update_rows::<S, N, H, DECIDES>(task, tile, planes, has_rate, rule);
+        }),
+        None => {
+            let gradient: &[f32] = task.read(task.position("g").expect("the producer binds it"));
+            update_rows::<S, N, H, DECIDES>(task, &gradient[task.index() * PANEL * pitch..], planes, has_rate, rule);
+        }
+    }
+}
+
+/// Updates the rows of a task by their gradients.
+fn update_rows<S: Storage<Stored: Pod>, const N: usize, const H: usize, const DECIDES: usize>(
+    task: &mut Task<'_>,
+    g: &[f32],
+    planes: usize,
+    has_rate: bool,
+    rule: impl Fn(f32, [f32; N], [f32; H]) -> ([f32; N], f32),
+) {
+    let (params, step) = (*task.epilogue::<UpdateParams>(), task.step());
+    let first_binding = task.position("weight").expect("an update binds the weight");
+    let (weight, counters): (&mut [u32], _) = (task.write(first_binding), task.atomic(first_binding + 1));
+    let row_state = S::HAS_UNITS.then(|| task.atomic(first_binding + 2));
+    let first_state = first_binding + 2 + usize::from(S::HAS_UNITS);
     let mut tensors: [&mut [S::Stored]; N] = std::array::from_fn(|i| match i % planes {
         0 => bytemuck::cast_slice_mut(task.write::<u32>(first_state + i / planes)),
         _ => &mut [],
@@ -140,8 +225,7 @@ pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: u
     for row in 0..PANEL.min(params.rows as usize - first) {
         let units: [(Unit, usize); N] = std::array::from_fn(|i| match row_state {
             Some(row_state) => unit::<S>(row_state, [i, N], params.rows as usize, first + row, step),
-            None if S::IS_NARROW => (StateType::HALVES, 0),
-            None => (Unit::ONE, 0),
+            None => (Unit { old: 1.0 / S::SCALE, inverse: S::SCALE }, 0),
         });
         let mut rows = tensors
             .iter_mut()
@@ -150,7 +234,7 @@ pub(in crate::optim) fn twin<S: Storage<Stored: Pod>, const N: usize, const H: u
         let updated = bits::current().update::<S, N, DECIDES>(
             UpdateRow {
                 row,
-                g: &g[(first + row) * pitch..][..pitch],
+                g: &g[row * pitch..][..pitch],
                 weight: &mut *weight,
                 states: std::array::from_fn(|_| rows.next().expect("one for each state")),
                 units: units.map(|(unit, _)| unit),

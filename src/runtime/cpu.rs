@@ -199,7 +199,16 @@ fn run_tasks(dispatch: &Dispatch, buffers: &[BoundBuffer], step: &StepParams) {
     let tasks = dispatch.tasks;
     let run = |index: usize| {
         let bindings = &dispatch.kernel.interface.bindings;
-        let mut task = Task { index, bindings, slots: buffers, params: &dispatch.params, step, taken: 0 };
+        let mut task = Task {
+            index,
+            bindings,
+            slots: buffers,
+            params: &dispatch.params,
+            epilogue: &dispatch.epilogue,
+            tile: dispatch.tile,
+            step,
+            taken: 0,
+        };
         (dispatch.kernel.twin)(&mut task);
     };
     #[cfg(not(target_arch = "wasm32"))]

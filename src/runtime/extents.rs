@@ -7,7 +7,12 @@ use super::kernel::{Interface, Shape};
 
 /// Checks every extent, limit and grid dimension of a dispatch; `words` returns the length of the tensor of a binding. The error contains
 /// what was expected and what is bound.
-pub fn check(interface: &Interface, params: &[u32], grid: &[u64], words: &dyn Fn(usize) -> u64) -> Result<(), String> {
+pub fn check(
+    interface: &Interface,
+    params: [&[u32]; 2],
+    grid: &[u64],
+    words: &dyn Fn(usize) -> u64,
+) -> Result<(), String> {
     let names = Names { shape: &interface.shape, params };
     for (at, binding) in interface.bindings.iter().enumerate() {
         let needed = needed(binding, &interface.bindings, &names, words)?;
@@ -69,14 +74,17 @@ fn check_grid(grid: &str, given: &[u64], lookup: &extent::Lookup<'_>) -> Result<
 /// The names that extents use: members of the parameters, and lengths computed from them.
 struct Names<'a> {
     shape: &'a Shape,
-    params: &'a [u32],
+    /// Parameters of the producer and of the epilogue.
+    params: [&'a [u32]; 2],
 }
 
 impl Names<'_> {
     /// Evaluates a name. Lengths may refer to lengths up to a fixed depth.
     fn value(&self, name: &str, depth: usize) -> Option<u64> {
-        if let Some((_, at)) = self.shape.members.iter().find(|(member, _)| *member == name) {
-            return self.params.get(*at as usize).map(|&word| u64::from(word));
+        for (members, params) in self.shape.members.iter().zip(self.params) {
+            if let Some((_, at)) = members.iter().find(|(member, _)| *member == name) {
+                return params.get(*at as usize).map(|&word| u64::from(word));
+            }
         }
         let (_, expression) = self.shape.lengths.iter().find(|(length, _)| *length == name).filter(|_| depth < 8)?;
         extent::evaluate(expression, &|name| self.value(name, depth + 1)).ok()
@@ -88,7 +96,7 @@ mod tests {
     use super::*;
 
     const SHAPE: Shape = Shape {
-        members: &[("rows", 0), ("columns", 1)],
+        members: [&[("rows", 0), ("columns", 1)], &[("epilogue.rows", 0)]],
         lengths: &[("panels", "columns / 32"), ("BLOCK", "8")],
         limits: &[],
         grid: "",
@@ -96,10 +104,11 @@ mod tests {
 
     #[test]
     fn expressions_are_evaluated_in_order_and_without_wrapping() {
-        let names = Names { shape: &SHAPE, params: &[5, 33] };
+        let names = Names { shape: &SHAPE, params: [&[5, 33], &[7]] };
         let of = |expression: &str| extent::evaluate(expression, &|name| names.value(name, 0));
         for (expression, value) in [
             ("rows", 5),
+            ("epilogue.rows - rows", 2),
             ("panels", 2),
             ("columns/32 * 32", 64),
             ("rows * columns/32", 6),

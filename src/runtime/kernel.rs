@@ -10,8 +10,8 @@ use std::borrow::Cow;
 /// The names that extents refer to, and the conditions on a dispatch, from the shader's comments.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
-    /// The u32 members of `Params`: name, and offset in words.
-    pub members: &'static [(&'static str, u32)],
+    /// The u32 members of `Params`, and those of the epilogue's parameters (`epilogue.NAME`): name, and offset in words.
+    pub members: [&'static [(&'static str, u32)]; 2],
     /// Named lengths and constants: name and expression.
     pub lengths: &'static [(&'static str, &'static str)],
     /// Comparisons that must hold.
@@ -22,19 +22,21 @@ pub struct Shape {
 
 impl Shape {
     /// The shape of a kernel without such comments.
-    pub const NONE: Self = Self { members: &[], lengths: &[], limits: &[], grid: "" };
+    pub const NONE: Self = Self { members: [&[], &[]], lengths: &[], limits: &[], grid: "" };
 }
 
-/// The bindings of a kernel: tensors in group 0; its parameters and the step's values as bindings 0 and 1 of group 1.
+/// The bindings of a kernel: tensors in group 0; uniforms in group 1.
 #[derive(Clone, Debug)]
 pub struct Interface {
     /// `folder::file::entry`: its name in profiles and errors.
     pub label: &'static str,
-    /// Whether it has a `Params` uniform.
+    /// Whether it has the `params` uniform, binding 0.
     pub params: bool,
-    /// Whether it reads the `StepParams` uniform.
+    /// Whether it reads the `step` uniform, binding 1.
     pub step: bool,
-    /// Whether its layout has the `grid` uniform of linear and folded grids, which holds the start of a part of the grid.
+    /// Whether it has the `epilogue` uniform, binding 2: the parameters of an epilogue.
+    pub epilogue: bool,
+    /// Whether its layout has the `grid` uniform, binding 3, of linear and folded grids, which holds the start of a part of the grid.
     pub grid: bool,
     /// The names that extents of the bindings refer to.
     pub shape: Shape,
@@ -114,6 +116,17 @@ pub struct Kernel {
     pub(crate) trusted: bool,
 }
 
+/// A producer whose tiles an update can consume.
+#[derive(Debug)]
+pub struct Updates {
+    /// Its file in `shaders/producers/`.
+    pub producer: &'static str,
+    /// Pieces of the update without rule and storage.
+    pub pieces: &'static [&'static str],
+    /// Elements of the grid that a workgroup of each entry point covers.
+    pub covers: &'static [(&'static str, [u32; 3])],
+}
+
 /// An entry point, and the number of grid elements that one of its workgroups covers.
 pub(crate) struct Cover<'a> {
     pub entry: &'a str,
@@ -159,24 +172,23 @@ impl Kernel {
         Self::from_text(custom.label, source, &[cover], custom.bindings, twin)
     }
 
-    /// Creates the update kernel of a rule from outside the crate, for one storage of its states.
+    /// Creates the update kernel of a rule from outside the crate behind a producer, for one storage of its states.
     pub(crate) fn of_rule(
         label: &str,
         rule: &str,
         storage: &str,
+        updates: &Updates,
         twin: impl Fn(&mut Task<'_>) + Sync + 'static,
     ) -> Result<&'static Self> {
         let wrong = |message: String| Error::Kernel { kernel: label.into(), message };
         const OWN: &str = "rules/outside";
         let find = |name: &str| if name == OWN { Some(rule) } else { assemble::piece(name) };
         let storage = format!("storage/{storage}");
-        let names = [OWN, "producers/gradient", "epilogues/update", &storage];
+        let names: Vec<&str> = [OWN].into_iter().chain(updates.pieces.iter().copied()).chain([&*storage]).collect();
         let text =
             assemble::assemble(&find, &names).and_then(|joined| assemble::unroll(&joined.text)).map_err(wrong)?;
         let bindings: Vec<(&str, Access)> = text.lines().filter_map(declared_binding).collect();
-        use super::interface::producers::gradient::{THREADS, WORDS};
-        let entries = [("update_words", THREADS), ("update_quads", WORDS)];
-        let entries = entries.map(|(entry, words)| Cover { entry, cover: [words, 1, 1] });
+        let entries: Vec<Cover<'_>> = updates.covers.iter().map(|&(entry, cover)| Cover { entry, cover }).collect();
         Self::from_text(label, text.clone(), &entries, &bindings, twin)
     }
 
@@ -188,7 +200,7 @@ impl Kernel {
         bindings: &[(&str, Access)],
         twin: impl Fn(&mut Task<'_>) + Sync + 'static,
     ) -> Result<&'static Self> {
-        let uniforms = [0, 1, 3].map(|number| source.contains(&format!("@group(1) @binding({number})")));
+        let uniforms = [0, 1, 2, 3].map(|number| source.contains(&format!("@group(1) @binding({number})")));
         #[cfg(all(feature = "gpu", not(target_arch = "wasm32")))]
         let uniforms = {
             let _ = uniforms;
@@ -206,7 +218,8 @@ impl Kernel {
             label: String::leak(label.to_string()),
             params: uniforms[0],
             step: uniforms[1],
-            grid: uniforms[2],
+            epilogue: uniforms[2],
+            grid: uniforms[3],
             shape: Shape::NONE,
             bindings: bindings.iter().enumerate().map(binding).collect(),
         };

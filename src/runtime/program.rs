@@ -125,12 +125,11 @@ impl Program {
         let interface = &dispatch.kernel.interface;
         let place = format!("{recording}: {} of `{}`", interface.label, dispatch.scope);
         assert_eq!(dispatch.buffers.len(), interface.bindings.len(), "{place}: tensors bound");
-        assert_eq!(!dispatch.params.is_empty(), interface.params, "{place}: parameters");
-        assert!(
-            dispatch.params.len() <= 64,
-            "{place}: {} words of parameters, expected at most 64",
-            dispatch.params.len()
-        );
+        let uniforms = [(&dispatch.params, interface.params), (&dispatch.epilogue, interface.epilogue)];
+        for (words, is_bound) in uniforms {
+            assert_eq!(!words.is_empty(), is_bound, "{place}: parameters");
+            assert!(words.len() <= 64, "{place}: {} words of parameters, expected at most 64", words.len());
+        }
         assert!(dispatch.tasks > 0, "{place}: no task");
         let (mut read, mut written) = (HashSet::new(), HashSet::new());
         for (output, binding) in dispatch.buffers.iter().zip(interface.bindings.iter()) {
@@ -147,7 +146,9 @@ impl Program {
         }
         assert!(read.is_disjoint(&written), "{place}: memory is read and written in one dispatch");
         let words = |at: usize| self.buffer(dispatch.buffers[at].id).words as u64;
-        if let Err(message) = extents::check(interface, &dispatch.params, &dispatch.grid.dimensions(), &words) {
+        if let Err(message) =
+            extents::check(interface, [&dispatch.params, &dispatch.epilogue], &dispatch.grid.dimensions(), &words)
+        {
             panic!("{place}: {message}");
         }
     }

@@ -1,6 +1,7 @@
 //! A recording is a step as data: a flat list of commands over tensors.
 
 use super::kernel::{Bind, BufferArg, BufferId, Kernel};
+use super::task::TileFn;
 
 /// The amount of work of a dispatch, in elements. An engine divides it by the elements that a workgroup of its variant covers.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +47,10 @@ pub struct Dispatch {
     pub buffers: Vec<BufferArg>,
     /// Words of its parameters, which are constant.
     pub params: Vec<u32>,
+    /// Words of its epilogue's parameters.
+    pub epilogue: Vec<u32>,
+    /// What fills a tile on the processor, if the dispatch consumes the tiles of a product that is not in memory.
+    pub tile: Option<TileFn>,
     /// Amount of work on a GPU.
     pub grid: Grid,
     /// Number of tasks on the processor.
@@ -56,6 +61,25 @@ pub struct Dispatch {
     pub multiply_adds: u64,
     /// Layer of the dispatch.
     pub scope: String,
+}
+
+/// The part of a dispatch that computes a product, whose tiles epilogues consume.
+#[derive(Clone, Debug)]
+pub struct Product {
+    /// Words of its parameters; none if it is in memory.
+    pub params: Vec<u32>,
+    /// Its tensors by the names of their bindings.
+    pub buffers: Vec<(&'static str, BufferArg)>,
+    /// Amount of work on a GPU.
+    pub grid: Grid,
+    /// Number of tasks on the processor.
+    pub tasks: usize,
+    /// What fills a tile on the processor; `None` if the product is in memory.
+    pub tile: Option<TileFn>,
+    /// Words of scratch memory of a tile.
+    pub scratch: usize,
+    /// Multiply-adds of the product.
+    pub multiply_adds: u64,
 }
 
 /// Commands in order: everything that happens in a step.
@@ -94,6 +118,11 @@ impl<'a> Part<'a> {
     }
 }
 
+/// Returns the product of extents; the largest number if it exceeds that.
+pub fn multiply_adds(extents: impl IntoIterator<Item = usize>) -> u64 {
+    extents.into_iter().fold(1, |count, extent| count.saturating_mul(extent as u64))
+}
+
 impl Recording {
     /// Creates an empty recording.
     pub fn new(name: impl Into<String>) -> Self {
@@ -114,42 +143,36 @@ impl Recording {
         grid: Grid,
         tasks: usize,
     ) {
-        self.dispatch_with(kernel, params, buffers, Vec::new(), grid, tasks);
+        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers.list(), grid, tasks);
     }
 
-    /// Records a dispatch of a producer with epilogues, whose tensors follow the producer's own.
-    pub fn dispatch_with<B: Bind>(
-        &mut self,
-        kernel: &'static Kernel,
-        params: B::Params,
-        buffers: B,
-        epilogues: Vec<BufferArg>,
-        grid: Grid,
-        tasks: usize,
-    ) {
-        let buffers = buffers.list().into_iter().chain(epilogues).collect();
-        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers, grid, tasks);
-    }
-
-    /// Records a dispatch of a kernel that is composed of several shader files: its tensors by the names of their bindings, in any order.
+    /// Records a dispatch of epilogues behind a product: their parameters, and their tensors by the names of the bindings.
     ///
     /// # Panics
     /// Panics if a binding has no tensor, or a tensor no binding.
-    pub fn dispatch_named<P: bytemuck::Pod>(
+    pub fn dispatch_behind<N: AsRef<str>>(
         &mut self,
         kernel: &'static Kernel,
-        params: P,
-        buffers: &[(String, BufferArg)],
-        grid: Grid,
-        tasks: usize,
+        product: Product,
+        params: Vec<u32>,
+        buffers: impl IntoIterator<Item = (N, BufferArg)>,
     ) {
+        let own = product.buffers.into_iter().map(|(name, buffer)| (name.to_string(), buffer));
+        let others = buffers.into_iter().map(|(name, buffer)| (name.as_ref().to_string(), buffer));
+        let buffers: Vec<_> = own.chain(others).collect();
         let bindings = &kernel.interface.bindings;
         assert_eq!(buffers.len(), bindings.len(), "{}: tensors", kernel.label());
         let find = |name: &str| buffers.iter().find(|(of, _)| *of == name).map(|(_, buffer)| *buffer);
         let missing = |name: &str| -> BufferArg { panic!("{}: no tensor for `{name}`", kernel.label()) };
         let list =
             bindings.iter().map(|binding| find(&binding.name).unwrap_or_else(|| missing(&binding.name))).collect();
-        self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), list, grid, tasks);
+        self.dispatch_raw(kernel, product.params, list, product.grid, product.tasks);
+        if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
+            dispatch.epilogue = params;
+            dispatch.tile = product.tile;
+            dispatch.scratch = product.scratch;
+            dispatch.multiply_adds = product.multiply_adds;
+        }
     }
 
     /// Records a dispatch of a kernel from outside the crate: tensors in the order of its bindings, parameters as words.
@@ -162,7 +185,18 @@ impl Recording {
         tasks: usize,
     ) {
         let scope = self.scope.clone();
-        let dispatch = Dispatch { kernel, buffers, params, grid, tasks, scratch: 0, multiply_adds: 0, scope };
+        let dispatch = Dispatch {
+            kernel,
+            buffers,
+            params,
+            epilogue: Vec::new(),
+            tile: None,
+            grid,
+            tasks,
+            scratch: 0,
+            multiply_adds: 0,
+            scope,
+        };
         self.commands.push(Command::Dispatch(dispatch));
     }
 
@@ -170,7 +204,7 @@ impl Recording {
     /// from that number.
     pub fn set_multiply_adds(&mut self, extents: impl IntoIterator<Item = usize>) {
         if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
-            dispatch.multiply_adds = extents.into_iter().fold(1, |count, extent| count.saturating_mul(extent as u64));
+            dispatch.multiply_adds = multiply_adds(extents);
         }
     }
 

@@ -14,6 +14,9 @@ use std::sync::atomic::AtomicU32;
 /// A twin with its captures.
 pub type TaskFn = dyn for<'a, 'b> Fn(&'a mut Task<'b>) + Sync;
 
+/// Fills a tile of a product: 32 rows of its output, in padded rows, for the task's index.
+pub type TileFn = fn(task: &mut Task<'_>, tile: &mut [f32]);
+
 /// A tensor bound to a dispatch, on the processor.
 #[derive(Clone, Copy)]
 pub(super) struct BoundBuffer {
@@ -35,6 +38,8 @@ pub struct Task<'a> {
     pub(super) bindings: &'static [Binding],
     pub(super) slots: &'a [BoundBuffer],
     pub(super) params: &'a [u32],
+    pub(super) epilogue: &'a [u32],
+    pub(super) tile: Option<TileFn>,
     pub(super) step: &'a StepParams,
     pub(super) taken: u32,
 }
@@ -55,6 +60,16 @@ impl<'a> Task<'a> {
         bytemuck::from_bytes(bytemuck::cast_slice(self.params))
     }
 
+    /// Returns the parameters of the epilogue.
+    pub fn epilogue<P: Pod>(&self) -> &'a P {
+        bytemuck::from_bytes(bytemuck::cast_slice(self.epilogue))
+    }
+
+    /// Returns what fills a tile of the product that the dispatch consumes; `None` if the product is in memory.
+    pub fn tile(&self) -> Option<TileFn> {
+        self.tile
+    }
+
     /// Returns the step's values.
     pub fn step(&self) -> &'a StepParams {
         self.step
@@ -66,6 +81,14 @@ impl<'a> Task<'a> {
         assert_eq!(slot.access, Access::Read, "binding {binding} is not read-only");
         // SAFETY: the buffer outlives the dispatch, and a dispatch that reads a tensor does not write it (Program::check).
         bytemuck::cast_slice(unsafe { std::slice::from_raw_parts(slot.pointer, slot.words) })
+    }
+
+    /// Returns all of the binding of this name, which the kernel only reads.
+    ///
+    /// # Panics
+    /// Panics if the kernel has no such binding.
+    pub fn named<T: Pod>(&self, name: &str) -> &'a [T] {
+        self.read(self.position(name).unwrap_or_else(|| panic!("there is no binding `{name}`")))
     }
 
     /// Returns binding number `binding`, which all tasks share.

@@ -1,12 +1,13 @@
 //! Compiles a model to a plan: forward, loss, fusions, gradients, updates; a graph for training, and one for evaluation.
 
 use super::diagnostics::{Diagnostics, follow};
+use super::fusions::{FUSIONS, LATE_FUSIONS};
 use super::rules::Rules;
 use super::teacher::{Source, Teacher};
 use crate::error::{Error, Result};
 use crate::graph::{Fusion, Graph, Init, Plan, Purpose, Role, Value, backward, fuse, hoist, plan};
 use crate::nn::{Mode, Model, parent_path};
-use crate::ops::{Distillation, FUSIONS, LATE_FUSIONS, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
+use crate::ops::{Distillation, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join};
 use crate::optim::{ControlledLayer, FlipControl, UpdateTarget, first_counters};
 use crate::runtime::{StepLimits, Target};
 use crate::tensor::{DType, TensorType};

@@ -3,6 +3,7 @@
 mod compile;
 mod diagnostics;
 mod event;
+mod fusions;
 mod load_teacher;
 mod metrics;
 mod options;

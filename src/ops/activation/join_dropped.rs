@@ -28,8 +28,13 @@ pub struct JoinDropped {
 }
 
 impl JoinDropped {
+    /// Returns 1 / (2 (1 - p)).
+    pub(in crate::ops) fn scale(self) -> f32 {
+        0.5 / (1.0 - self.probability)
+    }
+
     fn params(self, integer: bool) -> Params {
-        Params { scale: 0.5 / (1.0 - self.probability), integer: u32::from(integer) }
+        Params { scale: self.scale(), integer: u32::from(integer) }
     }
 }
 

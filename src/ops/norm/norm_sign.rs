@@ -1,21 +1,25 @@
 //! Fused batch norm and sign: the normalised values and their gradient are never stored.
 
-use crate::bits;
 use crate::error::Result;
 use crate::graph::{Backward, Bound, Fused, Fusion, Graph, Node, Op, Port, Signs, Value};
 use crate::ops::activation::sign::Sign;
+use crate::ops::epilogue::Epilogue;
+use crate::ops::geometry::matrix;
 use crate::ops::norm::batch_norm::{
-    BatchNorm, block_grid, check_input, gradient_types, params, record_gradients, rows_in, rstd,
+    BatchNorm, EPSILON, block_grid, check_input, gradient_types, params, record_gradients, rows_in, rstd,
 };
+use crate::ops::producer::share;
 use crate::ops::reduce::{Blocks, Lanes, block, lanes, numbers, sum};
-use crate::runtime::interface::ops::norm_sign::{norm_sign, norm_sign_backward, norm_sign_sums};
-use crate::runtime::{Grid, Recording, kernel::kernel};
+use crate::runtime::interface::epilogues::threshold::ThresholdParams;
+use crate::runtime::interface::ops::norm_sign::{norm_sign_backward, norm_sign_sums};
+use crate::runtime::interface::producers::numbers::Params;
+use crate::runtime::{BufferArg, Grid, Product, Recording, Task, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 use std::sync::Arc;
 
 kernel!(
     /// Signs and mask of batch norm's output.
-    NORM_SIGN = ops::norm_sign::{ norm_sign }, twin = twin
+    NUMBERS_THRESHOLD_MASK = producers::numbers::{ numbers_threshold_clip_mask }, task = twin
 );
 kernel!(
     /// Sums of masked dz and dz * n over a block of rows.
@@ -65,13 +69,24 @@ impl Op for NormSign {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let ((x, ty), (y, out)) = (bound.inputs[0], bound.outputs[0]);
-        let chunk = words_of(ty.columns()) * PANEL;
-        let [mean, variance, scale, bias] = [1, 2, 3, 4].map(|i| bound.input(i));
-        let mask = bound.output(1).per_task(chunk);
-        let buffers = norm_sign::Buffers { x, mean, variance, scale, bias, y: y.per_task(chunk), mask };
-        let (grid, tasks) = (Grid::Linear(out.words() as u64), ty.rows().div_ceil(PANEL));
-        recording.dispatch(&NORM_SIGN, params(ty), buffers, grid, tasks);
+        let (x, ty) = bound.inputs[0];
+        let (rows, columns) = (ty.rows() as u32, ty.columns() as u32);
+        let numbers = Product {
+            params: bytemuck::pod_collect_to_vec(&[Params {
+                rows,
+                columns,
+                integer: u32::from(ty.dtype == DType::I32),
+            }]),
+            buffers: vec![("x", x.into())],
+            grid: matrix(ty.columns(), ty.rows()),
+            tasks: ty.rows().div_ceil(PANEL),
+            tile: None,
+            scratch: 0,
+            multiply_adds: 0,
+        };
+        let (params, mut buffers) = threshold(bound, 1, Some(PANEL));
+        buffers.push(("new_mask", share(bound.outputs[1], Some(PANEL))));
+        recording.dispatch_behind(&NUMBERS_THRESHOLD_MASK, numbers, params, buffers);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -123,25 +138,36 @@ impl Op for NormSignBackward {
     }
 }
 
+/// Returns the parameters and the tensors of a threshold that writes output 0; its vectors begin at input `first`. `rows` as for
+/// [`share`].
+pub(in crate::ops) fn threshold(
+    bound: &Bound<'_>,
+    first: usize,
+    rows: Option<usize>,
+) -> (Vec<u32>, Vec<(&'static str, BufferArg)>) {
+    let signs = bound.outputs[0];
+    let params = ThresholdParams { columns: signs.1.columns() as u32, epsilon: EPSILON };
+    let names = ["mean", "variance", "scale", "bias"].into_iter().enumerate();
+    let mut buffers: Vec<_> = names.map(|(i, name)| (name, bound.input(first + i).into())).collect();
+    buffers.push(("new_signs", share(signs, rows)));
+    (bytemuck::pod_collect_to_vec(&[params]), buffers)
+}
+
 /// A task covers 32 rows of all channels.
-fn twin(args: norm_sign::Args<'_>) {
-    let p = args.params;
-    let (rows, columns) = (p.rows as usize, p.columns as usize);
-    let here = PANEL.min(rows - args.index * PANEL);
-    let tiles = args.y.chunks_exact_mut(PANEL).zip(args.mask.chunks_exact_mut(PANEL));
-    for (panel, (y, mask)) in tiles.enumerate() {
-        let (mean, bias) = (lanes(args.mean, panel, 0.0), lanes(args.bias, panel, 0.0));
-        let (rstd, scale) = (rstd(args.variance, panel, p.epsilon), lanes(args.scale, panel, 0.0));
-        let gain: Lanes = std::array::from_fn(|l| rstd[l] * scale[l]);
-        let mut z = [[0.0; PANEL]; PANEL];
-        let x = &args.x[(panel * rows + args.index * PANEL) * PANEL..][..here * PANEL];
-        for (z, x) in z.iter_mut().zip(numbers(x, p.integer != 0)) {
-            *z = std::array::from_fn(|l| (x[l] - mean[l]) * gain[l] + bias[l]);
+fn twin(task: &mut Task<'_>) {
+    let (x, &Params { rows, columns, integer }) = (task.named::<u32>("x"), task.params());
+    let (rows, columns, first) = (rows as usize, columns as usize, task.index() * PANEL);
+    let mut epilogue = Epilogue::take(task, [rows, columns], rows);
+    let mut tile = [0.0; PANEL * PANEL];
+    for panel in 0..words_of(columns) {
+        let x = &x[(panel * rows + first) * PANEL..][..PANEL.min(rows - first) * PANEL];
+        if integer != 0 {
+            epilogue.integers(panel, first, bytemuck::cast_slice(x));
+        } else {
+            let tile = &mut tile[..x.len()];
+            tile.copy_from_slice(bytemuck::cast_slice(x));
+            epilogue.floats(panel, first, tile);
         }
-        let width = PANEL.min(columns - panel * PANEL);
-        bits::current().sign_pack_mask(z[..here].as_flattened(), width, &mut y[..here], &mut mask[..here]);
-        y[here..].fill(0);
-        mask[here..].fill(0);
     }
 }
 

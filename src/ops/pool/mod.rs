@@ -3,5 +3,4 @@
 pub(crate) mod max_pool_bits;
 #[allow(clippy::module_inception, reason = "files are named after their operations")]
 pub(crate) mod pool;
-pub(crate) mod pool_norm_sign;
 pub(crate) mod window;

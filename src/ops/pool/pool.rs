@@ -1,17 +1,17 @@
 //! Pooling over windows of images.
 
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::graph::{Backward, Bound, Op, Tiles, Value};
+use crate::ops::epilogue::{Epilogue, Epilogues, Output};
 use crate::ops::geometry::{geometry_of, matrix, params};
 use crate::ops::pool::max_pool_bits::record_bits;
 use crate::ops::pool::window::{MAX_TAPS, TILE, check, geometry, pool_params, pooled};
-use crate::ops::producer::{Chain, Producer};
+use crate::ops::producer::{Producer, share};
 use crate::ops::products::patches::Patches;
-use crate::runtime::interface::ops::max_pool::max_pool;
 use crate::runtime::interface::ops::pool::{avg_pool, avg_pool_backward, max_pool_backward};
-use crate::runtime::{Grid, Kernel, Recording, Task, kernel::kernel};
-use crate::tensor::{DType, Layout, PANEL, TensorType, Window, image_of, words_of};
+use crate::runtime::interface::shared::conv::Params;
+use crate::runtime::{BufferArg, Grid, Kernel, Product, Recording, Task, kernel::kernel, with_scratch};
+use crate::tensor::{DType, Geometry, Layout, PANEL, TensorType, Window, image_of, words_of};
 
 kernel!(
     /// The maximum of a window, and its tap.
@@ -20,6 +20,11 @@ kernel!(
 kernel!(
     /// [`MAX_POOL`] of integers with statistics.
     MAX_POOL_STATISTICS = producers::max_pool::{ max_pool_statistics }, task = max_twin
+);
+kernel!(
+    /// Sign of batch norm of [`MAX_POOL`] of integers. A negative scale reverses the order, so the maximum of the integers is normalised;
+    /// the maximum of the signs would be wrong.
+    MAX_POOL_THRESHOLD = producers::max_pool::{ max_pool_threshold }, task = max_twin
 );
 kernel!(
     /// Routes dy to the tap of the maximum.
@@ -39,31 +44,58 @@ kernel!(
 #[derive(Clone, Copy, Debug)]
 pub struct MaxPool(pub Window);
 
+impl MaxPool {
+    fn geometry(&self, x: &TensorType) -> Geometry {
+        geometry("max_pool", self.0, image_of("max_pool", x).expect("checked")).expect("checked when the node was made")
+    }
+}
+
+impl Tiles for MaxPool {
+    fn producer(&self) -> &'static str {
+        "max_pool"
+    }
+
+    fn product(&self, bound: &Bound<'_>) -> Product {
+        let (x, ty) = bound.inputs[0];
+        let g = self.geometry(ty);
+        Product {
+            params: bytemuck::pod_collect_to_vec(&[pool_params(&g, ty.dtype)]),
+            buffers: vec![("x", x.into())],
+            grid: matrix(ty.columns(), g.out_rows()),
+            tasks: g.out_rows().div_ceil(TILE),
+            tile: None,
+            scratch: TILE * PANEL,
+            multiply_adds: 0,
+        }
+    }
+}
+
 impl Producer for MaxPool {
     fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
-        const { &[(Epilogues::Store, &MAX_POOL), (Epilogues::Statistics, &MAX_POOL_STATISTICS)] }
+        const {
+            &[
+                (Epilogues::Store, &MAX_POOL),
+                (Epilogues::Statistics, &MAX_POOL_STATISTICS),
+                (Epilogues::Threshold, &MAX_POOL_THRESHOLD),
+            ]
+        }
     }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         Some(TILE)
     }
 
-    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
-        let (x, ty) = bound.inputs[0];
-        let g = geometry("max_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
-        let panels = words_of(ty.columns());
-        let buffers = max_pool::Buffers {
-            x,
-            y: bound.output(0).per_task_in_each_panel(panels, TILE * PANEL),
-            chosen: bound.output(1).per_task_in_each_panel(panels, TILE * PANEL / 4),
-        };
-        // Alone the kernel covers words of chosen taps; with epilogues it covers tiles.
-        let grid = match chain.buffers[..] {
-            [] => Grid::Linear(bound.outputs[0].1.words() as u64),
-            _ => matrix(ty.columns(), g.out_rows()),
-        };
-        let tasks = g.out_rows().div_ceil(TILE);
-        recording.dispatch_with(chain.kernel, pool_params(&g, ty.dtype), buffers, chain.buffers, grid, tasks);
+    fn stored(&self, bound: &Bound<'_>) -> Vec<(&'static str, BufferArg)> {
+        let panels = words_of(bound.inputs[0].1.columns());
+        let chosen = bound.output(1).per_task_in_each_panel(panels, TILE * PANEL / 4);
+        vec![("y", share(bound.outputs[0], Some(TILE))), ("chosen", chosen)]
+    }
+
+    /// Records the kernel that covers words of chosen taps instead of tiles.
+    fn record_alone(&self, recording: &mut Recording, bound: &Bound<'_>) {
+        let words = Grid::Linear(bound.outputs[0].1.words() as u64);
+        let product = Product { grid: words, ..self.product(bound) };
+        recording.dispatch_behind(&MAX_POOL, product, Vec::new(), self.stored(bound));
     }
 }
 
@@ -87,9 +119,8 @@ impl Op for MaxPool {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ty = bound.inputs[0].1;
-        let g = geometry("max_pool", self.0, image_of("", ty).expect("checked")).expect("checked");
         if ty.dtype == DType::Bits {
-            return record_bits(recording, bound, &g);
+            return record_bits(recording, bound, &self.geometry(ty));
         }
         self.record_alone(recording, bound);
     }
@@ -189,36 +220,66 @@ fn row<T>(x: &[T], rows: usize, panel: usize, row: usize) -> &[T] {
 
 /// A task covers 256 pixels of all channels, also in the other twins.
 fn max_twin(task: &mut Task<'_>) {
-    let max_pool::Args { index, x, mut y, mut chosen, params, .. } = max_pool::Args::take(task);
-    let (g, is_integer) = (&geometry_of(params), params.integer == 1);
+    let (x, params): (&[u32], &Params) = (task.named("x"), task.params());
+    let (g, index, is_integer) = (&geometry_of(params), task.index(), params.integer == 1);
     let pixels = (g.out_height * g.out_width) as usize;
     let (extents, valid) = ([g.out_rows(), g.out_channels as usize], task.step().valid_rows as usize * pixels);
+    let rows = TILE.min(g.out_rows() - index * TILE);
+    let patches = Patches::new(g, index * TILE, rows);
+    let [y, mut chosen] = ["y", "chosen"].map(|name| task.position(name).map(|at| task.panels::<u32>(at)));
     let mut epilogue = Epilogue::take(task, extents, valid);
-    let patches = Patches::new(g, index * TILE, y.length() / PANEL);
+    with_scratch(rows * PANEL, |tile| {
+        let mut y = y.map_or(Output::Passing(tile), Output::Stored);
+        for panel in 0..words_of(g.out_channels as usize) {
+            let y = y.tile(panel);
+            let from = |pixel| row(x, g.in_rows(), panel, pixel);
+            match &mut chosen {
+                Some(chosen) => largest(&patches, from, is_integer, y, bytemuck::cast_slice_mut(chosen.panel(panel))),
+                None => largest_integers(&patches, from, bytemuck::cast_slice_mut(y)),
+            }
+            epilogue.integers(panel, index * TILE, bytemuck::cast_slice(y));
+        }
+    });
+}
+
+/// Writes the maxima of the windows of a panel, and their taps. `from` returns the numbers of a pixel.
+fn largest<'a>(
+    patches: &Patches<'_>,
+    from: impl Fn(usize) -> &'a [u32],
+    is_integer: bool,
+    y: &mut [u32],
+    chosen: &mut [u8],
+) {
     // Integers order like the bits of non-negative floats; the sign reverses the order of negative ones.
     let key = |word: u32| if is_integer { word.cast_signed() as f32 } else { f32::from_bits(word) };
-    for panel in 0..y.panels() {
-        let (y, chosen) = (y.panel(panel), chosen.panel(panel));
-        let chosen: &mut [u8] = bytemuck::cast_slice_mut(chosen);
-        let mut met = [false; TILE];
-        for tap in 0..g.taps() {
-            patches.sources(tap, |i, pixel| {
-                let Some(pixel) = pixel else { return };
-                let x = row(x, g.in_rows(), panel, pixel);
-                let (y, chosen) = (&mut y[i * PANEL..][..PANEL], &mut chosen[i * PANEL..][..PANEL]);
-                if !std::mem::replace(&mut met[i], true) {
-                    y.copy_from_slice(x);
-                    chosen.fill(tap as u8);
-                    return;
-                }
-                for ((y, chosen), &x) in y.iter_mut().zip(chosen).zip(x) {
-                    let larger = key(x) > key(*y);
-                    *y = if larger { x } else { *y };
-                    *chosen = if larger { tap as u8 } else { *chosen };
-                }
-            });
-        }
-        epilogue.integers(panel, index * TILE, bytemuck::cast_slice(y));
+    let mut met = [false; TILE];
+    for tap in 0..patches.taps() {
+        patches.sources(tap, |i, pixel| {
+            let Some(pixel) = pixel else { return };
+            let (y, chosen) = (&mut y[i * PANEL..][..PANEL], &mut chosen[i * PANEL..][..PANEL]);
+            if !std::mem::replace(&mut met[i], true) {
+                y.copy_from_slice(from(pixel));
+                chosen.fill(tap as u8);
+                return;
+            }
+            for ((y, chosen), &x) in y.iter_mut().zip(chosen).zip(from(pixel)) {
+                let larger = key(x) > key(*y);
+                *y = if larger { x } else { *y };
+                *chosen = if larger { tap as u8 } else { *chosen };
+            }
+        });
+    }
+}
+
+/// Writes the maxima of the windows of a panel of integers.
+fn largest_integers<'a>(patches: &Patches<'_>, from: impl Fn(usize) -> &'a [u32], y: &mut [i32]) {
+    y.fill(i32::MIN);
+    for tap in 0..patches.taps() {
+        patches.sources(tap, |i, pixel| {
+            let Some(pixel) = pixel else { return };
+            let y = y[i * PANEL..][..PANEL].iter_mut();
+            y.zip(from(pixel)).for_each(|(y, x)| *y = (*y).max(x.cast_signed()));
+        });
     }
 }
 

@@ -2,16 +2,15 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Value};
-use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::graph::{Backward, Bound, Op, Tiles, Value};
+use crate::ops::epilogue::{Epilogue, Epilogues, Output};
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::producer::{Chain, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::conv_bits_weight::ConvBitsWeight;
 use crate::ops::products::conv_weights::weight_type;
 use crate::ops::products::patches::{Patches, TILE};
-use crate::runtime::interface::producers::conv_bits::conv_bits;
-use crate::runtime::{Kernel, Recording, Task, kernel::kernel, with_scratch};
+use crate::runtime::{Kernel, Product, Recording, Task, kernel::kernel, multiply_adds, with_scratch};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, image_of, words_of};
 
 kernel!(
@@ -21,6 +20,14 @@ kernel!(
 kernel!(
     /// [`CONV_BITS`] with statistics.
     CONV_BITS_STATISTICS = producers::conv_bits::{ conv_bits_statistics }, task = twin
+);
+kernel!(
+    /// Sign of batch norm of [`CONV_BITS`].
+    CONV_BITS_THRESHOLD = producers::conv_bits::{ conv_bits_threshold }, task = twin
+);
+kernel!(
+    /// [`CONV_BITS`] of one copy of dropped signs, joined with that of the other.
+    CONV_BITS_JOIN_DROPPED = producers::conv_bits::{ conv_bits_join_dropped }, task = twin
 );
 
 /// Inputs: signs of images `[batch, height, width, channels]`, and the two outputs of [`crate::ops::ConvWeights`]. Output: images of
@@ -36,25 +43,40 @@ impl ConvBits {
     }
 }
 
+impl Tiles for ConvBits {
+    fn producer(&self) -> &'static str {
+        "conv_bits"
+    }
+
+    fn product(&self, bound: &Bound<'_>) -> Product {
+        let g = self.geometry(bound.inputs[0].1).expect("checked when the node was made");
+        let [a, w, sums] = [0, 2, 3].map(|i| bound.input(i).into());
+        Product {
+            params: bytemuck::pod_collect_to_vec(&[params(&g)]),
+            buffers: vec![("a", a), ("w", w), ("sums", sums)],
+            grid: matrix(self.0.channels, g.out_rows()),
+            tasks: g.out_rows().div_ceil(TILE),
+            tile: None,
+            scratch: scratch(&g, TILE) + TILE * PANEL,
+            multiply_adds: multiply_adds(g.multiply_adds()),
+        }
+    }
+}
+
 impl Producer for ConvBits {
     fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
-        const { &[(Epilogues::Store, &CONV_BITS), (Epilogues::Statistics, &CONV_BITS_STATISTICS)] }
+        const {
+            &[
+                (Epilogues::Store, &CONV_BITS),
+                (Epilogues::Statistics, &CONV_BITS_STATISTICS),
+                (Epilogues::Threshold, &CONV_BITS_THRESHOLD),
+                (Epilogues::JoinDropped, &CONV_BITS_JOIN_DROPPED),
+            ]
+        }
     }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         Some(TILE)
-    }
-
-    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
-        let (a, ty) = bound.inputs[0];
-        let g = self.geometry(ty).expect("checked when the node was made");
-        let (rows, panels) = (g.out_rows(), words_of(self.0.channels));
-        let y = bound.output(0).per_task_in_each_panel(panels, TILE * PANEL);
-        let buffers = conv_bits::Buffers { a, w: bound.input(2), sums: bound.input(3), y };
-        let grid = matrix(self.0.channels, rows);
-        recording.dispatch_with(chain.kernel, params(&g), buffers, chain.buffers, grid, rows.div_ceil(TILE));
-        recording.set_multiply_adds(g.multiply_adds());
-        recording.set_scratch(scratch(&g, TILE));
     }
 }
 
@@ -95,22 +117,25 @@ fn scratch(g: &Geometry, rows: usize) -> usize {
 
 /// A task covers 96 output pixels of all channels.
 fn twin(task: &mut Task<'_>) {
-    let conv_bits::Args { index, a, w, sums, mut y, params, .. } = conv_bits::Args::take(task);
-    let g = &geometry_of(params);
+    let (a, w, sums): (&[u32], &[u32], &[i32]) = (task.named("a"), task.named("w"), task.named("sums"));
+    let (g, index) = (&geometry_of(task.params()), task.index());
     let pixels = (g.out_height * g.out_width) as usize;
     let (extents, valid) = ([g.out_rows(), g.out_channels as usize], task.step().valid_rows as usize * pixels);
     let mut epilogue = Epilogue::take(task, extents, valid);
     let (taps, words) = (g.taps(), g.words as usize);
     let (depth, channels) = (g.depth(), g.out_channels as usize);
     let panel_words = taps * words * PANEL;
-    let rows = y.length() / PANEL;
+    let rows = TILE.min(g.out_rows() - index * TILE);
+    let stored = task.position("y").map(|at| task.panels(at));
     // The padding bits at the end of each word of a patch count as equal signs.
     let gap = (panel_words - taps * depth) as i32;
     let patches = Patches::new(g, index * TILE, rows);
-    with_scratch(scratch(g, rows), |scratch| {
+    with_scratch(scratch(g, rows) + rows * PANEL, |scratch| {
+        let (tile, scratch) = scratch.split_at_mut(rows * PANEL);
         let (packed, absent) = scratch.split_at_mut(rows.div_ceil(PANEL) * panel_words);
+        let mut y = stored.map_or_else(|| Output::Passing(bytemuck::cast_slice_mut(tile)), Output::Stored);
         let (mut filled, mut missing) = (None, 0);
-        for panel in 0..y.panels() {
+        for panel in 0..words_of(channels) {
             let group = panel * PANEL / (words_of(channels) * PANEL / g.groups as usize);
             if filled != Some(group) {
                 missing = 0;
@@ -131,7 +156,7 @@ fn twin(task: &mut Task<'_>) {
                 row_begin: 0,
                 row_end: rows,
             };
-            let y = y.panel(panel);
+            let y = y.tile(panel);
             bits::current().xnor(&product, y);
             if gap > 0 {
                 y.chunks_exact_mut(PANEL).for_each(|y| y[..here].iter_mut().for_each(|y| *y -= gap));

@@ -2,13 +2,13 @@
 
 use crate::bits;
 use crate::error::Result;
-use crate::graph::{Bound, Op};
+use crate::graph::{Bound, Op, Tiles};
 use crate::ops::epilogue::{Epilogue, Epilogues};
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::producer::{Chain, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::patches::{Patches, TILE};
 use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
-use crate::runtime::{Kernel, Recording, Task, TaskPanels, kernel::kernel, with_scratch};
+use crate::runtime::{Kernel, Product, Recording, Task, TaskPanels, kernel::kernel, multiply_adds, with_scratch};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, words_of};
 
 kernel!(
@@ -28,6 +28,25 @@ kernel!(
 #[derive(Clone, Copy, Debug)]
 pub struct ConvBitsInput(pub ConvShape, pub [usize; 4]);
 
+impl Tiles for ConvBitsInput {
+    fn producer(&self) -> &'static str {
+        "conv_bits_input"
+    }
+
+    fn product(&self, bound: &Bound<'_>) -> Product {
+        let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
+        Product {
+            params: bytemuck::pod_collect_to_vec(&[params(&g)]),
+            buffers: vec![("dy", bound.input(0).into()), ("weight", bound.input(1).into())],
+            grid: matrix(self.1[3], g.in_rows()),
+            tasks: g.in_rows().div_ceil(TILE),
+            tile: None,
+            scratch: scratch(&g, TILE),
+            multiply_adds: multiply_adds(g.multiply_adds()),
+        }
+    }
+}
+
 impl Producer for ConvBitsInput {
     fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
         const {
@@ -41,23 +60,6 @@ impl Producer for ConvBitsInput {
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         Some(TILE)
-    }
-
-    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
-        let g = self.0.on("conv_bits_input", self.1).expect("checked when the node was made");
-        let (rows, channels) = (g.in_rows(), self.1[3]);
-        let y = bound.output(0).per_task_in_each_panel(words_of(channels), TILE * PANEL);
-        let buffers = conv_bits_input::Buffers { dy: bound.input(0), weight: bound.input(1), y };
-        recording.dispatch_with(
-            chain.kernel,
-            params(&g),
-            buffers,
-            chain.buffers,
-            matrix(channels, rows),
-            rows.div_ceil(TILE),
-        );
-        recording.set_multiply_adds(g.multiply_adds());
-        recording.set_scratch(scratch(&g, TILE));
     }
 }
 

@@ -4,12 +4,12 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Value};
+use crate::graph::{Backward, Bound, Op, Tiles, Value};
 use crate::ops::epilogue::{Epilogue, Epilogues};
-use crate::ops::producer::{Chain, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::matmul::MatmulTransposed;
 use crate::runtime::interface::producers::float_bits::{Params, float_bits};
-use crate::runtime::{BufferArg, BufferId, Grid, Kernel, Recording, Task, kernel::kernel};
+use crate::runtime::{BufferId, Grid, Kernel, Product, Recording, Task, kernel::kernel, multiply_adds};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
@@ -47,25 +47,35 @@ pub struct FloatBits;
 
 impl FloatBits {
     /// Records the product without a graph.
-    pub fn dispatch(recording: &mut Recording, tensors: [BufferId; 3], extents: [usize; 3]) {
-        record(recording, &FLOAT_BITS, tensors, extents, Vec::new());
+    pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], extents: [usize; 3]) {
+        let y = y.per_task_in_each_panel(words_of(extents[1]), rows_per_task(extents[0]) * PANEL);
+        recording.dispatch_behind(&FLOAT_BITS, product([x, bits], extents), Vec::new(), [("y", y)]);
     }
 }
 
-fn record(
-    recording: &mut Recording,
-    kernel: &'static Kernel,
-    [x, bits, y]: [BufferId; 3],
-    [rows, columns, depth]: [usize; 3],
-    epilogues: Vec<BufferArg>,
-) {
-    let panels = words_of(columns);
-    let params = Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, words: panels as u32 };
-    let y = y.per_task_in_each_panel(panels, rows_per_task(rows) * PANEL);
-    let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
-    let buffers = float_bits::Buffers { x, bits, y };
-    recording.dispatch_with(kernel, params, buffers, epilogues, grid, rows.div_ceil(rows_per_task(rows)));
-    recording.set_multiply_adds([rows, columns, depth]);
+fn product([x, bits]: [BufferId; 2], extents: [usize; 3]) -> Product {
+    let [rows, columns, depth] = extents.map(|extent| extent as u32);
+    let words = columns.div_ceil(32);
+    Product {
+        params: bytemuck::pod_collect_to_vec(&[Params { rows, columns, depth, words }]),
+        buffers: vec![("x", x.into()), ("bits", bits.into())],
+        grid: Grid::Tiles([words * 32, rows, 1]),
+        tasks: extents[0].div_ceil(rows_per_task(extents[0])),
+        tile: None,
+        scratch: 0,
+        multiply_adds: multiply_adds(extents),
+    }
+}
+
+impl Tiles for FloatBits {
+    fn producer(&self) -> &'static str {
+        "float_bits"
+    }
+
+    fn product(&self, bound: &Bound<'_>) -> Product {
+        let (x, bits) = (bound.inputs[0].1, bound.inputs[1].1);
+        product([bound.input(0), bound.input(1)], [x.rows(), bits.columns(), x.columns()])
+    }
 }
 
 impl Producer for FloatBits {
@@ -75,12 +85,6 @@ impl Producer for FloatBits {
 
     fn rows_per_task(&self, bound: &Bound<'_>) -> Option<usize> {
         Some(rows_per_task(bound.inputs[0].1.rows()))
-    }
-
-    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
-        let ((x, x_type), (bits, bits_type)) = (bound.inputs[0], bound.inputs[1]);
-        let extents = [x_type.rows(), bits_type.columns(), x_type.columns()];
-        record(recording, chain.kernel, [x, bits, bound.output(0)], extents, chain.buffers);
     }
 }
 

@@ -2,32 +2,64 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Bound, Op};
+use crate::graph::{Bound, Op, Tiles};
 use crate::ops::products::float_bits::floats_and_bits;
 use crate::runtime::interface::producers::float_bits_transposed::{Params, float_bits_transposed};
-use crate::runtime::{BufferId, Grid, Recording, kernel::kernel};
+use crate::runtime::{BufferId, Grid, Product, Recording, Task, kernel::kernel, multiply_adds};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
     /// y\[i\]\[c\] = sum_j x\[j\]\[i\] * s\[j\]\[c\].
-    FLOAT_BITS_TRANSPOSED = producers::float_bits_transposed::{ float_bits_transposed }, twin = twin
+    FLOAT_BITS_TRANSPOSED = producers::float_bits_transposed::{ float_bits_transposed }, task = twin
 );
 
 /// y = xᵀ s for floats `x` `[depth, rows]` and signs `s` `[depth, columns]`; floats in padded rows. Computes the weight gradient
-/// dW = dYᵀ * A, where `depth` is the batch.
+/// dW = dYᵀ * A, where `depth` is the batch. An update can consume its tiles.
 #[derive(Clone, Copy, Debug)]
 pub struct FloatBitsTransposed;
 
 impl FloatBitsTransposed {
     /// Records the product without a graph.
-    pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], [rows, columns, depth]: [usize; 3]) {
-        let pitch = words_of(columns) * PANEL;
-        let grid = Grid::Tiles([pitch as u32, rows as u32, 1]);
+    pub fn dispatch(recording: &mut Recording, [x, bits, y]: [BufferId; 3], extents: [usize; 3]) {
+        let pitch = words_of(extents[1]) * PANEL;
         let buffers = float_bits_transposed::Buffers { x, bits, y: y.per_task(PANEL * pitch) };
-        let (rows, columns, depth, words) = (rows as u32, columns as u32, depth as u32, words_of(columns) as u32);
-        let params = Params { rows, columns, depth, words };
-        recording.dispatch(&FLOAT_BITS_TRANSPOSED, params, buffers, grid, (rows as usize).div_ceil(PANEL));
-        recording.set_multiply_adds([rows, columns, depth].map(|extent| extent as usize));
+        let (params, grid, tasks) = shape(extents);
+        recording.dispatch(&FLOAT_BITS_TRANSPOSED, params, buffers, grid, tasks);
+        recording.set_multiply_adds(extents);
+    }
+}
+
+/// Returns parameters, grid and tasks of a product of `[rows, columns, depth]`.
+fn shape([rows, columns, depth]: [usize; 3]) -> (Params, Grid, usize) {
+    let words = words_of(columns);
+    let grid = Grid::Tiles([(words * PANEL) as u32, rows as u32, 1]);
+    let params = Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, words: words as u32 };
+    (params, grid, rows.div_ceil(PANEL))
+}
+
+/// Returns the extents of the product of two inputs.
+fn extents(bound: &Bound<'_>) -> [usize; 3] {
+    let (x, bits) = (bound.inputs[0].1, bound.inputs[1].1);
+    [x.columns(), bits.columns(), x.rows()]
+}
+
+impl Tiles for FloatBitsTransposed {
+    fn producer(&self) -> &'static str {
+        "float_bits_transposed"
+    }
+
+    fn product(&self, bound: &Bound<'_>) -> Product {
+        let extents = extents(bound);
+        let (params, grid, tasks) = shape(extents);
+        Product {
+            params: bytemuck::pod_collect_to_vec(&[params]),
+            buffers: vec![("x", bound.input(0).into()), ("bits", bound.input(1).into())],
+            grid,
+            tasks,
+            tile: Some(fill),
+            scratch: PANEL * words_of(extents[1]) * PANEL,
+            multiply_adds: multiply_adds(extents),
+        }
     }
 }
 
@@ -45,29 +77,39 @@ impl Op for FloatBitsTransposed {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let ((x, x_type), (bits, bits_type)) = (bound.inputs[0], bound.inputs[1]);
-        Self::dispatch(recording, [x, bits, bound.output(0)], [x_type.columns(), bits_type.columns(), x_type.rows()]);
+        Self::dispatch(recording, [bound.input(0), bound.input(1), bound.output(0)], extents(bound));
+    }
+
+    fn tiles(&self) -> Option<&dyn Tiles> {
+        Some(self)
     }
 }
 
 /// A task covers one panel of 32 rows, all columns.
-fn twin(mut args: float_bits_transposed::Args<'_>) {
-    let Params { rows, columns, depth, words } = *args.params;
-    let (depth, pitch) = (depth as usize, words as usize * PANEL);
-    let task = bits::FloatBits {
-        x: &args.x[args.index * depth * PANEL..],
+fn twin(task: &mut Task<'_>) {
+    let y = task.write(2);
+    fill(task, y);
+}
+
+/// Fills the 32 rows of y of a task.
+fn fill(task: &mut Task<'_>, y: &mut [f32]) {
+    let (x, bits): (&[f32], &[u32]) = (task.named("x"), task.named("bits"));
+    let Params { rows, columns, depth, words } = *task.params();
+    let (depth, pitch, index) = (depth as usize, words as usize * PANEL, task.index());
+    let product = bits::FloatBits {
+        x: &x[index * depth * PANEL..],
         x_block: PANEL * PANEL,
         x_inner: PANEL,
         x_row: 1,
-        bits: args.bits,
+        bits,
         bits_block: pitch,
         bits_panel: PANEL,
         inner: depth,
-        rows: PANEL.min(rows as usize - args.index * PANEL),
+        rows: PANEL.min(rows as usize - index * PANEL),
         columns: columns as usize,
         sets: 1,
         y_row: pitch,
         accumulate: false,
     };
-    bits::current().float_bits(&task, &mut bits::StridedPanels(args.y.panel(0), PANEL));
+    bits::current().float_bits(&product, &mut bits::StridedPanels(y, PANEL));
 }

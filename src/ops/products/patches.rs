@@ -30,6 +30,11 @@ fn place(row: usize, [height, width]: [u32; 2]) -> Place {
 }
 
 impl<'a> Patches<'a> {
+    /// Returns the number of taps of a window.
+    pub fn taps(&self) -> usize {
+        self.g.taps()
+    }
+
     /// Creates the patches of `rows` pixels from `first` on.
     pub fn new(g: &'a Geometry, first: usize, rows: usize) -> Self {
         Self { g, first, rows }

@@ -2,13 +2,13 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Value};
+use crate::graph::{Backward, Bound, Op, Tiles, Value};
 use crate::ops::epilogue::{Epilogue, Epilogues};
-use crate::ops::producer::{Chain, Producer};
+use crate::ops::producer::Producer;
 use crate::ops::products::float_bits::FloatBits;
 use crate::ops::products::float_bits_transposed::FloatBitsTransposed;
-use crate::runtime::interface::producers::xnor_matmul::{Params, xnor_matmul};
-use crate::runtime::{BufferArg, BufferId, Grid, Kernel, Recording, Task, kernel::kernel};
+use crate::runtime::interface::producers::xnor_matmul::Params;
+use crate::runtime::{BufferId, Grid, Kernel, Product, Recording, Task, kernel::kernel, multiply_adds, with_scratch};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
@@ -19,6 +19,14 @@ kernel!(
     /// [`XNOR_MATMUL`] with statistics.
     XNOR_MATMUL_STATISTICS = producers::xnor_matmul::{ xnor_matmul_statistics | xnor_matmul_tiled_statistics }, task = twin
 );
+kernel!(
+    /// Sign of batch norm of [`XNOR_MATMUL`].
+    XNOR_MATMUL_THRESHOLD = producers::xnor_matmul::{ xnor_matmul_threshold | xnor_matmul_tiled_threshold }, task = twin
+);
+kernel!(
+    /// [`XNOR_MATMUL`] of one copy of dropped signs, joined with that of the other.
+    XNOR_MATMUL_JOIN_DROPPED = producers::xnor_matmul::{ xnor_matmul_join_dropped | xnor_matmul_tiled_join_dropped }, task = twin
+);
 
 /// y\[r\]\[c\] = depth - 2 popcount(a\[r\] ^ w\[c\]) for bits `a` `[rows, depth]` and `w` `[columns, depth]`; integers in panels.
 ///
@@ -28,40 +36,51 @@ pub struct XnorMatmul;
 
 impl XnorMatmul {
     /// Records the product without a graph: `a` and `w` are bits with rows of `depth` signs, `y` integers `[rows, columns]`.
-    pub fn dispatch(recording: &mut Recording, tensors: [BufferId; 3], extents: [usize; 3]) {
-        record(recording, &XNOR_MATMUL, tensors, extents, Vec::new());
+    pub fn dispatch(recording: &mut Recording, [a, w, y]: [BufferId; 3], extents: [usize; 3]) {
+        let y = y.per_task(extents[0] * PANEL);
+        recording.dispatch_behind(&XNOR_MATMUL, product([a, w], extents), Vec::new(), [("y", y)]);
     }
 }
 
-fn record(
-    recording: &mut Recording,
-    kernel: &'static Kernel,
-    [a, w, y]: [BufferId; 3],
-    [rows, columns, depth]: [usize; 3],
-    epilogues: Vec<BufferArg>,
-) {
-    let params =
-        Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, words: words_of(depth) as u32 };
-    let panels = columns.div_ceil(PANEL);
-    let buffers = xnor_matmul::Buffers { a, w, y: y.per_task(rows * PANEL) };
-    let grid = Grid::Tiles([(panels * PANEL) as u32, rows as u32, 1]);
-    recording.dispatch_with(kernel, params, buffers, epilogues, grid, panels);
-    recording.set_multiply_adds([rows, columns, depth]);
+fn product([a, w]: [BufferId; 2], extents: [usize; 3]) -> Product {
+    let [rows, columns, depth] = extents.map(|extent| extent as u32);
+    let panels = words_of(extents[1]);
+    Product {
+        params: bytemuck::pod_collect_to_vec(&[Params { rows, columns, depth, words: depth.div_ceil(32) }]),
+        buffers: vec![("a", a.into()), ("w", w.into())],
+        grid: Grid::Tiles([(panels * PANEL) as u32, rows, 1]),
+        tasks: panels,
+        tile: None,
+        scratch: extents[0] * PANEL,
+        multiply_adds: multiply_adds(extents),
+    }
+}
+
+impl Tiles for XnorMatmul {
+    fn producer(&self) -> &'static str {
+        "xnor_matmul"
+    }
+
+    fn product(&self, bound: &Bound<'_>) -> Product {
+        let (a, w) = (bound.inputs[0].1, bound.inputs[1].1);
+        product([bound.input(0), bound.input(1)], [a.rows(), w.rows(), a.columns()])
+    }
 }
 
 impl Producer for XnorMatmul {
     fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
-        const { &[(Epilogues::Store, &XNOR_MATMUL), (Epilogues::Statistics, &XNOR_MATMUL_STATISTICS)] }
+        const {
+            &[
+                (Epilogues::Store, &XNOR_MATMUL),
+                (Epilogues::Statistics, &XNOR_MATMUL_STATISTICS),
+                (Epilogues::Threshold, &XNOR_MATMUL_THRESHOLD),
+                (Epilogues::JoinDropped, &XNOR_MATMUL_JOIN_DROPPED),
+            ]
+        }
     }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         None
-    }
-
-    fn record_chain(&self, recording: &mut Recording, bound: &Bound<'_>, chain: Chain) {
-        let ((a, a_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
-        let extents = [a_type.rows(), w_type.rows(), a_type.columns()];
-        record(recording, chain.kernel, [a, w, bound.output(0)], extents, chain.buffers);
     }
 }
 
@@ -93,18 +112,23 @@ impl Op for XnorMatmul {
 
 /// A task covers one panel of 32 columns.
 fn twin(task: &mut Task<'_>) {
-    let xnor_matmul::Args { index, a, w, y, params, .. } = xnor_matmul::Args::take(task);
-    let Params { rows, columns, depth, words } = *params;
-    let valid = task.step().valid_rows as usize;
-    let mut epilogue = Epilogue::take(task, [rows, columns].map(|v| v as usize), valid);
+    let Params { rows, columns, depth, words } = *task.params();
+    let (index, valid) = (task.index(), task.step().valid_rows as usize);
     let product = bits::Xnor {
-        a,
-        w: &w[index * words as usize * PANEL..],
+        a: task.named("a"),
+        w: &task.named("w")[index * words as usize * PANEL..],
         k: depth as usize,
         columns: PANEL.min(columns as usize - index * PANEL),
         row_begin: 0,
         row_end: rows as usize,
     };
-    bits::current().xnor(&product, y);
-    epilogue.integers(index, 0, y);
+    let mut epilogue = Epilogue::take(task, [rows, columns].map(|v| v as usize), valid);
+    let mut fill = |y: &mut [i32]| {
+        bits::current().xnor(&product, y);
+        epilogue.integers(index, 0, y);
+    };
+    match task.position("y") {
+        Some(y) => fill(task.write(y)),
+        None => with_scratch(rows as usize * PANEL, |tile| fill(bytemuck::cast_slice_mut(tile))),
+    }
 }

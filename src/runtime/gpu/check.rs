@@ -6,8 +6,8 @@ use super::super::kernel::Access;
 use wgpu::naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
 
 /// Checks that a kernel from outside the crate parses, and that its entry point binds what is declared. Returns whether it has parameters,
-/// the step's values, and the start of its part of a grid. The error message has the excerpt.
-pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> std::result::Result<[bool; 3], String> {
+/// the step's values, an epilogue's parameters, and the start of its part of a grid. The error message has the excerpt.
+pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> std::result::Result<[bool; 4], String> {
     let module = wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let mut validator = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty());
     validator.validate(&module).map_err(|e| e.emit_to_string(source))?;
@@ -44,5 +44,5 @@ pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> s
             .iter()
             .any(|(_, g)| g.binding.as_ref().is_some_and(|b| (b.group, b.binding) == (1, number)))
     };
-    Ok([0, 1, 3].map(uniform))
+    Ok([0, 1, 2, 3].map(uniform))
 }

@@ -124,7 +124,7 @@ impl GpuEngine {
             self.uniforms += params.size() + starts.size();
             let mut prepared = Vec::new();
             for (i, dispatch) in dispatches.into_iter().enumerate() {
-                prepared.push(self.prepare(dispatch, [&params, &step, &starts], i as u64 * UNIFORM).await?);
+                prepared.push(self.prepare(dispatch, [&params, &step, &starts], i as u64 * 2 * UNIFORM).await?);
             }
             let of = |dispatch: &Dispatch| estimate(program.bytes_of(dispatch), dispatch.multiply_adds);
             let parts: Vec<Vec<f64>> = recording.parts().map(|part| part.dispatches().map(of).collect()).collect();
@@ -135,11 +135,12 @@ impl GpuEngine {
         Ok(())
     }
 
-    /// Creates one uniform buffer with the parameters of every dispatch, which are constant.
+    /// Creates one uniform buffer with the parameters of every dispatch and of its epilogue, which are constant.
     async fn params(&mut self, dispatches: &[&Dispatch]) -> Result<wgpu::Buffer> {
-        let mut bytes = vec![0_u8; dispatches.len().max(1) * UNIFORM as usize];
-        for (slice, dispatch) in bytes.chunks_exact_mut(UNIFORM as usize).zip(dispatches) {
-            let words: &[u8] = bytemuck::cast_slice(&dispatch.params);
+        let mut bytes = vec![0_u8; dispatches.len().max(1) * 2 * UNIFORM as usize];
+        let words = dispatches.iter().flat_map(|dispatch| [&dispatch.params, &dispatch.epilogue]);
+        for (slice, words) in bytes.chunks_exact_mut(UNIFORM as usize).zip(words) {
+            let words: &[u8] = bytemuck::cast_slice(words);
             slice[..words.len()].copy_from_slice(words);
         }
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
@@ -205,6 +206,10 @@ impl GpuEngine {
         }
         if kernel.interface.step {
             uniforms.push(wgpu::BindGroupEntry { binding: 1, resource: step.as_entire_binding() });
+        }
+        if kernel.interface.epilogue {
+            let resource = slice(params, offset + UNIFORM, dispatch.epilogue.len());
+            uniforms.push(wgpu::BindGroupEntry { binding: 2, resource });
         }
         let mut all = Vec::new();
         for (part, (_, groups)) in self.parts(dispatch, variant)?.into_iter().enumerate() {

@@ -107,8 +107,8 @@ impl Pipelines {
                 .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: Some(kernel.label()), entries })
         };
         let tensors = layout(&kernel.interface.bindings.iter().map(storage).collect::<Vec<_>>());
-        let Interface { params, step, grid, .. } = kernel.interface;
-        let uniform = [(0, params), (1, step), (3, grid)];
+        let Interface { params, step, epilogue, grid, .. } = kernel.interface;
+        let uniform = [(0, params), (1, step), (2, epilogue), (3, grid)];
         let uniform: Vec<_> = uniform
             .into_iter()
             .filter(|(_, used)| *used)

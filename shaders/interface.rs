@@ -58,6 +58,9 @@ pub fn write() -> Result<(), String> {
         write_changed(&target.join(format!("kernels_{folder}.rs")), &kernels::kernels(&src, folder)?)?;
     }
     write_changed(&target.join("binary_rules.rs"), &kernels::rules(&src)?)?;
+    let producers = files.iter().filter(|(path, _)| path.starts_with("producers/"));
+    let chains: Vec<&str> = producers.flat_map(|(_, text)| assemble::marked(text, "epilogues")).collect();
+    write_changed(&target.join("epilogues.rs"), &kernels::epilogues(&src, &chains)?)?;
     write_changed(&target.join("interface.rs"), &out)
 }
 

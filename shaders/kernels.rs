@@ -1,4 +1,4 @@
-//! Generates the registries of kernels and of rules for binary weights from the declarations in Rust files.
+//! Generates the registries of kernels, of epilogues and of rules for binary weights from the declarations in Rust files.
 
 use std::{fs, path::Path, path::PathBuf};
 
@@ -9,6 +9,52 @@ pub fn kernels(src: &Path, folder: &str) -> Result<String, String> {
     Ok(format!(
         "/// Every kernel that the files of this folder declare, by module path.\npub static KERNELS: &[&crate::runtime::Kernel] = &[\n{}];\n",
         lines(&list)
+    ))
+}
+
+/// Returns the text of `EPILOGUES` and of `Epilogue`: the epilogues that declare a `KIND` in `src/ops/epilogues/`, in the order of these chains.
+pub fn epilogues(src: &Path, chains: &[&str]) -> Result<String, String> {
+    let declared =
+        |text: &str| if text.contains("\npub static KIND: EpilogueKind") { vec!["KIND".into()] } else { Vec::new() };
+    let mut names: Vec<String> = list(src, "ops/epilogues", &declared)?
+        .iter()
+        .filter_map(|path| path.strip_prefix("crate::ops::epilogues::")?.strip_suffix("::KIND"))
+        .map(str::to_string)
+        .collect();
+    // An epilogue precedes those that follow it in a chain.
+    for chain in chains {
+        let at = |names: &[String], name: &str| names.iter().position(|known| known == name);
+        let places: Vec<usize> = chain.split('+').filter_map(|name| at(&names, name)).collect();
+        let mut sorted = places.clone();
+        sorted.sort_unstable();
+        let chained: Vec<String> = places.iter().map(|&place| names[place].clone()).collect();
+        sorted.into_iter().zip(chained).for_each(|(place, name)| names[place] = name);
+    }
+    let at = |name: &str| names.iter().position(|known| known == name);
+    if let Some(chain) = chains.iter().find(|chain| !chain.split('+').filter_map(at).is_sorted()) {
+        return Err(format!("the chain `{chain}` of epilogues contradicts the order of another chain"));
+    }
+    let each = |line: &dyn Fn(&str) -> String| names.iter().map(|name| line(name)).collect::<String>();
+    let path = |name: &str| format!("crate::ops::epilogues::{name}");
+    let call = |function: &str| {
+        each(&|name| format!("        if let Some(epilogue) = &mut self.{name} {{ epilogue.{function}(at, tile); }}\n"))
+    };
+    Ok(format!(
+        "/// Every epilogue.\npub static EPILOGUES: &[&EpilogueKind] = &[\n{}];\n\
+         /// The epilogues of a task; those that its kernel lacks are `None`.\n\
+         pub(in crate::ops) struct Epilogue<'a> {{\n    all: Extent,\n{}}}\n\
+         impl<'a> Epilogue<'a> {{\n\
+         /// Takes the bindings of the kernel that are not the producer's own.\n\
+         pub fn take(task: &mut Task<'a>, all: Extent) -> Self {{ Self {{ all,\n{} }} }}\n\
+         /// Consumes integers of a panel, from row `row` on, the first of the task.\n\
+         pub fn integers(&mut self, panel: usize, row: usize, tile: &[i32]) {{\n        let at = TileAt {{ panel, row, all: self.all }};\n{}    }}\n\
+         /// Consumes floats of a panel, from row `row` on, the first of the task.\n\
+         pub fn floats(&mut self, panel: usize, row: usize, tile: &mut [f32]) {{\n        let at = TileAt {{ panel, row, all: self.all }};\n{}    }}\n}}\n",
+        each(&|name| format!("    &{}::KIND,\n", path(name))),
+        each(&|name| format!("    {name}: Option<{}::Twin<'a>>,\n", path(name))),
+        each(&|name| format!("        {name}: Consumer::take(task),\n")),
+        call("integers"),
+        call("floats"),
     ))
 }
 

@@ -11,7 +11,8 @@ const TENSORS: u32 = 0;
 /// Bytes of workgroup memory that WebGPU guarantees.
 const WORKGROUP_BYTES: u32 = 16_384;
 
-/// Returns the naga capabilities that the text's line `// requires: NAME, ...` names; without such a line only core WGSL is permitted.
+/// Returns the naga capabilities that the text's line `// requires: NAME, ...` names; without such a line only core WGSL is permitted. A line may
+/// also name the size of subgroups, `subgroup_size N`.
 pub fn capabilities(text: &str) -> Capabilities {
     assemble::marked(text, "requires").fold(Capabilities::empty(), |all, name| match name {
         "subgroups" => all | Capabilities::SUBGROUP,
@@ -219,7 +220,16 @@ pub fn variants(combination: &Combination, index: usize) -> Result<String, Strin
         let parsed = &text.parsed;
         let point = &parsed.module.entry_points[index];
         let cover = cover(parsed, &point.name)?.unwrap_or(point.workgroup_size);
-        let features: Vec<&str> = assemble::marked(&combination.text, "requires").collect();
+        let (sizes, features): (Vec<&str>, Vec<&str>) =
+            assemble::marked(&combination.text, "requires").partition(|name| name.starts_with("subgroup_size "));
+        if let Some(unknown) = features.iter().find(|name| !["subgroups", "f16"].contains(name)) {
+            return Err(format!("`// requires: {unknown}`: expected subgroups, f16 or subgroup_size N"));
+        }
+        let subgroup_size: u32 = match sizes[..] {
+            [] => 0,
+            [size] => size["subgroup_size ".len()..].trim().parse().map_err(|_| format!("`// requires: {size}`"))?,
+            _ => return Err("`// requires:` names two sizes of subgroups".into()),
+        };
         let bytes = workgroup_bytes(parsed, index);
         let invocations: u32 = point.workgroup_size.iter().product();
         if features.is_empty() && (bytes > WORKGROUP_BYTES || invocations > 256) {
@@ -231,7 +241,7 @@ pub fn variants(combination: &Combination, index: usize) -> Result<String, Strin
         writeln!(
             out,
             "k::Variant {{ entry: std::borrow::Cow::Borrowed({:?}), preset: {:?}, source: k::Source::Pieces(&{:?}), workgroup: {:?}, cover: {cover:?}, \
-             requires: k::Requirements {{ features: &{features:?}, workgroup_bytes: {bytes}, invocations: {invocations} }} }},",
+             requires: k::Requirements {{ features: &{features:?}, workgroup_bytes: {bytes}, invocations: {invocations}, subgroup_size: {subgroup_size} }} }},",
             point.name, text.preset, combination.names, point.workgroup_size
         )
         .expect("strings grow");

@@ -11,11 +11,11 @@ use plusminus::ops::{
     Activation, ActivationBackward, Add, AvgPool, AvgPoolBackward, BatchNorm, BatchNormBackward, BatchNormStatistics,
     BiquadMagnitudes, ByChannel, ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput,
     ConvBitsWeight, ConvFloat, ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation,
-    DistillationBackward, DropSigns, DropSignsBackward, Dropout, EPSILON, Epilogues, Flatten, FloatBits,
-    FloatBitsTransposed, JoinDropped, JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed,
-    MaxPool, MaxPoolBackward, MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
+    DistillationBackward, DropSigns, DropSignsBackward, Dropout, EPSILON, Flatten, FloatBits, FloatBitsTransposed,
+    JoinDropped, JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
+    MaxPoolBackward, MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
     SampleFlips, ShiftChannels, Sign, SignBackward, SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward, SquaredHinge,
-    SquaredHingeBackward, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
+    SquaredHingeBackward, Surrogate, TransposeBits, Unflatten, UnpackSigns, Window, XnorMatmul, weight_type,
 };
 use plusminus::optim::{
     AdamUpdate, BINARY_RULES, BinaryRule, BinaryUpdate, FlipControlUpdate, FusedUpdate, SgdUpdate, State, StateType,
@@ -348,6 +348,22 @@ fn with_statistics(case: Case, samples: usize, made: &[&Matrix]) -> Case {
     case.expect(mean, Compare::Float(200.0)).expect(variance, Compare::Float(4000.0)).ignore()
 }
 
+/// Returns a producer of `inputs` inputs with the operations that these epilogues stand for.
+fn composed(producer: impl Op, inputs: usize, epilogues: &[&str]) -> Composed {
+    epilogues.iter().fold(Composed::new(Arc::new(producer), inputs), |composed, name| {
+        let surrogate = Surrogate::named("clip").unwrap();
+        let (op, tile, inputs): (Arc<dyn Op>, usize, usize) = match *name {
+            "statistics" => (Arc::new(BatchNormStatistics), 0, 1),
+            "threshold" => (Arc::new(NormSign), 0, 5),
+            "join_dropped" => (Arc::new(JOIN.0), 0, 2),
+            "mask" => (Arc::new(SignBackward(Sign { surrogate })), 1, 2),
+            "add" => (Arc::new(Add), 0, 2),
+            other => panic!("no operation for the epilogue `{other}`"),
+        };
+        composed.then(op, tile, inputs).unwrap_or_else(|| panic!("{name} is not permitted"))
+    })
+}
+
 /// Adds the sign of batch norm to the case of a product with the integers `y`.
 fn with_threshold(case: Case, y: &Matrix) -> Case {
     let n = y.columns;
@@ -384,11 +400,11 @@ fn product_cases() -> Vec<Case> {
         let (a, w) = (Matrix::signs(m, k, "a"), Matrix::signs(n, k, "w"));
         let y = sum(m, n, k, |r, i| a.at(r, i), |i, c| w.at(c, i));
         let operands = |case: Case| case.input(TensorType::bits(m, k), &a).input(TensorType::bits(n, k), &w);
-        let fused = Case::new(name("xnor_matmul, statistics"), Composed::new(XnorMatmul, Epilogues::Statistics, 2));
+        let fused = Case::new(name("xnor_matmul, statistics"), composed(XnorMatmul, 2, &["statistics"]));
         cases.push(with_statistics(operands(fused), m, &[&y]));
-        let fused = Case::new(name("xnor_matmul, threshold"), Composed::new(XnorMatmul, Epilogues::Threshold, 2));
+        let fused = Case::new(name("xnor_matmul, threshold"), composed(XnorMatmul, 2, &["threshold"]));
         cases.push(with_threshold(operands(fused), &y));
-        let fused = Case::new(name("xnor_matmul, join"), Composed::joined(XnorMatmul, JOIN.0, 2));
+        let fused = Case::new(name("xnor_matmul, join"), composed(XnorMatmul, 2, &["join_dropped"]));
         cases.push(with_join(operands(fused), TensorType::panels(DType::I32, m, n), &y));
         cases.push(operands(Case::new(name("xnor_matmul"), XnorMatmul)).expect(y, Compare::Exact));
         cases.push(
@@ -405,7 +421,7 @@ fn product_cases() -> Vec<Case> {
             let operands = |case: Case| case.input(panels(m, k), &x).input(TensorType::bits(k, n), &s);
             let mask = Matrix::signs(m, n, "kept");
             cases.push(
-                operands(Case::new(name("float_bits, masked"), Composed::new(FloatBits, Epilogues::Mask, 2)))
+                operands(Case::new(name("float_bits, masked"), composed(FloatBits, 2, &["mask"])))
                     .input(TensorType::bits(m, n), &mask)
                     .expect(where_set(&y, &mask), compare),
             );
@@ -589,13 +605,13 @@ fn conv_cases() -> Vec<Case> {
                             .input(packed_type.clone(), &packed)
                             .input(sums_type.clone(), &sums)
                     };
-                    let fused = Composed::new(ConvBits(shape), Epilogues::Statistics, 4);
+                    let fused = composed(ConvBits(shape), 4, &["statistics"]);
                     let fused = Case::new(name("conv_bits, statistics", kind), fused);
                     cases.push(with_statistics(operands(fused), batch, &[&y]));
-                    let fused = Composed::new(ConvBits(shape), Epilogues::Threshold, 4);
+                    let fused = composed(ConvBits(shape), 4, &["threshold"]);
                     let fused = Case::new(name("conv_bits, threshold", kind), fused);
                     cases.push(with_threshold(operands(fused), &y));
-                    let fused = Composed::joined(ConvBits(shape), JOIN.0, 4);
+                    let fused = composed(ConvBits(shape), 4, &["join_dropped"]);
                     let ty = TensorType { dtype: DType::I32, ..out.clone() };
                     let fused = Case::new(name("conv_bits, join", kind), fused);
                     cases.push(with_join(operands(fused), ty, &y));
@@ -608,18 +624,15 @@ fn conv_cases() -> Vec<Case> {
                 let masked = where_set(&dx, &mask);
                 let joined = Matrix::from_fn(pixels, inputs, |p, c| masked.at(p, c) + other.at(p, c));
                 cases.push(
-                    operands(Case::new(name("conv_bits_input, masked", kind), Composed::new(op, Epilogues::Mask, 2)))
+                    operands(Case::new(name("conv_bits_input, masked", kind), composed(op, 2, &["mask"])))
                         .input(image(DType::Bits), &mask)
                         .expect(masked, input_compare),
                 );
                 cases.push(
-                    operands(Case::new(
-                        name("conv_bits_input, joined", kind),
-                        Composed::new(op, Epilogues::MaskAdd, 2),
-                    ))
-                    .input(image(DType::Bits), &mask)
-                    .input(image(DType::F32), &other)
-                    .expect(joined, input_compare),
+                    operands(Case::new(name("conv_bits_input, joined", kind), composed(op, 2, &["mask", "add"])))
+                        .input(image(DType::Bits), &mask)
+                        .input(image(DType::F32), &other)
+                        .expect(joined, input_compare),
                 );
                 cases.push(operands(Case::new(name("conv_bits_input", kind), op)).expect(dx, input_compare));
                 cases.push(
@@ -710,8 +723,7 @@ fn pool_cases() -> Vec<Case> {
         let dtype = if integer { DType::I32 } else { DType::F32 };
         let name = |op: &str| format!("{op} {window:?} {image:?}, integer {integer}");
         if integer {
-            let fused =
-                Case::new(name("max_pool, statistics"), Composed::new(MaxPool(window), Epilogues::Statistics, 1));
+            let fused = Case::new(name("max_pool, statistics"), composed(MaxPool(window), 1, &["statistics"]));
             cases.push(with_statistics(fused.input(ty(dtype, image), &x), image[0], &[&largest, &chosen]));
         }
         cases.push(
@@ -794,7 +806,7 @@ fn pool_bits_cases() -> Vec<Case> {
         let v = Matrix::integers(batch * height * width, n, 50, "v");
         // Numbers are pooled in windows of at most 256 taps.
         if window.kernel[0] * window.kernel[1] <= 256 {
-            let op = Composed::new(MaxPool(window), Epilogues::Threshold, 1);
+            let op = composed(MaxPool(window), 1, &["threshold"]);
             let case = Case::new(name("max_pool, threshold"), op).input(image(DType::I32), &v);
             cases.push(with_threshold(case, &largest(&g, &v)));
         }

@@ -32,7 +32,7 @@ fn conv_float(@builtin(global_invocation_id) invocation: vec3<u32>, @builtin(num
     let kernel_height = loop_bound(params.kernel_height, arrayLength(&w));
     let kernel_width = loop_bound(params.kernel_width, arrayLength(&w));
     let missing = f32(params.pad_one);
-    var places: array<Place, 8>;
+    var places: array<Pixel, 8>;
     for (var r = 0u; r < 8u; r++) { // unroll
         places[r] = out_place(min(row + r, rows - 1u));
     }
@@ -83,7 +83,7 @@ fn conv_float_input(@builtin(global_invocation_id) invocation: vec3<u32>, @built
     let first = channel / depth * outputs;
     let kernel_height = loop_bound(params.kernel_height, arrayLength(&w));
     let kernel_width = loop_bound(params.kernel_width, arrayLength(&w));
-    var places: array<Place, 8>;
+    var places: array<Pixel, 8>;
     for (var r = 0u; r < 8u; r++) { // unroll
         places[r] = in_place(min(row + r, rows - 1u));
     }

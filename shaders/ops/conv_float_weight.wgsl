@@ -33,7 +33,7 @@ fn conv_float_weight(@builtin(global_invocation_id) id: vec3<u32>) {
         let ky = id.z / params.kernel_width;
         let kx = id.z - ky * params.kernel_width;
         let step = out_place(1u);
-        var place = Place(0u, 0u, 0u);
+        var place = Pixel(0u, 0u, 0u);
         for (var p = 0u; p < out_rows; p++) {
             let pixel = source(place, ky, kx);
             place = advance(place, step);

@@ -28,17 +28,17 @@ const ARCTAN: u32 = 5u;
 const THREADS: u32 = 64u;
 
 // Position of a word (32 channels of one row); the packing entry points handle one per invocation. Rows beyond the batch become 0.
-struct Place {
+struct WordAt {
     inside: bool,
     row: u32,
     word: u32,
 }
 
-fn place(i: u32) -> Place {
+fn word_at(i: u32) -> WordAt {
     let words = (params.columns + 31u) / 32u;
     let block = i >> 5u;
     let row = (block / words) * 32u + (i & 31u);
-    return Place(row < params.rows, row, block % words);
+    return WordAt(row < params.rows, row, block % words);
 }
 
 @compute @workgroup_size(THREADS)
@@ -47,7 +47,7 @@ fn sign(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
     if (i >= arrayLength(&y)) {
         return;
     }
-    let at = place(i);
+    let at = word_at(i);
     var bits = 0u;
     if (at.inside) {
         let first = (at.word * params.rows + at.row) * 32u;
@@ -66,7 +66,7 @@ fn sign_mask(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) g
     if (i >= arrayLength(&y)) {
         return;
     }
-    let at = place(i);
+    let at = word_at(i);
     var bits = 0u;
     var passes = 0u;
     if (at.inside) {

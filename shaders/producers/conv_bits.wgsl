@@ -37,7 +37,7 @@ fn product(row: u32, column: u32, tile: ptr<function, Tile>) {
     var counts: array<vec4<u32>, 16>;
     var at_w = (column >> 5u) * taps() * words * 8u + ((column & 31u) >> 2u);
     var absent = 0u;
-    var places: array<Place, 8>;
+    var places: array<Pixel, 8>;
     for (var r = 0u; r < 8u; r++) { // unroll
         places[r] = out_place(min(row + r, rows - 1u));
     }

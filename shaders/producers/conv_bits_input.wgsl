@@ -35,7 +35,7 @@ fn product(row: u32, column: u32, sums: ptr<function, Tile>) {
     let first_panel = (column >> 5u) / params.words * panels;
     let word = (column >> 5u) % params.words;
     let shift = column & 31u;
-    var places: array<Place, 8>;
+    var places: array<Pixel, 8>;
     for (var r = 0u; r < 8u; r++) { // unroll
         places[r] = in_place(min(row + r, rows - 1u));
     }

@@ -44,20 +44,20 @@ fn taps() -> u32 {
 }
 
 // Coordinates of a pixel. Integer divisions are expensive: they run once per pixel, not once per tap.
-struct Place {
+struct Pixel {
     image: u32,
     y: u32,
     x: u32,
 }
 
-fn out_place(row: u32) -> Place {
+fn out_place(row: u32) -> Pixel {
     let line = row / params.out_width;
     let image = line / params.out_height;
-    return Place(image, line - image * params.out_height, row - line * params.out_width);
+    return Pixel(image, line - image * params.out_height, row - line * params.out_width);
 }
 
 // The output pixel `distance` rows after `out`, where step = out_place(distance).
-fn advance(out: Place, step: Place) -> Place {
+fn advance(out: Pixel, step: Pixel) -> Pixel {
     var x = out.x + step.x;
     var y = out.y + step.y;
     let line_ends = x >= params.out_width;
@@ -65,17 +65,17 @@ fn advance(out: Place, step: Place) -> Place {
     y += select(0u, 1u, line_ends);
     let image_ends = y >= params.out_height;
     y -= select(0u, params.out_height, image_ends);
-    return Place(out.image + step.image + select(0u, 1u, image_ends), y, x);
+    return Pixel(out.image + step.image + select(0u, 1u, image_ends), y, x);
 }
 
-fn in_place(row: u32) -> Place {
+fn in_place(row: u32) -> Pixel {
     let line = row / params.in_width;
     let image = line / params.in_height;
-    return Place(image, line - image * params.in_height, row - line * params.in_width);
+    return Pixel(image, line - image * params.in_height, row - line * params.in_width);
 }
 
 // Input pixel that tap (ky, kx) of an output pixel reads; ABSENT in the padding.
-fn source(out: Place, ky: u32, kx: u32) -> u32 {
+fn source(out: Pixel, ky: u32, kx: u32) -> u32 {
     // Values below 0 wrap to large ones and fail the same bounds check.
     let y = out.y * params.stride + ky * params.dilation - params.padding;
     let x = out.x * params.stride + kx * params.dilation - params.padding;
@@ -84,7 +84,7 @@ fn source(out: Place, ky: u32, kx: u32) -> u32 {
 }
 
 // Output pixel whose tap (ky, kx) reads an input pixel; ABSENT where there is none.
-fn sink(in: Place, ky: u32, kx: u32) -> u32 {
+fn sink(in: Pixel, ky: u32, kx: u32) -> u32 {
     var y = in.y + params.padding - ky * params.dilation;
     var x = in.x + params.padding - kx * params.dilation;
     var met = true;

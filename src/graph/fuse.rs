@@ -6,19 +6,16 @@ use std::collections::BTreeMap;
 
 /// The replacement of a group of nodes.
 pub struct Fused {
+    /// Name in profiles.
+    pub name: &'static str,
     /// The replaced nodes, in order. The new node produces those of their outputs that other nodes read.
     pub nodes: Vec<usize>,
     /// The new node, at the position of the last of them.
     pub node: Node,
 }
 
-/// A rewrite that leaves the result of the graph unchanged.
-pub struct Fusion {
-    /// Name in profiles.
-    pub name: &'static str,
-    /// Returns the replacement if the rewrite applies with node `i` as the first replaced node.
-    pub at: fn(graph: &Graph, i: usize) -> Option<Fused>,
-}
+/// A rewrite that leaves the result of the graph unchanged: returns the replacement if it applies with node `i` as the first replaced node.
+pub type Fusion = fn(graph: &Graph, i: usize) -> Option<Fused>;
 
 /// Applies every fusion wherever it matches. Returns the number of applications by name.
 pub fn fuse(graph: &mut Graph, fusions: &[Fusion]) -> BTreeMap<&'static str, usize> {
@@ -26,10 +23,10 @@ pub fn fuse(graph: &mut Graph, fusions: &[Fusion]) -> BTreeMap<&'static str, usi
     for fusion in fusions {
         let mut i = 0;
         while i < graph.nodes().len() {
-            match (fusion.at)(graph, i) {
+            match fusion(graph, i) {
                 Some(fused) => {
                     graph.replace(&fused.nodes, fused.node);
-                    *fired.entry(fusion.name).or_insert(0) += 1;
+                    *fired.entry(fused.name).or_insert(0) += 1;
                 }
                 None => i += 1,
             }

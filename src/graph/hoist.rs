@@ -1,8 +1,8 @@
 //! Moves nodes that depend on persistent values alone, such as the packing of weights, out of a graph: they run once when these values
 //! change, not in every play.
 
+use super::bound::Bound;
 use super::build::{Graph, Node};
-use super::op::Bound;
 use super::value::{Purpose, Value, ValueKind};
 use crate::error::Result;
 use crate::runtime::{BufferId, Dispatch, Recording};
@@ -84,8 +84,9 @@ fn is_same(a: &[Dispatch], b: &[Dispatch]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bound::Bound;
     use super::super::initial::Init;
-    use super::super::op::{Bound, Op};
+    use super::super::op::Op;
     use super::super::value::Role;
     use super::*;
     use crate::runtime::Recording;

@@ -1,8 +1,10 @@
 //! The contract of an operation: output types, kernels, and backward as additional nodes.
 
+use super::bound::Bound;
+use super::producer::{AsEpilogue, Producer};
 use super::value::Value;
 use crate::error::{Error, Result};
-use crate::runtime::{BufferId, Product, Recording};
+use crate::runtime::Recording;
 use crate::tensor::TensorType;
 use std::{any::Any, fmt, sync::Arc};
 
@@ -29,8 +31,15 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         None
     }
 
-    /// How another kernel can compute the first output itself, tile by tile; `None` if it must be in memory.
-    fn tiles(&self) -> Option<&dyn Tiles> {
+    /// Returns the operation as a producer, if its kernel computes tiles that epilogues can consume.
+    fn producer(&self) -> Option<&dyn Producer> {
+        None
+    }
+
+    /// Returns how the operation is done as an epilogue of the operation that computes input number `input`; `None` if it has a kernel of its
+    /// own.
+    fn as_epilogue(&self, input: usize) -> Option<AsEpilogue> {
+        let _ = input;
         None
     }
 
@@ -38,15 +47,6 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     fn rematerialise(&self) -> bool {
         false
     }
-}
-
-/// An operation whose first output another kernel can compute tile by tile instead of reading it from memory.
-pub trait Tiles {
-    /// Returns the name of its shader in `shaders/producers/`.
-    fn producer(&self) -> &'static str;
-
-    /// Returns its part of the other kernel's dispatch. `bound` has no outputs.
-    fn product(&self, bound: &Bound<'_>) -> Product;
 }
 
 /// An input or an output of a node, by index.
@@ -75,33 +75,6 @@ pub enum Signs {
         /// Index of the output with the gradient after the surrogate; `None` if that is never stored, in which case `kept` is a mask.
         masked: Option<usize>,
     },
-}
-
-/// The tensors of a node while it is recorded.
-pub struct Bound<'a> {
-    /// Tensors that the node reads.
-    pub inputs: Vec<(BufferId, &'a TensorType)>,
-    /// Persistent tensors that the node changes in place.
-    pub updates: Vec<(BufferId, &'a TensorType)>,
-    /// Tensors that the node produces.
-    pub outputs: Vec<(BufferId, &'a TensorType)>,
-}
-
-impl Bound<'_> {
-    /// Returns the tensor of input `i`.
-    pub fn input(&self, i: usize) -> BufferId {
-        self.inputs[i].0
-    }
-
-    /// Returns the tensor of update `i`.
-    pub fn update(&self, i: usize) -> BufferId {
-        self.updates[i].0
-    }
-
-    /// Returns the tensor of output `i`.
-    pub fn output(&self, i: usize) -> BufferId {
-        self.outputs[i].0
-    }
 }
 
 /// The operations on the extended graph that backward requires.

@@ -1,8 +1,8 @@
 //! From graphs to a program: lifetimes, slots, recordings. All memory is allocated when the program is loaded.
 
+use super::bound::Bound;
 use super::build::Graph;
 use super::initial::Init;
-use super::op::Bound;
 use super::value::{Purpose, State, Value, ValueInfo, ValueKind};
 use crate::error::{Error, Result};
 use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits, Target};

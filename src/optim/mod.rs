@@ -39,4 +39,4 @@ pub use rules::lion::LION;
 pub use rules::sgd::{Sgd, SgdUpdate};
 pub use schedule::Schedule;
 pub use storage::StateType;
-pub use update::{BinaryUpdate, FusedUpdate, GRADIENT_UPDATE};
+pub use update::{BinaryUpdate, FusedUpdate, gradient_and_update};

@@ -5,7 +5,7 @@ use super::rule::{BinaryRule, GRADIENT};
 use super::storage::StateType;
 use crate::bits::{self, Storage, Unit, UpdateRow};
 use crate::error::Result;
-use crate::graph::{Bound, Fused, Fusion, Graph, Node, Op};
+use crate::graph::{Bound, Fused, Graph, Node, Op};
 use crate::runtime::interface::epilogues::update::UpdateParams;
 use crate::runtime::{BufferArg, BufferId, Grid, Product, Recording, StepParams, Task, with_scratch};
 use crate::tensor::{Draws, PANEL, TensorType, words_of};
@@ -147,20 +147,18 @@ impl Op for FusedUpdate {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        let tiles = self.gradient.tiles().expect("checked when the node was made");
+        let producer = self.gradient.producer().expect("checked when the node was made");
         let tensors: Vec<BufferId> = bound.updates.iter().map(|(id, _)| *id).collect();
         let (weight, layers) = (bound.updates[0].1, layers_of(bound.updates[1].1));
-        let gradient = (tiles.producer(), tiles.product(bound));
+        let gradient = (producer.shader(), producer.product(bound));
         self.update.dispatch_behind(recording, gradient, &tensors, [weight.rows(), weight.columns()], layers);
     }
 }
 
-/// Computes a gradient in the kernel of its only reader, the update of a binary weight.
-pub const GRADIENT_UPDATE: Fusion = Fusion { name: "gradient-update", at: gradient_and_update };
-
-fn gradient_and_update(graph: &Graph, i: usize) -> Option<Fused> {
+/// Fusion that computes a gradient in the kernel of its only reader, the update of a binary weight.
+pub fn gradient_and_update(graph: &Graph, i: usize) -> Option<Fused> {
     let node = &graph.nodes()[i];
-    let producer = node.op.tiles()?.producer();
+    let producer = node.op.producer()?.shader();
     let j = graph.only_reader(node.outputs[0])?;
     let reader = &graph.nodes()[j];
     let update = *reader.op_as::<BinaryUpdate>()?;
@@ -170,7 +168,7 @@ fn gradient_and_update(graph: &Graph, i: usize) -> Option<Fused> {
         inputs: node.inputs.clone(),
         ..reader.clone()
     };
-    graph.can_wait(i, j).then(|| Fused { nodes: vec![i, j], node: fused })
+    graph.can_wait(i, j).then(|| Fused { name: "gradient-update", nodes: vec![i, j], node: fused })
 }
 
 /// The twin of every rule and storage behind every producer. A task covers a panel of 32 rows of weights with `planes` planes per state. With

@@ -79,11 +79,13 @@ pub struct Requirements {
     pub workgroup_bytes: u32,
     /// Minimum number of invocations per workgroup.
     pub invocations: u32,
+    /// Number of invocations of every subgroup; 0: any.
+    pub subgroup_size: u32,
 }
 
 impl Requirements {
     /// No requirements beyond WebGPU's defaults.
-    pub const NONE: Self = Self { features: &[], workgroup_bytes: 0, invocations: 0 };
+    pub const NONE: Self = Self { features: &[], workgroup_bytes: 0, invocations: 0, subgroup_size: 0 };
 }
 
 impl Variant {

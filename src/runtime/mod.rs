@@ -34,7 +34,7 @@ pub use kernel::{
 };
 pub use profiler::{KernelTime, Profile};
 pub use program::{BufferInfo, Program, StepLimits};
-pub use recording::{Command, Dispatch, Grid, Part, Product, Recording, multiply_adds};
+pub use recording::{Command, Dispatch, Grid, NamedBuffers, Part, Product, Recording, multiply_adds};
 pub use scratch::with_scratch;
 pub use target::Target;
 pub use task::TileFn;

@@ -63,13 +63,16 @@ pub struct Dispatch {
     pub scope: String,
 }
 
+/// Tensors by the names of their bindings.
+pub type NamedBuffers = Vec<(&'static str, BufferArg)>;
+
 /// The part of a dispatch that computes a product, whose tiles epilogues consume.
 #[derive(Clone, Debug)]
 pub struct Product {
     /// Words of its parameters; none if it is in memory.
     pub params: Vec<u32>,
     /// Its tensors by the names of their bindings.
-    pub buffers: Vec<(&'static str, BufferArg)>,
+    pub buffers: NamedBuffers,
     /// Amount of work on a GPU.
     pub grid: Grid,
     /// Number of tasks on the processor.

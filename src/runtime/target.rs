@@ -15,13 +15,22 @@ pub struct Target {
     pub workgroup_bytes: u32,
     /// Invocations of a workgroup.
     pub invocations: u32,
+    /// Least and greatest number of invocations of a subgroup; zeros if unknown.
+    pub subgroup_sizes: [u32; 2],
 }
 
 impl Target {
     /// Returns the target of a plan without a known device, and of the processor: the defaults of WebGPU, with tensors of any size.
     pub fn any() -> Self {
         let device = "any device".into();
-        Self { device, max_tensor_bytes: u64::MAX, features: Vec::new(), workgroup_bytes: 16 << 10, invocations: 256 }
+        Self {
+            device,
+            max_tensor_bytes: u64::MAX,
+            features: Vec::new(),
+            workgroup_bytes: 16 << 10,
+            invocations: 256,
+            subgroup_sizes: [0; 2],
+        }
     }
 
     /// Whether the device meets these requirements.
@@ -29,6 +38,8 @@ impl Target {
         required.features.iter().all(|feature| self.features.contains(feature))
             && required.workgroup_bytes <= self.workgroup_bytes
             && required.invocations <= self.invocations
+            // A device whose subgroups differ in size selects one by itself.
+            && (required.subgroup_size == 0 || self.subgroup_sizes == [required.subgroup_size; 2])
     }
 }
 
@@ -39,11 +50,14 @@ mod tests {
     #[test]
     fn a_device_without_what_is_required_does_not_meet_it() {
         let plain = Target::any();
-        let required = Requirements { features: &["subgroups"], workgroup_bytes: 16 << 10, invocations: 256 };
+        let required = Requirements { features: &["subgroups"], workgroup_bytes: 16 << 10, ..Requirements::NONE };
         assert!(plain.meets(&Requirements::NONE) && !plain.meets(&required));
         let able = Target { features: vec!["subgroups"], ..plain };
         assert!(able.meets(&required));
         assert!(!able.meets(&Requirements { workgroup_bytes: (16 << 10) + 1, ..required }));
         assert!(!able.meets(&Requirements { invocations: 257, ..required }));
+        let sized = Requirements { subgroup_size: 32, ..required };
+        assert!(!able.meets(&sized) && !Target { subgroup_sizes: [8, 32], ..able.clone() }.meets(&sized));
+        assert!(Target { subgroup_sizes: [32, 32], ..able }.meets(&sized));
     }
 }

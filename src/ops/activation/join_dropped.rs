@@ -1,8 +1,9 @@
 //! The product with signs under dropout, computed from the products with the two copies of [`crate::ops::DropSigns`].
 
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Value};
+use crate::graph::{AsEpilogue, Backward, Bound, Op, Value};
 use crate::ops::activation::dropout::check_share;
+use crate::runtime::interface::epilogues::join_dropped::JoinParams;
 use crate::runtime::interface::ops::join_dropped::{Params, join_dropped, join_dropped_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, Layout, TensorType};
@@ -29,7 +30,7 @@ pub struct JoinDropped {
 
 impl JoinDropped {
     /// Returns 1 / (2 (1 - p)).
-    pub(in crate::ops) fn scale(self) -> f32 {
+    fn scale(self) -> f32 {
         0.5 / (1.0 - self.probability)
     }
 
@@ -57,6 +58,11 @@ impl Op for JoinDropped {
         let params = self.params(bound.inputs[0].1.dtype == DType::I32);
         let buffers = join_dropped::Buffers { up: bound.input(0), down: bound.input(1), y };
         recording.dispatch(&JOIN_DROPPED, params, buffers, Grid::Linear(words as u64), words.div_ceil(CHUNK));
+    }
+
+    fn as_epilogue(&self, _input: usize) -> Option<AsEpilogue> {
+        let params = bytemuck::pod_collect_to_vec(&[JoinParams { scale: self.scale() }]);
+        Some(AsEpilogue { name: "join_dropped", params })
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {

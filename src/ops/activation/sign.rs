@@ -2,7 +2,7 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Port, Signs, Value};
+use crate::graph::{AsEpilogue, Backward, Bound, Op, Port, Signs, Value};
 use crate::runtime::interface::ops::sign as shader;
 use crate::runtime::interface::ops::sign::{Params, sign, sign_backward, sign_mask, sign_mask_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
@@ -174,6 +174,10 @@ impl Op for SignBackward {
 
     fn signs(&self) -> Option<Signs> {
         Some(Signs::Backward { kept: 0, gradient: 1, masked: Some(0) })
+    }
+
+    fn as_epilogue(&self, input: usize) -> Option<AsEpilogue> {
+        (input == 1 && self.0.surrogate.is_mask()).then(|| AsEpilogue { name: "mask", params: Vec::new() })
     }
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {

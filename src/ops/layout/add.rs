@@ -1,7 +1,7 @@
 //! Adds two tensors element by element: joins branches, and gradients of a value that is used twice.
 
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Graph, Op, Value};
+use crate::graph::{AsEpilogue, Backward, Bound, Graph, Op, Value};
 use crate::runtime::interface::ops::add::add;
 use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::TensorType;
@@ -28,6 +28,10 @@ impl Op for Add {
             return Err(Error::shape("add", format!("two of {}", inputs[0]), inputs[1]));
         }
         Ok(vec![inputs[0].clone()])
+    }
+
+    fn as_epilogue(&self, _input: usize) -> Option<AsEpilogue> {
+        Some(AsEpilogue { name: "add", params: Vec::new() })
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {

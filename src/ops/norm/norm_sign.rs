@@ -1,19 +1,20 @@
 //! Fused batch norm and sign: the normalised values and their gradient are never stored.
 
 use crate::error::Result;
-use crate::graph::{Backward, Bound, Fused, Fusion, Graph, Node, Op, Port, Signs, Value};
+use crate::graph::{AsEpilogue, Backward, Bound, Fused, Graph, Node, Op, Port, Signs, Value, share};
 use crate::ops::activation::sign::Sign;
-use crate::ops::epilogue::Epilogue;
+use crate::ops::epilogues::contract::Extent;
+use crate::ops::epilogues::registry::Epilogue;
+use crate::ops::epilogues::threshold;
 use crate::ops::geometry::matrix;
 use crate::ops::norm::batch_norm::{
     BatchNorm, EPSILON, block_grid, check_input, gradient_types, params, record_gradients, rows_in, rstd,
 };
-use crate::ops::producer::share;
 use crate::ops::reduce::{Blocks, Lanes, block, lanes, numbers, sum};
 use crate::runtime::interface::epilogues::threshold::ThresholdParams;
 use crate::runtime::interface::ops::norm_sign::{norm_sign_backward, norm_sign_sums};
 use crate::runtime::interface::producers::numbers::Params;
-use crate::runtime::{BufferArg, Grid, Product, Recording, Task, kernel::kernel};
+use crate::runtime::{Grid, Product, Recording, Task, kernel::kernel};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 use std::sync::Arc;
 
@@ -30,10 +31,8 @@ kernel!(
     NORM_SIGN_BACKWARD = ops::norm_sign::{ norm_sign_backward }, twin = backward_twin
 );
 
-/// Fuses a batch norm with a sign (clip surrogate) that is its only reader: one pass, with one bit of sign and one bit of mask per number.
-pub const NORM_SIGN_FUSION: Fusion = Fusion { name: "norm-sign", at: norm_and_sign };
-
-fn norm_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
+/// Fusion of a batch norm with a sign (clip surrogate) that is its only reader: one pass, with one bit of sign and one bit of mask per number.
+pub fn norm_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
     let norm = &graph.nodes()[i];
     norm.op_as::<BatchNorm>()?;
     let j = graph.only_reader(norm.outputs[0])?;
@@ -46,7 +45,7 @@ fn norm_and_sign(graph: &Graph, i: usize) -> Option<Fused> {
         outputs: sign.outputs.clone(),
         scope: norm.scope.clone(),
     };
-    (clip && graph.can_wait(i, j)).then(|| Fused { nodes: vec![i, j], node })
+    (clip && graph.can_wait(i, j)).then(|| Fused { name: "norm-sign", nodes: vec![i, j], node })
 }
 
 /// Inputs as [`BatchNorm`]: numbers `[rows, channels]`, mean, variance, scale, bias. Outputs: signs, and the mask |z| <= 1.
@@ -84,9 +83,14 @@ impl Op for NormSign {
             scratch: 0,
             multiply_adds: 0,
         };
-        let (params, mut buffers) = threshold(bound, 1, Some(PANEL));
+        let vectors = Bound { inputs: bound.inputs[1..].to_vec(), ..bound.clone() };
+        let mut buffers = threshold::bind(&vectors, Some(PANEL));
         buffers.push(("new_mask", share(bound.outputs[1], Some(PANEL))));
-        recording.dispatch_behind(&NUMBERS_THRESHOLD_MASK, numbers, params, buffers);
+        recording.dispatch_behind(&NUMBERS_THRESHOLD_MASK, numbers, threshold_params(), buffers);
+    }
+
+    fn as_epilogue(&self, input: usize) -> Option<AsEpilogue> {
+        (input == 0).then(|| AsEpilogue { name: "threshold", params: threshold_params() })
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -138,26 +142,15 @@ impl Op for NormSignBackward {
     }
 }
 
-/// Returns the parameters and the tensors of a threshold that writes output 0; its vectors begin at input `first`. `rows` as for
-/// [`share`].
-pub(in crate::ops) fn threshold(
-    bound: &Bound<'_>,
-    first: usize,
-    rows: Option<usize>,
-) -> (Vec<u32>, Vec<(&'static str, BufferArg)>) {
-    let signs = bound.outputs[0];
-    let params = ThresholdParams { columns: signs.1.columns() as u32, epsilon: EPSILON };
-    let names = ["mean", "variance", "scale", "bias"].into_iter().enumerate();
-    let mut buffers: Vec<_> = names.map(|(i, name)| (name, bound.input(first + i).into())).collect();
-    buffers.push(("new_signs", share(signs, rows)));
-    (bytemuck::pod_collect_to_vec(&[params]), buffers)
+fn threshold_params() -> Vec<u32> {
+    bytemuck::pod_collect_to_vec(&[ThresholdParams { epsilon: EPSILON }])
 }
 
 /// A task covers 32 rows of all channels.
 fn twin(task: &mut Task<'_>) {
     let (x, &Params { rows, columns, integer }) = (task.named::<u32>("x"), task.params());
     let (rows, columns, first) = (rows as usize, columns as usize, task.index() * PANEL);
-    let mut epilogue = Epilogue::take(task, [rows, columns], rows);
+    let mut epilogue = Epilogue::take(task, Extent { rows, columns, valid: rows });
     let mut tile = [0.0; PANEL * PANEL];
     for panel in 0..words_of(columns) {
         let x = &x[(panel * rows + first) * PANEL..][..PANEL.min(rows - first) * PANEL];

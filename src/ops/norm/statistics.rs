@@ -1,7 +1,7 @@
 //! Mean and variance by channel over the samples of a batch: first of blocks of rows, then of all of them.
 
 use crate::error::Result;
-use crate::graph::{Backward, Bound, Op, Value};
+use crate::graph::{AsEpilogue, Backward, Bound, Op, Value};
 use crate::ops::norm::batch_norm::{params, partial_type, rows_in, valid_rows};
 use crate::ops::reduce::{Blocks, Lanes, block, numbers, sum};
 use crate::runtime::interface::ops::statistics::{Params, block_statistics, join_statistics};
@@ -66,6 +66,10 @@ impl Op for BatchNormStatistics {
 
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         Ok(statistics_types(inputs[0]))
+    }
+
+    fn as_epilogue(&self, input: usize) -> Option<AsEpilogue> {
+        (input == 0).then(|| AsEpilogue { name: "statistics", params: Vec::new() })
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {

@@ -1,16 +1,16 @@
 //! Pooling over windows of images.
 
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Tiles, Value};
-use crate::ops::epilogue::{Epilogue, Epilogues, Output};
+use crate::graph::{Backward, Bound, Op, Producer, Value, share};
+use crate::ops::epilogues::contract::{Extent, Output};
+use crate::ops::epilogues::registry::Epilogue;
 use crate::ops::geometry::{geometry_of, matrix, params};
 use crate::ops::pool::max_pool_bits::record_bits;
 use crate::ops::pool::window::{MAX_TAPS, TILE, check, geometry, pool_params, pooled};
-use crate::ops::producer::{Producer, share};
 use crate::ops::products::patches::Patches;
 use crate::runtime::interface::ops::pool::{avg_pool, avg_pool_backward, max_pool_backward};
 use crate::runtime::interface::shared::conv::Params;
-use crate::runtime::{BufferArg, Grid, Kernel, Product, Recording, Task, kernel::kernel, with_scratch};
+use crate::runtime::{Grid, Kernel, NamedBuffers, Product, Recording, Task, kernel::kernel, with_scratch};
 use crate::tensor::{DType, Geometry, Layout, PANEL, TensorType, Window, image_of, words_of};
 
 kernel!(
@@ -50,9 +50,13 @@ impl MaxPool {
     }
 }
 
-impl Tiles for MaxPool {
-    fn producer(&self) -> &'static str {
+impl Producer for MaxPool {
+    fn shader(&self) -> &'static str {
         "max_pool"
+    }
+
+    fn kernels(&self) -> &'static [(&'static str, &'static Kernel)] {
+        const { &[("", &MAX_POOL), ("statistics", &MAX_POOL_STATISTICS), ("threshold", &MAX_POOL_THRESHOLD)] }
     }
 
     fn product(&self, bound: &Bound<'_>) -> Product {
@@ -68,24 +72,12 @@ impl Tiles for MaxPool {
             multiply_adds: 0,
         }
     }
-}
-
-impl Producer for MaxPool {
-    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
-        const {
-            &[
-                (Epilogues::Store, &MAX_POOL),
-                (Epilogues::Statistics, &MAX_POOL_STATISTICS),
-                (Epilogues::Threshold, &MAX_POOL_THRESHOLD),
-            ]
-        }
-    }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
         Some(TILE)
     }
 
-    fn stored(&self, bound: &Bound<'_>) -> Vec<(&'static str, BufferArg)> {
+    fn stored(&self, bound: &Bound<'_>) -> NamedBuffers {
         let panels = words_of(bound.inputs[0].1.columns());
         let chosen = bound.output(1).per_task_in_each_panel(panels, TILE * PANEL / 4);
         vec![("y", share(bound.outputs[0], Some(TILE))), ("chosen", chosen)]
@@ -115,6 +107,10 @@ impl Op for MaxPool {
         }
         let chosen = TensorType::plain(DType::U32, &[words_of(x.columns()), g.out_rows(), PANEL / 4]);
         Ok(vec![pooled(&g, x.dtype), chosen])
+    }
+
+    fn producer(&self) -> Option<&dyn Producer> {
+        Some(self)
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
@@ -223,11 +219,12 @@ fn max_twin(task: &mut Task<'_>) {
     let (x, params): (&[u32], &Params) = (task.named("x"), task.params());
     let (g, index, is_integer) = (&geometry_of(params), task.index(), params.integer == 1);
     let pixels = (g.out_height * g.out_width) as usize;
-    let (extents, valid) = ([g.out_rows(), g.out_channels as usize], task.step().valid_rows as usize * pixels);
+    let valid = task.step().valid_rows as usize * pixels;
+    let extent = Extent { rows: g.out_rows(), columns: g.out_channels as usize, valid };
     let rows = TILE.min(g.out_rows() - index * TILE);
     let patches = Patches::new(g, index * TILE, rows);
     let [y, mut chosen] = ["y", "chosen"].map(|name| task.position(name).map(|at| task.panels::<u32>(at)));
-    let mut epilogue = Epilogue::take(task, extents, valid);
+    let mut epilogue = Epilogue::take(task, extent);
     with_scratch(rows * PANEL, |tile| {
         let mut y = y.map_or(Output::Passing(tile), Output::Stored);
         for panel in 0..words_of(g.out_channels as usize) {

@@ -2,10 +2,10 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Tiles, Value};
-use crate::ops::epilogue::{Epilogue, Epilogues, Output};
+use crate::graph::{Backward, Bound, Op, Producer, Value};
+use crate::ops::epilogues::contract::{Extent, Output};
+use crate::ops::epilogues::registry::Epilogue;
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::producer::Producer;
 use crate::ops::products::conv_bits_input::ConvBitsInput;
 use crate::ops::products::conv_bits_weight::ConvBitsWeight;
 use crate::ops::products::conv_weights::weight_type;
@@ -43,9 +43,20 @@ impl ConvBits {
     }
 }
 
-impl Tiles for ConvBits {
-    fn producer(&self) -> &'static str {
+impl Producer for ConvBits {
+    fn shader(&self) -> &'static str {
         "conv_bits"
+    }
+
+    fn kernels(&self) -> &'static [(&'static str, &'static Kernel)] {
+        const {
+            &[
+                ("", &CONV_BITS),
+                ("statistics", &CONV_BITS_STATISTICS),
+                ("threshold", &CONV_BITS_THRESHOLD),
+                ("join_dropped", &CONV_BITS_JOIN_DROPPED),
+            ]
+        }
     }
 
     fn product(&self, bound: &Bound<'_>) -> Product {
@@ -59,19 +70,6 @@ impl Tiles for ConvBits {
             tile: None,
             scratch: scratch(&g, TILE) + TILE * PANEL,
             multiply_adds: multiply_adds(g.multiply_adds()),
-        }
-    }
-}
-
-impl Producer for ConvBits {
-    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
-        const {
-            &[
-                (Epilogues::Store, &CONV_BITS),
-                (Epilogues::Statistics, &CONV_BITS_STATISTICS),
-                (Epilogues::Threshold, &CONV_BITS_THRESHOLD),
-                (Epilogues::JoinDropped, &CONV_BITS_JOIN_DROPPED),
-            ]
         }
     }
 
@@ -94,6 +92,10 @@ impl Op for ConvBits {
         }
         let image = [g.batch, g.out_height, g.out_width, g.out_channels].map(|v| v as usize);
         Ok(vec![TensorType::new(DType::I32, Layout::Panels, &image)])
+    }
+
+    fn producer(&self) -> Option<&dyn Producer> {
+        Some(self)
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
@@ -120,8 +122,9 @@ fn twin(task: &mut Task<'_>) {
     let (a, w, sums): (&[u32], &[u32], &[i32]) = (task.named("a"), task.named("w"), task.named("sums"));
     let (g, index) = (&geometry_of(task.params()), task.index());
     let pixels = (g.out_height * g.out_width) as usize;
-    let (extents, valid) = ([g.out_rows(), g.out_channels as usize], task.step().valid_rows as usize * pixels);
-    let mut epilogue = Epilogue::take(task, extents, valid);
+    let valid = task.step().valid_rows as usize * pixels;
+    let extent = Extent { rows: g.out_rows(), columns: g.out_channels as usize, valid };
+    let mut epilogue = Epilogue::take(task, extent);
     let (taps, words) = (g.taps(), g.words as usize);
     let (depth, channels) = (g.depth(), g.out_channels as usize);
     let panel_words = taps * words * PANEL;

@@ -2,10 +2,10 @@
 
 use crate::bits;
 use crate::error::Result;
-use crate::graph::{Bound, Op, Tiles};
-use crate::ops::epilogue::{Epilogue, Epilogues};
+use crate::graph::{Bound, Op, Producer};
+use crate::ops::epilogues::contract::Extent;
+use crate::ops::epilogues::registry::Epilogue;
 use crate::ops::geometry::{geometry_of, matrix, params};
-use crate::ops::producer::Producer;
 use crate::ops::products::patches::{Patches, TILE};
 use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
 use crate::runtime::{Kernel, Product, Recording, Task, TaskPanels, kernel::kernel, multiply_adds, with_scratch};
@@ -28,9 +28,13 @@ kernel!(
 #[derive(Clone, Copy, Debug)]
 pub struct ConvBitsInput(pub ConvShape, pub [usize; 4]);
 
-impl Tiles for ConvBitsInput {
-    fn producer(&self) -> &'static str {
+impl Producer for ConvBitsInput {
+    fn shader(&self) -> &'static str {
         "conv_bits_input"
+    }
+
+    fn kernels(&self) -> &'static [(&'static str, &'static Kernel)] {
+        const { &[("", &CONV_BITS_INPUT), ("mask", &CONV_BITS_INPUT_MASK), ("mask+add", &CONV_BITS_INPUT_MASK_ADD)] }
     }
 
     fn product(&self, bound: &Bound<'_>) -> Product {
@@ -43,18 +47,6 @@ impl Tiles for ConvBitsInput {
             tile: None,
             scratch: scratch(&g, TILE),
             multiply_adds: multiply_adds(g.multiply_adds()),
-        }
-    }
-}
-
-impl Producer for ConvBitsInput {
-    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
-        const {
-            &[
-                (Epilogues::Store, &CONV_BITS_INPUT),
-                (Epilogues::Mask, &CONV_BITS_INPUT_MASK),
-                (Epilogues::MaskAdd, &CONV_BITS_INPUT_MASK_ADD),
-            ]
         }
     }
 
@@ -70,6 +62,10 @@ impl Op for ConvBitsInput {
 
     fn outputs(&self, _inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
         Ok(vec![TensorType::new(DType::F32, Layout::Panels, &self.1)])
+    }
+
+    fn producer(&self) -> Option<&dyn Producer> {
+        Some(self)
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
@@ -98,7 +94,8 @@ fn scratch(g: &Geometry, rows: usize) -> usize {
 fn twin(task: &mut Task<'_>) {
     let conv_bits_input::Args { index, dy, weight, mut y, params, .. } = conv_bits_input::Args::take(task);
     let g = geometry_of(params);
-    let mut epilogue = Epilogue::take(task, [g.in_rows(), g.in_channels as usize], g.in_rows());
+    let extent = Extent { rows: g.in_rows(), columns: g.in_channels as usize, valid: g.in_rows() };
+    let mut epilogue = Epilogue::take(task, extent);
     let (taps, words) = (g.taps(), g.words as usize);
     let rows = y.length() / PANEL;
     let panels = words_of(g.outputs());

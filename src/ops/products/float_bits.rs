@@ -4,9 +4,9 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Tiles, Value};
-use crate::ops::epilogue::{Epilogue, Epilogues};
-use crate::ops::producer::Producer;
+use crate::graph::{Backward, Bound, Op, Producer, Value};
+use crate::ops::epilogues::contract::Extent;
+use crate::ops::epilogues::registry::Epilogue;
 use crate::ops::products::matmul::MatmulTransposed;
 use crate::runtime::interface::producers::float_bits::{Params, float_bits};
 use crate::runtime::{BufferId, Grid, Kernel, Product, Recording, Task, kernel::kernel, multiply_adds};
@@ -67,20 +67,18 @@ fn product([x, bits]: [BufferId; 2], extents: [usize; 3]) -> Product {
     }
 }
 
-impl Tiles for FloatBits {
-    fn producer(&self) -> &'static str {
+impl Producer for FloatBits {
+    fn shader(&self) -> &'static str {
         "float_bits"
+    }
+
+    fn kernels(&self) -> &'static [(&'static str, &'static Kernel)] {
+        const { &[("", &FLOAT_BITS), ("mask", &FLOAT_BITS_MASK)] }
     }
 
     fn product(&self, bound: &Bound<'_>) -> Product {
         let (x, bits) = (bound.inputs[0].1, bound.inputs[1].1);
         product([bound.input(0), bound.input(1)], [x.rows(), bits.columns(), x.columns()])
-    }
-}
-
-impl Producer for FloatBits {
-    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
-        const { &[(Epilogues::Store, &FLOAT_BITS), (Epilogues::Mask, &FLOAT_BITS_MASK)] }
     }
 
     fn rows_per_task(&self, bound: &Bound<'_>) -> Option<usize> {
@@ -99,6 +97,10 @@ impl Op for FloatBits {
             return Err(Error::shape("float_bits", format!("{} rows of signs", x.columns()), bits));
         }
         Ok(vec![TensorType::panels(DType::F32, x.rows(), bits.columns())])
+    }
+
+    fn producer(&self) -> Option<&dyn Producer> {
+        Some(self)
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
@@ -147,7 +149,8 @@ impl Op for FloatByBits {
 fn twin(task: &mut Task<'_>) {
     let float_bits::Args { index, x, bits, mut y, params, .. } = float_bits::Args::take(task);
     let Params { rows, columns, depth, words } = *params;
-    let mut epilogue = Epilogue::take(task, [rows, columns].map(|v| v as usize), rows as usize);
+    let extent = Extent { rows: rows as usize, columns: columns as usize, valid: rows as usize };
+    let mut epilogue = Epilogue::take(task, extent);
     let first = index * rows_per_task(rows as usize);
     let product = bits::FloatBits {
         x: &x[first * PANEL..],

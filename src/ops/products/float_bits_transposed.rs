@@ -2,10 +2,10 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Bound, Op, Tiles};
+use crate::graph::{Bound, Op, Producer};
 use crate::ops::products::float_bits::floats_and_bits;
 use crate::runtime::interface::producers::float_bits_transposed::{Params, float_bits_transposed};
-use crate::runtime::{BufferId, Grid, Product, Recording, Task, kernel::kernel, multiply_adds};
+use crate::runtime::{BufferId, Grid, Kernel, Product, Recording, Task, kernel::kernel, multiply_adds};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
@@ -43,9 +43,17 @@ fn extents(bound: &Bound<'_>) -> [usize; 3] {
     [x.columns(), bits.columns(), x.rows()]
 }
 
-impl Tiles for FloatBitsTransposed {
-    fn producer(&self) -> &'static str {
+impl Producer for FloatBitsTransposed {
+    fn shader(&self) -> &'static str {
         "float_bits_transposed"
+    }
+
+    fn kernels(&self) -> &'static [(&'static str, &'static Kernel)] {
+        const { &[("", &FLOAT_BITS_TRANSPOSED)] }
+    }
+
+    fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
+        Some(PANEL)
     }
 
     fn product(&self, bound: &Bound<'_>) -> Product {
@@ -80,7 +88,7 @@ impl Op for FloatBitsTransposed {
         Self::dispatch(recording, [bound.input(0), bound.input(1), bound.output(0)], extents(bound));
     }
 
-    fn tiles(&self) -> Option<&dyn Tiles> {
+    fn producer(&self) -> Option<&dyn Producer> {
         Some(self)
     }
 }

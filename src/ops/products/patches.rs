@@ -10,7 +10,7 @@ pub(in crate::ops) const TILE: usize = 3 * PANEL;
 
 /// A pixel: its image, and y and x before the offset of a tap.
 #[derive(Clone, Copy)]
-struct Place {
+struct Pixel {
     image: u32,
     y: u32,
     x: u32,
@@ -24,9 +24,9 @@ pub struct Patches<'a> {
 }
 
 /// Returns the position of pixel `row`.
-fn place(row: usize, [height, width]: [u32; 2]) -> Place {
+fn place(row: usize, [height, width]: [u32; 2]) -> Pixel {
     let line = row as u32 / width;
-    Place { image: line / height, y: line % height, x: row as u32 % width }
+    Pixel { image: line / height, y: line % height, x: row as u32 % width }
 }
 
 impl<'a> Patches<'a> {

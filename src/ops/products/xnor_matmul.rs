@@ -2,9 +2,9 @@
 
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::graph::{Backward, Bound, Op, Tiles, Value};
-use crate::ops::epilogue::{Epilogue, Epilogues};
-use crate::ops::producer::Producer;
+use crate::graph::{Backward, Bound, Op, Producer, Value};
+use crate::ops::epilogues::contract::Extent;
+use crate::ops::epilogues::registry::Epilogue;
 use crate::ops::products::float_bits::FloatBits;
 use crate::ops::products::float_bits_transposed::FloatBitsTransposed;
 use crate::runtime::interface::producers::xnor_matmul::Params;
@@ -56,27 +56,25 @@ fn product([a, w]: [BufferId; 2], extents: [usize; 3]) -> Product {
     }
 }
 
-impl Tiles for XnorMatmul {
-    fn producer(&self) -> &'static str {
+impl Producer for XnorMatmul {
+    fn shader(&self) -> &'static str {
         "xnor_matmul"
+    }
+
+    fn kernels(&self) -> &'static [(&'static str, &'static Kernel)] {
+        const {
+            &[
+                ("", &XNOR_MATMUL),
+                ("statistics", &XNOR_MATMUL_STATISTICS),
+                ("threshold", &XNOR_MATMUL_THRESHOLD),
+                ("join_dropped", &XNOR_MATMUL_JOIN_DROPPED),
+            ]
+        }
     }
 
     fn product(&self, bound: &Bound<'_>) -> Product {
         let (a, w) = (bound.inputs[0].1, bound.inputs[1].1);
         product([bound.input(0), bound.input(1)], [a.rows(), w.rows(), a.columns()])
-    }
-}
-
-impl Producer for XnorMatmul {
-    fn kernels(&self) -> &'static [(Epilogues, &'static Kernel)] {
-        const {
-            &[
-                (Epilogues::Store, &XNOR_MATMUL),
-                (Epilogues::Statistics, &XNOR_MATMUL_STATISTICS),
-                (Epilogues::Threshold, &XNOR_MATMUL_THRESHOLD),
-                (Epilogues::JoinDropped, &XNOR_MATMUL_JOIN_DROPPED),
-            ]
-        }
     }
 
     fn rows_per_task(&self, _bound: &Bound<'_>) -> Option<usize> {
@@ -95,6 +93,10 @@ impl Op for XnorMatmul {
             return Err(Error::shape("xnor_matmul", format!("signs of {} columns", w.columns()), a));
         }
         Ok(vec![TensorType::panels(DType::I32, a.rows(), w.rows())])
+    }
+
+    fn producer(&self) -> Option<&dyn Producer> {
+        Some(self)
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
@@ -122,7 +124,8 @@ fn twin(task: &mut Task<'_>) {
         row_begin: 0,
         row_end: rows as usize,
     };
-    let mut epilogue = Epilogue::take(task, [rows, columns].map(|v| v as usize), valid);
+    let extent = Extent { rows: rows as usize, columns: columns as usize, valid };
+    let mut epilogue = Epilogue::take(task, extent);
     let mut fill = |y: &mut [i32]| {
         bits::current().xnor(&product, y);
         epilogue.integers(index, 0, y);

@@ -56,6 +56,8 @@ pub struct Context {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub stats: Stats,
+    /// Least and greatest number of invocations of a subgroup.
+    subgroup_sizes: [u32; 2],
     /// Bytes of staging for uploads outside steps that the device may not have read yet.
     staged: u64,
     /// The first error that the device reported outside error scopes, or its loss.
@@ -71,7 +73,9 @@ impl Context {
         let adapters = enumerate(&instance()).await;
         let found = format!("{} adapters", adapters.len());
         let adapter = adapters.into_iter().nth(number).ok_or(Error::NoDevice { wanted: number.to_string(), found })?;
-        let info = describe(&adapter.get_info());
+        let adapter_info = adapter.get_info();
+        let subgroup_sizes = [adapter_info.subgroup_min_size, adapter_info.subgroup_max_size];
+        let info = describe(&adapter_info);
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("plusminus"),
             required_features: adapter.features() & wgpu::Features::TIMESTAMP_QUERY,
@@ -83,8 +87,8 @@ impl Context {
         let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| failed(e.to_string()))?;
         let device_error = DeviceError::default();
         let (on_error, on_loss) = (device_error.clone(), device_error.clone());
-        let keep = |kept: &DeviceError, is_lost: bool, message: String| {
-            kept.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((is_lost, message));
+        let keep = |first: &DeviceError, is_lost: bool, message: String| {
+            first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert((is_lost, message));
         };
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| keep(&on_error, false, error.to_string())));
         device.set_device_lost_callback(move |reason, message| {
@@ -93,7 +97,7 @@ impl Context {
             }
         });
         log::info!("opened {info}");
-        Ok(Self { info, device, queue, stats: Stats::default(), staged: 0, device_error })
+        Ok(Self { info, device, queue, stats: Stats::default(), subgroup_sizes, staged: 0, device_error })
     }
 
     /// Returns the capabilities of the device. Its features are those that it was opened with; so far none of those that kernels may
@@ -104,6 +108,7 @@ impl Context {
             device: self.info.name.clone(),
             max_tensor_bytes: limits.max_storage_buffer_binding_size,
             features: Vec::new(),
+            subgroup_sizes: self.subgroup_sizes,
             workgroup_bytes: limits.max_compute_workgroup_storage_size,
             invocations: limits.max_compute_invocations_per_workgroup,
         }
@@ -116,8 +121,8 @@ impl Context {
 
     /// Fails if the device has reported an error outside error scopes.
     pub fn check_device(&self, doing: &'static str) -> Result<()> {
-        let kept = self.device_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        match kept {
+        let first = self.device_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match first {
             Some((true, message)) => Err(lost(&self.info.name, doing, message)),
             Some((false, message)) => Err(self.failed(doing, message)),
             None => Ok(()),

@@ -10,7 +10,7 @@ use super::super::target::Target;
 use super::context::Context;
 use super::pace::{Pace, estimate};
 use super::pipelines::{Pipelines, groups, parts};
-use super::prepared::{GridPart, Prepared};
+use super::prepared::{Prepared, PreparedPart};
 use super::timing::Timing;
 use super::transfer::{ReadBacks, UploadRing};
 use crate::error::Result;
@@ -217,7 +217,7 @@ impl GpuEngine {
             let entries: Vec<_> = uniforms.iter().cloned().chain(kernel.interface.grid.then_some(start)).collect();
             let uniforms = (!entries.is_empty()).then(|| group(&pipeline.uniforms, &entries));
             self.cx.stats.bind_groups += u64::from(uniforms.is_some());
-            all.push(GridPart { uniforms, groups });
+            all.push(PreparedPart { uniforms, groups });
         }
         self.cx.stats.bind_groups += 1;
         let (label, scope) = (kernel.label(), dispatch.scope.clone());
@@ -262,7 +262,7 @@ impl GpuEngine {
     /// Uploads and dispatches part `part` of a recording, in the number of submissions that its pace requires.
     async fn play_part(&mut self, (recording, part): (usize, usize), pieces: &[(&[u8], wgpu::Buffer)]) -> Result<()> {
         let mut encoder = self.encoder();
-        let mut turn = None;
+        let mut staging = None;
         if !pieces.is_empty() {
             let (at, measured) = self.uploads.write(&mut self.cx, &mut encoder, pieces).await?;
             if let Some(measured) = measured {
@@ -272,7 +272,7 @@ impl GpuEngine {
                     log::info!("{}: `{name}` is split into {count} submits now", self.cx.info.name);
                 }
             }
-            turn = Some(at);
+            staging = Some(at);
         }
         let Ready { dispatches, pace } = &self.recordings[recording];
         for (i, range) in pace.submits(part).iter().enumerate() {
@@ -293,8 +293,8 @@ impl GpuEngine {
         }
         let estimated = pace.estimate_of(part);
         let submission = self.cx.submit(encoder);
-        if let Some(turn) = turn {
-            self.uploads.submitted(&self.cx, turn, (recording, estimated), submission);
+        if let Some(staging) = staging {
+            self.uploads.submitted(&self.cx, staging, (recording, estimated), submission);
         }
         Ok(())
     }

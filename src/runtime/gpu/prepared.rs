@@ -7,11 +7,11 @@ pub struct Prepared {
     pub pipeline: wgpu::ComputePipeline,
     pub tensors: wgpu::BindGroup,
     /// Parts of its grid.
-    pub parts: Vec<GridPart>,
+    pub parts: Vec<PreparedPart>,
 }
 
 /// A part of a grid: its uniforms, which hold its start, and its groups.
-pub struct GridPart {
+pub struct PreparedPart {
     pub uniforms: Option<wgpu::BindGroup>,
     pub groups: [u32; 3],
 }

@@ -104,10 +104,87 @@ fn wrong_cifar_files_are_named() {
     };
     let third = "data_batch_3.bin";
     refuse(&|f| fs::remove_file(f.join(third)).unwrap(), &[third, "www.cs.toronto.edu", "cifar-10-binary.tar.gz"]);
+    let without = |f: &Path| {
+        for file in (1..=5).map(|i| format!("data_batch_{i}.bin")).chain(["test_batch.bin".into()]) {
+            fs::rename(f.join(&file), f.join(file.trim_end_matches(".bin"))).unwrap();
+        }
+    };
+    let binary = "the binary version";
+    refuse(&without, &[binary, "cifar-10-binary.tar.gz", "got `data_batch_1` of the version for Python"]);
+    let in_folder = |f: &Path| {
+        without(f);
+        fs::create_dir(f.join("cifar-10-batches-py")).unwrap();
+        fs::rename(f.join("data_batch_1"), f.join("cifar-10-batches-py/data_batch_1")).unwrap();
+    };
+    refuse(&in_folder, &[binary, "`cifar-10-batches-py/data_batch_1` of the version for Python"]);
+    let packed = |f: &Path| {
+        fs::remove_file(f.join("data_batch_1.bin")).unwrap();
+        fs::write(f.join("cifar-10-binary.tar.gz"), "").unwrap();
+    };
+    refuse(&packed, &[binary, "`cifar-10-binary.tar.gz`, which must be unpacked"]);
     refuse(&|f| fs::write(f.join(third), [0; 5000]).unwrap(), &[third, "3073", "5000"]);
     refuse(&|f| fs::write(f.join("test_batch.bin"), []).unwrap(), &["test_batch.bin", "3073", "0 bytes"]);
     refuse(&|f| fs::write(f.join(third), records(&[], &[1, 10])).unwrap(), &[third, "below 10", "label 10 of image 1"]);
     refuse(&|f| fs::write(f.join("batches.meta.txt"), "cat\ndog\n").unwrap(), &["batches.meta.txt", "10 names", "2"]);
+}
+
+/// Writes an idx file: a header of big-endian numbers, then bytes.
+fn idx(path: &Path, magic: u32, extents: &[u32], bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let head = [magic].iter().chain(extents).flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+    fs::write(path, [&head, bytes].concat()).unwrap();
+}
+
+/// Writes four idx files of images of 2 x 3 pixels, with labels from `first` on; `name` makes their paths from part and kind.
+fn small_idx(folder: &Path, parts: [&str; 2], first: u8, name: impl Fn(&str, &str) -> String) {
+    for part in parts {
+        let pixels: Vec<u8> = (0..24).collect();
+        idx(&folder.join(name(part, "images-idx3")), 0x803, &[4, 2, 3], &pixels);
+        idx(&folder.join(name(part, "labels-idx1")), 0x801, &[4], &[first, first + 1, first + 9, first]);
+    }
+}
+
+#[test]
+fn idx_files_are_found_under_their_other_names() {
+    let mnist = ["train", "t10k"];
+    let usual = |part: &str, kind: &str| format!("{part}-{kind}-ubyte");
+    let names: [(&str, &dyn Fn(&str, &str) -> String); 6] = [
+        ("as published", &usual),
+        ("with a dot", &|part, kind| format!("{part}-{}-ubyte", kind.replace('-', "."))),
+        ("in capitals", &|part, kind| usual(part, kind).to_uppercase()),
+        ("not gzipped, but called so", &|part, kind| usual(part, kind) + ".gz"),
+        ("as torchvision unpacks them", &|part, kind| format!("MNIST/raw/{}", usual(part, kind))),
+        ("in folders of their names", &|part, kind| format!("{0}/{0}", usual(part, kind))),
+    ];
+    for (what, name) in names {
+        let folder = folder();
+        small_idx(folder.path(), mnist, 0, name);
+        let data = spec("mnist", folder.path()).load().unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!((data.shape, labels(&data.test), data.train.len()), ([2, 3, 1], vec![0, 1, 9, 0], 4), "{what}");
+        assert_eq!(image(&data.test, 1), [6, 7, 8, 9, 10, 11], "{what}");
+    }
+    let folder = folder();
+    small_idx(folder.path(), mnist, 0, |part, kind| format!("FashionMNIST/raw/{}", usual(part, kind)));
+    assert_eq!(spec("fashion-mnist", folder.path()).load().unwrap().classes[9], "boot");
+    let missing = spec("mnist", folder.path()).load().unwrap_err().to_string();
+    assert!(missing.contains("train-images-idx3-ubyte.gz") && missing.contains("yann.lecun.com"), "{missing}");
+}
+
+#[test]
+fn emnist_has_columns_and_its_own_labels() {
+    let folder = folder();
+    let name = |part: &str, kind: &str| format!("gzip/{part}-{kind}-ubyte");
+    small_idx(folder.path(), ["emnist-letters-train", "emnist-letters-test"], 1, name);
+    small_idx(folder.path(), ["emnist-balanced-train", "emnist-balanced-test"], 37, name);
+    let letters = spec("emnist-letters", folder.path()).load().unwrap();
+    assert_eq!((letters.shape, labels(&letters.test)), ([3, 2, 1], vec![0, 1, 9, 0]), "labels from 1");
+    assert_eq!(image(&letters.test, 1), [6, 9, 7, 10, 8, 11], "columns become rows");
+    assert_eq!((&*letters.classes[0], letters.classes.len()), ("A", 26));
+    let balanced = spec("emnist-balanced", folder.path()).load().unwrap();
+    assert_eq!((labels(&balanced.test), &*balanced.classes[37]), (vec![37, 38, 46, 37], "b"));
+    small_idx(folder.path(), ["emnist-letters-train", "emnist-letters-test"], 0, name);
+    let wrong = spec("emnist-letters", folder.path()).load().unwrap_err().to_string();
+    assert!(wrong.contains("labels from 1 and below 27, got label 0 of image 0"), "{wrong}");
 }
 
 /// Writes two classes of grey 6 x 6 images, with five training and two test images each; pixel values start at 10 and 200.

@@ -329,7 +329,7 @@ fn class_names_survive_a_run() {
     let said = program::said(&train(&root, &folder.path().join("other"), &words));
     assert!(said.len() == 1 && said[0].contains("files differ"), "{said:?}");
     fs::rename(root.join("a\nb"), root.join("a\nc")).unwrap();
-    let words = ["--teacher-logits", logits.to_str().unwrap()];
+    let words = ["--teacher", first.to_str().unwrap()];
     let said = program::said(&train(&root, &folder.path().join("fourth"), &words));
     assert!(said.len() == 1 && said[0].contains("a\\nb"), "{said:?}");
 }

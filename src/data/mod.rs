@@ -7,6 +7,7 @@ mod dataset;
 mod digits;
 #[cfg(all(feature = "images", not(target_arch = "wasm32")))]
 mod folder;
+mod gzip;
 mod idx;
 #[cfg(all(feature = "images", not(target_arch = "wasm32")))]
 mod image;
@@ -22,7 +23,7 @@ pub use cifar::{CIFAR10, CIFAR100, Cifar};
 pub use class_names::{keys, shown};
 pub use dataset::{Data, Dataset, ImageFile, InMemory};
 pub use digits::digits;
-pub use idx::mnist;
+pub use idx::{IDX_SETS, IdxSet};
 pub use loader::{Batch, Batches, Loader};
 pub use normalisation::Normalisation;
 pub use spec::{DATASETS, DataSpec};

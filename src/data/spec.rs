@@ -6,7 +6,7 @@ use super::dataset::Data;
 use super::normalisation::numbers;
 use super::subset::Subset;
 use super::threads::Threads;
-use super::{digits::digits, idx::mnist};
+use super::{digits::digits, idx::IDX_SETS};
 use crate::error::{Error, Result};
 use crate::tensor::Stream;
 use serde::Serialize;
@@ -14,7 +14,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Names of the data sets.
-pub const DATASETS: [&str; 7] = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "svhn-folder"];
+pub const DATASETS: [&str; 13] = [
+    "digits",
+    "mnist",
+    "fashion-mnist",
+    "emnist-balanced",
+    "emnist-byclass",
+    "emnist-bymerge",
+    "emnist-digits",
+    "emnist-letters",
+    "emnist-mnist",
+    "cifar10",
+    "cifar100",
+    "folder",
+    "svhn-folder",
+];
 
 /// Settings of the data: the data set, its size, and its preprocessing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -115,22 +129,15 @@ impl DataSpec {
     /// Reads the data set on these threads.
     pub fn load_on(&self, threads: &Threads) -> Result<Data> {
         self.check()?;
-        let numbers = || (0..10).map(|d| d.to_string()).collect();
+        let of_idx = IDX_SETS.iter().find(|set| set.name == self.dataset);
         let mut data = match self.dataset.as_str() {
             "digits" => digits(),
-            "mnist" => {
-                let published = "published at yann.lecun.com/exdb/mnist";
-                mnist("mnist", self.files()?, numbers(), published)?
-            }
-            "fashion-mnist" => {
-                let names =
-                    ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
-                let published = "published at github.com/zalandoresearch/fashion-mnist";
-                mnist("fashion-mnist", self.files()?, names.map(String::from).to_vec(), published)?
-            }
             "cifar10" => CIFAR10.load(self.files()?)?,
             "cifar100" => CIFAR100.load(self.files()?)?,
-            _ => self.folder(threads, None)?,
+            _ => match of_idx {
+                Some(set) => set.load(self.files()?)?,
+                None => self.folder(threads, None)?,
+            },
         };
         let classes = data.classes.len();
         if self.validation > 0.0 && data.validation.is_some() {

@@ -95,15 +95,15 @@ fn read_logits(path: &Path, data: &Data) -> Result<Vec<f32>> {
         got,
     };
     let (mut file, notes) = Weights::from_bytes(&bytes).map_err(wrong)?;
-    if let Some(names) = notes.get(CLASSES).filter(|names| **names != list(&data.classes)) {
-        return Err(wrong(format!("those of classes {names}, not {}", list(&data.classes))));
-    }
     let logits = match file.tensors.remove(LOGITS) {
         Some(Tensor::Floats { shape, .. }) if shape != [samples, classes] => return Err(wrong(format!("{shape:?}"))),
         Some(Tensor::Floats { data, .. }) if data.iter().all(|v| v.is_finite()) => data,
         Some(Tensor::Floats { .. }) => return Err(wrong("NaN or infinity".into())),
         _ => return Err(wrong(format!("no tensor `{LOGITS}` of floats"))),
     };
+    if let Some(names) = notes.get(CLASSES).filter(|names| **names != list(&data.classes)) {
+        return Err(wrong(format!("those of classes {names}, not {}", list(&data.classes))));
+    }
     if file.tensors.remove(LABELS).is_some_and(|theirs| theirs != labels(data)) {
         return Err(wrong("those of other images, or of these in another order: labels differ".into()));
     }

@@ -36,6 +36,14 @@ pub enum Error {
         /// What the file contains.
         got: String,
     },
+    /// An image of a data set cannot be read. Training takes another image instead.
+    #[error("{}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
     /// Reading or writing a file failed.
     #[error("{doing} {}: {source}", path.display())]
     File {

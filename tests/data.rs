@@ -104,10 +104,87 @@ fn wrong_cifar_files_are_named() {
     };
     let third = "data_batch_3.bin";
     refuse(&|f| fs::remove_file(f.join(third)).unwrap(), &[third, "www.cs.toronto.edu", "cifar-10-binary.tar.gz"]);
+    let without = |f: &Path| {
+        for file in (1..=5).map(|i| format!("data_batch_{i}.bin")).chain(["test_batch.bin".into()]) {
+            fs::rename(f.join(&file), f.join(file.trim_end_matches(".bin"))).unwrap();
+        }
+    };
+    let binary = "the binary version";
+    refuse(&without, &[binary, "cifar-10-binary.tar.gz", "got `data_batch_1` of the version for Python"]);
+    let in_folder = |f: &Path| {
+        without(f);
+        fs::create_dir(f.join("cifar-10-batches-py")).unwrap();
+        fs::rename(f.join("data_batch_1"), f.join("cifar-10-batches-py/data_batch_1")).unwrap();
+    };
+    refuse(&in_folder, &[binary, "`cifar-10-batches-py/data_batch_1` of the version for Python"]);
+    let packed = |f: &Path| {
+        fs::remove_file(f.join("data_batch_1.bin")).unwrap();
+        fs::write(f.join("cifar-10-binary.tar.gz"), "").unwrap();
+    };
+    refuse(&packed, &[binary, "`cifar-10-binary.tar.gz`, which must be unpacked"]);
     refuse(&|f| fs::write(f.join(third), [0; 5000]).unwrap(), &[third, "3073", "5000"]);
     refuse(&|f| fs::write(f.join("test_batch.bin"), []).unwrap(), &["test_batch.bin", "3073", "0 bytes"]);
     refuse(&|f| fs::write(f.join(third), records(&[], &[1, 10])).unwrap(), &[third, "below 10", "label 10 of image 1"]);
     refuse(&|f| fs::write(f.join("batches.meta.txt"), "cat\ndog\n").unwrap(), &["batches.meta.txt", "10 names", "2"]);
+}
+
+/// Writes an idx file: a header of big-endian numbers, then bytes.
+fn idx(path: &Path, magic: u32, extents: &[u32], bytes: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let head = [magic].iter().chain(extents).flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+    fs::write(path, [&head, bytes].concat()).unwrap();
+}
+
+/// Writes four idx files of images of 2 x 3 pixels, with labels from `first` on; `name` makes their paths from part and kind.
+fn small_idx(folder: &Path, parts: [&str; 2], first: u8, name: impl Fn(&str, &str) -> String) {
+    for part in parts {
+        let pixels: Vec<u8> = (0..24).collect();
+        idx(&folder.join(name(part, "images-idx3")), 0x803, &[4, 2, 3], &pixels);
+        idx(&folder.join(name(part, "labels-idx1")), 0x801, &[4], &[first, first + 1, first + 9, first]);
+    }
+}
+
+#[test]
+fn idx_files_are_found_under_their_other_names() {
+    let mnist = ["train", "t10k"];
+    let usual = |part: &str, kind: &str| format!("{part}-{kind}-ubyte");
+    let names: [(&str, &dyn Fn(&str, &str) -> String); 6] = [
+        ("as published", &usual),
+        ("with a dot", &|part, kind| format!("{part}-{}-ubyte", kind.replace('-', "."))),
+        ("in capitals", &|part, kind| usual(part, kind).to_uppercase()),
+        ("not gzipped, but called so", &|part, kind| usual(part, kind) + ".gz"),
+        ("as torchvision unpacks them", &|part, kind| format!("MNIST/raw/{}", usual(part, kind))),
+        ("in folders of their names", &|part, kind| format!("{0}/{0}", usual(part, kind))),
+    ];
+    for (what, name) in names {
+        let folder = folder();
+        small_idx(folder.path(), mnist, 0, name);
+        let data = spec("mnist", folder.path()).load().unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!((data.shape, labels(&data.test), data.train.len()), ([2, 3, 1], vec![0, 1, 9, 0], 4), "{what}");
+        assert_eq!(image(&data.test, 1), [6, 7, 8, 9, 10, 11], "{what}");
+    }
+    let folder = folder();
+    small_idx(folder.path(), mnist, 0, |part, kind| format!("FashionMNIST/raw/{}", usual(part, kind)));
+    assert_eq!(spec("fashion-mnist", folder.path()).load().unwrap().classes[9], "boot");
+    let missing = spec("mnist", folder.path()).load().unwrap_err().to_string();
+    assert!(missing.contains("train-images-idx3-ubyte.gz") && missing.contains("yann.lecun.com"), "{missing}");
+}
+
+#[test]
+fn emnist_has_columns_and_its_own_labels() {
+    let folder = folder();
+    let name = |part: &str, kind: &str| format!("gzip/{part}-{kind}-ubyte");
+    small_idx(folder.path(), ["emnist-letters-train", "emnist-letters-test"], 1, name);
+    small_idx(folder.path(), ["emnist-balanced-train", "emnist-balanced-test"], 37, name);
+    let letters = spec("emnist-letters", folder.path()).load().unwrap();
+    assert_eq!((letters.shape, labels(&letters.test)), ([3, 2, 1], vec![0, 1, 9, 0]), "labels from 1");
+    assert_eq!(image(&letters.test, 1), [6, 9, 7, 10, 8, 11], "columns become rows");
+    assert_eq!((&*letters.classes[0], letters.classes.len()), ("A", 26));
+    let balanced = spec("emnist-balanced", folder.path()).load().unwrap();
+    assert_eq!((labels(&balanced.test), &*balanced.classes[37]), (vec![37, 38, 46, 37], "b"));
+    small_idx(folder.path(), ["emnist-letters-train", "emnist-letters-test"], 0, name);
+    let wrong = spec("emnist-letters", folder.path()).load().unwrap_err().to_string();
+    assert!(wrong.contains("labels from 1 and below 27, got label 0 of image 0"), "{wrong}");
 }
 
 /// Writes two classes of grey 6 x 6 images, with five training and two test images each; pixel values start at 10 and 200.
@@ -154,7 +231,8 @@ fn every_kind_of_image_is_read() {
     // Blocks of 8 x 8 scaled to 6 x 6 and cropped at the centre.
     jpeg(&class.join("c.jpg"), &[&[90, 90], &[90, 90]]);
     jpeg(&class.join("d.jpg"), &[&[0, 255, 3], &[0, 255, 3], &[0, 255, 3]]);
-    let data = DataSpec { image_size: Some("6x6".into()), ..spec("folder", root) }.load().unwrap();
+    let without_alpha = DataSpec { background: Some("none".into()), ..spec("folder", root) };
+    let data = DataSpec { image_size: Some("6x6".into()), ..without_alpha }.load().unwrap();
     assert_eq!(data.skipped, [""; 0]);
     assert_eq!((data.shape, data.train.len()), ([6, 6, 3], 14));
     assert_eq!(image(&data.train, 5), [77; 108], "a PNG with alpha, whatever its name says");
@@ -168,24 +246,6 @@ fn every_kind_of_image_is_read() {
     let data = DataSpec { image_size: Some("4x8".into()), ..spec("folder", root) }.load().unwrap();
     let middle = image(&data.train, 9);
     assert_eq!((data.shape, &middle[..]), ([4, 8, 3], &[50; 96][..]));
-}
-
-#[test]
-fn a_folder_without_parts_is_split_by_seed() {
-    let folder = folder();
-    for class in ["a", "b"] {
-        (0..20).for_each(|i| png(&folder.path().join(class).join(format!("{i:02}.png")), [2, 2], 1, &[i; 4]));
-    }
-    let split = |seed| {
-        let data = DataSpec { split_seed: seed, ..spec("folder", folder.path()) }.load().unwrap();
-        assert_eq!((labels(&data.train), labels(&data.test)), ([[0; 16], [1; 16]].concat(), [[0; 4], [1; 4]].concat()));
-        let test: Vec<u8> = (0..8).map(|i| image(&data.test, i)[0]).collect();
-        let all = (0..32).map(|i| image(&data.train, i)[0]).chain(test.clone());
-        assert_eq!(all.map(u32::from).sum::<u32>(), 2 * 190, "every image once");
-        (test, data.fingerprint().unwrap())
-    };
-    assert_eq!(split(0), split(0));
-    assert!(split(0).0 != split(1).0 && split(0).1 != split(1).1, "other images, another fingerprint");
 }
 
 #[test]
@@ -204,7 +264,7 @@ fn images_that_cannot_be_read_are_named_and_left_out() {
     let spec = DataSpec { image_size: Some("6x6".into()), ..spec("folder", root) };
     let data = spec.load().unwrap();
     assert_eq!((data.train.len(), data.skipped.len()), (8, 4), "{:?}", data.skipped);
-    for name in ["1.png: neither PNG nor JPEG", "2.png: ", "7.jpg: the file is truncated", "8.jpg: "] {
+    for name in ["1.png: none of PNG, JPEG", "2.png: ", "7.jpg: the file is truncated", "8.jpg: "] {
         assert!(data.skipped.iter().any(|skipped| skipped.contains(name)), "{name} in {:?}", data.skipped);
     }
     assert_eq!((image(&data.train, 6), data.train.label(6)), (vec![203; 36], 1), "indices stay contiguous");
@@ -212,7 +272,7 @@ fn images_that_cannot_be_read_are_named_and_left_out() {
     let (root, run_folder) = (root.to_str().unwrap(), root.join("run"));
     let args = ["train", "--dataset", "folder", "--data-dir", root, "--image-size", "6x6", "--hidden", "8", "--json"];
     let args = [&args[..], &["--batch-size", "4", "--epochs", "1", "--run", run_folder.to_str().unwrap()]].concat();
-    refused(&[&args[..], &["--strict"]].concat(), 1, &["1.png", "PNG or JPEG"]);
+    refused(&[&args[..], &["--strict"]].concat(), 1, &["1.png", "an image that can be read", "PNG, JPEG"]);
     let output = run(&args);
     assert_eq!(lines(&output)[0]["skipped"].as_array().unwrap().len(), 4, "{output:?}");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -246,7 +306,18 @@ fn folders_that_are_wrong() {
     refuse(1, &|f| remove(f, "train/dark"), &[], &["train", "at least 2 folders of images", "light"]);
     refuse(1, &|f| empty(f, "train/dark"), &[], &["train/dark", ".png", "none"]);
     refuse(1, &|f| empty(f, "test/light"), &[], &["test/light", ".png", "none"]);
-    refuse(1, &|f| remove(f, "test"), &[], &["train and test", "train alone"]);
+    refuse(1, &|f| remove(f, "train"), &[], &["a training part", "got test"]);
+    refuse(
+        1,
+        &|f| fs::rename(f.join("test"), f.join("Training")).unwrap(),
+        &[],
+        &["one folder per part", "Training and train"],
+    );
+    let loose = |f: &Path| {
+        remove(f, "train");
+        png(&f.join("train/1.png"), [6, 6], 1, &[0; 36]);
+    };
+    refuse(1, &loose, &[], &["train: ", "one folder per class, as in test", "images without a class"]);
     refuse(1, &|f| fs::rename(f.join("test/dark"), f.join("test/night")).unwrap(), &[], &["dark, light", "night"]);
     refuse(
         1,
@@ -279,7 +350,8 @@ fn flags_of_data_that_are_wrong() {
         (vec!["--crop", "9x8"], vec!["crop", "8x8", "9x8"]),
         (vec!["--image-size", "8x8"], vec!["image-size", "folder", "digits"]),
         (vec!["--channels", "1"], vec!["channels", "folder", "digits"]),
-        (vec!["--strict"], vec!["strict", "folder", "digits"]),
+        (vec!["--background", "white"], vec!["background", "folder", "digits"]),
+        (vec!["--background", "red", "--dataset", "folder"], vec!["background", "#RRGGBB", "red"]),
         (vec!["--std", "0"], vec!["std", "positive", "0"]),
         (vec!["--mean", "inf"], vec!["mean", "finite", "inf"]),
         (vec!["--mean", "1,2,3,4,5"], vec!["mean", "5 numbers"]),
@@ -338,37 +410,44 @@ fn bytes_of(words: &[u32]) -> &[u8] {
     bytemuck::cast_slice(words)
 }
 
-/// A set whose image 30 can no longer be read.
-struct Vanishing(InMemory);
+/// A set some of whose images can no longer be read: they are skipped, or end training.
+struct Vanishing {
+    images: InMemory,
+    gone: std::ops::Range<usize>,
+    ends_training: bool,
+}
 
 impl Dataset for Vanishing {
     fn shape(&self) -> [usize; 3] {
-        self.0.shape
+        self.images.shape
     }
 
     fn len(&self) -> usize {
-        self.0.len()
+        self.images.len()
     }
 
     fn image(&self, index: usize, out: &mut [u8]) -> Result<()> {
-        if index == 30 {
-            let path = "gone/30.png".into();
-            return Err(plusminus::Error::Format {
-                path,
-                expected: "a PNG or JPEG image".into(),
-                got: "nothing".into(),
-            });
+        let path = format!("gone/{index}.png").into();
+        match (self.gone.contains(&index), self.ends_training) {
+            (false, _) => self.images.image(index, out),
+            (true, false) => Err(plusminus::Error::Unreadable { path, reason: "nothing".into() }),
+            (true, true) => {
+                Err(plusminus::Error::Format { path, expected: "a PNG or JPEG image".into(), got: "nothing".into() })
+            }
         }
-        self.0.image(index, out)
     }
 
     fn label(&self, index: usize) -> u32 {
-        self.0.label(index)
+        self.images.label(index)
     }
 
     fn decodes_lazily(&self) -> bool {
         true
     }
+}
+
+fn vanishing(count: usize, gone: std::ops::Range<usize>, ends_training: bool) -> Arc<dyn Dataset> {
+    Arc::new(Vanishing { images: (*noise([4, 4, 1], count)).clone(), gone, ends_training })
 }
 
 fn trainer(settings: Settings, data: Data) -> Trainer {
@@ -383,11 +462,79 @@ fn trainer(settings: Settings, data: Data) -> Trainer {
 fn an_error_of_a_data_set_ends_training() {
     for threads in [1, 4] {
         let data = noisy([4, 4, 1], [4, 4], "none");
-        let data = Data { train: Arc::new(Vanishing((*noise([4, 4, 1], 50)).clone())), ..data };
+        let data = Data { train: vanishing(50, 30..31, true), ..data };
         let mut trainer = trainer(Settings { threads: Some(threads), ..Settings::default() }, data);
         let error = block_on(trainer.fit(|_| {})).unwrap_err().to_string();
         assert_eq!(error, "gone/30.png: expected a PNG or JPEG image, got nothing");
     }
+}
+
+#[test]
+fn in_the_place_of_an_image_that_cannot_be_read_comes_the_next() {
+    for (count, gone, batches) in [(50, 30..31, 5), (50, 0..7, 5), (41, 40..41, 4), (50, 49..50, 5), (45, 10..41, 2)] {
+        for crop in [[4, 4], [3, 2]] {
+            let data = Data { train: vanishing(count, gone.clone(), false), ..noisy([4, 4, 1], crop, "none") };
+            let epoch = |threads, order: Option<Stream>| -> (Vec<Batch>, Vec<String>) {
+                let loader = Loader::training(&data, 10).unwrap().with_threads(Some(threads));
+                (loader.epoch(order).map(Result::unwrap).collect(), loader.skipped())
+            };
+            let order = Some(Stream::new(1, "order.1"));
+            let (one, skipped) = epoch(1, order);
+            assert_eq!((one.len(), skipped.len()), (batches, gone.len()), "{count} {gone:?}");
+            assert!(skipped[0].starts_with("gone/") && skipped[0].ends_with(".png: nothing"), "{skipped:?}");
+            assert!(one == epoch(4, order).0, "whatever the threads");
+            // Every batch but the last is full, every readable image is there once, and padding is 0.
+            let valid: Vec<u32> = one.iter().map(|batch| batch.valid).collect();
+            assert!(valid[..batches - 1].iter().all(|&valid| valid == 10), "{valid:?}");
+            for batch in epoch(2, None).0.iter().chain(&one) {
+                let bytes = crop[0] * crop[1];
+                let rows = bytes_of(&batch.pixels).chunks(bytes);
+                let shown = noisy([4, 4, 1], crop, "none");
+                let whole = Loader::for_evaluation(
+                    &Data { train: noise([4, 4, 1], count), ..shown },
+                    &(noise([4, 4, 1], count) as _),
+                    count,
+                );
+                let whole = whole.unwrap().epoch(None).next().unwrap().unwrap();
+                for (row, pixels) in rows.take(10).enumerate() {
+                    match batch.samples.get(row) {
+                        Some(&sample) => {
+                            assert_eq!(pixels, &bytes_of(&whole.pixels)[sample as usize * bytes..][..bytes]);
+                            assert_eq!(batch.labels[row], sample % 10);
+                        }
+                        None => assert!(pixels.iter().all(|&byte| byte == 0) && batch.labels[row] == 0),
+                    }
+                }
+            }
+            let mut samples: Vec<u32> = one.iter().flat_map(|batch| batch.samples.clone()).collect();
+            samples.sort_unstable();
+            assert_eq!(samples, (0..count as u32).filter(|&i| !gone.contains(&(i as usize))).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
+fn training_goes_on_without_images_that_cannot_be_read() {
+    let data = noisy([4, 4, 1], [4, 4], "none");
+    let run = |train, test| {
+        let data = Data { train, test, ..data.clone() };
+        let mut trainer = trainer(Settings { epochs: Some(2), ..Settings::default() }, data);
+        let mut events = Vec::new();
+        block_on(trainer.fit(|event| events.push(event.clone()))).map(|_| events)
+    };
+    let events = run(vanishing(41, 40..41, false), vanishing(50, 0..2, false)).unwrap();
+    let skipped: Vec<&[String]> = events
+        .iter()
+        .filter_map(|event| match event {
+            Event::Epoch { skipped, .. } => Some(&skipped[..]),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(skipped[0], ["gone/0.png: nothing", "gone/1.png: nothing", "gone/40.png: nothing"]);
+    assert!(skipped[1].is_empty(), "named once: {skipped:?}");
+    assert!(matches!(events.last(), Some(Event::Done { skipped: 3, .. })), "{:?}", events.last());
+    let error = run(vanishing(20, 0..20, false), noise([4, 4, 1], 50)).unwrap_err().to_string();
+    assert!(error.contains("training images that can be read") && error.contains("gone/0.png"), "{error}");
 }
 
 #[test]

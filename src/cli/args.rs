@@ -152,7 +152,7 @@ pub struct EvalArgs {
     /// Write the logits of all training images, for --teacher-logits
     #[arg(long, value_name = "FILE")]
     pub logits: Option<PathBuf>,
-    /// The data's folder, if it has moved.
+    /// The data's folder, if it has moved or other images are judged.
     #[command(flatten)]
     pub flags: SettingFlags<OfFiles>,
 }

@@ -1,5 +1,6 @@
 //! Output on stdout and stderr, and the progress display of training.
 
+use crate::data::shown;
 use crate::runtime::Profile;
 use crate::train::{Event, LayerDiagnostics, StopHandle};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -109,11 +110,14 @@ impl Reporter {
                 self.bar.set_position(*step as u64);
                 return;
             }
-            Event::Diagnostics { .. } | Event::Epoch { .. } | Event::Done { .. } => {
-                self.bar.suspend(|| self.print(event));
-            }
-            Event::Start { skipped, .. } => {
+            Event::Epoch { skipped, .. } => self.bar.suspend(|| {
                 note_skipped(skipped);
+                self.print(event);
+            }),
+            Event::Diagnostics { .. } | Event::Done { .. } => self.bar.suspend(|| self.print(event)),
+            Event::Start { skipped, notices, .. } => {
+                note_skipped(skipped);
+                notices.iter().for_each(|notice| note(&format!("notice   {}", shown(notice))));
                 self.print(event);
             }
         }
@@ -139,6 +143,7 @@ impl Reporter {
                 test_images,
                 bytes_peak,
                 bytes_buffers,
+                skipped_by_reason,
                 ..
             } => {
                 self.line(&format!("device   {device}; {why}"));
@@ -146,7 +151,8 @@ impl Reporter {
                     [train_images, validation_images, test_images].map(|count| thousands(*count as u64));
                 let validation =
                     if *validation_images > 0 { format!(", {validation} validation") } else { String::new() };
-                self.line(&format!("data     {dataset}: {train} training{validation}, {test} test images"));
+                let not_read = not_read(skipped_by_reason);
+                self.line(&format!("data     {dataset}: {train} training{validation}, {test} test images{not_read}"));
                 let [tensors, buffers] = [bytes_peak, bytes_buffers].map(|count| bytes(*count));
                 self.line(&format!("memory   tensors: {tensors}, allocated up front; buffers: {buffers}"));
             }
@@ -167,7 +173,7 @@ impl Reporter {
                     thousands(*images_per_second as u64)
                 ));
             }
-            Event::Done { test_accuracy, best, seconds, run, interrupted } => {
+            Event::Done { test_accuracy, best, seconds, skipped, run, interrupted } => {
                 let how = if *interrupted { "stopped after the current step" } else { "done" };
                 self.line(&format!("{how}: test accuracy {:.2} % in {seconds:.1} s", 100.0 * test_accuracy));
                 if let Some(best) = best {
@@ -176,6 +182,9 @@ impl Reporter {
                         "best     epoch {}: validation {validation:.2} %, test {test:.2} %",
                         best.epoch
                     ));
+                }
+                if *skipped > 0 {
+                    self.line(&format!("skipped  {} images that could not be read", thousands(*skipped as u64)));
                 }
                 if let Some(run) = run {
                     self.line(&format!("saved    {run}"));
@@ -207,6 +216,13 @@ fn layer_line(layer: &LayerDiagnostics) -> String {
     .concat()
 }
 
+/// Formats the numbers of files that are not read: `; not read: 40 ending .heic, 2 hidden`.
+pub fn not_read(reasons: &BTreeMap<String, usize>) -> String {
+    let count = |(reason, count): (&String, &usize)| format!("{} {}", thousands(*count as u64), shown(reason));
+    let texts: Vec<String> = reasons.iter().map(count).collect();
+    if texts.is_empty() { String::new() } else { format!("; not read: {}", texts.join(", ")) }
+}
+
 /// Prints the number of skipped images and the first of them on stderr.
 pub fn note_skipped(skipped: &[String]) {
     const NAMED: usize = 10;
@@ -214,7 +230,7 @@ pub fn note_skipped(skipped: &[String]) {
         return;
     }
     note(&format!("skipped  {} unreadable images (an error with --strict)", thousands(skipped.len() as u64)));
-    skipped.iter().take(NAMED).for_each(|file| note(&format!("         {file}")));
+    skipped.iter().take(NAMED).for_each(|file| note(&format!("         {}", shown(file))));
     if skipped.len() > NAMED {
         note(&format!("         ... and {} more", skipped.len() - NAMED));
     }

@@ -2,6 +2,7 @@
 
 use super::args::{Cli, Command, PlotWhat, TrainArgs};
 use super::{bench, devices, eval, output, plot, plot_filter, summary, sweep, train, translate};
+use crate::data::shown;
 use crate::train::refuse_old_name;
 use clap::Parser;
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ pub fn main() -> ExitCode {
     match pollster::block_on(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            output::note(&format!("plusminus: {error}"));
+            output::note(&format!("plusminus: {}", shown(error.to_string())));
             ExitCode::from(if error.is_usage() { 2 } else { 1 })
         }
     }

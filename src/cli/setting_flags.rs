@@ -51,13 +51,13 @@ impl Selection for OfStates {
     }
 }
 
-/// The folder of the data.
+/// The folder of the data, and what its warnings are.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OfFiles;
 
 impl Selection for OfFiles {
     fn contains(setting: &Setting) -> bool {
-        setting.name == "data-dir"
+        ["data-dir", "strict"].contains(&setting.name.as_str())
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Cifar {
     /// Name of the published archive, and its folder.
     archive: &'static str,
     folder: &'static str,
+    /// Folder of the archive of the version for Python.
+    python_folder: &'static str,
     train: &'static [&'static str],
     test: &'static str,
     names: &'static str,
@@ -30,6 +32,7 @@ pub const CIFAR10: Cifar = Cifar {
     name: "cifar10",
     archive: "cifar-10-binary.tar.gz",
     folder: "cifar-10-batches-bin",
+    python_folder: "cifar-10-batches-py",
     train: &["data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"],
     test: "test_batch.bin",
     names: "batches.meta.txt",
@@ -43,6 +46,7 @@ pub const CIFAR100: Cifar = Cifar {
     name: "cifar100",
     archive: "cifar-100-binary.tar.gz",
     folder: "cifar-100-binary",
+    python_folder: "cifar-100-python",
     train: &["train.bin"],
     test: "test.bin",
     names: "fine_label_names.txt",
@@ -62,11 +66,32 @@ impl Cifar {
     pub fn load(&self, folder: &Path) -> Result<Data> {
         let unpacked = folder.join(self.folder);
         let folder = if unpacked.is_dir() { &unpacked } else { folder };
+        self.refuse_other_forms(folder)?;
         let classes = self.classes(folder)?;
         let train = self.part(folder, self.train, classes.len())?;
         let test = self.part(folder, &[self.test], classes.len())?;
         let data = Data::new(self.name, 255, classes, Arc::new(train), Arc::new(test));
         Ok(Data { normalisation: self.normalisation.clone(), ..data })
+    }
+
+    /// Fails for the version for Python, and for an archive that is not unpacked, if the files are missing.
+    fn refuse_other_forms(&self, folder: &Path) -> Result<()> {
+        if folder.join(self.train[0]).exists() {
+            return Ok(());
+        }
+        // The version for Python has the same names without endings, in this folder or in the one of its archive.
+        let pickle = self.train[0].trim_end_matches(".bin");
+        let pickles = [folder.join(pickle), folder.join(self.python_folder).join(pickle)];
+        let got = if let Some(pickle) = pickles.iter().find(|path| path.is_file()) {
+            format!("`{}` of the version for Python", pickle.strip_prefix(folder).unwrap_or(pickle).display())
+        } else if folder.join(self.archive).is_file() {
+            format!("`{}`, which must be unpacked", self.archive)
+        } else {
+            return Ok(());
+        };
+        let expected =
+            format!("the binary version (published at www.cs.toronto.edu/~kriz/cifar.html as {})", self.archive);
+        Err(Error::Format { path: folder.to_path_buf(), expected, got })
     }
 
     /// Reads the class names, one per line, from the file of the set.

@@ -4,7 +4,17 @@ use super::augment::Augment;
 use super::normalisation::Normalisation;
 use crate::error::{Error, Result};
 use crate::tensor::hash;
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// A file of a data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageFile {
+    /// Path below the data set's folder, with `/` between names; in names that are not Unicode, invalid bytes are `\xNN`.
+    pub path: String,
+    /// Hash of the file's bytes.
+    pub content: u64,
+}
 
 /// Images and labels by index.
 pub trait Dataset: Send + Sync {
@@ -19,7 +29,8 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// Writes image `index`: height x width x channels bytes, channel last. An error ends the training.
+    /// Writes image `index`: height x width x channels bytes, channel last. In place of an image that is
+    /// [`Error::Unreadable`], training takes the next one of the epoch; any other error ends it.
     fn image(&self, index: usize, out: &mut [u8]) -> Result<()>;
 
     /// Returns the label of image `index`.
@@ -28,6 +39,11 @@ pub trait Dataset: Send + Sync {
     /// Whether images are read and decoded on access; several threads then access them.
     fn decodes_lazily(&self) -> bool {
         false
+    }
+
+    /// Returns the file of image `index`; `None` in a data set without a file per image.
+    fn file(&self, _index: usize) -> Option<&ImageFile> {
+        None
     }
 }
 
@@ -90,8 +106,10 @@ pub struct Data {
     pub validation: Option<Arc<dyn Dataset>>,
     /// Test images, used neither for training nor for any choice.
     pub test: Arc<dyn Dataset>,
-    /// Files that could not be read, each with the reason.
+    /// Image files that could not be read, each with the reason.
     pub skipped: Vec<String>,
+    /// Number of files in the data set's folder that are not read, by reason.
+    pub skipped_by_reason: BTreeMap<String, usize>,
 }
 
 impl Data {
@@ -114,11 +132,12 @@ impl Data {
             validation: None,
             test,
             skipped: Vec::new(),
+            skipped_by_reason: BTreeMap::new(),
         }
     }
 
     /// Returns 16 hexadecimal digits that are equal for two data sets with the same test images: a hash of the shape and number of the test
-    /// images, their labels, and the pixels of some. Fails if an image cannot be read.
+    /// images, their labels, and the pixels of some. Images that cannot be read have no pixels.
     pub fn fingerprint(&self) -> Result<String> {
         /// Number of evenly spaced images whose pixels are hashed.
         const LOOKED_AT: usize = 16;
@@ -128,8 +147,11 @@ impl Data {
         bytes.extend((0..count).flat_map(|i| test.label(i).to_le_bytes()));
         let mut image = vec![0; test.shape().iter().product()];
         for i in 0..LOOKED_AT.min(count) {
-            test.image(i * count / LOOKED_AT.min(count), &mut image)?;
-            bytes.extend(&image);
+            match test.image(i * count / LOOKED_AT.min(count), &mut image) {
+                Ok(()) => bytes.extend(&image),
+                Err(Error::Unreadable { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(format!("{:016x}", hash(bytes)))
     }

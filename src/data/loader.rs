@@ -5,7 +5,8 @@ use super::dataset::{Data, Dataset};
 use super::threads::Threads;
 use crate::error::{Error, Result};
 use crate::tensor::{Stream, shuffled};
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 /// A batch in the format of its upload. Rows beyond `valid` are padding.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,6 +27,8 @@ pub struct Loader {
     dataset: Arc<dyn Dataset>,
     batch: usize,
     view: View,
+    /// Images that could not be read, shared by clones.
+    skipped: Arc<Mutex<BTreeSet<String>>>,
     #[cfg(not(target_arch = "wasm32"))]
     threads: Option<Threads>,
 }
@@ -64,6 +67,7 @@ impl Loader {
             dataset,
             batch,
             view,
+            skipped: Arc::default(),
             #[cfg(not(target_arch = "wasm32"))]
             threads: None,
         })
@@ -89,7 +93,12 @@ impl Loader {
         self
     }
 
-    /// Returns the number of batches per epoch.
+    /// Returns the images that could not be read so far, each with the reason, sorted.
+    pub fn skipped(&self) -> Vec<String> {
+        self.skipped.lock().expect("no other thread panics with it").iter().cloned().collect()
+    }
+
+    /// Returns the number of batches per epoch; there may be fewer if images cannot be read.
     pub fn batches(&self) -> usize {
         self.dataset.len().div_ceil(self.batch)
     }
@@ -114,47 +123,107 @@ impl Loader {
         Batches::start(self.clone(), pass)
     }
 
-    /// Fills a batch; `stored` is memory for its images as stored.
-    fn fill(&self, samples: &[u32], augment: Option<Stream>, stored: &mut Vec<u8>, batch: &mut Batch) -> Result<()> {
-        let bytes = self.view.bytes();
+    /// Fills a batch with the next images of the epoch; `stored` is memory for its images as stored. In the place of an image that cannot be
+    /// read comes the next one, whatever the threads; at the end of the epoch the batch is shorter, and may be empty.
+    fn fill(&self, rest: &mut &[u32], augment: Option<Stream>, stored: &mut Vec<u8>, batch: &mut Batch) -> Result<()> {
+        let (bytes, whole) = (self.view.bytes(), self.dataset.shape().iter().product::<usize>());
         batch.pixels.clear();
         batch.pixels.resize((self.batch * bytes).div_ceil(4), 0);
-        batch.labels.clear();
-        batch.labels.extend(samples.iter().map(|&sample| self.dataset.label(sample as usize)));
-        batch.labels.resize(self.batch, 0);
         batch.samples.clear();
-        batch.samples.extend_from_slice(samples);
-        batch.valid = samples.len() as u32;
-        let out: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut batch.pixels)[..samples.len() * bytes];
-        if self.view.is_whole() {
-            return self
-                .rows(samples, out.chunks_exact_mut(bytes), |sample, out| self.dataset.image(sample as usize, out));
+        batch.samples.extend_from_slice(take(rest, self.batch));
+        let out: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut batch.pixels)[..batch.samples.len() * bytes];
+        // An image that is seen whole is written where it belongs.
+        let stored_bytes = if self.view.is_whole() { 0 } else { whole };
+        stored.resize(self.batch * stored_bytes, 0);
+        let make = |sample: u32, stored: &mut [u8], out: &mut [u8]| -> Result<bool> {
+            let into: &mut [u8] = if stored.is_empty() { &mut *out } else { &mut *stored };
+            match self.dataset.image(sample as usize, into) {
+                Ok(()) => {}
+                Err(error @ Error::Unreadable { .. }) => {
+                    self.skipped.lock().expect("no other thread panics with it").insert(error.to_string());
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+            if !stored.is_empty() {
+                self.view.write(stored, augment.map(|stream| Draws::new(stream, sample)), out);
+            }
+            Ok(true)
+        };
+        let missing = self.rows(&batch.samples, stored, stored_bytes, out, make)?;
+        let mut lost = Vec::new();
+        for row in missing {
+            let (stored, out) = (&mut stored[row * stored_bytes..][..stored_bytes], &mut out[row * bytes..][..bytes]);
+            loop {
+                let Some(&sample) = take(rest, 1).first() else {
+                    lost.push(row);
+                    break;
+                };
+                if make(sample, stored, out)? {
+                    batch.samples[row] = sample;
+                    break;
+                }
+            }
         }
-        let whole = self.dataset.shape().iter().product();
-        stored.resize(self.batch * whole, 0);
-        let rows = stored.chunks_exact_mut(whole).zip(out.chunks_exact_mut(bytes));
-        self.rows(samples, rows, |sample, (stored, out)| {
-            self.dataset.image(sample as usize, stored)?;
-            self.view.write(stored, augment.map(|stream| Draws::new(stream, sample)), out);
-            Ok(())
-        })
+        for row in lost.into_iter().rev() {
+            batch.samples.remove(row);
+            out.copy_within((row + 1) * bytes.., row * bytes);
+        }
+        // Padding is 0, also where rows were moved.
+        out[batch.samples.len() * bytes..].fill(0);
+        batch.labels.clear();
+        batch.labels.extend(batch.samples.iter().map(|&sample| self.dataset.label(sample as usize)));
+        batch.labels.resize(self.batch, 0);
+        batch.valid = batch.samples.len() as u32;
+        Ok(())
     }
 
-    /// Calls a function for each row of a batch, on the loader's threads if it has some.
-    fn rows<Row: Send>(
+    /// Makes each row of a batch, on the loader's threads if it has some. Returns the rows that could not be made, in order.
+    fn rows(
         &self,
         samples: &[u32],
-        rows: impl Iterator<Item = Row> + Send,
-        make: impl Fn(u32, Row) -> Result<()> + Sync,
-    ) -> Result<()> {
-        let mut rows = samples.iter().zip(rows);
+        stored: &mut [u8],
+        stored_bytes: usize,
+        out: &mut [u8],
+        make: impl Fn(u32, &mut [u8], &mut [u8]) -> Result<bool> + Sync,
+    ) -> Result<Vec<usize>> {
+        let mut views: Vec<&mut [u8]> = match stored_bytes {
+            0 => samples.iter().map(|_| &mut [][..]).collect(),
+            bytes => stored.chunks_exact_mut(bytes).collect(),
+        };
+        let missing = Mutex::new(Vec::new());
+        let one = |row: usize, sample: u32, stored: &mut [u8], out: &mut [u8]| -> Result<()> {
+            if !make(sample, stored, out)? {
+                missing.lock().expect("no other thread panics with it").push(row);
+            }
+            Ok(())
+        };
+        let rows = samples.iter().zip(&mut views).zip(out.chunks_exact_mut(self.view.bytes())).enumerate();
+        let mut rows = rows.map(|(row, ((&sample, stored), out))| (row, sample, stored, out));
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(pool) = self.threads.as_ref().and_then(Threads::pool) {
             use rayon::prelude::*;
-            return pool.install(|| rows.par_bridge().try_for_each(|(&sample, row)| make(sample, row)));
+            pool.install(|| {
+                rows.par_bridge().try_for_each(|(row, sample, stored, out)| one(row, sample, stored, out))
+            })?;
+            return Ok(sorted(missing));
         }
-        rows.try_for_each(|(&sample, row)| make(sample, row))
+        rows.try_for_each(|(row, sample, stored, out)| one(row, sample, stored, out))?;
+        Ok(sorted(missing))
     }
+}
+
+/// Takes the first samples of the rest of an epoch, at most `count`.
+fn take<'a>(rest: &mut &'a [u32], count: usize) -> &'a [u32] {
+    let (now, later) = rest.split_at(count.min(rest.len()));
+    *rest = later;
+    now
+}
+
+fn sorted(rows: Mutex<Vec<usize>>) -> Vec<usize> {
+    let mut rows = rows.into_inner().expect("no other thread panics with it");
+    rows.sort_unstable();
+    rows
 }
 
 /// Prefetched batches: one is filled while another is in use. Used batches are returned and filled again.
@@ -178,10 +247,13 @@ impl Batches {
         let (send, full) = mpsc::sync_channel(Self::AHEAD);
         let (empty, used) = mpsc::channel::<Batch>();
         let filler = std::thread::spawn(move || {
-            let mut stored = Vec::new();
-            for samples in pass.order.chunks(loader.batch) {
+            let (mut stored, mut rest) = (Vec::new(), &pass.order[..]);
+            while !rest.is_empty() {
                 let mut batch = used.try_recv().unwrap_or_default();
-                let filled = loader.fill(samples, pass.augment, &mut stored, &mut batch);
+                let filled = loader.fill(&mut rest, pass.augment, &mut stored, &mut batch);
+                if filled.is_ok() && batch.valid == 0 {
+                    return; // No image of the rest of the epoch can be read.
+                }
                 let failed = filled.is_err();
                 if send.send(filled.map(|()| batch)).is_err() || failed {
                     return; // The receiver was dropped, or the epoch ends with this error.
@@ -243,10 +315,12 @@ impl Iterator for Batches {
     type Item = Result<Batch>;
 
     fn next(&mut self) -> Option<Result<Batch>> {
-        let samples = self.pass.order.chunks(self.loader.batch).nth(self.at)?;
-        self.at += 1;
-        let mut batch = self.spare.take().unwrap_or_default();
-        Some(self.loader.fill(samples, self.pass.augment, &mut self.stored, &mut batch).map(|()| batch))
+        let mut rest = &self.pass.order[self.at..];
+        let mut batch = self.spare.take().filter(|_| !rest.is_empty()).unwrap_or_default();
+        let filled = self.loader.fill(&mut rest, self.pass.augment, &mut self.stored, &mut batch);
+        self.at = self.pass.order.len() - rest.len();
+        let is_there = filled.is_err() || batch.valid > 0;
+        is_there.then(|| filled.map(|()| batch))
     }
 }
 

@@ -2,13 +2,15 @@
 
 mod augment;
 mod cifar;
+mod class_names;
 mod dataset;
 mod digits;
 #[cfg(all(feature = "images", not(target_arch = "wasm32")))]
 mod folder;
+mod gzip;
 mod idx;
 #[cfg(all(feature = "images", not(target_arch = "wasm32")))]
-mod image_file;
+mod image;
 mod loader;
 mod normalisation;
 mod resample;
@@ -18,9 +20,10 @@ mod threads;
 
 pub use augment::{AUGMENTATIONS, Augment, Crop};
 pub use cifar::{CIFAR10, CIFAR100, Cifar};
-pub use dataset::{Data, Dataset, InMemory};
+pub use class_names::{keys, shown};
+pub use dataset::{Data, Dataset, ImageFile, InMemory};
 pub use digits::digits;
-pub use idx::mnist;
+pub use idx::{IDX_SETS, IdxSet};
 pub use loader::{Batch, Batches, Loader};
 pub use normalisation::Normalisation;
 pub use spec::{DATASETS, DataSpec};

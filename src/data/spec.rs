@@ -3,10 +3,10 @@
 use super::augment::Augment;
 use super::cifar::{CIFAR10, CIFAR100};
 use super::dataset::Data;
-use super::normalisation::{Normalisation, numbers};
+use super::normalisation::numbers;
 use super::subset::Subset;
 use super::threads::Threads;
-use super::{digits::digits, idx::mnist};
+use super::{digits::digits, idx::IDX_SETS};
 use crate::error::{Error, Result};
 use crate::tensor::Stream;
 use serde::Serialize;
@@ -14,7 +14,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Names of the data sets.
-pub const DATASETS: [&str; 7] = ["digits", "mnist", "fashion-mnist", "cifar10", "cifar100", "folder", "svhn-folder"];
+pub const DATASETS: [&str; 13] = [
+    "digits",
+    "mnist",
+    "fashion-mnist",
+    "emnist-balanced",
+    "emnist-byclass",
+    "emnist-bymerge",
+    "emnist-digits",
+    "emnist-letters",
+    "emnist-mnist",
+    "cifar10",
+    "cifar100",
+    "folder",
+    "svhn-folder",
+];
 
 /// Settings of the data: the data set, its size, and its preprocessing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -43,13 +57,16 @@ pub struct DataSpec {
     /// Channels of a folder's images, 1 or 3.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channels: Option<usize>,
+    /// Colour under transparent pixels of a folder's images: white, black, #RRGGBB, or none to drop alpha; `None` is white.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<String>,
     /// Means by channel; `None` uses the data set's constants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mean: Option<Vec<f32>>,
     /// Standard deviations by channel; `None` uses the data set's constants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub std: Option<Vec<f32>>,
-    /// Whether an image that cannot be read is an error.
+    /// Whether warnings about data are errors.
     pub strict: bool,
 }
 
@@ -62,7 +79,8 @@ impl DataSpec {
         }
     }
 
-    fn is_folder(&self) -> bool {
+    /// Whether the data set consists of image files.
+    pub fn is_folder(&self) -> bool {
         ["folder", "svhn-folder"].contains(&&*self.dataset)
     }
 
@@ -80,8 +98,11 @@ impl DataSpec {
         if self.channels.is_some_and(|channels| ![1, 3].contains(&channels)) {
             return Err(Error::setting("channels", "1 or 3", self.channels.unwrap_or_default()));
         }
-        let of_folders =
-            [("image-size", self.image_size.is_some()), ("channels", self.channels.is_some()), ("strict", self.strict)];
+        let of_folders = [
+            ("image-size", self.image_size.is_some()),
+            ("channels", self.channels.is_some()),
+            ("background", self.background.is_some()),
+        ];
         if let Some((name, _)) = of_folders.into_iter().find(|(_, is_set)| *is_set && !self.is_folder()) {
             return Err(Error::setting(name, "a data set of image files (folder, svhn-folder)", &self.dataset));
         }
@@ -95,6 +116,7 @@ impl DataSpec {
         Augment::parse(&self.augment)?;
         extents("image-size", self.image_size.as_deref())?;
         extents("crop", self.crop.as_deref())?;
+        self.background()?;
         self.mean.as_deref().map_or(Ok(()), |mean| numbers("mean", mean))?;
         self.std.as_deref().map_or(Ok(()), |std| numbers("std", std))
     }
@@ -107,25 +129,20 @@ impl DataSpec {
     /// Reads the data set on these threads.
     pub fn load_on(&self, threads: &Threads) -> Result<Data> {
         self.check()?;
-        let numbers = || (0..10).map(|d| d.to_string()).collect();
+        let of_idx = IDX_SETS.iter().find(|set| set.name == self.dataset);
         let mut data = match self.dataset.as_str() {
             "digits" => digits(),
-            "mnist" => {
-                let published = "published at yann.lecun.com/exdb/mnist";
-                mnist("mnist", self.files()?, numbers(), published)?
-            }
-            "fashion-mnist" => {
-                let names =
-                    ["t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"];
-                let published = "published at github.com/zalandoresearch/fashion-mnist";
-                mnist("fashion-mnist", self.files()?, names.map(String::from).to_vec(), published)?
-            }
             "cifar10" => CIFAR10.load(self.files()?)?,
             "cifar100" => CIFAR100.load(self.files()?)?,
-            "svhn-folder" => self.folder(Some([32, 32]), Normalisation::SVHN, threads)?,
-            _ => self.folder(None, Normalisation::IMAGENET, threads)?,
+            _ => match of_idx {
+                Some(set) => set.load(self.files()?)?,
+                None => self.folder(threads, None)?,
+            },
         };
         let classes = data.classes.len();
+        if self.validation > 0.0 && data.validation.is_some() {
+            return Err(Error::setting("validation", "0, since the data set has a validation part", self.validation));
+        }
         if self.validation > 0.0 {
             let stream = Stream::new(self.split_seed, "validation.split");
             let (kept, taken) = Subset::split(data.train, self.validation, classes, stream);
@@ -135,6 +152,17 @@ impl DataSpec {
         if let Some(limit) = self.limit {
             data.train = Arc::new(Subset::balanced(data.train, limit, classes));
         }
+        self.prepared(data)
+    }
+
+    /// Reads everything in the folder of a data set of image files, whether it has parts or not, as test images of these classes.
+    pub fn load_everything(&self, classes: &[String], threads: &Threads) -> Result<Data> {
+        self.check()?;
+        self.prepared(self.folder(threads, Some(classes))?)
+    }
+
+    /// Sets crop, augmentation and normalisation.
+    fn prepared(&self, mut data: Data) -> Result<Data> {
         if let Some([height, width]) = extents("crop", self.crop.as_deref())? {
             let [h, w, channels] = data.shape;
             if height > h || width > w {
@@ -153,27 +181,48 @@ impl DataSpec {
         Ok(data)
     }
 
+    /// Reads image files: the parts, or everything as test images of known classes.
     #[cfg(all(feature = "images", not(target_arch = "wasm32")))]
-    fn folder(&self, size: Option<[usize; 2]>, colours: Normalisation, threads: &Threads) -> Result<Data> {
+    fn folder(&self, threads: &Threads, everything_of: Option<&[String]>) -> Result<Data> {
         use super::folder::{Folder, IN_MEMORY};
+        use super::normalisation::Normalisation;
+        let (size, colours) = match self.dataset.as_str() {
+            "svhn-folder" => (Some([32, 32]), Normalisation::SVHN),
+            _ => (None, Normalisation::IMAGENET),
+        };
         let folder = Folder {
             root: self.files()?,
             size: extents("image-size", self.image_size.as_deref())?.or(size),
             channels: self.channels,
+            background: self.background()?,
             is_strict: self.strict,
             split_seed: self.split_seed,
             in_memory: IN_MEMORY,
             threads,
         };
-        let data = folder.load(&self.dataset)?;
+        let data = match everything_of {
+            Some(classes) => folder.load_everything(&self.dataset, classes)?,
+            None => folder.load(&self.dataset)?,
+        };
         let normalisation = if data.shape[2] == 3 { colours } else { Normalisation::UNIT };
         Ok(Data { normalisation, ..data })
     }
 
     #[cfg(not(all(feature = "images", not(target_arch = "wasm32"))))]
-    fn folder(&self, _size: Option<[usize; 2]>, _colours: Normalisation, _threads: &Threads) -> Result<Data> {
+    fn folder(&self, _threads: &Threads, _everything_of: Option<&[String]>) -> Result<Data> {
         let expected = "a data set without image files, since this is built without the feature `images`";
         Err(Error::setting("dataset", expected, &self.dataset))
+    }
+
+    #[cfg(all(feature = "images", not(target_arch = "wasm32")))]
+    fn background(&self) -> Result<super::image::Background> {
+        self.background.as_deref().map_or(Ok(Default::default()), str::parse)
+    }
+
+    /// Without image files there is no background.
+    #[cfg(not(all(feature = "images", not(target_arch = "wasm32"))))]
+    fn background(&self) -> Result<()> {
+        Ok(())
     }
 
     fn files(&self) -> Result<&Path> {

@@ -1,6 +1,6 @@
 //! Subsets of a data set: a balanced subset, or a split.
 
-use super::dataset::Dataset;
+use super::dataset::{Dataset, ImageFile};
 use crate::error::Result;
 use crate::tensor::{Stream, shuffled};
 use std::sync::Arc;
@@ -21,9 +21,23 @@ impl Subset {
         Self { of, samples }
     }
 
-    /// Splits a data set into the remaining samples and a fraction of each class.
+    /// Returns the samples of these indices, in this order.
+    pub fn of(of: Arc<dyn Dataset>, samples: Vec<usize>) -> Self {
+        Self { of, samples }
+    }
+
+    /// Splits a data set into the remaining samples and a fraction of each class. Images that have a file are split by a hash of the file's
+    /// path: files that are added later leave the others in their part. Other images are split by index.
     pub fn split(of: Arc<dyn Dataset>, share: f32, classes: usize, stream: Stream) -> (Self, Self) {
-        let (kept, taken) = split(of.len(), classes, |i| of.label(i), share, stream);
+        let (count, label) = (of.len(), |i| of.label(i));
+        let is_taken = match of.file(0).filter(|_| count > 0) {
+            Some(_) => {
+                let path = |i| of.file(i).map_or("", |file| &file.path);
+                taken_by_hash(count, classes, label, share, |i| stream.named(path(i)).word(0))
+            }
+            None => taken_by_index(count, classes, label, share, stream),
+        };
+        let (kept, taken) = (0..count).partition(|&i| !is_taken[i]);
         (Self { of: of.clone(), samples: kept }, Self { of, samples: taken })
     }
 }
@@ -34,15 +48,8 @@ fn by_class(count: usize, classes: usize, label: impl Fn(usize) -> u32) -> Vec<V
     of_class
 }
 
-/// Splits `0..count`, both parts in order. Takes a fraction of each class, chosen by the stream: at least one sample, but never all of a
-/// class.
-pub(super) fn split(
-    count: usize,
-    classes: usize,
-    label: impl Fn(usize) -> u32,
-    share: f32,
-    stream: Stream,
-) -> (Vec<usize>, Vec<usize>) {
+/// Takes a fraction of each class, chosen by the stream: at least one sample, but never all of a class. Returns whether each is taken.
+fn taken_by_index(count: usize, classes: usize, label: impl Fn(usize) -> u32, share: f32, stream: Stream) -> Vec<bool> {
     let mut is_taken = vec![false; count];
     for (class, samples) in by_class(count, classes, label).iter().enumerate() {
         let wanted = (samples.len() as f64 * f64::from(share)).round() as usize;
@@ -50,7 +57,27 @@ pub(super) fn split(
         let order = shuffled(samples.len(), stream.named(&class.to_string()));
         order[..taken].iter().for_each(|&i| is_taken[samples[i as usize]] = true);
     }
-    (0..count).partition(|&i| !is_taken[i])
+    is_taken
+}
+
+/// Takes the samples whose hash is below the fraction `share` of its range. If these are none or all of a class, the one with the lowest hash
+/// is taken, or the one with the highest is left; the only sample of a class is left.
+fn taken_by_hash(
+    count: usize,
+    classes: usize,
+    label: impl Fn(usize) -> u32,
+    share: f32,
+    hash: impl Fn(usize) -> u32,
+) -> Vec<bool> {
+    let mut is_taken = vec![false; count];
+    for samples in by_class(count, classes, label) {
+        let mut hashes: Vec<(u32, usize)> = samples.iter().map(|&i| (hash(i), i)).collect();
+        hashes.sort_unstable();
+        let below = hashes.partition_point(|(hash, _)| f64::from(*hash) < f64::from(share) * 2_f64.powi(32));
+        let taken = below.max(1).min(hashes.len().saturating_sub(1));
+        hashes[..taken].iter().for_each(|&(_, i)| is_taken[i] = true);
+    }
+    is_taken
 }
 
 impl Dataset for Subset {
@@ -72,6 +99,10 @@ impl Dataset for Subset {
 
     fn decodes_lazily(&self) -> bool {
         self.of.decodes_lazily()
+    }
+
+    fn file(&self, index: usize) -> Option<&ImageFile> {
+        self.of.file(self.samples[index])
     }
 }
 
@@ -109,5 +140,20 @@ mod tests {
         assert!((2..20).any(|seed| parts(0.5, seed).0 != kept), "another seed, another split");
         assert_eq!(parts(0.01, 1).1.len(), 2, "at least one of each class");
         assert_eq!(parts(0.99, 1).0.len(), 2, "never all of a class");
+    }
+    #[test]
+    fn a_split_by_hash_keeps_its_share_and_is_kept_when_samples_are_added() {
+        let taken = |count: usize, share: f32| {
+            let hash = |i: usize| Stream::new(3, &format!("class/{i}.png")).word(0);
+            taken_by_hash(count, 2, |i| (i % 2) as u32, share, hash)
+        };
+        let first = taken(4000, 0.2);
+        assert!((740..860).contains(&first.iter().filter(|&&taken| taken).count()));
+        assert_eq!(taken(5000, 0.2)[..4000], first, "1,000 more samples");
+        // A class of which the share takes none or all: the lowest hash is taken, the highest is left.
+        let hashes = [5, 3, u32::MAX, u32::MAX - 1];
+        let few = |share| taken_by_hash(4, 1, |_| 0, share, |i| hashes[i]);
+        assert_eq!((few(1e-12), few(1.0)), (vec![false, true, false, false], vec![true, true, false, true]));
+        assert_eq!(taken_by_hash(1, 1, |_| 0, 0.9, |_| 0), [false], "training needs it");
     }
 }

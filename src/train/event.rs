@@ -2,6 +2,7 @@
 
 use super::diagnostics::LayerDiagnostics;
 use serde::{Deserialize, Deserializer, Serialize};
+use std::collections::BTreeMap;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -40,6 +41,12 @@ pub enum Event {
         /// Image files that could not be read and are skipped, each with the reason.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         skipped: Vec<String>,
+        /// Number of files in the data set's folder that are not read, by reason.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        skipped_by_reason: BTreeMap<String, usize>,
+        /// What the user should know of the data, such as that the run of `init-from` was trained on test images.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notices: Vec<String>,
         /// Number of epochs.
         epochs: u32,
         /// Steps per epoch.
@@ -98,6 +105,9 @@ pub enum Event {
         /// Number of times that a narrow state was stored at the limit of its format, which also happens to NaN and infinity.
         #[serde(default, skip_serializing_if = "is_zero")]
         saturated: u64,
+        /// Image files that could not be read for the first time, each with the reason, in a data set that is decoded on access.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        skipped: Vec<String>,
         /// Training images per second.
         images_per_second: f64,
         /// Seconds since the start, including evaluation.
@@ -112,6 +122,9 @@ pub enum Event {
         best: Option<Best>,
         /// Seconds since the start.
         seconds: f64,
+        /// Number of images that could not be read during training.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        skipped: usize,
         /// Folder of the saved run.
         run: Option<String>,
         /// Whether training was stopped early.

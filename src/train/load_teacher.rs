@@ -6,12 +6,14 @@ use super::teacher::{Source, Teacher};
 use crate::data::Data;
 use crate::error::{Error, Result};
 use crate::nn::{Tensor, Weights};
+use crate::tensor::hash;
 use std::path::Path;
 
-/// Names of the tensors of a file of logits, and of its note of the class names, one per line.
+/// Names of the tensors of a file of logits, and of its notes: the class names, a JSON list, and a hash of the training files.
 const LOGITS: &str = "logits";
 const LABELS: &str = "labels";
 const CLASSES: &str = "classes";
+const FILES: &str = "files";
 
 impl Teacher {
     /// Returns the teacher of a configuration; `None` if it has none.
@@ -61,7 +63,21 @@ pub fn write_logits(path: &Path, logits: Vec<f32>, data: &Data) -> Result<()> {
     let mut file = Weights::default();
     file.tensors.insert(LOGITS.into(), Tensor::Floats { shape, data: logits });
     file.tensors.insert(LABELS.into(), labels(data));
-    write_whole(path, &file.to_bytes(&[(CLASSES, data.classes.join("\n"))]).expect("a tensor has its size"))
+    let notes = [Some((CLASSES, list(&data.classes))), content(data).map(|content| (FILES, content))];
+    let notes: Vec<_> = notes.into_iter().flatten().collect();
+    write_whole(path, &file.to_bytes(&notes).expect("a tensor has its size"))
+}
+
+/// Class names as a JSON list.
+fn list(classes: &[String]) -> String {
+    serde_json::to_string(classes).expect("texts")
+}
+
+/// Returns a hash of the contents of the training files, in order; `None` without files.
+fn content(data: &Data) -> Option<String> {
+    let files: Vec<_> = (0..data.train.len()).filter_map(|image| data.train.file(image)).collect();
+    let bytes = files.iter().flat_map(|file| file.content.to_le_bytes());
+    (!files.is_empty()).then(|| format!("{:016x}", hash(bytes)))
 }
 
 fn labels(data: &Data) -> Tensor {
@@ -85,11 +101,14 @@ fn read_logits(path: &Path, data: &Data) -> Result<Vec<f32>> {
         Some(Tensor::Floats { .. }) => return Err(wrong("NaN or infinity".into())),
         _ => return Err(wrong(format!("no tensor `{LOGITS}` of floats"))),
     };
-    if let Some(names) = notes.get(CLASSES).filter(|names| **names != data.classes.join("\n")) {
-        return Err(wrong(format!("those of classes {}, not {}", names.replace('\n', ", "), data.classes.join(", "))));
+    if let Some(names) = notes.get(CLASSES).filter(|names| **names != list(&data.classes)) {
+        return Err(wrong(format!("those of classes {names}, not {}", list(&data.classes))));
     }
     if file.tensors.remove(LABELS).is_some_and(|theirs| theirs != labels(data)) {
         return Err(wrong("those of other images, or of these in another order: labels differ".into()));
+    }
+    if notes.get(FILES).zip(content(data)).is_some_and(|(theirs, ours)| *theirs != ours) {
+        return Err(wrong("those of other images, or of these in another order: files differ".into()));
     }
     Ok(logits)
 }

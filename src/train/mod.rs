@@ -7,6 +7,7 @@ mod fusions;
 mod load_teacher;
 mod metrics;
 mod options;
+mod record;
 mod rules;
 mod run;
 mod session;
@@ -21,6 +22,7 @@ pub use diagnostics::{LayerDiagnostics, OSCILLATION_WINDOW};
 pub use event::{Best, Event, StopHandle};
 pub use load_teacher::write_logits;
 pub use metrics::Interval;
+pub use record::{DataRecord, without_files};
 pub use rules::{Pattern, Rules};
 pub use run::Run;
 #[cfg(feature = "cli")]

@@ -1,4 +1,4 @@
-//! A run's folder: `config.toml`, `metrics.jsonl`, `model.safetensors`. Files are written under a temporary name, then renamed.
+//! A run's folder: `config.toml`, `data.jsonl`, `metrics.jsonl`, `model.safetensors`. Files are written under a temporary name, then renamed.
 
 use super::event::Event;
 use super::settings::{Settings, TrainConfig};
@@ -67,7 +67,7 @@ impl Run {
         let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
         let names: Vec<_> = entries.map_err(listing)?.iter().map(std::fs::DirEntry::file_name).collect();
         let is_own = |name: &str| {
-            ["config.toml", "metrics.jsonl", "model.safetensors", "curves.svg"].contains(&name)
+            ["config.toml", "data.jsonl", "metrics.jsonl", "model.safetensors", "curves.svg"].contains(&name)
                 || [WRITING, "events.out.tfevents."].iter().any(|start| name.starts_with(start))
         };
         if let Some(other) = names.iter().find(|name| !name.to_str().is_some_and(is_own)) {
@@ -107,7 +107,7 @@ impl Run {
             ("format", "plusminus".to_string()),
             ("version", VERSION.to_string()),
             ("model", config.model.clone()),
-            ("classes", classes.join("\n")),
+            ("classes", serde_json::to_string(classes).expect("texts")),
         ];
         let bytes = weights.to_bytes(&notes).expect("tensors have their sizes");
         self.write("model.safetensors", &bytes)
@@ -122,7 +122,12 @@ impl Run {
     /// Reads the names of the classes of a run, by label.
     pub fn classes(folder: &Path) -> Result<Vec<String>> {
         let (_, notes) = Self::model(folder)?;
-        Ok(notes.get("classes").map_or("", String::as_str).lines().map(String::from).collect())
+        let list = notes.get("classes").map_or("[]", String::as_str);
+        serde_json::from_str(list).map_err(|error| Error::Format {
+            path: folder.join("model.safetensors"),
+            expected: "a list of class names in the metadata".into(),
+            got: error.to_string(),
+        })
     }
 
     /// Reads weights and metadata of `model.safetensors`.

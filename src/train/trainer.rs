@@ -3,6 +3,7 @@
 use super::compile::Options;
 use super::event::{Best, Event, StopHandle};
 use super::metrics::Interval;
+use super::record::{DataRecord, notices};
 use super::rules::Rules;
 use super::run::Run;
 use super::session::{Evaluation, Measurement, ReadBack, Session};
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::nn::{Model, Weights, parent_path};
 use crate::runtime::{self, DeviceInfo, Engine};
 use crate::tensor::Stream;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use web_time::Instant;
@@ -30,6 +32,9 @@ pub struct Trainer {
     run: Option<Run>,
     stop: StopHandle,
     has_trained: bool,
+    notices: Vec<String>,
+    /// Images that could not be read during training, each with the reason.
+    skipped: BTreeSet<String>,
 }
 
 /// The outcome of training.
@@ -101,10 +106,25 @@ impl Trainer {
             let set = session.set_weights(&weights);
             set.map_err(|error| Error::setting("init-from", "a run of the same network", error))?;
         }
+        let notices = notices(&config, &data)?;
         // Last, so that earlier failures leave no folder behind.
         let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
+        run.as_ref().map_or(Ok(()), |run| DataRecord::write(run.folder(), &data))?;
         let (threads, stop) = (Threads::new(config.threads), StopHandle::default());
-        Ok(Self { config, data, threads, model, session, device, why, run, stop, has_trained: false })
+        Ok(Self {
+            config,
+            data,
+            threads,
+            model,
+            session,
+            device,
+            why,
+            run,
+            stop,
+            has_trained: false,
+            notices,
+            skipped: BTreeSet::new(),
+        })
     }
 
     /// Returns the configuration.
@@ -175,6 +195,8 @@ impl Trainer {
             test_images: self.data.test.len(),
             test_data: self.data.fingerprint()?,
             skipped: self.data.skipped.clone(),
+            skipped_by_reason: self.data.skipped_by_reason.clone(),
+            notices: self.notices.clone(),
             epochs: self.config.epochs,
             steps: loader.batches(),
             bytes_peak: self.session.bytes_peak(),
@@ -186,6 +208,7 @@ impl Trainer {
         while epoch < self.config.epochs {
             epoch += 1;
             // If the stop arrives after the last step, during evaluation, the run is complete.
+            let before = self.skipped.clone();
             let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else {
                 interrupted = true;
                 break;
@@ -202,7 +225,10 @@ impl Trainer {
                 best = Some(Best { epoch, validation_accuracy: accuracy, test_accuracy: evaluation.accuracy() });
             }
             let judged = (validation.as_ref(), &evaluation);
-            let event = self.epoch_event(epoch, &interval.0, judged, seconds, start.elapsed().as_secs_f64());
+            let mut event = self.epoch_event(epoch, &interval.0, judged, seconds, start.elapsed().as_secs_f64());
+            if let Event::Epoch { skipped, .. } = &mut event {
+                skipped.extend(self.skipped.iter().filter(|file| !before.contains(*file)).cloned());
+            }
             self.tell(event, &mut on_event)?;
         }
         if interrupted || test_accuracy.is_none() {
@@ -217,7 +243,7 @@ impl Trainer {
         };
         let run = self.run.as_ref().map(|run| run.folder().display().to_string());
         let (test_accuracy, seconds) = (outcome.test_accuracy, outcome.seconds);
-        let done = Event::Done { test_accuracy, best, seconds, run, interrupted };
+        let done = Event::Done { test_accuracy, best, seconds, skipped: self.skipped.len(), run, interrupted };
         self.tell(done, &mut on_event)?;
         Ok(outcome)
     }
@@ -235,7 +261,9 @@ impl Trainer {
 
     async fn judge(&mut self, part: &Arc<dyn Dataset>) -> Result<Evaluation> {
         let loader = Loader::for_evaluation(&self.data, part, self.config.batch_size)?.with_thread_pool(&self.threads);
-        self.session.evaluate(loader.epoch(None)).await
+        let evaluation = self.session.evaluate(loader.epoch(None)).await?;
+        self.skipped.extend(loader.skipped());
+        Ok(evaluation)
     }
 
     fn loader(&self) -> Result<Loader> {
@@ -255,9 +283,12 @@ impl Trainer {
         let mut waiting: Option<ReadBack> = None;
         let mut measured: Option<(u64, Measurement)> = None;
         let mut batches = loader.epoch(Some(order));
-        let mut step = 0;
+        let (mut step, mut is_over) = (0, false);
         while !self.stop.is_stopped() {
-            let Some(batch) = batches.next().transpose()? else { break };
+            let Some(batch) = batches.next().transpose()? else {
+                is_over = true;
+                break;
+            };
             let number = self.session.step();
             let is_measured = self.config.diagnostics > 0 && (number + 1).is_multiple_of(self.config.diagnostics);
             // Two steps may be in flight. After this number of steps the measurement has arrived, and taking it does not wait.
@@ -280,6 +311,12 @@ impl Trainer {
                 }
             }
         }
+        self.skipped.extend(loader.skipped());
+        if is_over && step == 0 {
+            let path = self.config.data_dir.clone().unwrap_or_else(|| self.data.name.clone().into());
+            let got = format!("none (such as {})", self.skipped.first().map_or("none", String::as_str));
+            return Err(Error::Format { path, expected: "training images that can be read".into(), got });
+        }
         if let Some(last) = measured {
             self.tell_layers(last, epoch, on_event).await?;
         }
@@ -287,7 +324,8 @@ impl Trainer {
         for read_back in waiting.into_iter().chain([last]) {
             self.take(read_back, &mut sums, epoch).await?;
         }
-        Ok((step == steps).then(|| (sums, start.elapsed().as_secs_f64())))
+        // Images that cannot be read make an epoch shorter.
+        Ok((is_over || step == steps).then(|| (sums, start.elapsed().as_secs_f64())))
     }
 
     async fn tell_layers(
@@ -341,6 +379,7 @@ impl Trainer {
             flip_ratio: flips as f64 / (weights.max(1) * interval.steps.max(1)) as f64,
             flip_ratio_by_layer: binary.iter().enumerate().map(ratio).collect(),
             saturated: interval.saturated,
+            skipped: Vec::new(),
             images_per_second: interval.samples as f64 / training.max(1e-9),
             seconds,
         }

@@ -64,7 +64,8 @@ impl Session {
         Ok(evaluation)
     }
 
-    /// Returns the model's outputs `[samples, classes]` for batches in order, with running statistics.
+    /// Returns the model's outputs `[samples, classes]` by the index of each sample, with running statistics. Samples that are in no batch,
+    /// since they cannot be read, have outputs 0.
     pub async fn logits(&mut self, mut batches: Batches) -> Result<Vec<f32>> {
         let recording = self.plan.recording("eval").expect("always compiled");
         let classes = self.plan.named["eval.correct"].1.ty.elements();
@@ -76,8 +77,11 @@ impl Session {
             let inputs = self.inputs(&batch);
             self.engine.play(recording, &inputs, &values).await?;
             let words = self.engine.download(&[self.plan.id(LOGITS)])?.await?;
-            for row in 0..batch.valid as usize {
-                all.extend((0..classes).map(|class| f32::from_bits(words[0][number_at(self.batch, row, class)])));
+            for (row, &sample) in batch.samples.iter().enumerate() {
+                let at = sample as usize * classes;
+                all.resize(all.len().max(at + classes), 0.0);
+                let logit = |class| f32::from_bits(words[0][number_at(self.batch, row, class)]);
+                (0..classes).for_each(|class| all[at + class] = logit(class));
             }
             batches.give_back(batch);
         }

@@ -20,6 +20,7 @@ impl TrainConfig {
             image_size: self.image_size.clone(),
             crop: self.crop.clone(),
             channels: self.channels,
+            background: self.background.clone(),
             mean: self.mean.clone(),
             std: self.std.clone(),
             strict: self.strict,

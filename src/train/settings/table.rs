@@ -52,13 +52,17 @@ settings! {
             /// Channels of a folder's images: 1 (grey) or 3 (colour)
             channels: usize; value("N").by_default("3 if any image is in colour, else 1");
 
+            /// Colour under transparent pixels of a folder's images: white, black, #RRGGBB, or none to drop alpha
+            background: String; value("COLOUR").by_default("white");
+
             /// Pixel mean for normalisation, as a fraction of the largest byte; per channel, or one for all
             mean: Vec<f32>; value("X,...").by_default("the data set's");
 
             /// Pixel standard deviation for normalisation, as a fraction of the largest byte; per channel, or one for all
             std: Vec<f32>; value("X,...").by_default("the data set's");
 
-            /// Treat warnings about data as errors: fail on an unreadable image instead of skipping it
+            /// Treat warnings about data as errors: images that cannot be read, and test images that a run of --init-from or --teacher
+            /// was trained on
             strict: bool = |_| false; switch();
         }
         "Network" {

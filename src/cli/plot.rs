@@ -11,6 +11,9 @@ use crate::train::{Event, Run};
 pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     let mut runs = Vec::new();
     for folder in &args.runs {
+        if folder.join("config.toml").exists() {
+            Run::settings(folder)?;
+        }
         let (events, cut) = Run::whole_events(folder)?;
         if let Some(cut) = cut {
             note(&format!("plusminus: the last line is incomplete and ignored: {cut}"));

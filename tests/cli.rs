@@ -508,7 +508,45 @@ fn flags_that_are_wrong() {
         (vec!["train", "--optimizer", "nope"], vec!["optimizer", "cema", "nope"]),
         (vec!["train", "--surrogate", "nope"], vec!["surrogate", "clip", "nope"]),
         (vec!["train", "--loss", "nope"], vec!["loss", "cross-entropy", "nope"]),
-        (vec!["train", "--alpha-schedule", "linear"], vec!["--alpha-schedule"]),
+        (vec!["train", "--alpha-schedule", "linear"], vec!["`alpha NUMBER,SCHEDULE`, which replaces `alpha-schedule`"]),
+        (vec!["sweep", "--grid", "hold=0,1e-6"], vec!["grid", "`state-init-scale`, which replaces `hold`"]),
+        (vec!["sweep", "--grid", "float=true,false"], vec!["grid", "`full-precision`, which replaces `float`"]),
+        (
+            vec!["plot", "filter", "--optimizer", "ema hold=1e-6"],
+            vec!["optimizer", "`state-init-scale`, which replaces `hold`"],
+        ),
+        (vec!["plot", "filter", "--optimizer", "ema state=f16"], vec!["`state-dtype`, which replaces `state`"]),
+        (vec!["train", "--alpha", "1e-50"], vec!["--alpha", "at least 1e-45, the smallest f32", "1e-50"]),
+        (vec!["train", "--float-rate", "1e-50"], vec!["--float-rate", "at least 1e-45, the smallest f32", "1e-50"]),
+        (vec!["plot", "filter", "--optimizer", "ema", "--out", "filters.png"], vec!["out", ".svg", "filters.png"]),
+        (vec!["train", "--mean", "0.5,1e-50"], vec!["--mean", "the smallest f32", "1e-50"]),
+        (vec!["sweep", "--grid", "alpha=1e-3,1e-50"], vec!["grid: alpha", "the smallest f32", "1e-50"]),
+        (vec!["train", "--alpha", "1e-3,linear:1e-50"], vec!["--alpha", "schedule", "the smallest f32", "1e-50"]),
+        (vec!["train", "--float-rate", "inf"], vec!["--float-rate", "finite", "above 0", "inf"]),
+        (vec!["train", "--width", "inf"], vec!["--width", "(0, 64]", "inf"]),
+        (vec!["bench"], vec!["bench", "subcommand", "kernels, step"]),
+        (
+            vec!["train", "--layer-optimizer", "dense1=iir,design=bessel"],
+            vec!["`dense1`: design", "in a file", "filter = { design", "design=bessel"],
+        ),
+        (
+            vec!["train", "--layer-optimizer", "dense*=bop", "--layer-optimizer", "dense1=ema"],
+            vec!["layer-optimizer", "no earlier pattern takes", "`dense1` behind `dense*`"],
+        ),
+        (vec!["train", "--full-precision", "--alpha", "1e-3"], vec!["alpha", "beside full-precision", "0.001"]),
+        (vec!["train", "--full-precision", "--optimizer", "cema"], vec!["optimizer", "beside full-precision", "cema"]),
+        (
+            vec!["train", "--full-precision", "--state-init", "zero"],
+            vec!["state-init", "beside full-precision", "zero"],
+        ),
+        (
+            vec!["train", "--full-precision", "--target-flip-ratio", "1e-3"],
+            vec!["target-flip-ratio", "beside full-precision"],
+        ),
+        (
+            vec!["summary", "--full-precision", "--state-dtype", "i16"],
+            vec!["state-dtype", "beside full-precision", "i16"],
+        ),
         (vec!["train", "--alpha", "1e-3,nope"], vec!["alpha", "schedule", "nope"]),
         (vec!["train", "--alpha", "0.1,linear:2"], vec!["alpha", "(0, 1]", "linear:2"]),
         (vec!["train", "--alpha", "1e-3,linear,cosine"], vec!["schedule", "linear@500"]),
@@ -645,7 +683,7 @@ fn networks_that_do_not_fit_their_images() {
         (vec!["summary", "--width", "nan"], vec!["width", "(0, 64]", "nan"]),
         (
             vec!["train", "--full-precision", "--layer-optimizer", "*=bop"],
-            vec!["layer-optimizer", "no layer has binary weights", "`*`"],
+            vec!["layer-optimizer", "beside full-precision", "*=bop"],
         ),
     ] {
         refused(&args, 2, &words);
@@ -751,6 +789,10 @@ fn files_that_are_wrong() {
         ("batch-size = 1", vec!["batch-size", "at least 2", "got 1"]),
         ("epochs = -1", vec!["config.toml", "line 1", "-1"]),
         ("layer-optimizer = [\"dense1\"]", vec!["config.toml", "line 1", "LAYERS=RULE"]),
+        ("float-rate = 1e-50", vec!["config.toml", "float-rate", "the smallest f32", "1e-50"]),
+        ("[optimizer]\nhyperparameters = { alpha = 1e-50 }", vec!["alpha", "the smallest f32", "1e-50"]),
+        ("full-precision = true\nalpha = 1e-3", vec!["alpha", "beside full-precision"]),
+        ("alpha-schedule = \"linear\"", vec!["`alpha NUMBER,SCHEDULE`, which replaces `alpha-schedule`"]),
         ("hold = 1e-6", vec!["config.toml", "`state-init-scale`, which replaces `hold`"]),
         ("[optimizer]\nstate = \"i16\"", vec!["config.toml", "`state-dtype`, which replaces `state`"]),
         ("[optimizer]\nhyperparameters = { hold = 0 }", vec!["`state-init-scale`, which replaces `hold`"]),
@@ -769,7 +811,7 @@ fn files_that_are_wrong() {
     // A run of a version with other names.
     fs::write(Path::new(&run).join("config.toml"), "float = false").unwrap();
     refused(&["eval", &run], 2, &["config.toml", "`full-precision`, which replaces `float`"]);
-    fs::write(Path::new(&run).join("config.toml"), "hidden = [8]").unwrap();
+    fs::write(Path::new(&run).join("config.toml"), "hidden = [8]\n# end of the configuration\n").unwrap();
     refused(&["eval", &run], 1, &["model.safetensors"]);
     fs::write(Path::new(&run).join("model.safetensors"), "rubbish, no header").unwrap();
     refused(&["eval", &run], 1, &["model.safetensors", "safetensors"]);

@@ -9,8 +9,8 @@ mod support;
 use plusminus::graph::{Bound, Op};
 use plusminus::ops::{
     Activation, ActivationBackward, Add, AvgPool, AvgPoolBackward, BatchNorm, BatchNormBackward, BatchNormStatistics,
-    BiquadMagnitudes, ByChannel, ByChannelBackward, ChannelSums, Composed, ConstantChannels, ConvBits, ConvBitsInput,
-    ConvBitsWeight, ConvFloat, ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation,
+    BiquadMagnitudes, ByChannel, ByChannelBackward, ChannelSums, ClassWeights, Composed, ConstantChannels, ConvBits,
+    ConvBitsInput, ConvBitsWeight, ConvFloat, ConvFloatInput, ConvFloatWeight, ConvShape, ConvWeights, Distillation,
     DistillationBackward, DropSigns, DropSignsBackward, Dropout, EPSILON, Flatten, FloatBits, FloatBitsTransposed,
     JoinDropped, JoinDroppedBackward, MOMENTUM, Magnitudes, Matmul, MatmulInput, MatmulTransposed, MaxPool,
     MaxPoolBackward, MeanLoss, NarrowMagnitudes, NormSign, NormSignBackward, Normalise, PadValue, SURROGATES,
@@ -1117,6 +1117,14 @@ fn loss_cases() -> Vec<Case> {
                 .input(panels(m, classes), &z)
                 .input(words(m), &labels)
                 .expect(dz, Compare::Float(60.0)),
+        );
+        let by_class = Matrix::reals(1, classes, 2.0, "weights of classes");
+        cases.push(
+            Case::new(name("class_weights"), ClassWeights)
+                .input(panels(m, classes), &z)
+                .input(words(m), &labels)
+                .input(vector(classes), &by_class)
+                .expect(Matrix::from_fn(m, classes, |r, c| by_class.at(0, label(r)) * z.at(r, c)), Compare::Float(1.0)),
         );
         let sign = |r: usize, c: usize| if c == label(r) { 1.0 } else { -1.0 };
         let slack = |r: usize, c: usize| (1.0 - sign(r, c) * z.at(r, c)).max(0.0);

@@ -63,7 +63,7 @@ pub enum Command {
     /// List the devices that --device takes
     Devices,
     /// Measure kernels or a training step; results are checked first
-    #[command(allow_negative_numbers = true)]
+    #[command(allow_negative_numbers = true, arg_required_else_help = false)]
     Bench(BenchArgs),
 }
 

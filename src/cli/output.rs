@@ -174,6 +174,9 @@ impl Reporter {
                 ));
             }
             Event::Done { test_accuracy, best, seconds, skipped, run, interrupted } => {
+                if test_accuracy.is_nan() {
+                    return self.line("stopped before the first step; nothing is saved");
+                }
                 let how = if *interrupted { "stopped after the current step" } else { "done" };
                 self.line(&format!("{how}: test accuracy {:.2} % in {seconds:.1} s", 100.0 * test_accuracy));
                 if let Some(best) = best {

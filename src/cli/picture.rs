@@ -79,6 +79,14 @@ impl Panel {
     }
 }
 
+/// Fails for a file whose name does not end in .svg.
+pub fn check_svg(path: &Path) -> Result<()> {
+    if path.extension().is_some_and(|end| end == "svg") {
+        return Ok(());
+    }
+    Err(Error::setting("out", "a file whose name ends in .svg", path.display()))
+}
+
 /// Draws panels in a column to an SVG file. If writing fails, an existing file is unchanged.
 pub fn draw(path: &Path, panels: &[Panel]) -> Result<()> {
     let mut svg = String::new();

@@ -2,7 +2,7 @@
 
 use super::args::{Common, PlotArgs};
 use super::output::{json, line, note};
-use super::picture::{Curve, Panel, draw, in_terminal};
+use super::picture::{Curve, Panel, check_svg, draw, in_terminal};
 use super::plot_layers::{EPOCH, flip_panels, layer_panels};
 use crate::error::{Error, Result};
 use crate::train::{Event, Run};
@@ -11,6 +11,9 @@ use crate::train::{Event, Run};
 pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
     let mut runs = Vec::new();
     for folder in &args.runs {
+        if folder.join("config.toml").exists() {
+            Run::settings(folder)?;
+        }
         let (events, cut) = Run::whole_events(folder)?;
         if let Some(cut) = cut {
             note(&format!("plusminus: the last line is incomplete and ignored: {cut}"));
@@ -32,9 +35,7 @@ pub fn run(args: &PlotArgs, common: &Common) -> Result<()> {
         let got = format!("{other} on {images}: different files or --split-seed");
         return Err(Error::setting("plot", expected, got));
     }
-    if let Some(out) = args.out.as_deref().filter(|out| out.extension().is_none_or(|end| end != "svg")) {
-        return Err(Error::setting("out", "a file whose name ends in .svg", out.display()));
-    }
+    args.out.as_deref().map_or(Ok(()), check_svg)?;
     let panels = panels(&runs);
     let out = args.out.clone().unwrap_or_else(|| args.runs[0].join("curves.svg"));
     draw(&out, &panels)?;

@@ -2,7 +2,7 @@
 
 use super::args::{Common, FilterArgs};
 use super::output::{json, line};
-use super::picture::{Axis, Curve, Panel, draw, in_terminal};
+use super::picture::{Axis, Curve, Panel, check_svg, draw, in_terminal};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Init, Plan, Purpose, Role, plan};
 use crate::nn::Tensor;
@@ -30,6 +30,7 @@ pub async fn run(args: &FilterArgs, common: &Common) -> Result<()> {
     if !(16..=MAX).contains(&args.steps) {
         return Err(Error::setting("steps", format!("16 to {MAX}"), args.steps));
     }
+    check_svg(&args.out)?;
     let [mut impulses, mut responses] = [Vec::new(), Vec::new()];
     for text in &args.optimizer {
         let rule = settings(text)?.binary_optimizer()?;

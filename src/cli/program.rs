@@ -3,12 +3,14 @@
 use super::args::{Cli, Command, PlotWhat, TrainArgs};
 use super::{bench, devices, eval, output, plot, plot_filter, summary, sweep, train, translate};
 use crate::data::shown;
+use crate::optim::{BinaryRule, CEMA};
 use crate::train::refuse_old_name;
 use clap::Parser;
 use std::process::ExitCode;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    crate::runtime::silence_mesa();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -68,9 +70,75 @@ fn refuse(error: &clap::Error) -> ExitCode {
                 .split("For more information")
                 .next()
                 .unwrap_or_default();
+            let message =
+                if error.kind() == ErrorKind::UnknownArgument { with_tip(error, message) } else { message.into() };
             let words: Vec<&str> = message.split_whitespace().skip_while(|word| *word == "error:").collect();
             output::note(&format!("plusminus: {} (see --help)", words.join(" ")));
             ExitCode::from(2)
+        }
+    }
+}
+
+/// Names that other programs give to hyperparameters of optimizers.
+const NAMES_OF_RATES: [&str; 6] = ["learning-rate", "lrate", "rate", "step-size", "eta", "decay"];
+
+/// Keeps the tip of an unknown flag only if it is a slip of the pen; a rate is answered with the hyperparameters of the rule.
+fn with_tip(error: &clap::Error, message: &str) -> String {
+    use clap::error::{ContextKind, ContextValue};
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.trim_start_matches('-').to_string(),
+        Some(ContextValue::Strings(texts)) => texts.first().map_or("", |text| text.trim_start_matches('-')).to_string(),
+        _ => String::new(),
+    };
+    let (flag, similar) = (text(ContextKind::InvalidArg), text(ContextKind::SuggestedArg));
+    if !similar.is_empty() && distance(&flag, &similar) <= 1 + flag.chars().count() / 6 {
+        return message.into();
+    }
+    let message = message.split("tip:").next().unwrap_or_default().trim().to_string();
+    if !NAMES_OF_RATES.contains(&flag.as_str()) {
+        return message;
+    }
+    let mut words = std::env::args().skip_while(|word| !word.starts_with("--optimizer"));
+    let name =
+        words.next().and_then(|word| word.split_once('=').map(|(_, name)| name.to_string()).or_else(|| words.next()));
+    let rule = name.and_then(|name| BinaryRule::named(&name).ok()).unwrap_or(&CEMA);
+    let names: Vec<String> = rule.hyperparameters.iter().map(|spec| format!("--{}", spec.name)).collect();
+    format!(
+        "{message}; the hyperparameters of {} are {}; --float-rate is the rate of float parameters",
+        rule.name,
+        names.join(", ")
+    )
+}
+
+/// Returns the number of letters to insert, delete or replace that make one word another (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, letter) in a.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for j in 0..b.len() {
+            let replaced = diagonal + usize::from(letter != b[j]);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::distance;
+
+    #[test]
+    fn distances_count_changed_letters() {
+        for (a, b, expected) in [
+            ("epoch", "epochs", 1),
+            ("batchsize", "batch-size", 1),
+            ("lr", "lr", 0),
+            ("", "ab", 2),
+            ("kitten", "sitting", 3),
+        ] {
+            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} and {b}");
         }
     }
 }

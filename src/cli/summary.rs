@@ -5,14 +5,15 @@ use super::output::{bytes, json, line, thousands};
 use crate::error::Result;
 use crate::nn::{Cost, MODELS, Shape, Summary};
 use crate::runtime::Program;
-use crate::train::{Options, Session};
+use crate::train::{Options, Session, Settings};
 use comfy_table::{CellAlignment, Table};
 
 /// Prints the weights, operations and memory of a network.
 pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     let model = args.model.build(None)?;
     let summary = model.summary();
-    let config = args.states.settings.clone().resolve()?;
+    let full_precision = args.model.flags.settings.full_precision;
+    let config = Settings { full_precision, ..(*args.states.settings).clone() }.resolve()?;
     let (optimizer, state_dtype) = (&config.optimizer.name, config.optimizer.state_dtype);
     let (rules, values) = (config.rules()?, args.model.values()?);
     let batch = values.batch_size;

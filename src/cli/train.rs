@@ -10,26 +10,32 @@ use std::path::Path;
 /// Trains a network and saves the run.
 pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let config = settings(args.config.as_deref(), *args.flags.settings, common)?.resolve()?;
-    let reserved = args.run.is_none();
-    let folder = args.run.map_or_else(|| Run::reserve(&config), Ok)?;
-    let mut trainer = match Trainer::new(config, Some(&folder)).await {
-        Ok(trainer) => trainer,
-        Err(error) => {
-            // Removes folders that were created for the run; removal fails for folders that are not empty.
-            let made = [Some(folder.as_path()), folder.parent().filter(|_| reserved)];
-            made.into_iter().flatten().for_each(|folder| drop(std::fs::remove_dir(folder)));
-            return Err(error);
-        }
+    args.run.as_deref().map_or(Ok(()), Run::refuse_existing)?;
+    let mut trainer = Trainer::new(config, None).await?;
+    let Some(folder) = args.run else {
+        let folder = Run::reserve(trainer.config())?;
+        let trained = train(&mut trainer, &folder, args.profile, common).await;
+        // Removal fails for folders with a run.
+        [Some(folder.as_path()), folder.parent()]
+            .into_iter()
+            .flatten()
+            .for_each(|folder| drop(std::fs::remove_dir(folder)));
+        return trained;
     };
+    train(&mut trainer, &folder, args.profile, common).await
+}
+
+async fn train(trainer: &mut Trainer, folder: &Path, profile: bool, common: &Common) -> Result<()> {
+    trainer.save_in(folder)?;
     if !common.json && !common.quiet {
         summary::print(&trainer.model().summary());
     }
     stop_on_interrupt(&trainer.stop_handle());
-    trainer.session().set_profiling(args.profile);
+    trainer.session().set_profiling(profile);
     let reporter = Reporter::new(common.json, common.quiet, trainer.stop_handle());
     trainer.fit(|event| reporter.show(event)).await?;
     reporter.end();
-    if args.profile {
+    if profile {
         let profile = trainer.session().profile().await?;
         show_profile(&profile, trainer.session().fusions(), common.json);
     }

@@ -104,6 +104,11 @@ impl Backward<'_> {
         self.tape.recall(self.inputs[i])
     }
 
+    /// Returns the number of inputs of the forward node.
+    pub fn inputs(&self) -> usize {
+        self.inputs.len()
+    }
+
     /// Returns the type of input `i` of the forward node. This call alone does not keep the input alive.
     pub fn input_type(&self, i: usize) -> &TensorType {
         self.tape.ty(self.inputs[i])

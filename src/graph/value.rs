@@ -42,6 +42,8 @@ pub enum Purpose {
     Kept,
     /// A measurement of diagnostics.
     Diagnostic,
+    /// Numbers that never change.
+    Constant,
 }
 
 /// A persistent value that no optimizer trains.

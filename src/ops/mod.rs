@@ -34,6 +34,7 @@ pub use layout::flatten::{Flatten, Unflatten};
 pub use layout::normalise::{MAX_CHANNELS, Normalise};
 pub use layout::transpose_bits::TransposeBits;
 pub use layout::unpack_signs::UnpackSigns;
+pub use loss::class_weights::ClassWeights;
 pub use loss::distillation::{Distillation, DistillationBackward};
 pub use loss::mean_loss::MeanLoss;
 pub use loss::softmax_cross_entropy::{SoftmaxCrossEntropy, SoftmaxCrossEntropyBackward};

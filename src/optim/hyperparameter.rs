@@ -1,5 +1,6 @@
 //! A hyperparameter: a number with a schedule, its text form, and the table entry that declares it.
 
+use super::number::check_above_smallest;
 use super::schedule::Schedule;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
@@ -45,6 +46,7 @@ impl FromStr for Hyperparameter {
         let finite = || number.trim().parse().ok().filter(|value: &f32| !value.is_infinite());
         let value = if number.trim() == "off" { Some(f32::INFINITY) } else { finite() };
         let value = value.ok_or_else(|| Error::setting("hyperparameter", "NUMBER or NUMBER,SCHEDULE", text))?;
+        check_above_smallest(number).map_err(|error| error.within("hyperparameter"))?;
         Ok(Self { value, schedule })
     }
 }
@@ -98,6 +100,7 @@ impl Visitor<'_> for HyperparameterVisitor {
             value if value.is_infinite() => {
                 Err(E::custom(Error::setting("hyperparameter", "a number within the range of f32", number)))
             }
+            0.0 => check_above_smallest(&format!("{number:e}")).map_err(E::custom).map(|()| 0.0.into()),
             value => Ok(value.into()),
         }
     }
@@ -196,6 +199,11 @@ impl HyperparameterSpec {
         Ok(Hyperparameter::new(hyperparameter.value, schedule))
     }
 
+    /// Fails for a value outside the range.
+    pub(super) fn check(&self, value: f32) -> Result<()> {
+        if self.range.holds(value) { Ok(()) } else { Err(Error::setting(self.name, self.range.describe(), value)) }
+    }
+
     fn may_move_to(&self, value: f32) -> bool {
         self.range.holds(value) || (value == 0.0 && self.range != Range::Period)
     }
@@ -234,6 +242,8 @@ mod tests {
             ("linear", "NUMBER"),
             ("1e39", "1e39"),
             ("inf", "inf"),
+            ("1e-50", "at least 1e-45, the smallest f32, got 1e-50"),
+            ("1,linear:1e-50", "the smallest f32, got 1e-50"),
         ] {
             let error = text.parse::<Hyperparameter>().expect_err(text).to_string();
             assert!(error.contains(word), "`{text}`: {error}");

@@ -1,5 +1,6 @@
 //! Schedules: the value of a hyperparameter as a pure function of the step, with a text form of one line.
 
+use super::number::check_above_smallest;
 use crate::error::{Error, Result};
 use std::fmt;
 use std::str::FromStr;
@@ -161,7 +162,10 @@ impl FromStr for Piece {
             Some((shape, length)) => (shape, Some(length.parse()?)),
             None => (text, None),
         };
-        let number = |text: &str| text.parse().ok().filter(|n: &f32| n.is_finite() && *n >= 0.0).ok_or_else(wrong);
+        let number = |text: &str| {
+            check_above_smallest(text).map_err(|error| error.within("schedule"))?;
+            text.parse().ok().filter(|n: &f32| n.is_finite() && *n >= 0.0).ok_or_else(wrong)
+        };
         let parts: Vec<&str> = shape.split(':').collect();
         let shape = match parts[..] {
             ["constant"] => Shape::Constant,

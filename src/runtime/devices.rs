@@ -11,21 +11,28 @@ pub async fn list() -> Result<Vec<DeviceInfo>> {
     Ok(found)
 }
 
-/// Opens `auto`, `cpu`, an index into [`list`], or the first device whose name contains the text. Also returns the reason of the selection.
+/// Opens `auto`, `cpu`, `gpu`, an index into [`list`], or the first device whose name contains the text. Also returns the reason of the selection.
 ///
 /// `auto` selects the first hardware GPU, discrete before integrated, otherwise the processor. Software adapters are selected only by name
-/// or index.
+/// or index. `gpu` selects the same GPU as `auto`, and fails if there is none.
 pub async fn open(wanted: &str, threads: Option<usize>) -> Result<(Box<dyn Engine>, String)> {
     let cpu =
         |why: &str| -> Result<(Box<dyn Engine>, String)> { Ok((Box::new(CpuEngine::new(threads)?), why.to_string())) };
-    if wanted == "cpu" {
+    let is = |name: &str| wanted.trim().eq_ignore_ascii_case(name);
+    if is("cpu") {
         return cpu("asked for");
     }
     let found = adapters().await;
-    if wanted == "auto" {
+    let none = || {
+        let mut names: Vec<String> = found.iter().enumerate().map(|(i, info)| format!("{i}: {}", info.name)).collect();
+        names.push(format!("{}: cpu", found.len()));
+        Error::NoDevice { wanted: wanted.into(), found: names.join(", ") }
+    };
+    if is("auto") || is("gpu") {
         let of_kind = |kind: &str| found.iter().position(|info| info.kind == kind);
         return match (of_kind("discrete gpu").or(of_kind("integrated gpu")).or(of_kind("gpu")), found.len()) {
-            (Some(at), _) => Ok((adapter(at).await?, format!("auto: the first {}", found[at].kind))),
+            (Some(at), _) => Ok((adapter(at).await?, format!("{}: the first {}", wanted.trim(), found[at].kind))),
+            (None, _) if is("gpu") => Err(none()),
             (None, 0) if cfg!(feature = "gpu") => cpu("auto: no GPU found"),
             (None, 0) => cpu("auto: built without the feature gpu"),
             (None, _) => cpu("auto: no GPU but software adapters, which are taken only by name"),
@@ -40,12 +47,7 @@ pub async fn open(wanted: &str, threads: Option<usize>) -> Result<(Box<dyn Engin
     };
     match at {
         Some(at) => Ok((adapter(at).await?, format!("asked for as `{wanted}`"))),
-        None => {
-            let mut names: Vec<String> =
-                found.iter().enumerate().map(|(i, info)| format!("{i}: {}", info.name)).collect();
-            names.push(format!("{}: cpu", found.len()));
-            Err(Error::NoDevice { wanted: wanted.into(), found: names.join(", ") })
-        }
+        None => Err(none()),
     }
 }
 

@@ -6,6 +6,7 @@ mod cpu;
 mod describe;
 mod devices;
 mod engine;
+mod environment;
 #[path = "../../shaders/extent.rs"]
 mod extent;
 mod extents;
@@ -25,6 +26,7 @@ pub use cpu::CpuEngine;
 pub use describe::{CommandLine, TensorUse};
 pub use devices::{list, open};
 pub use engine::{DeviceInfo, Download, Engine, Host, Stats};
+pub use environment::silence_mesa;
 #[cfg(feature = "gpu")]
 pub use gpu::GpuEngine;
 pub use interface::StepParams;

@@ -115,7 +115,8 @@ pub enum Event {
     },
     /// Training has ended.
     Done {
-        /// Test accuracy.
+        /// Test accuracy; NaN (null in JSON) if training was stopped before its first step.
+        #[serde(deserialize_with = "number")]
         test_accuracy: f64,
         /// The epoch with the highest validation accuracy, if there are validation images.
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! Teachers from run folders and from files of logits.
 
-use super::run::{Run, write_whole};
+use super::files::write_whole;
+use super::run::Run;
 use super::settings::TrainConfig;
 use super::teacher::{Source, Teacher};
 use crate::data::Data;

@@ -3,6 +3,7 @@
 mod compile;
 mod diagnostics;
 mod event;
+mod files;
 mod fusions;
 mod load_teacher;
 mod metrics;
@@ -20,13 +21,13 @@ mod trainer;
 pub use compile::{Loss, Options};
 pub use diagnostics::{LayerDiagnostics, OSCILLATION_WINDOW};
 pub use event::{Best, Event, StopHandle};
+#[cfg(feature = "cli")]
+pub(crate) use files::write_whole;
 pub use load_teacher::write_logits;
 pub use metrics::Interval;
 pub use record::{DataRecord, without_files};
 pub use rules::{Pattern, Rules};
 pub use run::Run;
-#[cfg(feature = "cli")]
-pub(crate) use run::write_whole;
 pub use session::{Evaluation, Measurement, Memory, ReadBack, Session};
 #[cfg(feature = "cli")]
 pub(crate) use settings::refuse_old_name;

@@ -2,7 +2,8 @@
 //! wherever their files lie later.
 
 use super::event::Event;
-use super::run::{Run, write_whole};
+use super::files::write_whole;
+use super::run::Run;
 use super::settings::TrainConfig;
 use crate::data::{Data, Dataset, ImageFile, Subset};
 use crate::error::{Error, Result};

@@ -125,7 +125,7 @@ impl Rules {
             }
         }
         Self::check_count(self.layers.len(), self.control.is_some())?;
-        for (pattern, rule) in &self.layers {
+        for (number, (pattern, rule)) in self.layers.iter().enumerate() {
             let layers = || parameters.iter().filter(|(_, role)| *role == rule.role()).map(|(layer, _)| *layer);
             if !layers().any(|layer| pattern.matches(layer)) {
                 let names = layers().collect::<Vec<_>>().join(", ");
@@ -135,6 +135,22 @@ impl Rules {
                     _ => format!("a pattern of layers that {} trains: {names}", rule.name()),
                 };
                 return Err(Error::setting("layer-optimizer", expected, format!("`{pattern}`, which matches none")));
+            }
+            // The first pattern that matches wins.
+            let earlier: Vec<&Pattern> = self.layers[..number]
+                .iter()
+                .filter(|(_, other)| other.role() == rule.role())
+                .map(|(pattern, _)| pattern)
+                .collect();
+            let is_taken = |layer: &str| earlier.iter().any(|pattern| pattern.matches(layer));
+            if layers().filter(|layer| pattern.matches(layer)).all(is_taken) {
+                let earlier: Vec<String> = earlier.iter().map(|pattern| format!("`{pattern}`")).collect();
+                let got = format!("`{pattern}` behind {}", earlier.join(", "));
+                return Err(Error::setting(
+                    "layer-optimizer",
+                    "a pattern with a layer that no earlier pattern takes",
+                    got,
+                ));
             }
         }
         Ok(())
@@ -194,6 +210,13 @@ mod tests {
             let error = rules.check(&parameters).expect_err("no such layer").to_string();
             assert!(error.contains(wrong) && error.contains("dense1, dense2"), "{error}");
         }
+        // A pattern that no layer reaches; a float rule takes none of its layers.
+        let hidden = |first: &str| rules_of_nothing().with(first, with(&BOP, 0.1)).with("dense1", with(&EMA, 0.1));
+        hidden("dense2").check(&parameters).expect("each has a layer");
+        let error = hidden("dense*").check(&parameters).expect_err("no layer remains").to_string();
+        assert!(error.contains("no earlier pattern takes") && error.contains("`dense1` behind `dense*`"), "{error}");
+        let rules = rules_of_nothing().with("*", Adam::new(0.5, Schedule::constant()).expect("in range"));
+        rules.with("dense1", with(&EMA, 0.1)).check(&parameters).expect("of another role");
         let rules = rules_of_nothing().with("*", with(&EMA, 0.1));
         let error = rules.check(&parameters[2..]).expect_err("nothing binary").to_string();
         assert!(error.contains("no layer has binary weights") && error.contains("`*`"), "{error}");

@@ -1,17 +1,26 @@
-//! A run's folder: `config.toml`, `data.jsonl`, `metrics.jsonl`, `model.safetensors`. Files are written under a temporary name, then renamed.
+//! A run's folder: `config.toml`, `data.jsonl`, `metrics.jsonl`, `model.safetensors`. Lines are appended to `metrics.jsonl`; the other files
+//! are written under a temporary name, then renamed.
 
 use super::event::Event;
+use super::files::{WRITING, write_new, write_whole};
 use super::settings::{Settings, TrainConfig};
 use super::tensorboard::EventFile;
 use crate::error::{Error, Result};
 use crate::nn::Weights;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// A run's folder.
 #[derive(Debug)]
 pub struct Run {
     folder: PathBuf,
+    /// Folders that were created for it, the innermost first.
+    made: Vec<PathBuf>,
+    /// `metrics.jsonl`; locked while the run is written, where that does not keep readers out.
+    metrics: File,
+    /// Lines that are not written yet.
     lines: String,
     board: Option<EventFile>,
 }
@@ -19,26 +28,98 @@ pub struct Run {
 /// Format version of `model.safetensors`.
 const VERSION: &str = "1";
 
-/// Prefix of files that are being written.
-const WRITING: &str = ".writing-";
+const CONFIG: &str = "config.toml";
+const METRICS: &str = "metrics.jsonl";
+const MODEL: &str = "model.safetensors";
+const DATA: &str = "data.jsonl";
+
+/// Files by which a folder is that of a sweep.
+const OF_SWEEPS: [&str; 2] = ["sweep.lock", "results.json"];
+
+/// Last line of `config.toml`. A file that was cut lacks it, and its absent keys must not be taken for defaults.
+const END: &str = "# end of the configuration";
 
 impl Run {
-    /// Creates the folder and its `config.toml`. An error if the folder has a run: none is overwritten.
+    /// Creates the folder and its `config.toml`. An error if the folder has a run with a model, one that is being trained, or a sweep: none is
+    /// overwritten. A run that ended before its first model was saved is replaced.
     pub fn create(folder: &Path, config: &TrainConfig) -> Result<Self> {
-        if folder.join("config.toml").exists() || folder.join("model.safetensors").exists() {
-            return Err(Error::setting("run", "a folder without a run", folder.display()));
-        }
+        Self::refuse_existing(folder)?;
         let toml = config.to_toml()?;
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+        let made = folder.ancestors().take_while(is_missing).map(Path::to_path_buf).collect();
         std::fs::create_dir_all(folder).map_err(Error::file("creating the folder", folder))?;
-        // If several start at once, one creates the file; the others find a run.
-        write_new(&folder.join("config.toml"), toml.as_bytes()).map_err(|error| match error {
-            Error::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
-                Error::setting("run", "a folder without a run", folder.display())
-            }
+        let metrics = Self::claim(folder)?;
+        // Where files are not locked, one of several that start at once creates the file; the others find a run.
+        write_new(&folder.join(CONFIG), format!("{toml}{END}\n").as_bytes()).map_err(|error| match error {
+            Error::File { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => Self::taken(folder),
             other => other,
         })?;
         let board = config.tensorboard.then(|| EventFile::create(folder)).transpose()?;
-        Ok(Self { folder: folder.to_path_buf(), lines: String::new(), board })
+        Ok(Self { folder: folder.to_path_buf(), made, metrics, lines: String::new(), board })
+    }
+
+    /// Fails for a folder that has a run with a model, or a sweep.
+    pub fn refuse_existing(folder: &Path) -> Result<()> {
+        if let Some(of_sweep) = OF_SWEEPS.iter().find(|name| folder.join(name).exists()) {
+            let got = format!("{} with {of_sweep}", folder.display());
+            return Err(Error::setting("run", "a folder without a sweep", got));
+        }
+        if folder.join(MODEL).exists() { Err(Self::taken(folder)) } else { Ok(()) }
+    }
+
+    /// Fails for a folder that has files of a run.
+    pub(super) fn refuse_files(folder: &Path) -> Result<()> {
+        match [CONFIG, METRICS, MODEL].iter().find(|name| folder.join(name).exists()) {
+            Some(name) => {
+                Err(Error::setting("run", "a folder without a run", format!("{} with {name}", folder.display())))
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn taken(folder: &Path) -> Error {
+        Error::setting("run", "a folder without a run", folder.display())
+    }
+
+    /// Opens an empty `metrics.jsonl` and locks it, so that a run that is being trained is told from one that ended. Removes the files of one
+    /// that ended without a model.
+    #[cfg(unix)]
+    fn claim(folder: &Path) -> Result<File> {
+        let path = folder.join(METRICS);
+        let opened = File::options().append(true).create(true).open(&path);
+        let metrics = opened.map_err(Error::file("creating the file", &path))?;
+        let is_locked = match metrics.try_lock() {
+            Ok(()) => true,
+            Err(std::fs::TryLockError::WouldBlock) => return Err(Self::taken(folder)),
+            // A file system without locks.
+            Err(std::fs::TryLockError::Error(_)) => false,
+        };
+        if folder.join(MODEL).exists() || (folder.join(CONFIG).exists() && !is_locked) {
+            return Err(Self::taken(folder));
+        }
+        if folder.join(CONFIG).exists() {
+            let own = Self::entries(folder)?.into_iter().filter(|name| is_own(name) && name != METRICS);
+            own.map(|name| folder.join(name)).try_for_each(|path| remove(&path))?;
+        }
+        metrics.set_len(0).map_err(Error::file("writing", &path))?;
+        Ok(metrics)
+    }
+
+    /// Opens an empty `metrics.jsonl`. Elsewhere than on Unix a lock would keep readers out, so whatever run is there stays.
+    #[cfg(not(unix))]
+    fn claim(folder: &Path) -> Result<File> {
+        if folder.join(CONFIG).exists() {
+            return Err(Self::taken(folder));
+        }
+        let path = folder.join(METRICS);
+        File::create(&path).map_err(Error::file("creating the file", &path))
+    }
+
+    /// Names of what is in the folder.
+    fn entries(folder: &Path) -> Result<Vec<String>> {
+        let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
+        let entries = entries.map_err(Error::file("listing the folder", folder))?;
+        Ok(entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
     }
 
     /// Creates the empty folder `runs/DATASET-MODEL-N` with the first free number N, which no other process gets.
@@ -63,21 +144,24 @@ impl Run {
 
     /// Removes an unfinished run: its files and the folder. An error if the folder contains anything else.
     pub(super) fn clear(folder: &Path) -> Result<()> {
-        let listing = Error::file("listing the folder", folder);
-        let entries = std::fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
-        let names: Vec<_> = entries.map_err(listing)?.iter().map(std::fs::DirEntry::file_name).collect();
-        let is_own = |name: &str| {
-            ["config.toml", "data.jsonl", "metrics.jsonl", "model.safetensors", "curves.svg"].contains(&name)
-                || [WRITING, "events.out.tfevents."].iter().any(|start| name.starts_with(start))
-        };
-        if let Some(other) = names.iter().find(|name| !name.to_str().is_some_and(is_own)) {
-            let got = format!("{} with {}", folder.display(), other.display());
+        let names = Self::entries(folder)?;
+        if let Some(other) = names.iter().find(|name| !is_own(name)) {
+            let got = format!("{} with {other}", folder.display());
             return Err(Error::setting("run", "a folder with nothing but an unfinished run", got));
         }
-        names.iter().map(|name| folder.join(name)).try_for_each(|path| {
-            std::fs::remove_file(&path).map_err(Error::file("removing the unfinished run", &path))
-        })?;
+        names.iter().map(|name| folder.join(name)).try_for_each(|path| remove(&path))?;
         std::fs::remove_dir(folder).map_err(Error::file("removing the unfinished run", folder))
+    }
+
+    /// Removes the files of a run that took no step, and the folders that were created for it.
+    pub(super) fn discard(self) -> Result<()> {
+        let Self { folder, made, metrics, board, .. } = self;
+        drop((metrics, board));
+        let own = Self::entries(&folder)?.into_iter().filter(|name| is_own(name));
+        own.map(|name| folder.join(name)).try_for_each(|path| remove(&path))?;
+        // Folders with other content stay.
+        made.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
+        Ok(())
     }
 
     /// Returns the folder.
@@ -86,7 +170,7 @@ impl Run {
     }
 
     /// Appends a line to `metrics.jsonl`, and to TensorBoard's file if there is one. A line of diagnostics is written together with the
-    /// next line of another kind, since writing the file can take longer than a step.
+    /// next line of another kind, since writing can take longer than a step.
     pub fn log(&mut self, event: &Event) -> Result<()> {
         self.lines += &serde_json::to_string(event).expect("events are plain values");
         self.lines.push('\n');
@@ -97,8 +181,9 @@ impl Run {
     }
 
     /// Writes buffered lines.
-    pub fn flush(&self) -> Result<()> {
-        self.write("metrics.jsonl", self.lines.as_bytes())
+    pub fn flush(&mut self) -> Result<()> {
+        let lines = std::mem::take(&mut self.lines);
+        self.metrics.write_all(lines.as_bytes()).map_err(Error::file("writing", self.folder.join(METRICS)))
     }
 
     /// Writes `model.safetensors`, with the names of the classes.
@@ -110,13 +195,27 @@ impl Run {
             ("classes", serde_json::to_string(classes).expect("texts")),
         ];
         let bytes = weights.to_bytes(&notes).expect("tensors have their sizes");
-        self.write("model.safetensors", &bytes)
+        write_whole(&self.folder.join(MODEL), &bytes)
     }
 
     /// Reads the settings and weights of a run.
     pub fn load(folder: &Path) -> Result<(Settings, Weights)> {
-        let settings = Settings::read(&folder.join("config.toml"))?;
+        let settings = Self::settings(folder)?;
         Self::model(folder).map(|(weights, _)| (settings, weights))
+    }
+
+    /// Reads the settings of a run. A file that was cut is an error.
+    pub fn settings(folder: &Path) -> Result<Settings> {
+        let path = folder.join(CONFIG);
+        let text = std::fs::read_to_string(&path).map_err(Error::file("reading", &path))?;
+        let last = text.trim_end().lines().last().unwrap_or_default();
+        let settings = Settings::read(&path);
+        // Wrong settings of another version are reported as such.
+        if last == END || (settings.is_err() && text.parse::<toml::Table>().is_ok()) {
+            return settings;
+        }
+        let got = if last.is_empty() { "an empty file".into() } else { format!("a file that ends with `{last}`") };
+        Err(Error::Format { path, expected: format!("the configuration of a run, which ends with `{END}`"), got })
     }
 
     /// Reads the names of the classes of a run, by label.
@@ -132,7 +231,7 @@ impl Run {
 
     /// Reads weights and metadata of `model.safetensors`.
     fn model(folder: &Path) -> Result<(Weights, BTreeMap<String, String>)> {
-        let path = folder.join("model.safetensors");
+        let path = folder.join(MODEL);
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let wrong = |expected: &str, got: String| Error::Format { path: path.clone(), expected: expected.into(), got };
         let (weights, notes) = Weights::from_bytes(&bytes).map_err(|got| wrong("the weights of a run", got))?;
@@ -145,15 +244,14 @@ impl Run {
         }
     }
 
-    /// Reads the events of a run from its `metrics.jsonl`.
+    /// Reads the events of a run from its `metrics.jsonl`, without an incomplete last line.
     pub fn events(folder: &Path) -> Result<Vec<Event>> {
-        let (events, cut) = Self::whole_events(folder)?;
-        cut.map_or(Ok(events), Err)
+        Self::whole_events(folder).map(|(events, _)| events)
     }
 
     /// Reads the events of a run that may have been killed or is being copied. An incomplete last line is omitted and returned as an error.
     pub fn whole_events(folder: &Path) -> Result<(Vec<Event>, Option<Error>)> {
-        let path = folder.join("metrics.jsonl");
+        let path = folder.join(METRICS);
         // The last character may be incomplete as well.
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let text = String::from_utf8_lossy(&bytes);
@@ -168,55 +266,14 @@ impl Run {
         let cut = events.pop_if(|last| last.is_err() && !text.ends_with('\n')).and_then(Result::err);
         Ok((events.into_iter().collect::<Result<_>>()?, cut))
     }
-
-    fn write(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        write_whole(&self.folder.join(name), bytes)
-    }
 }
 
-/// Writes a file under a temporary name in the same folder, then renames it: readers see the old file or the new one, never a part.
-#[cfg(not(target_arch = "wasm32"))]
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || {
-        // A link is kept; a device or another special file is not replaced.
-        let target = path.canonicalize().unwrap_or_else(|_| path.into());
-        if target.metadata().is_ok_and(|there| !there.is_file()) {
-            return Err(std::io::Error::other("it exists and is not a regular file"));
-        }
-        written(&target, bytes)?.persist(&target).map(drop).map_err(|e| e.error)
-    };
-    write().map_err(Error::file("writing", path))
+/// Whether a file of this name in a run's folder is one that runs write.
+fn is_own(name: &str) -> bool {
+    [CONFIG, DATA, METRICS, MODEL, "curves.svg"].contains(&name)
+        || [WRITING, "events.out.tfevents."].iter().any(|start| name.starts_with(start))
 }
 
-/// Writes a file that does not exist yet; one of several concurrent writers succeeds.
-#[cfg(not(target_arch = "wasm32"))]
-fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || written(path, bytes)?.persist_noclobber(path).map(drop).map_err(|e| e.error);
-    write().map_err(Error::file("writing", path))
-}
-
-/// Creates a temporary file in the folder of `path`, synced to disk, with the permissions of a new file.
-#[cfg(not(target_arch = "wasm32"))]
-fn written(path: &Path, bytes: &[u8]) -> std::io::Result<tempfile::NamedTempFile> {
-    use std::io::Write;
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(WRITING);
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(path.parent().unwrap_or(Path::new(".")))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
-}
-
-/// A browser has no files.
-#[cfg(target_arch = "wasm32")]
-pub(crate) fn write_whole(path: &Path, _bytes: &[u8]) -> Result<()> {
-    Err(Error::file("writing", path)(std::io::ErrorKind::Unsupported.into()))
-}
-
-/// A browser has no files.
-#[cfg(target_arch = "wasm32")]
-fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
-    write_whole(path, bytes)
+fn remove(path: &Path) -> Result<()> {
+    std::fs::remove_file(path).map_err(Error::file("removing the unfinished run", path))
 }

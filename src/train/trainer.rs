@@ -40,7 +40,7 @@ pub struct Trainer {
 /// The outcome of training.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outcome {
-    /// Test accuracy, a fraction.
+    /// Test accuracy, a fraction; NaN if training was stopped before its first step.
     pub test_accuracy: f64,
     /// The best epoch, if there are validation images.
     pub best: Option<Best>,
@@ -107,11 +107,8 @@ impl Trainer {
             set.map_err(|error| Error::setting("init-from", "a run of the same network", error))?;
         }
         let notices = notices(&config, &data)?;
-        // Last, so that earlier failures leave no folder behind.
-        let run = run.map(|folder| Run::create(folder, &config)).transpose()?;
-        run.as_ref().map_or(Ok(()), |run| DataRecord::write(run.folder(), &data))?;
         let (threads, stop) = (Threads::new(config.threads), StopHandle::default());
-        Ok(Self {
+        let mut trainer = Self {
             config,
             data,
             threads,
@@ -119,12 +116,21 @@ impl Trainer {
             session,
             device,
             why,
-            run,
+            run: None,
             stop,
             has_trained: false,
             notices,
             skipped: BTreeSet::new(),
-        })
+        };
+        // Last, so that earlier failures leave no folder behind.
+        run.map_or(Ok(()), |folder| trainer.save_in(folder))?;
+        Ok(trainer)
+    }
+
+    /// Creates the run's folder, in which training is saved. An error if it has a run.
+    pub fn save_in(&mut self, folder: &Path) -> Result<()> {
+        self.run = Some(Run::create(folder, &self.config)?);
+        DataRecord::write(folder, &self.data)
     }
 
     /// Returns the configuration.
@@ -173,7 +179,8 @@ impl Trainer {
     }
 
     /// Trains for all epochs and calls `on_event` with each event. The run is saved after each epoch and at the end, also if it is stopped.
-    /// A loss that is NaN or infinite ends training with an error that contains the step.
+    /// A loss that is NaN or infinite ends training with an error that contains the step. A run that ends before its first step leaves
+    /// nothing in its folder; if it was stopped, its accuracy is NaN.
     ///
     /// A trainer trains once: schedules and Adam's bias corrections count steps from the beginning. For a second training, create a new
     /// trainer with these weights.
@@ -181,6 +188,19 @@ impl Trainer {
         if std::mem::replace(&mut self.has_trained, true) {
             return Err(Error::setting("fit", "a trainer that has not trained yet", "one that has"));
         }
+        let outcome = self.train(&mut on_event).await;
+        // The first error is the one to report.
+        let discarded = if self.session.step() == 0 { self.run.take().map_or(Ok(()), Run::discard) } else { Ok(()) };
+        let outcome = outcome?;
+        discarded?;
+        let run = self.run.as_ref().map(|run| run.folder().display().to_string());
+        let Outcome { test_accuracy, best, seconds, interrupted } = outcome;
+        let skipped = self.skipped.len();
+        self.tell(Event::Done { test_accuracy, best, seconds, skipped, run, interrupted }, &mut on_event)?;
+        Ok(outcome)
+    }
+
+    async fn train(&mut self, on_event: &mut impl FnMut(&Event)) -> Result<Outcome> {
         let start = Instant::now();
         let loader = self.loader()?;
         let begin = Event::Start {
@@ -203,13 +223,13 @@ impl Trainer {
             bytes_buffers: self.session.buffer_bytes() + loader.buffer_bytes(),
             seed: self.config.seed,
         };
-        self.tell(begin, &mut on_event)?;
+        self.tell(begin, on_event)?;
         let (mut epoch, mut interrupted, mut test_accuracy, mut best) = (0, false, None, None::<Best>);
         while epoch < self.config.epochs {
             epoch += 1;
             // If the stop arrives after the last step, during evaluation, the run is complete.
             let before = self.skipped.clone();
-            let Some(interval) = self.epoch(&loader, epoch, &mut on_event).await? else {
+            let Some(interval) = self.epoch(&loader, epoch, on_event).await? else {
                 interrupted = true;
                 break;
             };
@@ -229,23 +249,16 @@ impl Trainer {
             if let Event::Epoch { skipped, .. } = &mut event {
                 skipped.extend(self.skipped.iter().filter(|file| !before.contains(*file)).cloned());
             }
-            self.tell(event, &mut on_event)?;
+            self.tell(event, on_event)?;
         }
-        if interrupted || test_accuracy.is_none() {
+        if self.session.step() == 0 {
+            test_accuracy = Some(f64::NAN);
+        } else if interrupted {
             self.save(epoch).await?;
             test_accuracy = Some(self.evaluate().await?.accuracy());
         }
-        let outcome = Outcome {
-            test_accuracy: test_accuracy.unwrap_or_default(),
-            best,
-            seconds: start.elapsed().as_secs_f64(),
-            interrupted,
-        };
-        let run = self.run.as_ref().map(|run| run.folder().display().to_string());
-        let (test_accuracy, seconds) = (outcome.test_accuracy, outcome.seconds);
-        let done = Event::Done { test_accuracy, best, seconds, skipped: self.skipped.len(), run, interrupted };
-        self.tell(done, &mut on_event)?;
-        Ok(outcome)
+        let test_accuracy = test_accuracy.unwrap_or(f64::NAN);
+        Ok(Outcome { test_accuracy, best, seconds: start.elapsed().as_secs_f64(), interrupted })
     }
 
     /// Evaluates the test images.
@@ -348,9 +361,9 @@ impl Trainer {
         }
     }
 
-    fn diverged(&self, step: u32, epoch: u32) -> Result<Error> {
+    fn diverged(&mut self, step: u32, epoch: u32) -> Result<Error> {
         // Writes earlier measurements, which help to explain the failure.
-        self.run.as_ref().map_or(Ok(()), Run::flush)?;
+        self.run.as_mut().map_or(Ok(()), Run::flush)?;
         Ok(Error::Diverged { step, epoch })
     }
 

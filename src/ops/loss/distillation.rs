@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
+use crate::ops::loss::class_weights::weighted;
 use crate::ops::loss::softmax_cross_entropy::{check_logits, normaliser, target};
 use crate::runtime::interface::ops::distillation::{Params, distillation, distillation_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
@@ -19,7 +20,8 @@ kernel!(
 
 /// loss\[r\] = (1 - w) CE(z, labels) + w T² CE(z / T, softmax(t / T)) (Hinton et al. 2015, section 2).
 ///
-/// Inputs: logits z `[rows, classes]` in panels, labels `[rows]`, the teacher's logits t like z; the teacher gets no gradient. Update:
+/// Inputs: logits z `[rows, classes]` in panels, labels `[rows]`, the teacher's logits t like z, and optionally
+/// weights `[classes]` of the gradient; the teacher gets no gradient. Update:
 /// correct samples by class. Output: losses by row.
 #[derive(Clone, Copy, Debug)]
 pub struct Distillation {
@@ -69,7 +71,8 @@ impl Op for Distillation {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let inputs = [cx.input(0)?, cx.input(1)?, cx.input(2)?];
-        Ok(vec![Some(cx.push(DistillationBackward(*self), &inputs)?[0]), None, None])
+        let dz = cx.push(DistillationBackward(*self), &inputs)?[0];
+        weighted(cx, dz, 3)
     }
 }
 

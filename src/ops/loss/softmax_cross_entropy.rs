@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
+use crate::ops::loss::class_weights::weighted;
 use crate::runtime::interface::ops::softmax_cross_entropy::{
     Params, softmax_cross_entropy, softmax_cross_entropy_backward,
 };
@@ -18,7 +19,8 @@ kernel!(
     BACKWARD = ops::softmax_cross_entropy::{ softmax_cross_entropy_backward }, twin = backward_twin
 );
 
-/// Inputs: logits `[rows, classes]` in panels, labels `[rows]`. Update: correct samples by class. Output: losses by row.
+/// Inputs: logits `[rows, classes]` in panels, labels `[rows]`, and optionally weights `[classes]` of the gradient. Update: correct samples
+/// by class. Output: losses by row, without the weights.
 #[derive(Clone, Copy, Debug)]
 pub struct SoftmaxCrossEntropy {
     /// Part of the target that is spread over all classes: 0 for plain labels.
@@ -34,7 +36,7 @@ impl SoftmaxCrossEntropy {
 /// Checks the inputs of a loss on logits and labels.
 pub(in crate::ops) fn check_logits(op: &'static str, inputs: &[&TensorType]) -> Result<Vec<TensorType>> {
     match inputs {
-        [z, labels] if z.dtype == DType::F32 && labels.elements() == z.rows() => {
+        [z, labels, ..] if z.dtype == DType::F32 && labels.elements() == z.rows() => {
             Ok(vec![TensorType::plain(DType::F32, &[z.rows()])])
         }
         _ => Err(Error::shape(op, "float logits and one label per row", inputs.len())),
@@ -59,7 +61,8 @@ impl Op for SoftmaxCrossEntropy {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let (z, labels) = (cx.input(0)?, cx.input(1)?);
-        Ok(vec![Some(cx.push(SoftmaxCrossEntropyBackward(*self), &[z, labels])?[0]), None])
+        let dz = cx.push(SoftmaxCrossEntropyBackward(*self), &[z, labels])?[0];
+        weighted(cx, dz, 2)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::graph::{Backward, Bound, Op, Value};
+use crate::ops::loss::class_weights::weighted;
 use crate::ops::loss::softmax_cross_entropy::check_logits;
 use crate::runtime::interface::ops::squared_hinge::{Params, squared_hinge, squared_hinge_backward};
 use crate::runtime::{Grid, Recording, kernel::kernel};
@@ -17,7 +18,7 @@ kernel!(
     BACKWARD = ops::squared_hinge::{ squared_hinge_backward }, twin = backward_twin
 );
 
-/// Inputs: logits `[rows, classes]` in panels, labels `[rows]`. Update: correct samples by class. Output: losses by row.
+/// Inputs: logits `[rows, classes]` in panels, labels `[rows]`, and optionally weights `[classes]` of the gradient. Update: correct samples by class. Output: losses by row.
 /// Courbariaux et al. 2016, section 2.1.
 #[derive(Clone, Copy, Debug)]
 pub struct SquaredHinge;
@@ -44,7 +45,8 @@ impl Op for SquaredHinge {
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
         let (z, labels) = (cx.input(0)?, cx.input(1)?);
-        Ok(vec![Some(cx.push(SquaredHingeBackward, &[z, labels])?[0]), None])
+        let dz = cx.push(SquaredHingeBackward, &[z, labels])?[0];
+        weighted(cx, dz, 2)
     }
 }
 

@@ -52,6 +52,9 @@ pub const DESIGNS: [&str; 3] = ["butterworth", "bessel", "critical"];
 const SHORTEST: f64 = 2.001;
 
 impl FilterSpec {
+    /// Names of its parts, as settings and as keys of a table.
+    pub const KEYS: [&str; 5] = ["design", "order", "poles", "b", "a"];
+
     /// Checks the specification. Fails for unknown designs, unsupported orders, unstable filters, and filters whose gain at frequency 0 is
     /// not 1.
     pub fn resolve(&self) -> Result<Filter> {

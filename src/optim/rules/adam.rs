@@ -40,7 +40,7 @@ pub struct Adam {
 impl Adam {
     /// Creates the rule with beta1 0.9, beta2 0.999, epsilon 1e-8, and no decay.
     pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
-        FLOAT_RATE.resolve(Some(&rate.into()))?;
+        FLOAT_RATE.check(rate)?;
         Ok(Self { rate, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, decay: 0.0, schedule })
     }
 }

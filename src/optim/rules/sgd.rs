@@ -35,7 +35,7 @@ pub struct Sgd {
 impl Sgd {
     /// Creates the rule with momentum 0.9 and no decay.
     pub fn new(rate: f32, schedule: Schedule) -> Result<Self> {
-        FLOAT_RATE.resolve(Some(&rate.into()))?;
+        FLOAT_RATE.check(rate)?;
         Ok(Self { rate, momentum: 0.9, decay: 0.0, schedule })
     }
 }

@@ -3,6 +3,7 @@
 use super::optimizer::refuse_old_name;
 use super::table::Settings;
 use crate::error::{Error, Result};
+use crate::optim::check_above_smallest;
 use std::path::Path;
 
 impl Settings {
@@ -12,7 +13,7 @@ impl Settings {
         let text = std::fs::read_to_string(path).map_err(Error::file("reading", path))?;
         let place = path.display().to_string();
         if let Ok(table) = text.parse() {
-            refuse_old_keys(&table).map_err(|error| error.within(&place))?;
+            check_table(&table).map_err(|error| error.within(&place))?;
         }
         toml::from_str(&text).map_err(|e| {
             let start = e.span().map_or(0, |span| span.start);
@@ -24,17 +25,18 @@ impl Settings {
     }
 }
 
-/// Looks for former names of keys, in the tables within a table too.
-fn refuse_old_keys(table: &toml::Table) -> Result<()> {
-    fn look(value: &toml::Value) -> Result<()> {
+/// Refuses former names of keys, and numbers that f32 rounds to 0, in the tables within a table too.
+fn check_table(table: &toml::Table) -> Result<()> {
+    fn check(value: &toml::Value) -> Result<()> {
         match value {
-            toml::Value::Table(table) => refuse_old_keys(table),
-            toml::Value::Array(array) => array.iter().try_for_each(look),
+            toml::Value::Table(table) => check_table(table),
+            toml::Value::Array(array) => array.iter().try_for_each(check),
+            toml::Value::Float(number) => check_above_smallest(&format!("{number:e}")),
             _ => Ok(()),
         }
     }
     table.keys().try_for_each(|key| refuse_old_name(key))?;
-    table.values().try_for_each(look)
+    table.iter().try_for_each(|(key, value)| check(value).map_err(|error| error.within(key)))
 }
 
 /// The reason of an error; of a list of permitted names that is long only the beginning.

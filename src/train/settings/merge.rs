@@ -1,13 +1,17 @@
 //! Settings over settings: flags over a file, a point of a sweep's grid over both.
 
 use super::optimizer::OptimizerTable;
-use super::setting::Owner;
+use super::setting::{BINARY, Owner};
 use super::table::{Settings, TABLE};
 
 impl Settings {
     /// These settings where they are set, else those of `other`. Another data set, network, optimizer or float optimizer drops the
-    /// settings of `other` that belong to the one that it replaces.
+    /// settings of `other` that belong to the one that it replaces, and full precision those of binary weights.
     pub fn over(mut self, mut other: Self) -> Self {
+        let is_float = self.is_float() && !other.is_float();
+        if is_float {
+            other.optimizer = None;
+        }
         let dropped: Vec<Owner> = Owner::ALL.into_iter().filter(|owner| self.replaces(*owner, &other)).collect();
         // Ways to name a filter exclude each other.
         if let (Some(filter), Some(beneath)) = (self.filter(), other.filter()) {
@@ -18,7 +22,8 @@ impl Settings {
         self.optimizer = OptimizerTable::over(self.optimizer.take(), other.optimizer.take());
         let is_dropped = |field: &str| {
             let row = TABLE.iter().find(|row| row.field() == field);
-            row.and_then(|row| row.owner).is_some_and(|owner| dropped.contains(&owner))
+            let belongs = row.and_then(|row| row.owner).is_some_and(|owner| dropped.contains(&owner));
+            belongs || (is_float && row.is_some_and(|row| row.heading == BINARY))
         };
         self.or(other, |field| !is_dropped(field))
     }
@@ -40,8 +45,12 @@ impl Settings {
         }
     }
 
+    fn is_float(&self) -> bool {
+        self.full_precision == Some(true)
+    }
+
     /// Whether another value of this setting drops others, so that of several it is set first.
     pub(in crate::train) fn drops_others(name: &str) -> bool {
-        Owner::ALL.into_iter().any(|owner| owner.name() == name)
+        name == "full-precision" || Owner::ALL.into_iter().any(|owner| owner.name() == name)
     }
 }

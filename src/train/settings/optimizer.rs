@@ -153,6 +153,10 @@ impl LayerRule {
             return Ok(());
         }
         refuse_old_name(name)?;
+        if FilterSpec::KEYS.contains(&name) {
+            let expected = format!("a filter in a file, [[optimizer.rules]] with filter = {{ {name} = ... }}");
+            return Err(Error::setting(name, expected, format!("{name}={text}")));
+        }
         let hyperparameter = parse_hyperparameter(text).map_err(|error| error.within(name))?;
         self.hyperparameters.insert(name.to_string(), hyperparameter);
         Ok(())
@@ -176,7 +180,7 @@ pub(super) fn parse_hyperparameter(text: &str) -> Result<Hyperparameter> {
 pub(super) const STATE_INIT_SCALE: &str = "state-init-scale";
 
 /// Former names of settings, of keys in the optimizer's table and of hyperparameters, and what they are called now.
-pub(super) const RENAMED: [(&str, &str); 7] = [
+pub(super) const RENAMED: [(&str, &str); 8] = [
     ("rule", "layer-optimizer"),
     ("state", "state-dtype"),
     ("float", "full-precision"),
@@ -184,6 +188,7 @@ pub(super) const RENAMED: [(&str, &str); 7] = [
     ("hold", STATE_INIT_SCALE),
     ("preset", "hyperparameters"),
     ("knobs", "hyperparameters"),
+    ("alpha-schedule", "alpha NUMBER,SCHEDULE"),
 ];
 
 /// Refuses a former name with a line that says the new one.
@@ -340,7 +345,7 @@ mod tests {
             ("conv*=ema,state-dtype=i4", ["`conv*`: state-dtype: expected f32", "got i4"]),
             ("conv*=ema,alpha=x", ["`conv*`: alpha: expected NUMBER", "got x"]),
             ("conv*=ema,alpha=1,nope", ["`conv*`: alpha: schedule: expected constant", "got nope"]),
-            ("conv*=iir,design=bessel", ["`conv*`: design: expected NUMBER", "got bessel"]),
+            ("conv*=iir,design=bessel", ["`conv*`: design: expected a filter in a file", "got design=bessel"]),
         ] {
             let error = wrong.parse::<LayerRule>().expect_err(wrong).to_string();
             assert!(words.into_iter().all(|word| error.contains(word)), "expected {words:?} in: {error}");

@@ -1,6 +1,8 @@
 //! From settings to a configuration: defaults, ranges, and which settings go together.
 
-use super::table::{Settings, TrainConfig};
+use super::optimizer::OptimizerTable;
+use super::setting::{BINARY, Setting};
+use super::table::{Settings, TABLE, TrainConfig};
 use crate::error::{Error, Result};
 use crate::nn::PixelScale;
 use crate::optim::FloatRule;
@@ -9,15 +11,37 @@ impl Settings {
     /// The configuration: defaults are filled in, ranges and combinations are checked.
     pub fn resolve(mut self) -> Result<TrainConfig> {
         self.check_values()?;
-        let table = if self.init_from.is_some() { self.table_for_given_weights()? } else { self.optimizer_table()? };
+        let is_float = self.full_precision == Some(true);
+        let table = match &self.init_from {
+            _ if is_float => self.default_table_alone()?,
+            Some(_) => self.table_for_given_weights()?,
+            None => self.optimizer_table()?,
+        };
         FloatRule::named(self.float_optimizer())?.settings(&self.float_hyperparameters())?;
         self.optimizer = Some(table);
         // The table says how states start. Where weights are given, its zeros would be taken for defaults, so the setting stays.
         let init = self.state_init.take().unwrap_or_else(|| "scaled".into());
-        self.state_init = self.init_from.is_some().then_some(init);
+        self.state_init = (self.init_from.is_some() && !is_float).then_some(init);
         let config = self.filled();
         config.check()?;
         Ok(config)
+    }
+
+    /// The default optimizer of binary weights, which a full-precision configuration stores. An error if one is set.
+    fn default_table_alone(&self) -> Result<OptimizerTable> {
+        let default = Self::default().optimizer_table()?;
+        let is_set = |row: &&Setting| row.heading == BINARY && self.value(&row.field()).is_some();
+        let mut set = TABLE
+            .iter()
+            .filter(is_set)
+            .filter(|row| row.name != "optimizer" || self.optimizer.as_ref() != Some(&default));
+        match set.next() {
+            Some(row) => {
+                let got = self.value(&row.field()).map_or(String::new(), |value| value.text());
+                Err(Error::setting(&*row.name, "no setting of binary weights beside full-precision", got))
+            }
+            None => Ok(default),
+        }
     }
 }
 

@@ -4,6 +4,9 @@ use crate::optim::{BINARY_RULES, BinaryRule, FLOAT_RULES, FloatRule, Hyperparame
 use std::fmt;
 use std::ops::{Bound, RangeBounds};
 
+/// Heading of the settings that a network without binary weights does not have.
+pub(super) const BINARY: &str = "Optimizer of binary weights";
+
 /// A setting. The table (`table.rs`) adds name, type, documentation and default to what the builder methods here set.
 #[derive(Clone, Debug)]
 pub struct Setting {
@@ -78,7 +81,7 @@ impl Owner {
     }
 }
 
-/// Numbers that a setting may be. NaN is in no range.
+/// Finite numbers that a setting may be.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NumberRange {
     low: Bound<f64>,
@@ -86,9 +89,9 @@ pub struct NumberRange {
 }
 
 impl NumberRange {
-    /// Whether the number is in it.
+    /// Whether the number is in it. Infinity is in no range.
     pub fn contains(&self, number: f64) -> bool {
-        (self.low, self.high).contains(&number)
+        number.is_finite() && (self.low, self.high).contains(&number)
     }
 }
 

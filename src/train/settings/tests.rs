@@ -381,7 +381,11 @@ fn old_names_are_refused_with_the_new_ones() {
         assert!(error.is_usage() && line.contains(&format!("`{new}`, which replaces `{old}`")), "{line}");
         assert!(line.contains("config.toml") && !line.contains('\n'), "{line}");
     }
+    for key in crate::optim::FilterSpec::KEYS {
+        assert!(TABLE.iter().any(|row| row.name == key), "{key}");
+    }
     for (old, new) in RENAMED {
+        let new = new.split(' ').next().expect("a name");
         assert!(TABLE.iter().all(|row| row.name != old) && TABLE.iter().any(|row| row.name == new), "{old}");
     }
     for wrong in ["dense1=bop,hold=1", "dense1=ema,state=i16"] {

@@ -52,6 +52,8 @@ impl Settings {
         if is_in_range && is_known {
             return Ok(());
         }
-        Err(Error::setting("", row.expected().unwrap_or_default(), text))
+        let expected = row.expected().unwrap_or_default();
+        let is_infinite = value.number().is_some_and(f64::is_infinite);
+        Err(Error::setting("", if is_infinite { format!("{expected}, and finite") } else { expected }, text))
     }
 }

@@ -3,7 +3,7 @@
 use super::optimizer::{LayerRule, OptimizerTable, parse_hyperparameter};
 use super::setting::Form;
 use crate::error::{Error, Result};
-use crate::optim::{Hyperparameter, Poles, StateType};
+use crate::optim::{Hyperparameter, Poles, StateType, check_above_smallest};
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -47,7 +47,8 @@ pub(super) trait Value {
 
 /// `text` as a `T`, or an error that says what was expected.
 fn parsed<T: FromStr>(text: &str, expected: &str) -> Result<T> {
-    text.trim().parse().map_err(|_| Error::setting("", expected, text))
+    let value = text.trim().parse().map_err(|_| Error::setting("", expected, text))?;
+    check_above_smallest(text).map(|()| value)
 }
 
 /// Implements [`Value`] for types that are printed and parsed as they are.

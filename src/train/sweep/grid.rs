@@ -1,7 +1,8 @@
 //! A sweep: trains every point of a grid of settings with several seeds, in order. An interrupted sweep resumes.
 
 use super::super::event::{Event, StopHandle};
-use super::super::run::{Run, write_whole};
+use super::super::files::write_whole;
+use super::super::run::Run;
 use super::super::settings::{Settings, TrainConfig};
 use super::super::trainer::Trainer;
 use super::axis::Axis;
@@ -48,8 +49,9 @@ impl Sweep {
         Ok(sweep)
     }
 
-    /// Fails for a folder with results of a sweep over other settings; other values of the same settings are valid.
+    /// Fails for a folder with a run, or with results of a sweep over other settings; other values of the same settings are valid.
     fn refuse_another(&self) -> Result<()> {
+        Run::refuse_files(&self.folder)?;
         let path = self.folder.join("results.json");
         let text = match std::fs::read_to_string(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -181,8 +183,7 @@ fn finished(folder: &Path, config: &TrainConfig, point: &[String]) -> Result<Opt
     if !folder.exists() {
         return Ok(None);
     }
-    let file = folder.join("config.toml");
-    if file.exists() && Settings::read(&file).and_then(Settings::resolve)? != *config {
+    if folder.join("config.toml").exists() && Run::settings(folder)?.resolve()? != *config {
         let expected = "a folder whose runs have the settings of this sweep";
         return Err(Error::setting("run", expected, format!("other settings in {}", folder.display())));
     }

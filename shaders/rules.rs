@@ -7,6 +7,9 @@ use std::fmt::Write as _;
 /// A rule and a storage that every chain with an update permits.
 pub const ANY: [&str; 2] = ["rules/ema", "storage/f32"];
 
+/// Maximum number of states of an update behind a product.
+const MAX_FUSED_STATES: usize = 3;
+
 /// Whether a chain of epilogues updates weights by a rule.
 pub fn is_update(chain: &str) -> bool {
     chain.split('+').any(|name| name == "update")
@@ -49,11 +52,11 @@ fn storages(files: &Files) -> Result<String, String> {
             .expect("strings grow");
         let bits: usize = assemble::marked(text, "bits").next().and_then(|bits| bits.parse().ok()).unwrap_or_default();
         let (_, doc) = text.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
-        list.push((std::cmp::Reverse(bits), name, doc));
+        list.push((name != "f32", std::cmp::Reverse(bits), name, doc));
     }
     list.sort();
     let rows: String =
-        list.iter().map(|(_, name, doc)| format!(" [{} {name}_1 {name:?} {doc:?}]", name.to_uppercase())).collect();
+        list.iter().map(|(_, _, name, doc)| format!(" [{} {name}_1 {name:?} {doc:?}]", name.to_uppercase())).collect();
     Ok(format!(
         "{out}}}\n\
          /// Calls a macro with some arguments and a row for every storage format of states: its name in Rust, the module of updates with one\n\
@@ -98,29 +101,20 @@ fn update(files: &Files, producer: &[String], [rule, storage]: [&str; 2]) -> Res
     texts(files, &names)
 }
 
-/// Generates `UPDATES`, the list of what [`updates`] returns, and the macro that makes the kernels of a rule and a storage from it.
+/// Generates `UPDATES`, the list of what [`updates`] returns.
 fn list(files: &Files, updates: &[Vec<String>]) -> Result<String, String> {
-    let (mut rows, mut kernels) = (String::new(), String::new());
+    let mut rows = String::new();
     for names in updates {
         let kernel = update(files, names, ANY)?;
         let name = names[0].trim_start_matches("producers/");
         let covers = reflect::covers(&kernel)?;
         writeln!(rows, "    k::Updates {{ producer: {name:?}, pieces: &{names:?}, covers: &{covers:?} }},")
             .expect("strings grow");
-        writeln!(
-            kernels,
-            "        ({name:?}, &$crate::runtime::Kernel {{ interface: $crate::runtime::interface::rules::$rule::$module::{name}::INTERFACE, \
-             variants: $crate::runtime::interface::rules::$rule::$module::{name}::ENTRIES, trusted: true, twin: $twin }}),"
-        )
-        .expect("strings grow");
     }
     Ok(format!(
         "use crate::runtime::kernel as k;\n\
          /// The producers whose tiles an update can consume; the gradient in memory is the first.\n\
-         pub const UPDATES: &[k::Updates] = &[\n{rows}];\n\
-         /// Makes the kernels of a rule and a storage: one per producer of [`UPDATES`], all with one twin.\n\
-         macro_rules! update_kernels {{\n    ($rule:ident, $module:ident, $twin:expr) => {{ &[\n{kernels}    ] }};\n}}\n\
-         pub(crate) use update_kernels;\n"
+         pub const UPDATES: &[k::Updates] = &[\n{rows}];\n"
     ))
 }
 
@@ -133,6 +127,10 @@ fn module(files: &Files, updates: &[Vec<String>], path: &str, text: &str) -> Res
          pub const HYPERPARAMETERS: &[&str] = &{:?};\n",
         rule.states, rule.decides, rule.hyperparameters
     );
+    // A product has two operands in the place of the gradient: with more states it has no room.
+    let permitted: Vec<_> =
+        updates.iter().take(if rule.states.len() > MAX_FUSED_STATES { 1 } else { updates.len() }).collect();
+    out += &kernels(path.trim_start_matches("rules/"), &permitted);
     let planes: Vec<&str> = assemble::marked(text, "planes").collect();
     let planes = if planes.is_empty() { vec!["1"] } else { planes };
     for storage in assemble::marked(text, "storage") {
@@ -141,7 +139,7 @@ fn module(files: &Files, updates: &[Vec<String>], path: &str, text: &str) -> Res
             let suffix = if *planes == "1" { String::new() } else { format!("_{planes}") };
             writeln!(out, "#[doc = \"Storage `{storage}`, {planes} planes a state.\"]\npub mod {storage}_{planes} {{")
                 .expect("strings grow");
-            for producer in updates {
+            for producer in &permitted {
                 let kernel = update(files, producer, [&rule, &format!("storage/{storage}")])?;
                 out += &behind(&kernel, &producer[0], &format!("{}::{storage}{suffix}", path.replace('/', "::")))?;
             }
@@ -149,6 +147,24 @@ fn module(files: &Files, updates: &[Vec<String>], path: &str, text: &str) -> Res
         }
     }
     Ok(out)
+}
+
+/// Generates the macro that makes the kernels of a rule and a storage: one per producer, all with one twin.
+fn kernels(rule: &str, updates: &[&Vec<String>]) -> String {
+    let mut rows = String::new();
+    for names in updates {
+        let name = names[0].trim_start_matches("producers/");
+        let module = format!("$crate::runtime::interface::rules::{rule}::$module::{name}");
+        writeln!(
+            rows,
+            "        ({name:?}, &$crate::runtime::Kernel {{ interface: {module}::INTERFACE, variants: {module}::ENTRIES, trusted: true, twin: $twin }}),"
+        )
+        .expect("strings grow");
+    }
+    format!(
+        "macro_rules! update_kernels_{rule} {{\n    ($module:ident, $twin:expr) => {{ &[\n{rows}    ] }};\n}}\n\
+         pub(crate) use update_kernels_{rule} as update_kernels;\n"
+    )
 }
 
 /// Generates the module of an update behind a producer.

@@ -2,13 +2,15 @@
 #![cfg(feature = "train")]
 #![allow(clippy::unwrap_used, reason = "tests panic on failure")]
 
+#[path = "support/networks.rs"]
+mod networks;
 mod support;
 
-use plusminus::data::{Batch, InMemory, Loader};
+use networks::{batch_for, small};
+use plusminus::data::{InMemory, Loader};
 use plusminus::nn::{MODELS, Model, ModelSpec, Tensor, Weights};
 use plusminus::optim::{BinaryRule, FloatRule};
 use plusminus::runtime::{CpuEngine, Engine};
-use plusminus::tensor::Stream;
 use plusminus::train::{Loss, Options, Rules, Session, Settings, Source, Teacher};
 use std::sync::Arc;
 
@@ -45,16 +47,6 @@ fn binary_weights_are_those_published() {
     assert_eq!(shortcuts - norms, 172_032);
 }
 
-fn batch_for(model: &Model, rows: usize) -> Batch {
-    let stream = Stream::new(3, "pixels");
-    Batch {
-        pixels: (0..(rows * model.features()).div_ceil(4) as u64).map(|i| stream.word(i)).collect(),
-        labels: (0..rows as u64).map(|i| stream.below(1000 + i, model.outputs() as u32)).collect(),
-        valid: rows as u32,
-        ..Batch::default()
-    }
-}
-
 /// Trains on one repeated batch: the loss falls, weights flip.
 fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
     let model = spec.build().unwrap();
@@ -72,18 +64,6 @@ fn learns(spec: &ModelSpec, engine: Box<dyn Engine>, steps: u64) -> (f64, f64) {
         interval.mean_loss()
     };
     (run(1), run(steps))
-}
-
-fn small(name: &str, float: bool) -> ModelSpec {
-    let zoo = MODELS.iter().find(|zoo| zoo.name == name).unwrap();
-    // The smallest sizes at which no layer degenerates.
-    let input = if zoo.input[0] == 224 { [64, 64, 3] } else { zoo.input };
-    ModelSpec {
-        hidden: (name == "mlp").then(|| vec![320, 264]),
-        width: 0.125,
-        full_precision: float,
-        ..ModelSpec::new(name, input, 10)
-    }
 }
 
 #[test]
@@ -133,74 +113,6 @@ fn gradients(model: &Model, engine: Box<dyn Engine>) -> (f64, Vec<(String, Vec<f
         assert!(all.len() > 10, "{} gradients", all.len());
         (loss, all)
     })
-}
-
-/// Networks with the number of times that each fusion applies in a training step or an evaluation.
-const FUSED: [(&str, &[(&str, usize)]); 4] = [
-    ("mlp", &[("norm-sign", 2), ("statistics", 2), ("threshold", 1)]),
-    ("binarynet", &[("mask", 1), ("norm-sign", 7), ("statistics", 8), ("threshold", 6)]),
-    ("vgg-small", &[("norm-sign", 5), ("statistics", 5), ("threshold", 4)]),
-    ("birealnet20", &[("add", 18), ("mask", 18), ("statistics", 18)]),
-];
-
-/// Number of updates of each of these networks that compute their gradient, where gradients are not kept.
-const UPDATES: [usize; 4] = [2, 3, 0, 0];
-
-/// Fusion changes no number of a training step and reduces its memory. The expected fusions apply, so that the test is not vacuous.
-fn fusions_change_nothing(engine: impl Fn() -> Box<dyn Engine>) {
-    for ((name, expected), updates) in FUSED.into_iter().zip(UPDATES) {
-        let spec = small(name, false);
-        let model = spec.build().unwrap();
-        let batch = batch_for(&model, 8);
-        let pixels = bytemuck::cast_slice(&batch.pixels)[..8 * model.features()].to_vec();
-        let images = Arc::new(InMemory { shape: spec.input, pixels, labels: batch.labels.clone() });
-        let run = |fuse: bool, keep_gradients: bool| {
-            let base = Options::new(Loss::CrossEntropy(0.1));
-            let options = Options { batch: 8, total_steps: 10, fuse, keep_gradients, ..base };
-            pollster::block_on(async {
-                let mut session = Session::with(&model, Some(rules()), options, engine()).await.unwrap();
-                for step in 0..6 {
-                    // The last batch is short.
-                    let batch = Batch { valid: if step == 5 { 5 } else { 8 }, ..batch.clone() };
-                    session.train(&batch).await.unwrap();
-                }
-                let logits = session.logits(Loader::new(images.clone(), 8).unwrap().epoch(None)).await.unwrap();
-                let fired: Vec<_> = session.fusions().iter().map(|(name, count)| (*name, *count)).collect();
-                let names: Vec<String> =
-                    session.plan().named.keys().filter(|n| n.ends_with(".grad")).cloned().collect();
-                let mut gradients = Vec::new();
-                for name in names {
-                    gradients.push(session.tensor(&name).await.unwrap());
-                }
-                (session.weights().await.unwrap(), gradients, logits, session.bytes_peak(), fired)
-            })
-        };
-        let (fused, plain) = (run(true, true), run(false, true));
-        assert_eq!(fused.0, plain.0, "{name}: weights");
-        assert_eq!(fused.1, plain.1, "{name}: gradients");
-        assert_eq!(fused.2, plain.2, "{name}: logits");
-        assert_eq!((fused.4.as_slice(), plain.4.as_slice()), (expected, &[][..]), "{name}");
-        // Fused statistics take two more floats per 32 rows of a channel, which shows in small networks.
-        assert!(fused.3 <= plain.3 + plain.3 / 100, "{name}: {} bytes fused, {} not", fused.3, plain.3);
-        // Gradients that nothing else reads are computed in the update.
-        let unkept = run(true, false);
-        assert_eq!((unkept.0, unkept.2), (plain.0, plain.2), "{name}: weights and logits without kept gradients");
-        let found = unkept.4.iter().find(|(name, _)| *name == "gradient-update").map_or(0, |(_, count)| *count);
-        assert_eq!(found, updates, "{name}: updates that compute their gradient");
-    }
-}
-
-#[test]
-fn fusions_change_nothing_but_time_and_memory() {
-    fusions_change_nothing(|| Box::new(CpuEngine::new(Some(2)).unwrap()));
-}
-
-#[cfg(feature = "gpu")]
-#[test]
-fn fusions_change_nothing_on_a_gpu() {
-    if support::gpu().is_some() {
-        fusions_change_nothing(|| Box::new(support::gpu().unwrap()));
-    }
 }
 
 /// Evaluation and teachers pack weights when they change, not for each batch. A training step packs them once for the forward pass and, if the

@@ -1,5 +1,8 @@
-// store: writes the tile to the producer's binding `y`.
+// store: writes the tile.
 // import: tile, index
+// per panel: y
+
+var<storage, read_write> y: array<Lane>; // panels [tile_columns/32][tile_rows][32]
 
 fn store(tile: ptr<function, Tile>, m: Matrix, at: At) {
     for (var r = 0u; r < 8u; r++) { // unroll

@@ -1,5 +1,8 @@
-// store_chosen: writes the taps of a max pool's maxima to the producer's binding `chosen`.
+// store_chosen: writes the taps of a max pool's maxima.
 // import: tile, index
+// per panel: chosen
+
+var<storage, read_write> chosen: array<u32>; // bytes, four to a word, [tile_columns/32][tile_rows][32] of 8 bits
 
 fn store_chosen(tile: ptr<function, Tile>, m: Matrix, at: At) {
     for (var r = 0u; r < 8u; r++) { // unroll

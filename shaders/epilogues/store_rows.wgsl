@@ -1,5 +1,8 @@
-// store_rows: writes the tile to the producer's binding `y` in padded rows.
-// import: tile, index
+// store_rows: writes the tile in padded rows.
+// import: tile
+// per panel: y
+
+var<storage, read_write> y: array<Lane>; // rows [tile_rows][tile_columns]
 
 fn store_rows(tile: ptr<function, Tile>, m: Matrix, at: At) {
     for (var r = 0u; r < 8u; r++) { // unroll

@@ -1,9 +1,11 @@
 // max_pool: y(p, c) = max over taps of x(source(p, t), c), and the index of that tap (the first of equal values).
 // import: max_pool, conv, index
+// per panel: y, chosen
 // limit: out_channels <= in_channels
 // limit: in_channels <= out_channels
 
 var<storage, read_write> y: array<u32>; // panels [out_channels/32][out_pixels][32]
+var<storage, read_write> chosen: array<u32>; // bytes, four to a word, [out_channels/32][out_pixels][32] of 8 bits
 
 const THREADS: u32 = 64u;
 const COVER: vec3<u32> = vec3<u32>(THREADS * 4u, 1u, 1u);

@@ -7,7 +7,6 @@
 // limit: groups * words <= in_channels/32
 // limit: groups <= out_channels/32
 // limit: out_channels/32/groups * groups <= out_channels/32
-// per panel: y
 // epilogues: store, store+statistics, threshold, join_dropped
 // length tile_rows = out_pixels
 // length tile_columns = out_channels
@@ -15,7 +14,6 @@
 var<storage, read> a: array<u32>;          // bits of the input, panels [in_pixels/32][in_channels/32][32]
 var<storage, read> w: array<vec4<u32>>;    // as conv_weights packs them, [out_channels/32][taps][words][32]
 var<storage, read> sums: array<vec4<i32>>; // as conv_weights sums them, [out_channels/32][taps][32]
-var<storage, read_write> y: array<Lane>;   // panels [out_channels/32][out_pixels][32]
 
 alias Lane = vec4<i32>;
 alias Tile = array<vec4<i32>, 16>;

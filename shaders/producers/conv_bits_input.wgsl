@@ -6,14 +6,12 @@
 // limit: groups * words <= in_channels/32
 // limit: groups <= out_channels/32
 // limit: out_channels/32/groups * groups <= out_channels/32
-// per panel: y
 // epilogues: store, mask+store, mask+add+store
 // length tile_rows = in_pixels
 // length tile_columns = in_channels
 
 var<storage, read> dy: array<vec4<f32>>; // panels [out_channels/32][out_pixels][32]
 var<storage, read> weight: array<u32>;   // as conv_weights packs them, word by word, [out_channels/32][taps][words][32]
-var<storage, read_write> y: array<Lane>; // dx, panels [in_channels/32][in_pixels][32]
 
 alias Lane = vec4<f32>;
 alias Tile = array<vec4<f32>, 16>;

@@ -1,7 +1,6 @@
 // float_bits: y[i][c] = sum_j x(i, j) * s(j, c), floats by signs, where the bits are packed along the *output* axis c.
 // Used for the forward pass of a float input by transposed weights, and for dX = dY * W.
 // import: tile, index, bits
-// per panel: y
 // epilogues: store, mask+store
 // length tile_rows = rows
 // length tile_columns = columns
@@ -15,7 +14,6 @@ struct Params {
 
 var<storage, read> x: array<vec4<f32>>; // panels [depth/32][rows][32]
 var<storage, read> bits: array<u32>;    // panels [depth/32][words][32]
-var<storage, read_write> y: array<Lane>; // panels [columns/32][rows][32]
 
 // limit: words <= columns/32
 var<uniform> params: Params;

@@ -1,7 +1,6 @@
 // float_bits_transposed: y[i][c] = sum_j x(j, i) * s(j, c), floats by signs, where the bits are packed along the *output* axis c, and x is read
 // transposed: dW = dY^T * A, where the depth is the batch.
 // import: tile, index, bits
-// per panel: y
 // epilogues: store_rows, update+update_tile
 // length tile_rows = rows
 // length tile_columns = words * 32
@@ -15,7 +14,6 @@ struct Params {
 
 var<storage, read> x: array<vec4<f32>>;       // panels [rows/32][depth][32]
 var<storage, read> bits: array<u32>;          // panels [depth/32][words][32]
-var<storage, read_write> y: array<Lane>;       // rows [rows][words * 32]
 
 var<uniform> params: Params;
 

@@ -6,7 +6,6 @@
 // length tile_rows = out_pixels
 // length tile_columns = out_channels
 
-var<storage, read_write> y: array<Lane>; // panels [out_channels/32][out_pixels][32]
 
 alias Lane = vec4<i32>;
 alias Tile = array<vec4<i32>, 16>;

@@ -14,7 +14,6 @@ struct Params {
 
 var<storage, read> a: array<vec4<u32>>; // bits, panels [rows/32][words][32]
 var<storage, read> w: array<vec4<u32>>; // bits, panels [columns/32][words][32]
-var<storage, read_write> y: array<Lane>; // panels [columns/32][rows][32]
 
 var<uniform> params: Params;
 

@@ -1,9 +1,7 @@
 // Maximum of each window of an image.
 // import: conv, index
-// per panel: y, chosen
 
 var<storage, read> x: array<u32>;           // f32 or i32, panels [in_channels/32][in_pixels][32]
-var<storage, read_write> chosen: array<u32>; // bytes, four to a word, [out_channels/32][out_pixels][32] of 8 bits
 
 fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);

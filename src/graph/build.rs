@@ -232,6 +232,11 @@ impl Graph {
         (self.info(value).kind == ValueKind::Temporary).then_some(reader)
     }
 
+    /// Whether a value is temporary and no node reads it.
+    pub fn is_unread(&self, value: Value) -> bool {
+        self.info(value).kind == ValueKind::Temporary && self.consumers(value).is_empty()
+    }
+
     /// Whether node `from` may run as late as node `to`: no node between them reads or changes its outputs, or changes its inputs.
     pub fn can_wait(&self, from: usize, to: usize) -> bool {
         let node = &self.nodes[from];

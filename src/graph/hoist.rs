@@ -35,7 +35,13 @@ pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
         for input in &node.inputs {
             inputs.push(prepare.adopt(graph.info(*input)));
         }
-        let does_the_same = |other: &&Node| other.inputs == inputs && is_same(&recorded(prepare, other), &dispatches);
+        let types = |graph: &Graph, node: &Node| node.outputs.iter().map(|v| graph.ty(*v).clone()).collect::<Vec<_>>();
+        let own_types = types(graph, &node);
+        let does_the_same = |other: &&Node| {
+            other.inputs == inputs
+                && types(prepare, other) == own_types
+                && is_same(&recorded(prepare, other), &dispatches)
+        };
         let same = prepare.nodes().iter().find(does_the_same);
         let outputs = match same {
             Some(other) => other.outputs.clone(),
@@ -77,7 +83,10 @@ fn recorded(graph: &Graph, node: &Node) -> Vec<Dispatch> {
 /// Whether two nodes dispatch the same kernels with the same parameters over the same places.
 fn is_same(a: &[Dispatch], b: &[Dispatch]) -> bool {
     let is_equal = |(a, b): (&Dispatch, &Dispatch)| {
-        std::ptr::eq(a.kernel, b.kernel) && a.params == b.params && a.tasks == b.tasks && a.buffers == b.buffers
+        std::ptr::eq(a.kernel, b.kernel)
+            && (&a.params, &a.epilogue) == (&b.params, &b.epilogue)
+            && (a.tasks, a.grid) == (b.tasks, b.grid)
+            && a.buffers == b.buffers
     };
     a.len() == b.len() && a.iter().zip(b).all(is_equal)
 }

@@ -21,9 +21,12 @@ pub fn producer_and_epilogue(graph: &Graph, i: usize) -> Option<Fused> {
         let input = reader.inputs.iter().position(|value| *value == tile)?;
         let fused = composed.clone().then(reader.op.clone(), input, reader.inputs.len())?;
         let kind = fused.readers.last()?.kind;
-        let unread = |values: &[_]| values.iter().all(|value| graph.consumers(*value).is_empty());
+        let unread = |values: &[_]| values.iter().all(|value| graph.is_unread(*value));
         let stays = kind.tile == TileUse::Reads;
-        let fits = (stays || (graph.only_reader(tile) == Some(j) && unread(&node.outputs[1..])))
+        // An operation may read the tile twice.
+        let reads_once = reader.inputs.iter().filter(|value| **value == tile).count() == 1;
+        let fits = reads_once
+            && (stays || (graph.only_reader(tile) == Some(j) && unread(&node.outputs[1..])))
             && unread(&reader.outputs[kind.outputs..])
             && (!kind.integers || graph.ty(tile).dtype == DType::I32)
             && graph.can_wait(i, j);
@@ -70,6 +73,7 @@ impl Composed {
     /// Adds an operation of `inputs` inputs, of which number `input` is the tile; `None` if it is no epilogue or the producer does not
     /// permit the chain.
     pub fn then(mut self, op: Arc<dyn Op>, input: usize, inputs: usize) -> Option<Self> {
+        self.producer.producer()?;
         let called = op.as_epilogue(input)?;
         let kind = epilogue(called.name)?;
         self.readers.push(Reader { op, kind, params: called.params, input, others: inputs - 1 });

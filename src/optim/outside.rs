@@ -145,11 +145,17 @@ impl ElementwiseFilter {
         // The user's text comes first, so that line numbers in messages match it.
         let header = format!("// states: {names}\n// decides: {decides}\n// hyperparameters: {hyperparameters}\n");
         let source = format!("{}\n{header}", self.source);
-        let updates = UPDATES.iter().filter(|updates| updates.producer == GRADIENT || states.len() <= MAX_FUSED_STATES);
-        let kernel = |updates: &Updates| {
-            Ok((updates.producer, Kernel::of_rule(self.name, &source, &storage.to_string(), updates, twin)?))
+        let (alone, products): (Vec<&Updates>, Vec<&Updates>) =
+            UPDATES.iter().partition(|updates| updates.producer == GRADIENT);
+        let kernel = |updates: &Updates, label: &str| {
+            let made = Kernel::of_rule(label, &source, &storage.to_string(), updates, twin);
+            made.map(|kernel| (updates.producer, kernel))
         };
-        let kernels: Vec<_> = updates.map(kernel).collect::<Result<_>>()?;
+        let mut kernels: Vec<_> = alone.iter().map(|updates| kernel(updates, self.name)).collect::<Result<_>>()?;
+        // A rule that a product cannot take, because a name of its text is a name of the product, is updated from gradients in memory.
+        let fused = products.iter().filter(|_| states.len() <= MAX_FUSED_STATES);
+        kernels
+            .extend(fused.filter_map(|updates| kernel(updates, &format!("{}_{}", self.name, updates.producer)).ok()));
         Ok(kernels.leak())
     }
 }

@@ -33,7 +33,7 @@ macro_rules! rule_kernels {
                 planes: $planes,
                 behind: {
                     use $crate::runtime::interface::rules::$rule as rule;
-                    $crate::runtime::interface::update_kernels!($rule, $module, &|task: &mut $crate::runtime::Task<'_>| {
+                    $crate::runtime::interface::rules::$rule::update_kernels!($module, &|task: &mut $crate::runtime::Task<'_>| {
                         $crate::optim::update::twin::<$crate::bits::$storage, _, _, { rule::DECIDES }>(task, $planes, !rule::HYPERPARAMETERS.is_empty(), $update)
                     })
                 },
@@ -159,6 +159,9 @@ impl Op for FusedUpdate {
 pub fn gradient_and_update(graph: &Graph, i: usize) -> Option<Fused> {
     let node = &graph.nodes()[i];
     let producer = node.op.producer()?.shader();
+    if node.outputs.len() > 1 || !node.updates.is_empty() {
+        return None;
+    }
     let j = graph.only_reader(node.outputs[0])?;
     let reader = &graph.nodes()[j];
     let update = *reader.op_as::<BinaryUpdate>()?;

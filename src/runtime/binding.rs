@@ -55,8 +55,8 @@ impl BufferId {
         BufferArg { id: self, per_task: Some(words), panels: 1 }
     }
 
-    /// The tensor has `panels` panels of equal length; task `i` writes `words` words of each, from `i * words` on. The shader declares such
-    /// a binding on a line `// per panel: NAME`, and the twin receives [`TaskPanels`](super::TaskPanels) of it.
+    /// The tensor has `panels` panels of equal length; task `i` writes `words` words of each, from `i * words` on. The twin receives
+    /// [`TaskPanels`](super::TaskPanels) of it; generated arguments do so for bindings on a line `// per panel: NAME` of the shader.
     pub fn per_task_in_each_panel(self, panels: usize, words: usize) -> BufferArg {
         BufferArg { id: self, per_task: Some(words), panels }
     }

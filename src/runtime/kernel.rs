@@ -190,6 +190,10 @@ impl Kernel {
         let text =
             assemble::assemble(&find, &names).and_then(|joined| assemble::unroll(&joined.text)).map_err(wrong)?;
         let bindings: Vec<(&str, Access)> = text.lines().filter_map(declared_binding).collect();
+        if bindings.len() > assemble::MAX_STORAGE_BUFFERS {
+            let names: Vec<&str> = bindings.iter().map(|(name, _)| *name).collect();
+            return Err(wrong(format!("expected at most 8 storage buffers, got {}", names.join(", "))));
+        }
         let entries: Vec<Cover<'_>> = updates.covers.iter().map(|&(entry, cover)| Cover { entry, cover }).collect();
         Self::from_text(label, text.clone(), &entries, &bindings, twin)
     }

@@ -4,7 +4,7 @@ use super::kernel::{Bind, BufferArg, BufferId, Kernel};
 use super::task::TileFn;
 
 /// The amount of work of a dispatch, in elements. An engine divides it by the elements that a workgroup of its variant covers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grid {
     /// This number of elements in one dimension, folded where they exceed its limit.
     Linear(u64),

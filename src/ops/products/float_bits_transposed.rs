@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Bound, Op, Producer};
 use crate::ops::products::float_bits::floats_and_bits;
 use crate::runtime::interface::producers::float_bits_transposed::{Params, float_bits_transposed};
-use crate::runtime::{BufferId, Grid, Kernel, Product, Recording, Task, kernel::kernel, multiply_adds};
+use crate::runtime::{BufferId, Grid, Kernel, NamedBuffers, Product, Recording, Task, kernel::kernel, multiply_adds};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 kernel!(
@@ -56,6 +56,11 @@ impl Producer for FloatBitsTransposed {
         Some(PANEL)
     }
 
+    fn stored(&self, bound: &Bound<'_>) -> NamedBuffers {
+        let (y, ty) = bound.outputs[0];
+        vec![("y", y.per_task(PANEL * words_of(ty.columns()) * PANEL))]
+    }
+
     fn product(&self, bound: &Bound<'_>) -> Product {
         let extents = extents(bound);
         let (params, grid, tasks) = shape(extents);
@@ -85,7 +90,7 @@ impl Op for FloatBitsTransposed {
     }
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
-        Self::dispatch(recording, [bound.input(0), bound.input(1), bound.output(0)], extents(bound));
+        self.record_alone(recording, bound);
     }
 
     fn producer(&self) -> Option<&dyn Producer> {
@@ -95,7 +100,7 @@ impl Op for FloatBitsTransposed {
 
 /// A task covers one panel of 32 rows, all columns.
 fn twin(task: &mut Task<'_>) {
-    let y = task.write(2);
+    let y = task.write(task.position("y").expect("it is stored"));
     fill(task, y);
 }
 

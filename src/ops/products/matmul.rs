@@ -4,9 +4,7 @@ use crate::error::{Error, Result};
 use crate::graph::{Backward, Bound, Op, Value};
 use crate::runtime::interface::ops::matmul::{Params, matmul, matmul_input, matmul_transposed};
 use crate::runtime::product::{Matrix, product};
-use crate::runtime::{
-    BufferArg, BufferId, Grid, Kernel, NamedBuffers, Product, Recording, kernel::kernel, multiply_adds,
-};
+use crate::runtime::{Grid, Recording, kernel::kernel};
 use crate::tensor::{DType, Layout, PANEL, TensorType, words_of};
 
 kernel!(
@@ -33,27 +31,8 @@ fn two_floats<'a>(op: &'static str, inputs: &[&'a TensorType]) -> Result<(&'a Te
     }
 }
 
-/// Records a product of `[rows, columns, depth]` with rows of `pitch` numbers in the tensor that is in rows.
-fn record(
-    recording: &mut Recording,
-    kernel: &'static Kernel,
-    [x, w]: [BufferId; 2],
-    y: BufferArg,
-    extents: [usize; 3],
-    pitch: usize,
-    tasks: usize,
-) {
-    let [rows, columns, depth] = extents.map(|extent| extent as u32);
-    let product = Product {
-        params: bytemuck::pod_collect_to_vec(&[Params { rows, columns, depth, pitch: pitch as u32 }]),
-        buffers: vec![("x", x.into()), ("w", w.into()), ("y", y)],
-        grid: Grid::Tiles([(words_of(extents[1]) * PANEL) as u32, rows, 1]),
-        tasks,
-        tile: None,
-        scratch: 0,
-        multiply_adds: multiply_adds(extents),
-    };
-    recording.dispatch_behind(kernel, product, Vec::new(), NamedBuffers::new());
+fn params(rows: usize, columns: usize, depth: usize, pitch: usize) -> Params {
+    Params { rows: rows as u32, columns: columns as u32, depth: depth as u32, pitch: pitch as u32 }
 }
 
 /// y = x wᵀ for `x` `[rows, depth]` in panels and float weights `w` `[columns, depth]` in padded rows; floats in panels.
@@ -75,9 +54,12 @@ impl Op for Matmul {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, x_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
-        let extents = [x_type.rows(), w_type.rows(), x_type.columns()];
-        let y = bound.output(0).per_task(x_type.rows() * PANEL);
-        record(recording, &MATMUL, [x, w], y, extents, words_of(x_type.columns()) * PANEL, words_of(w_type.rows()));
+        let (rows, columns, depth) = (x_type.rows(), w_type.rows(), x_type.columns());
+        let buffers = matmul::Buffers { x, w, y: bound.output(0).per_task(rows * PANEL) };
+        let grid = Grid::Tiles([(words_of(columns) * PANEL) as u32, rows as u32, 1]);
+        let params = params(rows, columns, depth, words_of(depth) * PANEL);
+        recording.dispatch(&MATMUL, params, buffers, grid, words_of(columns));
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 
     fn backward(&self, cx: &mut Backward<'_>) -> Result<Vec<Option<Value>>> {
@@ -108,17 +90,12 @@ impl Op for MatmulInput {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, x_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
-        let extents = [x_type.rows(), w_type.columns(), x_type.columns()];
-        let y = bound.output(0).per_task(x_type.rows() * PANEL);
-        record(
-            recording,
-            &MATMUL_INPUT,
-            [x, w],
-            y,
-            extents,
-            words_of(w_type.columns()) * PANEL,
-            words_of(w_type.columns()),
-        );
+        let (rows, columns, depth) = (x_type.rows(), w_type.columns(), x_type.columns());
+        let pitch = words_of(columns) * PANEL;
+        let buffers = matmul_input::Buffers { x, w, y: bound.output(0).per_task(rows * PANEL) };
+        let grid = Grid::Tiles([pitch as u32, rows as u32, 1]);
+        recording.dispatch(&MATMUL_INPUT, params(rows, columns, depth, pitch), buffers, grid, words_of(columns));
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 }
 
@@ -141,17 +118,12 @@ impl Op for MatmulTransposed {
 
     fn record(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let ((x, x_type), (w, w_type)) = (bound.inputs[0], bound.inputs[1]);
-        let extents = [x_type.columns(), w_type.columns(), x_type.rows()];
-        let y = bound.output(0).per_task(PANEL * words_of(w_type.columns()) * PANEL);
-        record(
-            recording,
-            &MATMUL_TRANSPOSED,
-            [x, w],
-            y,
-            extents,
-            words_of(w_type.columns()) * PANEL,
-            words_of(x_type.columns()),
-        );
+        let (rows, columns, depth) = (x_type.columns(), w_type.columns(), x_type.rows());
+        let pitch = words_of(columns) * PANEL;
+        let buffers = matmul_transposed::Buffers { x, w, y: bound.output(0).per_task(PANEL * pitch) };
+        let grid = Grid::Tiles([pitch as u32, rows as u32, 1]);
+        recording.dispatch(&MATMUL_TRANSPOSED, params(rows, columns, depth, pitch), buffers, grid, words_of(rows));
+        recording.set_multiply_adds([rows, columns, depth]);
     }
 }
 

@@ -1,5 +1,5 @@
 //! Selects the variant of a kernel and the number of groups of a dispatch, and creates each pipeline once.
-#![allow(unsafe_code, reason = "trusted shader modules: kernels of this crate check their own bounds")]
+#![allow(unsafe_code, reason = "trusted shader modules: a dispatch binds tensors of the extents that its kernel may access")]
 
 use super::super::kernel::{Access, Binding, Interface, Kernel, Variant};
 use super::super::recording::{Dispatch, Grid};

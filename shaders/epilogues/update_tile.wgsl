@@ -1,4 +1,4 @@
-// update_tile: applies the epilogue `update` to a tile of gradients, so that they need not be stored. Columns of the tile are columns of the weight
+// update_tile: applies the epilogue `update` to a tile of gradients, which are never stored. Columns of the tile are columns of the weight
 // matrix. Four horizontally adjacent invocations form the words of 32 columns. The producer declares INVOCATIONS, the number of invocations per
 // workgroup, and covers multiples of 32 columns per workgroup.
 // import: tile, index

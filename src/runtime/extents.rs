@@ -119,7 +119,7 @@ mod tests {
         }
         for (wrong, word) in [
             ("rows *", "expected a number or a name"),
-            ("height", "`height` is no name"),
+            ("height", "`height` is not a known name"),
             ("(rows", "not closed"),
             ("rows rows", "left over"),
             ("rows - columns", "within 32 bits"),
@@ -138,7 +138,7 @@ mod tests {
         let comment = " bytes; a, b: [rows][2] of 8 bits; c: as x; any length";
         assert_eq!(extent::parse(comment, "b"), Ok(Extent::Elements(vec!["rows", "2"], 8)));
         assert_eq!(extent::parse(comment, "c"), Ok(Extent::As("x")));
-        assert!(extent::parse(comment, "d").is_err_and(|e| e.contains("says no extent")));
+        assert!(extent::parse(comment, "d").is_err_and(|e| e.contains("has no extent")));
         assert_eq!(
             extent::parse("gradient, rows [rows][words * 32]", "x"),
             Ok(Extent::Elements(vec!["rows", "words * 32"], 32))

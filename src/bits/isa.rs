@@ -51,7 +51,7 @@ impl Isa {
     /// written.
     ///
     /// # Panics
-    /// If a slice is too short, `y` has a different length, or a field of the task is out of range.
+    /// Panics if a slice is too short, `y` has a different length, or a field of the task is out of range.
     pub fn xnor(&self, task: &Xnor, y: &mut [i32]) {
         task.check(y.len());
         // SAFETY: lengths are checked; an Isa is listed only where the processor has its instructions.
@@ -70,7 +70,7 @@ impl Isa {
     /// Multiplies floats by bits: see [`FloatBits`].
     ///
     /// # Panics
-    /// If a slice is too short or a field of the task is out of range.
+    /// Panics if a slice is too short or a field of the task is out of range.
     pub fn float_bits(&self, task: &FloatBits, y: &mut dyn Panels) {
         task.check(y);
         if task.inner == 0 && task.accumulate {
@@ -89,7 +89,7 @@ impl Isa {
     /// Multiplies floats by bits with rows gathered by index: see [`GatheredFloatBits`].
     ///
     /// # Panics
-    /// If a slice is too short or a field of the task is out of range.
+    /// Panics if a slice is too short or a field of the task is out of range.
     pub fn gathered_float_bits(&self, task: &GatheredFloatBits, y: &mut dyn Panels) {
         task.check(y);
         if task.rows > 0 {
@@ -102,7 +102,7 @@ impl Isa {
     /// is -1); bits `c >= columns` are 0. `out` has `rows` words: with up to 32 rows it is one tile of a bit matrix.
     ///
     /// # Panics
-    /// If `x` is not 32 times as long as `out`, or `columns` is not 1 to 32.
+    /// Panics if `x` is not 32 times as long as `out`, or `columns` is not 1 to 32.
     pub fn sign_pack(&self, x: &[f32], columns: usize, out: &mut [u32]) {
         check_sign_pack(x, columns, out.len());
         // SAFETY: x has 32 elements for each word of out; the processor has the instructions.
@@ -113,7 +113,7 @@ impl Isa {
     /// is `|x[r][c]| <= 1.0` (0 for NaN).
     ///
     /// # Panics
-    /// As [`Isa::sign_pack`], and if `mask` and `out` differ in length.
+    /// Panics as [`Isa::sign_pack`] does, and if `mask` and `out` differ in length.
     pub fn sign_pack_mask(&self, x: &[f32], columns: usize, out: &mut [u32], mask: &mut [u32]) {
         check_sign_pack(x, columns, out.len());
         assert!(mask.len() == out.len(), "sign_pack_mask: mask has {} words, expected {}", mask.len(), out.len());

@@ -41,7 +41,7 @@ pub fn all() -> Vec<&'static Isa> {
 /// Returns the instruction set of this process, selected once: the widest, or the one that `PLUSMINUS_ISA` names.
 ///
 /// # Errors
-/// If the variable names a set that does not exist or that this processor cannot run. The message is one line.
+/// Fails if the variable names a set that does not exist or that this processor cannot run. The message is one line.
 pub fn active() -> Result<&'static Isa, String> {
     static ACTIVE: OnceLock<Result<&'static Isa, String>> = OnceLock::new();
     ACTIVE.get_or_init(|| choose(asked().as_deref())).clone()
@@ -50,7 +50,7 @@ pub fn active() -> Result<&'static Isa, String> {
 /// Returns the instruction set with the requested name, or the widest for `None`.
 ///
 /// # Errors
-/// If there is no such set on this processor. The message is one line with the variable, the requested name and the
+/// Fails if there is no such set on this processor. The message is one line with the variable, the requested name and the
 /// available sets.
 pub fn choose(asked: Option<&str>) -> Result<&'static Isa, String> {
     let all = all();
@@ -78,7 +78,7 @@ fn asked() -> Option<String> {
 /// Returns the instruction set of [`active`].
 ///
 /// # Panics
-/// If [`active`] fails. Kernels run only after the CPU engine was opened, which reports that error.
+/// Panics if [`active`] fails. Kernels run only after the CPU engine was opened, which reports that error.
 pub fn current() -> &'static Isa {
     active().expect("the engine was opened with a valid instruction set")
 }

@@ -67,7 +67,7 @@ impl Isa {
     /// Each operation of the rule is rounded separately (no fused multiply-add), so the result is identical on every instruction set.
     ///
     /// # Panics
-    /// If lengths disagree or `row.row` is not below 32.
+    /// Panics if lengths disagree or `row.row` is not below 32.
     #[inline]
     pub fn update<S: Storage, const N: usize, const DECIDES: usize>(
         &self,

@@ -37,7 +37,7 @@ impl Xnor<'_> {
         assert!(self.row_begin.is_multiple_of(8), "xnor: row_begin is {}, expected a multiple of 8", self.row_begin);
         assert!(
             self.row_begin <= self.row_end,
-            "xnor: rows are {}..{}, expected a begin of at most the end",
+            "xnor: rows are {}..{}, expected begin <= end",
             self.row_begin,
             self.row_end
         );

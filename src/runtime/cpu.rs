@@ -112,7 +112,7 @@ impl CpuEngine {
     /// Allocates every slot. A program that exceeds the available memory is refused before anything is allocated.
     fn allocate(&mut self, program: &Program) -> Result<()> {
         if let Some(available) = available_bytes().filter(|&bytes| program.bytes() > bytes) {
-            let (tensor, bytes) = ("all of them".into(), program.bytes());
+            let (tensor, bytes) = ("all tensors".into(), program.bytes());
             return Err(Error::TooLarge {
                 device: "cpu".into(),
                 tensor,

@@ -99,7 +99,7 @@ impl Program {
 /// Formats a command as one line: command, layer, kernel, work, tensors that are read `->` tensors that are written. Without padding:
 ///
 /// ```text
-/// dispatch dense2 producers::xnor_matmul::xnor_matmul 1.2 MB, 13.1 M multiply-adds x Bits[100 x 512], w Bits[512 x 512] -> y I32[100 x 512]
+/// dispatch dense producers::xnor_matmul::xnor_matmul 1.2 MB, 13.1 M multiply-adds x Bits[100 x 512], w Bits[512 x 512] -> y I32[100 x 512]
 /// ```
 impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

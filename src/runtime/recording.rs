@@ -85,12 +85,12 @@ pub struct Product {
     pub multiply_adds: u64,
 }
 
-/// Commands in order: everything that happens in a step.
+/// The commands of a step, in execution order.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
     /// Name, by purpose: `train`, `eval`.
     pub name: String,
-    /// Commands in execution order. Between two cuts, uploads come first and downloads last.
+    /// The commands. Between two cuts, uploads come first and downloads last.
     pub commands: Vec<Command>,
     scope: String,
 }

@@ -13,19 +13,19 @@ use std::fmt::Write as _;
 /// Storage buffers per pipeline that WebGPU guarantees.
 pub const MAX_STORAGE_BUFFERS: usize = 8;
 
-/// Finds a piece's text by its path under `shaders/`, without the extension: `ops/add`, `shared/bits`.
+/// Function from the path of a piece under `shaders/`, without the extension, to its text: `ops/add`, `shared/bits`.
 pub type Find<'a> = dyn Fn(&str) -> Option<&'a str> + 'a;
 
 /// An assembled text with the origin of its lines.
 #[derive(Clone, Debug)]
 pub struct Assembled {
-    /// WGSL.
+    /// The WGSL text.
     pub text: String,
     /// The path and the first line (from 0) in the text of each piece, in order.
     pub pieces: Vec<(String, usize)>,
 }
 
-/// The origin in messages of lines that the assembler generates.
+/// Name that messages give as the origin of lines that the assembler generates.
 const JOINT: &str = "assembled";
 
 impl Assembled {
@@ -89,13 +89,13 @@ fn chain(names: &[&str]) -> String {
 
 /// The declarations in the header of a rule.
 pub struct Rule {
-    /// Names of its states.
+    /// Names of the rule's states.
     pub states: Vec<String>,
     /// Planes per state: numbers per weight.
     pub planes: usize,
     /// Index of the state whose stored sign is the weight with narrow storage.
     pub decides: usize,
-    /// Names of the hyperparameters that its function takes, in the order in which the host packs them.
+    /// Names of the hyperparameters that the rule's function takes, in the order in which the host packs them.
     pub hyperparameters: Vec<String>,
 }
 
@@ -120,16 +120,17 @@ fn states(rule: &Rule, storage: &str) -> Result<String, String> {
     let plane = if planes == 1 { String::new() } else { format!("[{planes}]") };
     let mut out = format!("// length states = {count}\n");
     for name in states {
-        writeln!(out, "var<storage, read_write> state_{name}: array<Packed>; // state, rows [epilogue.rows]{plane}[epilogue.words * 32] of {bits} bits").expect("strings grow");
+        writeln!(out, "var<storage, read_write> state_{name}: array<Packed>; // state, rows [epilogue.rows]{plane}[epilogue.words * 32] of {bits} bits")
+            .expect("writing to a string cannot fail");
     }
     let field = if planes == 1 { "f32".to_string() } else { format!("array<f32, {planes}>") };
     let fields =
         |names: &[String], ty: &str| names.iter().map(|name| format!("    {name}: {ty},\n")).collect::<String>();
-    writeln!(out, "struct States {{\n{}}}", fields(states, &field)).expect("strings grow");
+    writeln!(out, "struct States {{\n{}}}", fields(states, &field)).expect("writing to a string cannot fail");
     // WGSL structs need at least one member.
     let (members, none) =
         (fields(hyperparameters, "f32"), if hyperparameters.is_empty() { "    none: f32,\n" } else { "" });
-    writeln!(out, "struct Hyperparameters {{\n{members}{none}}}").expect("strings grow");
+    writeln!(out, "struct Hyperparameters {{\n{members}{none}}}").expect("writing to a string cannot fail");
     let value = |i: usize| match i {
         0 => "hyperparameter(0u).x * rate_factor()".to_string(),
         _ => format!("hyperparameter({}u)[{}u]", i / 4, i % 4),
@@ -149,10 +150,10 @@ fn states(rule: &Rule, storage: &str) -> Result<String, String> {
             };
             let part = if planes == 1 { String::new() } else { format!("[{plane}u]") };
             writeln!(load, "    let old_{name}{suffix} = decode(state_{name}[{index}], (*at).units[{i}]);")
-                .expect("strings grow");
+                .expect("writing to a string cannot fail");
             let lanes = LANES.map(|lane| format!("s_{lane}.{name}{part}")).join(", ");
             writeln!(store, "    let new_{name}{suffix} = encode(vec4<f32>({lanes}), (*at).units[{i}], random);\n    state_{name}[{index}] = new_{name}{suffix};\n    note(at, {i}u, new_{name}{suffix});")
-                .expect("strings grow");
+                .expect("writing to a string cannot fail");
         }
     }
     let lane = |lane: &str| {
@@ -212,17 +213,17 @@ fn end_update(at: Running) {{
 ",
         values.join(", ")
     )
-    .expect("strings grow");
+    .expect("writing to a string cannot fail");
     Ok(out)
 }
 
 const LANES: [&str; 4] = ["x", "y", "z", "w"];
 
 impl Assembled {
-    /// Appends a piece.
+    /// Appends a piece and records its origin.
     fn add(&mut self, name: &str, text: &str) {
         self.pieces.push((name.to_string(), self.text.lines().count()));
-        writeln!(self.text, "{}", text.trim_end_matches('\n')).expect("strings grow");
+        writeln!(self.text, "{}", text.trim_end_matches('\n')).expect("writing to a string cannot fail");
     }
 }
 
@@ -236,7 +237,7 @@ pub fn number_bindings(text: &str) -> Result<String, String> {
             if names.contains(&name) {
                 return Err(format!("two pieces bind `{name}`"));
             }
-            write!(out, "@group(0) @binding({}) ", names.len()).expect("strings grow");
+            write!(out, "@group(0) @binding({}) ", names.len()).expect("writing to a string cannot fail");
             names.push(name);
         } else if let Some(rest) = line.strip_prefix("var<uniform>") {
             let number = match declared_name(rest) {
@@ -246,7 +247,7 @@ pub fn number_bindings(text: &str) -> Result<String, String> {
                 Some("grid") => 3,
                 _ => return Err(format!("`{line}`: a uniform must be named `params`, `step`, `epilogue` or `grid`")),
             };
-            write!(out, "@group(1) @binding({number}) ").expect("strings grow");
+            write!(out, "@group(1) @binding({number}) ").expect("writing to a string cannot fail");
         }
         out += line;
         out.push('\n');

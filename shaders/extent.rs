@@ -13,11 +13,12 @@
 //! factor   = NUMBER | NAME | "(" sum ")"
 //! ```
 //!
-//! Names are members of `Params`, members of the epilogue's parameters as `epilogue.NAME`, constants of the text, and lengths that a line `// length NAME = sum` defines. A line `// limit: sum < sum` (or
-//! `<=`) states a further condition, `// limit: ENTRY, ENTRY: sum < sum` one of these entry points. A line `// grid ENTRY: [sum][sum][sum]` states the largest grid of an entry point that does not check its
-//! workgroup's index. Expressions are evaluated in 64 bits; values above 2^32 - 1 are errors.
+//! Names are members of `Params`, members of the epilogue's parameters as `epilogue.NAME`, constants of the text, and lengths that a line
+//! `// length NAME = sum` defines. A line `// limit: sum < sum` (or `<=`) states a further condition, `// limit: ENTRY, ENTRY: sum < sum` one of
+//! these entry points. A line `// grid ENTRY: [sum][sum][sum]` states the largest grid of an entry point that does not check its workgroup's index.
+//! Expressions are evaluated in 64 bits; values above 2^32 - 1 are errors.
 
-/// Looks up the value of a name; `None` if the name is unknown.
+/// Function from a name to its value; `None` if the name is unknown.
 pub type Lookup<'a> = dyn Fn(&str) -> Option<u64> + 'a;
 
 /// The extent of one binding under one entry point.
@@ -46,7 +47,7 @@ pub fn parse<'a>(comment: &'a str, entry: &str) -> Result<Extent<'a>, String> {
     extent(general.ok_or_else(|| format!("`{}` has no clause for `{entry}`", comment.trim()))?)
 }
 
-/// Whether a binding may be longer than its extent: `at least [..]`.
+/// Returns whether a binding may be longer than its extent: `at least [..]`.
 pub fn is_least(comment: &str) -> bool {
     comment.contains("at least [")
 }
@@ -64,7 +65,7 @@ pub fn clause(part: &str) -> (Vec<&str>, &str) {
 }
 
 fn extent(words: &str) -> Result<Extent<'_>, String> {
-    let wrong = || format!("`{}` says no extent: expected brackets, `as NAME` or `any length`", words.trim());
+    let wrong = || format!("`{}` has no extent: expected brackets, `as NAME` or `any length`", words.trim());
     if let Some(open) = words.find('[') {
         let (brackets, rest) = brackets(&words[open..])?;
         return Ok(Extent::Elements(brackets, bits(rest)?));
@@ -88,7 +89,7 @@ pub fn brackets(text: &str) -> Result<(Vec<&str>, &str), String> {
     Ok((found, rest))
 }
 
-/// Returns N of `of N bits`; 32 if the text has none.
+/// Returns N of `of N bits`; 32 if the text has no such words.
 fn bits(rest: &str) -> Result<u64, String> {
     let Some((_, behind)) = rest.split_once(" of ").filter(|(_, behind)| behind.contains("bits")) else {
         return Ok(32);
@@ -173,7 +174,7 @@ impl Parser<'_> {
             return Err(format!("`{}`: expected a number or a name", self.whole));
         }
         let number = word.trim_end_matches('u').parse().ok();
-        number.or_else(|| (self.lookup)(word)).ok_or_else(|| format!("`{}`: `{word}` is no name here", self.whole))
+        number.or_else(|| (self.lookup)(word)).ok_or_else(|| format!("`{}`: `{word}` is not a known name", self.whole))
     }
 }
 

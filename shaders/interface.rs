@@ -32,8 +32,8 @@ pub type Files = BTreeMap<String, String>;
 
 /// Reads the shaders and writes `interface.rs` and the lists of kernels to the output folder. An error names file and line, with an excerpt.
 pub fn write() -> Result<(), String> {
-    let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets it"));
-    let target = PathBuf::from(env::var("OUT_DIR").expect("cargo sets it"));
+    let package = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo sets CARGO_MANIFEST_DIR"));
+    let target = PathBuf::from(env::var("OUT_DIR").expect("cargo sets OUT_DIR"));
     let mut files = Files::new();
     for folder in FOLDERS.iter().chain(&PIECES) {
         read_folder(&package.join("shaders"), folder, &mut files)?;
@@ -44,13 +44,13 @@ pub fn write() -> Result<(), String> {
         "/// Every file of `shaders/`: path without the extension, and text.\npub const PIECES: &[(&str, &str)] = &{:?};",
         files.iter().collect::<Vec<_>>()
     )
-    .expect("strings grow");
+    .expect("writing to a string cannot fail");
     out += &shared(&files)?;
     for folder in FOLDERS {
         let names = files.keys().filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
         let modules = names.map(|name| module(&files, folder, name)).collect::<Result<String, _>>()?;
         writeln!(out, "#[doc = \"Kernels of `shaders/{folder}/`.\"]\npub mod {folder} {{\n{modules}}}")
-            .expect("strings grow");
+            .expect("writing to a string cannot fail");
     }
     out += &rules::modules(&files)?;
     let src = package.join("src");
@@ -99,13 +99,13 @@ fn shared(files: &Files) -> Result<String, String> {
             let structs = reflect::own_structs(text, &parsed).map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
             let constants = reflect::constants(text, &parsed);
             writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{structs}{constants}}}")
-                .expect("strings grow");
+                .expect("writing to a string cannot fail");
         }
     }
     Ok(out + "}\npub use shared::step::StepParams;\n")
 }
 
-/// Parses and validates one file with every chain of epilogues and every preset, and generates its module.
+/// Generates the module of one file, after parsing and validating it with every chain of epilogues and every preset.
 fn module(files: &Files, folder: &str, name: &str) -> Result<String, String> {
     let path = format!("{folder}/{name}");
     let text = &files[&path];
@@ -204,7 +204,7 @@ fn declaration_of(text: &str, quoted: &str) -> Option<usize> {
 fn join(files: &Files, names: &[&str]) -> Result<Assembled, String> {
     let find = |name: &str| files.get(name).map(String::as_str);
     assemble::assemble(&find, names).map_err(|e| {
-        // What does not fit is what the last piece declares.
+        // A mismatch between pieces is reported at the declarations of the last piece.
         let quoted = || e.split('`').skip(1).step_by(2);
         let line = |name: &&&str| quoted().find_map(|quoted| declaration_of(files.get(**name)?, quoted));
         let found = names.iter().rev().find_map(|name| Some((*name, line(&name)?)));

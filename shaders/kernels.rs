@@ -44,11 +44,11 @@ pub fn epilogues(src: &Path, chains: &[&str]) -> Result<String, String> {
          /// The epilogues of a task; those that its kernel lacks are `None`.\n\
          pub(in crate::ops) struct Epilogue<'a> {{\n    all: Extent,\n{}}}\n\
          impl<'a> Epilogue<'a> {{\n\
-         /// Takes the bindings of the kernel that are not the producer's own.\n\
+         /// Takes the bindings of the kernel that belong to its epilogues.\n\
          pub fn take(task: &mut Task<'a>, all: Extent) -> Self {{ Self {{ all,\n{} }} }}\n\
-         /// Consumes integers of a panel, from row `row` on, the first of the task.\n\
+         /// Consumes integers of a panel; `row` is the first row of the task.\n\
          pub fn integers(&mut self, panel: usize, row: usize, tile: &[i32]) {{\n        let at = TileAt {{ panel, row, all: self.all }};\n{}    }}\n\
-         /// Consumes floats of a panel, from row `row` on, the first of the task.\n\
+         /// Consumes floats of a panel; `row` is the first row of the task.\n\
          pub fn floats(&mut self, panel: usize, row: usize, tile: &mut [f32]) {{\n        let at = TileAt {{ panel, row, all: self.all }};\n{}    }}\n}}\n",
         each(&|name| format!("    &{}::KIND,\n", path(name))),
         each(&|name| format!("    {name}: Option<{}::Twin<'a>>,\n", path(name))),

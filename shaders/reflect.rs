@@ -60,7 +60,7 @@ pub fn constants(text: &str, parsed: &Parsed) -> String {
             _ => continue,
         };
         writeln!(out, "#[doc = \"Constant `{name}` of the shader.\"]\npub const {name}: {ty} = {value};")
-            .expect("strings grow");
+            .expect("writing to a string cannot fail");
     }
     out
 }
@@ -99,17 +99,17 @@ fn rust_struct(name: &str, module: &naga::Module) -> Result<String, String> {
         }
         let label = member.name.clone().ok_or("a member without a name")?;
         let (rust, bytes) = rust_type(module, &module.types[member.ty].inner)?;
-        writeln!(out, "#[doc = \"Member `{label}`.\"]\npub {label}: {rust},").expect("strings grow");
+        writeln!(out, "#[doc = \"Member `{label}`.\"]\npub {label}: {rust},").expect("writing to a string cannot fail");
         at += bytes;
     }
     if at != *span {
-        // The uniform binding of a struct with vectors has its size rounded up to their alignment.
+        // WGSL rounds the size of a uniform struct up to the alignment of its vectors.
         writeln!(
             out,
-            "#[doc = \"Rounds the struct up to the alignment of its vectors; 0.\"]\npub padding: [u32; {}],",
+            "#[doc = \"Padding to the alignment of the struct's vectors; must be 0.\"]\npub padding: [u32; {}],",
             (span - at) / 4
         )
-        .expect("strings grow");
+        .expect("writing to a string cannot fail");
     }
     Ok(out + "}\n")
 }
@@ -140,7 +140,7 @@ fn scalar_type(scalar: Scalar) -> Result<&'static str, String> {
     }
 }
 
-/// The Rust description of one tensor binding.
+/// Rust description of a tensor binding.
 struct Binding {
     index: u32,
     name: String,
@@ -148,7 +148,7 @@ struct Binding {
     element: &'static str,
     /// Whether a task writes a part of every panel.
     per_panel: bool,
-    /// Its extent, in the syntax of [`extent`].
+    /// Extent, in the syntax of [`extent`].
     extent: String,
 }
 
@@ -198,7 +198,8 @@ fn interface(combination: &Combination, index: usize, label: &str) -> Result<(St
     let extents = bindings.iter().map(|binding| binding.extent.as_str());
     let shape = Shape::of(&combination.text, first, name, extents)?;
     let mut out = format!(
-        "#[doc = \"Its bindings, in order.\"]\npub const INTERFACE: k::Interface = k::Interface {{ label: {label:?}, params: {params}, step: {step}, epilogue: {epilogue}, grid: {grid}, \
+        "#[doc = \"Bindings of the entry point, in order.\"]\n\
+         pub const INTERFACE: k::Interface = k::Interface {{ label: {label:?}, params: {params}, step: {step}, epilogue: {epilogue}, grid: {grid}, \
          shape: {}, bindings: std::borrow::Cow::Borrowed(&[",
         shape.rust()
     );
@@ -208,7 +209,7 @@ fn interface(combination: &Combination, index: usize, label: &str) -> Result<(St
             "k::Binding {{ index: {}, name: std::borrow::Cow::Borrowed({:?}), access: k::Access::{}, extent: std::borrow::Cow::Borrowed({:?}) }},",
             b.index, b.name, b.access, b.extent
         )
-        .expect("strings grow");
+        .expect("writing to a string cannot fail");
     }
     Ok((out + "]) };\n", bindings))
 }
@@ -227,8 +228,11 @@ pub fn variants(combination: &Combination, index: usize) -> Result<String, Strin
         }
         let subgroup_size: u32 = match sizes[..] {
             [] => 0,
-            [size] => size["subgroup_size ".len()..].trim().parse().map_err(|_| format!("`// requires: {size}`"))?,
-            _ => return Err("`// requires:` names two sizes of subgroups".into()),
+            [size] => size["subgroup_size ".len()..]
+                .trim()
+                .parse()
+                .map_err(|_| format!("`// requires: {size}`: expected a number"))?,
+            _ => return Err("`// requires:` names more than one size of subgroups".into()),
         };
         let bytes = workgroup_bytes(parsed, index);
         let invocations: u32 = point.workgroup_size.iter().product();
@@ -244,7 +248,7 @@ pub fn variants(combination: &Combination, index: usize) -> Result<String, Strin
              requires: k::Requirements {{ features: &{features:?}, workgroup_bytes: {bytes}, invocations: {invocations}, subgroup_size: {subgroup_size} }} }},",
             point.name, text.preset, combination.names, point.workgroup_size
         )
-        .expect("strings grow");
+        .expect("writing to a string cannot fail");
     }
     Ok(out + "];\n")
 }
@@ -317,13 +321,13 @@ fn cover(parsed: &Parsed, entry: &str) -> Result<Option<[u32; 3]>, String> {
     let Some(init) = named(&format!("COVER_{entry}")).or(named("COVER")) else { return Ok(None) };
     let literal = |handle| match module.global_expressions[handle] {
         naga::Expression::Literal(naga::Literal::U32(value)) => Ok(value),
-        _ => Err("COVER is a vec3<u32> of constants".to_string()),
+        _ => Err("COVER: expected a vec3<u32> of constants".to_string()),
     };
     match &module.global_expressions[init] {
         naga::Expression::Compose { components, .. } if components.len() == 3 => {
             Ok(Some([literal(components[0])?, literal(components[1])?, literal(components[2])?]))
         }
-        _ => Err("COVER is a vec3<u32> of constants".into()),
+        _ => Err("COVER: expected a vec3<u32> of constants".into()),
     }
 }
 
@@ -343,10 +347,11 @@ fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
             "Write" => ("write", ""),
             _ => ("atomic", ".into()"),
         };
-        writeln!(args, "#[doc = \"Binding `{name}`.\"]\npub {name}: {rust},").expect("strings grow");
-        writeln!(take, "{name}: task.{getter}({}),", list.lines().count()).expect("strings grow");
-        writeln!(buffers, "#[doc = \"Binding `{name}`.\"]\npub {name}: {buffer},").expect("strings grow");
-        writeln!(list, "self.{name}{convert},").expect("strings grow");
+        writeln!(args, "#[doc = \"Binding `{name}`.\"]\npub {name}: {rust},").expect("writing to a string cannot fail");
+        writeln!(take, "{name}: task.{getter}({}),", list.lines().count()).expect("writing to a string cannot fail");
+        writeln!(buffers, "#[doc = \"Binding `{name}`.\"]\npub {name}: {buffer},")
+            .expect("writing to a string cannot fail");
+        writeln!(list, "self.{name}{convert},").expect("writing to a string cannot fail");
     }
     if params {
         args += "#[doc = \"Parameters of the dispatch.\"]\npub params: &'a super::Params,\n";
@@ -358,9 +363,9 @@ fn arguments(bindings: &[Binding], params: bool, step: bool) -> String {
     }
     let of = if params { "super::Params" } else { "()" };
     format!(
-        "#[doc = \"What one task of the twin receives.\"]\npub struct Args<'a> {{ #[doc = \"Number of the task.\"] pub index: usize,\n{args}}}\n\
-         impl<'a> Args<'a> {{ #[doc = \"Takes the task's slices by their names.\"]\npub fn take(task: &mut k::Task<'a>) -> Self {{ Self {{ index: task.index(),\n{take}}} }} }}\n\
-         #[doc = \"What a dispatch binds.\"]\npub struct Buffers {{\n{buffers}}}\n\
+        "#[doc = \"Arguments of one task of the twin.\"]\npub struct Args<'a> {{ #[doc = \"Number of the task.\"] pub index: usize,\n{args}}}\n\
+         impl<'a> Args<'a> {{ #[doc = \"Takes the slices of a task by their names.\"]\npub fn take(task: &mut k::Task<'a>) -> Self {{ Self {{ index: task.index(),\n{take}}} }} }}\n\
+         #[doc = \"Buffers that a dispatch binds.\"]\npub struct Buffers {{\n{buffers}}}\n\
          impl k::Bind for Buffers {{ type Params = {of}; fn list(self) -> Vec<k::BufferArg> {{ vec![{list}] }} }}\n"
     )
 }

@@ -10,7 +10,7 @@ pub const ANY: [&str; 2] = ["rules/ema", "storage/f32"];
 /// Maximum number of states of an update behind a product.
 const MAX_FUSED_STATES: usize = 3;
 
-/// Whether a chain of epilogues updates weights by a rule.
+/// Returns whether a chain of epilogues updates weights by a rule.
 pub fn is_update(chain: &str) -> bool {
     chain.split('+').any(|name| name == "update")
 }
@@ -35,7 +35,8 @@ pub fn modules(files: &Files) -> Result<String, String> {
     for (path, text) in files.iter().filter(|(path, _)| path.starts_with("rules/")) {
         let name = path.trim_start_matches("rules/");
         let body = module(files, &updates, path, text).map_err(|e| format!("shaders/{path}.wgsl: {e}"))?;
-        writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{body}}}").expect("strings grow");
+        writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{body}}}")
+            .expect("writing to a string cannot fail");
     }
     Ok(out + "}\n" + &storages(files)? + &epilogues(files)? + &list(files, &updates)?)
 }
@@ -49,7 +50,7 @@ fn storages(files: &Files) -> Result<String, String> {
         let constants = reflect::constants(text, &texts(files, &names)?.texts[0].parsed);
         let name = path.trim_start_matches("storage/");
         writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod as_{name} {{\n{constants}}}")
-            .expect("strings grow");
+            .expect("writing to a string cannot fail");
         let bits: usize = assemble::marked(text, "bits").next().and_then(|bits| bits.parse().ok()).unwrap_or_default();
         let (_, doc) = text.lines().next().and_then(|line| line.split_once(": ")).unwrap_or_default();
         list.push((name != "f32", std::cmp::Reverse(bits), name, doc));
@@ -90,7 +91,8 @@ fn epilogues(files: &Files) -> Result<String, String> {
         let names: Vec<String> =
             producers().find_map(permitted).ok_or_else(|| format!("shaders/{path}.wgsl: no producer permits it"))?;
         let parameters = reflect::uniform_struct("epilogue", &texts(files, &names)?.texts[0].parsed)?;
-        writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{parameters}}}").expect("strings grow");
+        writeln!(out, "#[doc = \"`shaders/{path}.wgsl`.\"]\npub mod {name} {{\n{parameters}}}")
+            .expect("writing to a string cannot fail");
     }
     Ok(out + "}\n")
 }
@@ -109,7 +111,7 @@ fn list(files: &Files, updates: &[Vec<String>]) -> Result<String, String> {
         let name = names[0].trim_start_matches("producers/");
         let covers = reflect::covers(&kernel)?;
         writeln!(rows, "    k::Updates {{ producer: {name:?}, pieces: &{names:?}, covers: &{covers:?} }},")
-            .expect("strings grow");
+            .expect("writing to a string cannot fail");
     }
     Ok(format!(
         "use crate::runtime::kernel as k;\n\
@@ -121,9 +123,9 @@ fn list(files: &Files, updates: &[Vec<String>]) -> Result<String, String> {
 fn module(files: &Files, updates: &[Vec<String>], path: &str, text: &str) -> Result<String, String> {
     let rule = assemble::Rule::of(text, 1)?;
     let mut out = format!(
-        "#[doc = \"Names of its states.\"]\npub const STATES: &[&str] = &{:?};\n\
-         #[doc = \"The state whose stored sign is the weight where storage is narrow.\"]\npub const DECIDES: usize = {};\n\
-         #[doc = \"Hyperparameters that its function takes, in the order in which the host packs them.\"]\n\
+        "#[doc = \"Names of the rule's states.\"]\npub const STATES: &[&str] = &{:?};\n\
+         #[doc = \"Index of the state whose stored sign is the weight with narrow storage.\"]\npub const DECIDES: usize = {};\n\
+         #[doc = \"Hyperparameters that the rule's function takes, in the order in which the host packs them.\"]\n\
          pub const HYPERPARAMETERS: &[&str] = &{:?};\n",
         rule.states, rule.decides, rule.hyperparameters
     );
@@ -137,8 +139,11 @@ fn module(files: &Files, updates: &[Vec<String>], path: &str, text: &str) -> Res
         for planes in &planes {
             let rule = if *planes == "1" { path.to_string() } else { format!("{path}@{planes}") };
             let suffix = if *planes == "1" { String::new() } else { format!("_{planes}") };
-            writeln!(out, "#[doc = \"Storage `{storage}`, {planes} planes a state.\"]\npub mod {storage}_{planes} {{")
-                .expect("strings grow");
+            writeln!(
+                out,
+                "#[doc = \"Storage `{storage}`, planes per state: {planes}.\"]\npub mod {storage}_{planes} {{"
+            )
+            .expect("writing to a string cannot fail");
             for producer in &permitted {
                 let kernel = update(files, producer, [&rule, &format!("storage/{storage}")])?;
                 out += &behind(&kernel, &producer[0], &format!("{}::{storage}{suffix}", path.replace('/', "::")))?;
@@ -159,7 +164,7 @@ fn kernels(rule: &str, updates: &[&Vec<String>]) -> String {
             rows,
             "        ({name:?}, &$crate::runtime::Kernel {{ interface: {module}::INTERFACE, variants: {module}::ENTRIES, trusted: true, twin: $twin }}),"
         )
-        .expect("strings grow");
+        .expect("writing to a string cannot fail");
     }
     format!(
         "macro_rules! update_kernels_{rule} {{\n    ($module:ident, $twin:expr) => {{ &[\n{rows}    ] }};\n}}\n\
@@ -174,7 +179,7 @@ fn behind(kernel: &Combination, producer: &str, label: &str) -> Result<String, S
     let interface = reflect::interface_text(kernel, 0, &label)?;
     let mut entries = Vec::new();
     let mut out = format!(
-        "#[doc = \"Behind `shaders/{producer}.wgsl`.\"]\npub mod {name} {{\nuse crate::runtime::kernel as k;\n{interface}"
+        "#[doc = \"Update kernels of the producer `shaders/{producer}.wgsl`.\"]\npub mod {name} {{\nuse crate::runtime::kernel as k;\n{interface}"
     );
     for (index, point) in kernel.texts[0].parsed.module.entry_points.iter().enumerate() {
         writeln!(
@@ -184,11 +189,11 @@ fn behind(kernel: &Combination, producer: &str, label: &str) -> Result<String, S
             point.name,
             reflect::variants(kernel, index)?
         )
-        .expect("strings grow");
+        .expect("writing to a string cannot fail");
         entries.push(format!("{}::VARIANTS", point.name));
     }
     let entries = entries.join(", ");
     writeln!(out, "#[doc = \"Variants by entry point.\"]\npub const ENTRIES: &[&[k::Variant]] = &[{entries}];\n}}")
-        .expect("strings grow");
+        .expect("writing to a string cannot fail");
     Ok(out)
 }

@@ -1,4 +1,4 @@
-//! Extents, lengths, limits and grids of an entry point, as its text states them: checked here, evaluated by `Program::check`.
+//! Extents, lengths, limits and grids of an entry point, from the comments of its text. They are checked here and evaluated by `Program::check`.
 
 use super::{Parsed, extent};
 use naga::{Scalar, ScalarKind, TypeInner};
@@ -25,7 +25,7 @@ pub fn canonical(comment: &str, entry: &str) -> Result<String, String> {
     })
 }
 
-/// The comparison of a line `// limit: a < b` or `// limit: ENTRY, ENTRY: a < b`, if it is one of this entry point's.
+/// Returns the comparison of a line `// limit: a < b` or `// limit: ENTRY, ENTRY: a < b` if the limit applies to this entry point.
 fn limit_of(line: &str, entry: &str) -> Option<String> {
     let comparison = match line.split_once(':') {
         Some((names, comparison)) if names.split(',').any(|name| name.trim() == entry) => comparison,
@@ -118,7 +118,7 @@ impl Shape {
         found
     }
 
-    /// Generates the value in Rust.
+    /// Generates the Rust expression of the shape.
     pub fn rust(&self) -> String {
         let Self { members: [members, epilogue], lengths, limits, grid } = self;
         format!(

@@ -9,8 +9,7 @@ mod support;
 use networks::{batch_for, small};
 use plusminus::data::{Batch, InMemory, Loader};
 use plusminus::nn::{
-    BatchNorm, Conv, Dense, Flatten, Model, ModelSpec, PixelScale, Quantizer, Residual, Sequence, Tensor,
-    Weights,
+    BatchNorm, Conv, Dense, Flatten, Model, ModelSpec, PixelScale, Quantizer, Residual, Sequence, Tensor, Weights,
 };
 use plusminus::ops::Window;
 use plusminus::optim::{

@@ -7,7 +7,7 @@ mod networks;
 mod support;
 
 use networks::{batch_for, small};
-use plusminus::data::{InMemory, Loader};
+use plusminus::data::{Batch, InMemory, Loader};
 use plusminus::nn::{MODELS, Model, ModelSpec, Tensor, Weights};
 use plusminus::optim::{BinaryRule, FloatRule};
 use plusminus::runtime::{CpuEngine, Engine};

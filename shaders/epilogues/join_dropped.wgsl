@@ -1,5 +1,5 @@
-// join_dropped: the product with signs dropped with probability p: (tile + other) / (2 (1 - p)), where the tile and `other_product` are the products with the
-// two copies of ops/drop_signs.wgsl. The sum of integers is exact.
+// join_dropped: the product with signs dropped with probability p: (tile + other_product) / (2 (1 - p)), where the tile and `other_product` are the
+// products with the two copies of ops/drop_signs.wgsl. The sum of integers is exact.
 // import: tile, index
 
 struct JoinParams {

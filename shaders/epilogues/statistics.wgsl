@@ -7,7 +7,7 @@ var<storage, read_write> partial: array<vec4<f32>>; // statistics of the output,
 
 var<workgroup> sh_block: array<vec4<f32>, INVOCATIONS>;
 
-// Sum over the four invocations of a block, in order.
+// Returns the sum over the four invocations of a block, in order.
 fn sum_block(value: vec4<f32>, local: vec2<u32>, pitch: u32) -> vec4<f32> {
     workgroupBarrier();
     sh_block[local.y * pitch + local.x] = value;

@@ -15,7 +15,7 @@ var<storage, read> scale: array<f32>;            // [tile_columns]
 var<storage, read> bias: array<f32>;             // [tile_columns]
 var<storage, read_write> new_signs: array<u32>;  // bits, panels [tile_rows/32][tile_columns/32][32]
 
-// Calculates, for each row of the tile, the bits of 8 columns where z >= 0 (x) and where |z| <= 1 (y).
+// Returns the bits of 8 columns for each row of the tile: in x those where z >= 0, in y those where |z| <= 1.
 fn threshold_bits(tile: ptr<function, Tile>, m: Matrix, at: At) -> array<vec2<u32>, 8> {
     let columns = arrayLength(&mean);
     var bits: array<vec2<u32>, 8>;

@@ -20,23 +20,23 @@ var<uniform> epilogue: UpdateParams;
 
 var<storage, read_write> weight: array<u32>;           // bits, panels [epilogue.rows/32][epilogue.words][32]
 
-// Bits of a word whose weights become -1 (`clear_mask`) and +1 (`set_mask`).
+// Masks of the bits of a word whose weights become -1 (`clear_mask`) and +1 (`set_mask`).
 struct SignUpdate {
     clear_mask: u32,
     set_mask: u32,
 }
 
-// Whether word `i` (in row-major order) is outside the matrix.
+// Returns whether word `i` (in row-major order) is outside the matrix.
 fn is_outside(i: u32) -> bool {
     return i / epilogue.words >= epilogue.rows;
 }
 
-// The k-th vec4 of the rule's hyperparameters.
+// Returns the k-th vec4 of the rule's hyperparameters.
 fn hyperparameter(k: u32) -> vec4<f32> {
     return step.hyperparameters[epilogue.hyper_offset + k];
 }
 
-// Factor that a controller applies to the layer's rate; 1 without a controller.
+// Returns the factor that a controller applies to the layer's rate; 1 without a controller.
 fn rate_factor() -> f32 {
     return bitcast<f32>(atomicLoad(&counters[2u * epilogue.layers + epilogue.layer]));
 }

@@ -1,4 +1,4 @@
-// adam: Kingma and Ba 2015, algorithm 1, in PyTorch's form, with L2 decay:
+// adam: Adam (Kingma and Ba 2015, algorithm 1), in PyTorch's form, with L2 decay:
 //   g += decay p,  m += (1 - beta1) (g - m),  v += (1 - beta2) (g^2 - v),  p -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon).
 // The host folds the bias corrections into the hyperparameters: x = rate / (1 - beta1^t), y = 1 / sqrt(1 - beta2^t), z = 1 - beta1, w = 1 - beta2.
 // import: index, step, failed

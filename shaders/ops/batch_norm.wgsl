@@ -1,4 +1,5 @@
-// batch_norm: z = (y - mean) / sqrt(variance + epsilon) * scale + bias, per channel (Ioffe and Szegedy 2015, algorithm 1); mean and variance: statistics.wgsl.
+// batch_norm: z = (y - mean) / sqrt(variance + epsilon) * scale + bias, per channel (Ioffe and Szegedy 2015, algorithm 1). statistics.wgsl computes
+// mean and variance.
 // backward, with sums over rows:  dbias = sum dz,  dscale = sum dz * n,  dy = scale * rstd * (dz - dbias / N - n * dscale / N),
 // where n = (y - mean) * rstd and N is the number of rows that hold samples.
 // import: norm, index, step, reduce

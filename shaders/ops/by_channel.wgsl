@@ -78,7 +78,7 @@ fn by_channel_backward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_i
     }
 }
 
-// Sums of dy per block, for BIAS, whose dx is dy.
+// Sums dy per block, for BIAS, whose dx is dy.
 @compute @workgroup_size(LANES, STRIPES)
 fn channel_sums(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_id) local: vec3<u32>) {
     let rows = loop_bound(min(params.block, params.rows - group.y * params.block), arrayLength(&dy));

@@ -1,5 +1,5 @@
-// Convolution of floats and its input gradient (weight gradient: conv_float_weight.wgsl); any number of groups, including depthwise. Used for stems,
-// shortcuts, layers with one binary operand (its signs unpacked), and full-precision reference networks.
+// Convolution of floats and its input gradient (weight gradient: conv_float_weight.wgsl), with any number of groups, including depthwise. Used for
+// stems, shortcuts, layers with one binary operand (its signs are unpacked), and full-precision reference networks.
 // conv_float:        y(p, o) = sum over taps t and channels c of o's group of x(source(p, t), c) * w(t, o, c).
 // conv_float_input:  dx(p, c) = sum over t and o of c's group of dy(sink(p, t), o) * w(t, o, c).
 // import: conv, index

@@ -1,6 +1,6 @@
 // distillation: weighted sum of the cross-entropy against labels (softmax_cross_entropy) and against a teacher's softmax at temperature T,
 // loss[r] = (1 - w) CE(z, labels) + w T^2 (-sum_c softmax(t / T)[c] log softmax(z / T)[c])   (Hinton et al. 2015, section 2),
-// dz = ((1 - w) (softmax(z) - target) + w T (softmax(z / T) - softmax(t / T))) / samples. With w 1 and T 1 it is ReActNet's loss.
+// dz = ((1 - w) (softmax(z) - target) + w T (softmax(z / T) - softmax(t / T))) / samples. With w = 1 and T = 1 it is ReActNet's loss.
 // import: softmax, logits, index, step
 
 struct Params {
@@ -17,7 +17,7 @@ var<uniform> params: Params;
 
 const THREADS: u32 = 64u;
 
-// `normaliser` of the teacher (no function takes a pointer to storage).
+// Computes `normaliser` for the teacher. A copy, because WGSL functions do not take pointers to storage.
 fn teacher_norm(row: u32) -> vec2<f32> {
     let classes = loop_bound(params.classes, arrayLength(&teacher));
     var top = teacher[panel_index(params.rows, row, 0u)];

@@ -22,7 +22,7 @@ fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
 }
 
-// dz of one element: dy where the mask is set, else 0.
+// Returns dz of one element: dy where the mask is 1, else 0.
 fn masked(panel: u32, row: u32, lane: u32) -> f32 {
     let words = (params.columns + 31u) / 32u;
     let passes = kept[word_index(words, row, panel)] >> lane;

@@ -1,6 +1,6 @@
 // Pooling over windows of images, per channel.
 // max_pool_backward: adds dy(p, c) to the tap that held the maximum.
-// avg_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap counts as 0, as in PyTorch by default.
+// avg_pool: y(p, c) = sum over taps of x(source(p, t), c) / taps; a padded tap counts as 0, PyTorch's default.
 // avg_pool_backward: adds dy(p, c) / taps to every tap.
 // import: conv, index
 // limit: out_channels <= in_channels

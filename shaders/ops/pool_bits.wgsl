@@ -8,7 +8,7 @@ var<storage, read_write> y: array<u32>; // bits, panels [out_pixels/32][in_chann
 
 const THREADS: u32 = 64u;
 
-// Pixel and word within the pixel of word `i` of y. In the last panel the pixel may be past the end.
+// Returns the pixel of word `i` of y, and the word's index within the pixel. In the last panel the pixel may be past the end.
 fn place_of(i: u32) -> vec2<u32> {
     let words = (params.in_channels + 31u) / 32u;
     return vec2<u32>((i >> 5u) / words * 32u + (i & 31u), (i >> 5u) % words);

@@ -27,8 +27,8 @@ const COVER: vec3<u32> = vec3<u32>(1u, 1u, 1u);
 
 var<workgroup> sh_found: array<atomic<u32>, 4>;
 
-// One workgroup. Word j of the sample is a random word of the j-th stretch of the matrix's words in row-major order. The choice is the same at every
-// step and for every seed.
+// Runs as one workgroup. The matrix's words, in row-major order, are divided into `count` ranges; word j of the sample is a random word of range j.
+// The choice is the same at every step and for every seed.
 @compute @workgroup_size(THREADS)
 fn sample_flips(@builtin(local_invocation_index) local: u32) {
     if (local < 4u) {

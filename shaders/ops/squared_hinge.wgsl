@@ -1,6 +1,7 @@
 // squared_hinge: loss[r] = mean_c max(0, 1 - t[c] z[r][c])^2 with targets t = +1 at the label, -1 elsewhere
 // (Courbariaux et al. 2016, section 2.1); dz = -2 t max(0, 1 - t z) / (classes * samples in the batch). Rows without a sample have
-// loss and gradient 0; a logit that is NaN or infinite makes the loss so, though a maximum with 0 would hide it. `correct` counts as softmax_cross_entropy does.
+// loss and gradient 0. A NaN or infinite logit makes the loss NaN or infinite; the maximum with 0 alone would hide it. `correct` counts as
+// softmax_cross_entropy does.
 // import: logits, bits, index, step
 
 struct Params {

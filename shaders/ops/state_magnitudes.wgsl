@@ -1,6 +1,6 @@
-// state_magnitudes: exponent histogram (shaders/shared/exponent_histogram.wgsl) of the values whose signs are the weights, where they are not stored as a
-// tensor of floats. state_*: narrow states (shaders/storage/), after their update. sections: the output y = b0 u + p of a filter's last biquad, which
-// shaders/rules/iir.wgsl does not store; computed before the update, from the same inputs.
+// state_magnitudes: exponent histogram (shaders/shared/exponent_histogram.wgsl) of the values whose signs are the weights, if they are not stored as
+// a tensor of floats. state_*: narrow states (shaders/storage/), after their update. sections: the output y = b0 u + p of a filter's last biquad,
+// which shaders/rules/iir.wgsl does not store; computed before the update, from the same inputs.
 // import: index, exponent_histogram, half, step
 
 struct Params {
@@ -29,7 +29,7 @@ var<storage, read> s: array<f32>; // p and q of each biquad, rows of planes of p
 // limit: hyper_offset + 4 <= 32
 var<uniform> params: Params;
 
-// The unit of word `i` of an integer state after this step's update.
+// Returns the unit of word `i` of an integer state after this step's update.
 fn unit_of(i: u32) -> f32 {
     return bitcast<f32>(exponents[(params.first + i / params.pitch) * 2u + (step.step + 1u) % 2u] << 23u);
 }

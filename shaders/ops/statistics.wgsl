@@ -1,6 +1,7 @@
 // Mean and biased variance of a matrix per channel, over the rows that hold samples. If there are at least two such rows,
 // running = running + momentum * (batch - running), with the unbiased variance (Ioffe and Szegedy 2015, algorithm 1).
-// First pass: blocks of rows, here or in the epilogue of the product or pooling that computes the matrix (epilogues/statistics.wgsl). Second: the join.
+// The first pass reduces blocks of rows, here or in the epilogue of the product or pooling that computes the matrix (epilogues/statistics.wgsl). The
+// second pass combines the blocks.
 // import: norm, index, step, reduce
 
 var<storage, read> y: array<u32>; // i32 or f32, [columns/32][rows][32]

@@ -1,6 +1,6 @@
 // Convolution of signs by signs as an implicit GEMM, without an im2col buffer. Groups consist of whole words and whole panels.
 // y(p, o) = sum over taps t and channels c of a(source(p, t), c) * w(t, o, c), exact.
-// (Courbariaux et al. 2016, "Binarized Neural Networks", section 1; absent taps as in Rastegari et al. 2016 with zero padding.)
+// (Courbariaux et al. 2016, "Binarized Neural Networks", section 1; without `pad_one`, absent taps contribute 0 as in Rastegari et al. 2016.)
 // import: conv, tile, index, bits, step
 // limit: 0 < words
 // limit: in_channels/groups <= words * 32

@@ -1,4 +1,4 @@
-// gradient: reads the gradient of binary weights from memory, for the epilogue `update`, whose parameters are its own.
+// gradient: reads the gradient of binary weights from memory, for the epilogue `update`. It has no parameters beyond those of the epilogue.
 // update_words: one word (32 columns of one row) per invocation, without a barrier; fastest on software adapters.
 // update_quads: four columns per invocation, so that memory accesses are coalesced; words are assembled in workgroup memory.
 // import: index, step

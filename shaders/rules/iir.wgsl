@@ -1,6 +1,6 @@
-// iir: any recursive filter with unit DC gain, as a cascade of biquads in transposed direct form II with the delta operator z - 1 in place of z
+// iir: any recursive filter with unit DC gain, as a cascade of biquads in transposed direct form II with the delta operator z - 1 instead of z
 // (Middleton and Goodwin 1986), so that slow poles keep their precision in f32. For each biquad with coefficients b0, b1, a1, a2:
-//   y = b0 u + p,  p += q + b1 u - a1 y,  q += a2 (u - y);   u is the gradient for the first biquad, else the y of the previous one.
+//   y = b0 u + p,  p += q + b1 u - a1 y,  q += a2 (u - y);   u is the gradient for the first biquad, the y of the previous one for the others.
 //   weight = -1 where the last y > 0, +1 where y < 0, unchanged where y = 0.
 // The state s has planes p and q for each biquad. Hyperparameters: one vec4 (b0, b1, a1, a2) for each biquad.
 // states: s

@@ -1,4 +1,4 @@
-// latent_adam: a latent weight x moved by Adam (Kingma and Ba 2015, as PyTorch); its sign is the weight, 0 keeps the weight:
+// latent_adam: a latent weight x moved by Adam (Kingma and Ba 2015, in PyTorch's form); its sign is the weight, 0 keeps the weight:
 //   d = g + decay * x,  m += (1 - beta1) * (d - m),  v += (1 - beta2) * (d^2 - v),
 //   x -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + epsilon),  x is clipped.
 // The host computes rate / (1 - beta1^t), correction = 1 / sqrt(1 - beta2^t), first = 1 - beta1, second = 1 - beta2.

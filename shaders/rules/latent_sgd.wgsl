@@ -1,4 +1,5 @@
-// latent_sgd: a latent weight x moved by SGD with momentum and weight decay, as PyTorch without dampening; its sign is the weight, 0 keeps the weight:
+// latent_sgd: a latent weight x moved by SGD with momentum and weight decay, as in PyTorch without dampening; its sign is the weight, 0 keeps the
+// weight:
 //   m = momentum * m + (g + decay * x),  x -= rate * m,  x is clipped.
 // states: x, m
 // decides: x

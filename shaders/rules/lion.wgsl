@@ -1,4 +1,5 @@
-// lion: latent weight x, moved by the sign of an interpolation of momentum and gradient (Chen et al., NeurIPS 2023); weight = sign(x), 0 keeps the weight:
+// lion: a latent weight x moved by the sign of an interpolation of momentum and gradient (Chen et al., NeurIPS 2023); its sign is the weight, 0 keeps
+// the weight:
 //   c = m + (1 - beta1) * (g - m),  x -= rate * (sign(c) + decay * x),  x is clipped,  m += (1 - beta2) * (g - m);  sign(0) = 0.
 // The host computes first = 1 - beta1, second = 1 - beta2.
 // states: x, m

@@ -56,7 +56,7 @@ fn out_place(row: u32) -> Pixel {
     return Pixel(image, line - image * params.out_height, row - line * params.out_width);
 }
 
-// The output pixel `distance` rows after `out`, where step = out_place(distance).
+// Returns the output pixel `distance` rows after `out`, where step = out_place(distance).
 fn advance(out: Pixel, step: Pixel) -> Pixel {
     var x = out.x + step.x;
     var y = out.y + step.y;
@@ -74,7 +74,7 @@ fn in_place(row: u32) -> Pixel {
     return Pixel(image, line - image * params.in_height, row - line * params.in_width);
 }
 
-// Input pixel that tap (ky, kx) of an output pixel reads; ABSENT in the padding.
+// Returns the input pixel that tap (ky, kx) of an output pixel reads; ABSENT in the padding.
 fn source(out: Pixel, ky: u32, kx: u32) -> u32 {
     // Values below 0 wrap to large ones and fail the same bounds check.
     let y = out.y * params.stride + ky * params.dilation - params.padding;
@@ -83,7 +83,7 @@ fn source(out: Pixel, ky: u32, kx: u32) -> u32 {
     return select(ABSENT, (out.image * params.in_height + y) * params.in_width + x, inside);
 }
 
-// Output pixel whose tap (ky, kx) reads an input pixel; ABSENT where there is none.
+// Returns the output pixel whose tap (ky, kx) reads an input pixel; ABSENT if there is none.
 fn sink(in: Pixel, ky: u32, kx: u32) -> u32 {
     var y = in.y + params.padding - ky * params.dilation;
     var x = in.x + params.padding - kx * params.dilation;

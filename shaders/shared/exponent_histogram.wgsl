@@ -1,7 +1,7 @@
 // Histogram of the binary exponents of values, for diagnostics:
 //   counts[e] += number of values with exponent field e:  2^(e - 127) <= |x| < 2^(e - 126);  e = 0: below 2^-126;  e = 255: infinite or NaN,
-// and the sum of squares of each block. Counts are integers, so the result does not depend on the order. A workgroup handles one block. The kernel that
-// imports this file declares the tensors that it reads as bindings from 2 on.
+// and the sum of squares of each block. Counts are integers, so the result does not depend on the order. A workgroup handles one block. The kernel
+// that imports this file declares the tensors that it reads as bindings from 2 on.
 
 var<storage, read_write> counts: array<atomic<u32>>; // [256], grow and wrap
 var<storage, read_write> squares: array<f32>; // one per block [words/block]

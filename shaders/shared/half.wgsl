@@ -2,7 +2,8 @@
 
 const MAX_F16: f32 = 65504.0;
 
-// Decodes 16-bit floats, bit for bit as `half_value` of src/tensor/half.rs. Integer arithmetic, because adapters decode and round packed floats differently.
+// Decodes 16-bit floats, bit for bit as `half_value` of src/tensor/half.rs. It uses integer arithmetic, because adapters decode and round packed
+// floats differently.
 fn of_halves(half: vec4<u32>) -> vec4<f32> {
     let size = half & vec4<u32>(0x7fffu);
     let normal = (size << vec4<u32>(13u)) + vec4<u32>(112u << 23u);
@@ -10,17 +11,17 @@ fn of_halves(half: vec4<u32>) -> vec4<f32> {
     return bitcast<vec4<f32>>(select(small, normal, size >= vec4<u32>(0x400u)) | ((half & vec4<u32>(0x8000u)) << vec4<u32>(16u)));
 }
 
-// The four 16-bit halves of two words.
+// Returns the four 16-bit halves of two words.
 fn unpack16(w: vec2<u32>) -> vec4<u32> {
     return vec4<u32>(w.x, w.x >> 16u, w.y, w.y >> 16u) & vec4<u32>(0xffffu);
 }
 
-// Four signed 16-bit integers of two words.
+// Decodes the four signed 16-bit integers of two words.
 fn signed16(w: vec2<u32>) -> vec4<f32> {
     return vec4<f32>(bitcast<vec4<i32>>(unpack16(w) << vec4<u32>(16u)) >> vec4<u32>(16u));
 }
 
-// Four signed 8-bit integers of one word.
+// Decodes the four signed 8-bit integers of one word.
 fn signed8(w: u32) -> vec4<f32> {
     return vec4<f32>(bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w)) >> vec4<u32>(24u));
 }

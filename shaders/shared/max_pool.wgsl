@@ -7,13 +7,13 @@ fn load(i: u32) -> f32 {
     return select(bitcast<f32>(x[i]), f32(bitcast<i32>(x[i])), params.integer != 0u);
 }
 
-// The indices in `x` of the maxima of four channels, and their taps in bytes.
+// Indices in `x` of the maxima of four channels, and their taps, one per byte.
 struct Largest {
     at: vec4<u32>,
     taps: u32,
 }
 
-// Pools four channels of an output pixel: word `i` of `chosen`.
+// Pools four channels of an output pixel, those of word `i` of `chosen`.
 fn largest(i: u32) -> Largest {
     let rows = params.batch * params.out_height * params.out_width;
     let place = out_place((i >> 3u) % rows);

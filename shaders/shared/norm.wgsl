@@ -15,7 +15,7 @@ struct Params {
 
 var<uniform> params: Params;
 
-// Number of rows of a block that hold samples.
+// Returns the number of rows of a block that hold samples.
 fn rows_in(block: u32) -> u32 {
     let end = min(min(step.valid_rows * params.pixels, params.rows), (block + 1u) * params.block);
     return end - min(end, block * params.block);

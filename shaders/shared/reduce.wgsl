@@ -6,7 +6,7 @@ const STRIPES: u32 = 8u;
 
 var<workgroup> sh_sums: array<vec2<f32>, 256>; // LANES * STRIPES
 
-// Sum over the stripes of a channel, in order.
+// Returns the sum over the stripes of a channel, in order.
 fn sum_stripes(value: vec2<f32>, lane: u32, stripe: u32) -> vec2<f32> {
     workgroupBarrier();
     sh_sums[stripe * LANES + lane] = value;

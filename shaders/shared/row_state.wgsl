@@ -5,7 +5,7 @@
 // Biased f32 exponents of the units, [states][rows][2] by step mod 2; then the rows' largest magnitudes, [states][rows][3] by step mod 3.
 var<storage, read_write> row_state: array<atomic<u32>>; // [states][epilogue.rows][5]
 
-// The unit of the stored state, the reciprocal of the unit that this step stores in, and the index of the row's largest magnitude in `row_state`.
+// Unit of the stored state, reciprocal of the unit that this step stores in, and index of the row's largest magnitude in `row_state`.
 struct Unit {
     old: f32,
     inverse: f32,

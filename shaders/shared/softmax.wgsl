@@ -1,7 +1,7 @@
-// The softmax of a row of logits, and smoothed labels.
+// Softmax of rows of logits, and targets with label smoothing.
 // import: logits, index
 
-// The largest logit, and the sum of exp((z - largest) / temperature).
+// Returns the largest logit of a row, and the sum of exp((z - largest) / temperature).
 fn normaliser(row: u32, temperature: f32) -> vec2<f32> {
     let classes = loop_bound(params.classes, arrayLength(&z));
     var top = z[panel_index(params.rows, row, 0u)];
@@ -15,7 +15,7 @@ fn normaliser(row: u32, temperature: f32) -> vec2<f32> {
     return vec2<f32>(top, sum);
 }
 
-// The target of class c: (1 - smoothing) at the label, and smoothing / classes everywhere.
+// Returns the target of class c: smoothing / classes, plus 1 - smoothing if c is the label.
 fn target_of(c: u32, label: u32) -> f32 {
     return params.smoothing / f32(params.classes) + select(0.0, 1.0 - params.smoothing, c == label);
 }

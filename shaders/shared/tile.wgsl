@@ -1,5 +1,6 @@
-// A tile of an output, which a producer computes and epilogues consume. An invocation has 8 rows by 8 columns, two vec4 per row. The producer declares
-// the types `Tile` and `Lane`. Epilogues run in order. Every invocation calls them, also those outside the matrix, because epilogues may have barriers.
+// A tile of an output, which a producer computes and epilogues consume. An invocation has 8 rows by 8 columns, two vec4 per row. The producer
+// declares the types `Tile` and `Lane`. Epilogues run in order. Every invocation calls them, also those outside the matrix, because epilogues may
+// have barriers.
 
 // Rows and (padded) columns of the matrix, and the number of rows that hold samples.
 struct Matrix {
@@ -15,7 +16,7 @@ struct At {
     pitch: u32,
 }
 
-// Whether row `r` of the tile is in the matrix.
+// Returns whether row `r` of the tile is in the matrix.
 fn in_matrix(m: Matrix, at: At, r: u32) -> bool {
     return at.first.y + r < m.rows && at.first.x < m.columns;
 }

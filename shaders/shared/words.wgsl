@@ -1,5 +1,5 @@
-// Words of bits from tiles: four horizontally adjacent invocations have 8 columns each of a word's 32. The producer declares INVOCATIONS, the maximum
-// number of invocations per workgroup.
+// Words of bits from tiles: each of four horizontally adjacent invocations has 8 of a word's 32 columns. The producer declares INVOCATIONS, the
+// maximum number of invocations per workgroup.
 // import: tile
 
 // Bits of 8 columns; index [row of the tile][invocation].
@@ -21,7 +21,7 @@ fn join_words(bits: ptr<function, array<u32, 8>>, at: At) {
     }
 }
 
-// Whether the invocation writes the word of row `r` of its tile, in a matrix whose rows are padded to whole panels.
+// Returns whether the invocation writes the word of row `r` of its tile, in a matrix whose rows are padded to whole panels.
 fn has_word(m: Matrix, at: At, r: u32) -> bool {
     return (at.first.x & 31u) == 0u && at.first.x < m.columns && at.first.y + r < (m.rows + 31u) / 32u * 32u;
 }

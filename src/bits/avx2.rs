@@ -1,4 +1,4 @@
-//! AVX2 with FMA and F16C. Lanes are columns: four registers hold a panel's 32.
+//! AVX2 with FMA and F16C. Lanes are columns: four registers hold the 32 columns of a panel.
 
 use std::arch::x86_64::*;
 
@@ -16,11 +16,11 @@ pub(super) static ISA: Isa =
 /// The processor has the instructions and `task` passed its check against `y`.
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
-    // SAFETY: the caller promises the instructions and the check. AVX2 has no instruction that counts bits.
+    // SAFETY: the caller promises the instructions and the check. Carry-save adders, because AVX2 has no vector popcount.
     unsafe { by_carry_save::<Avx2, 2>(task, y) }
 }
 
-/// Columns of a panel that two registers hold: it has half the work.
+/// Columns that fit two registers: a panel with no more columns takes half the work.
 const NARROW: usize = 16;
 
 /// # Safety
@@ -29,8 +29,8 @@ const NARROW: usize = 16;
 unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
     for at in 0..task.panels() {
         let (part, y) = (task.panel(at), y.panel(at));
-        // SAFETY: the caller promises the instructions and a checked task, which each panel of it is, too. With the signs, an x and what is
-        // between, 12 registers of sums fill the sixteen there are.
+        // SAFETY: the caller promises the instructions and a checked task; a panel of a checked task is also checked. 12 registers of sums, with the
+        // signs, an x and an intermediate, fill the 16 registers of AVX2.
         unsafe {
             if part.columns <= NARROW {
                 panel::<Avx2, 2, 2, 6, 256>(&part, y);
@@ -46,10 +46,10 @@ unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
     let blocks = task.panels * task.taps;
-    // Blocks of terms that are worked on together, as even as they come.
+    // Blocks of terms per group, in groups of equal size where possible.
     let most = |room: usize| blocks.div_ceil(blocks.div_ceil(room / task.terms));
     for at in 0..words(task.columns) {
-        // SAFETY: the caller promises the instructions and a checked task; `most` blocks have at most as many terms as there is room for.
+        // SAFETY: the caller promises the instructions and a checked task; `most` blocks have at most `ROOM` terms.
         unsafe {
             if task.columns - at * PANEL <= NARROW {
                 gathered_panel::<Avx2, 2, 2, 6, 256>(task, at, most(256), y.panel(at));
@@ -76,8 +76,8 @@ unsafe fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32
     unsafe { pack_mask::<Avx2>(x, valid, out, mask) }
 }
 
-/// Gathers one byte of each of the 32 words into a register; its top bits are then one word of the answer, seven
-/// doublings bring up the others.
+/// Transposes a tile by gathering one byte of each of the 32 words into a register. The top bits of its bytes are one
+/// word of the result; seven doublings shift the other bits to the top.
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
     let group = _mm256_setr_epi8(
@@ -88,8 +88,8 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
         // SAFETY: tile has 8 words.
         *rows = _mm256_shuffle_epi8(unsafe { _mm256_loadu_si256(tile.as_ptr().cast()) }, group);
     }
-    // rows[q] holds, of words 8q to 8q + 7, bytes 0 of words 0-3, bytes 1, 2, 3, then the same of words 4-7. A
-    // transpose of 4 x 4 dwords in each half brings byte b of all words together, in the order q, then half.
+    // rows[q] holds bytes of words 8q to 8q + 7: bytes 0 of the first four words, then their bytes 1, 2 and 3, then the
+    // same of the last four. A transpose of 4 x 4 dwords in each half collects byte b of all words, ordered by half, then q.
     let low = [_mm256_unpacklo_epi32(rows[0], rows[1]), _mm256_unpacklo_epi32(rows[2], rows[3])];
     let high = [_mm256_unpackhi_epi32(rows[0], rows[1]), _mm256_unpackhi_epi32(rows[2], rows[3])];
     let bytes = [
@@ -98,7 +98,7 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
         _mm256_unpacklo_epi64(high[0], high[1]),
         _mm256_unpackhi_epi64(high[0], high[1]),
     ];
-    // Dwords stand as q0 q1 q2 q3 of words 0-3, then of words 4-7; interleave the halves.
+    // The dwords are q0 q1 q2 q3 of words 0-3, then of words 4-7; interleave the halves.
     let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
     for (b, bytes) in bytes.into_iter().enumerate() {
         let mut bytes = _mm256_permutevar8x32_epi32(bytes, order);
@@ -109,17 +109,17 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
     }
 }
 
-/// Runs work with the set's instructions.
+/// Runs work compiled for the set's instructions.
 ///
 /// # Safety
-/// The processor has them.
+/// The processor has the instructions.
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 pub(super) unsafe fn within<W: Work>(work: W) -> W::Output {
     // SAFETY: the caller promises the instructions.
     unsafe { work.run::<Avx2>() }
 }
 
-/// Its registers.
+/// The registers of AVX2.
 pub(super) enum Avx2 {}
 
 #[allow(
@@ -268,10 +268,10 @@ impl Vectors for Avx2 {
     reason = "each method is an instruction or two, whose conditions are those of the trait"
 )]
 impl BitCounts for Avx2 {
-    /// A byte holds the counts of 31 bytes.
+    /// A byte holds the sum of the popcounts of 31 bytes.
     const COUNTED: usize = 31;
 
-    /// By look-up of the two nibbles of each byte.
+    /// Counts by table look-up of the two nibbles of each byte.
     #[inline(always)]
     unsafe fn count<const SHIFT: u32>(words: __m256i) -> __m256i {
         let table = _mm256_setr_epi8(
@@ -322,8 +322,8 @@ impl BitCounts for Avx2 {
     reason = "each method is an instruction or two, whose conditions are those of the trait"
 )]
 impl SignedSums for Avx2 {
-    /// The sign to flip before adding in the last register, else +-1.0 to multiply by: where adders stand beside the multipliers (Zen), both run
-    /// at the same time.
+    /// Returns sign bits to flip before an addition in the last register of a term, otherwise factors of +-1.0 for a fused multiply-add. On
+    /// processors with separate adders and multipliers (Zen), the additions and the multiply-adds run in parallel.
     #[inline(always)]
     unsafe fn spread(word: u32, first: usize, is_last: bool) -> __m256 {
         let word = _mm256_set1_epi32(word.cast_signed());
@@ -345,7 +345,7 @@ impl SignedSums for Avx2 {
     }
 }
 
-/// One bit of each of 32 lanes, which are all ones or all zeros.
+/// Returns one bit per lane of 32 lanes that are all ones or all zeros.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn mask(lanes: [__m256; 4]) -> u32 {
@@ -354,7 +354,7 @@ fn mask(lanes: [__m256; 4]) -> u32 {
     _mm256_movemask_epi8(in_order(bytes)).cast_unsigned()
 }
 
-/// Bytes that were packed twice, which works within each half of a register, in the order of their columns.
+/// Restores the column order of bytes that were packed twice: packing works within each half of a register.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 pub(super) fn in_order(bytes: __m256i) -> __m256i {

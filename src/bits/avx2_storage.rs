@@ -1,4 +1,4 @@
-//! Narrow storage of states in the registers of AVX2.
+//! Narrow storage of optimizer states with AVX2.
 
 use std::arch::x86_64::*;
 
@@ -30,10 +30,10 @@ impl StorageVectors for Avx2 {
     unsafe fn store_f16(at: *mut u16, numbers: [__m256; 4], random: [__m256i; 4], sizes: &mut __m256i) -> [u32; 2] {
         let mut places = random;
         for v in 0..4 {
-            // The 13 bits of 16 that a half takes.
+            // An f32 has 13 more mantissa bits than an f16, so rounding uses 13 of the 16 random bits.
             places[v] = _mm256_srli_epi32::<3>(random[v]);
         }
-        // To the bits of normal sizes a share of the last place is added; then what a half does not hold is cut off.
+        // Stochastic rounding of normal numbers: add the random bits below the f16's last place, then truncate.
         let mut moved = numbers;
         for v in 0..4 {
             moved[v] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(numbers[v]), places[v]));
@@ -41,15 +41,15 @@ impl StorageVectors for Avx2 {
         let mut stored = cut(moved);
         let [one, other] = sizes_of(stored);
         let (mut largest, mut signed) = (_mm256_max_epi16(one, other), stored);
-        // A last place has another size below the least normal half, and what is no finite number has none. Few columns are so, but they come
-        // together: those of inputs that are nearly always the same.
+        // Subnormal results have a different last place; overflows, infinities and NaN have none. They take the slow path. They are rare, and they
+        // occur together: in columns of inputs that are nearly constant.
         let small = _mm256_cmpgt_epi16(_mm256_set1_epi16(0x0400), _mm256_min_epi16(one, other));
         let large = _mm256_cmpgt_epi16(largest, _mm256_set1_epi16(0x7bff));
         if _mm256_movemask_epi8(_mm256_or_si256(small, large)) != 0 {
             stored = cut(moved_by_shares(numbers, places));
             let [one, other] = sizes_of(stored);
             largest = _mm256_max_epi16(one, other);
-            // Neither zero has a sign.
+            // -0.0 is not negative.
             let zero = _mm256_setzero_si256();
             signed = [
                 _mm256_andnot_si256(_mm256_cmpeq_epi16(one, zero), stored[0]),
@@ -68,7 +68,7 @@ impl StorageVectors for Avx2 {
         let mut stored = [packed(a, b), packed(c, d)];
         let magnitudes = |[one, other]: [__m256i; 2]| _mm256_max_epu16(_mm256_abs_epi16(one), _mm256_abs_epi16(other));
         let mut size = magnitudes(stored);
-        // -32768 is what anything beyond the range became: rare, as units follow the numbers, so only then are the ends seen to.
+        // A number beyond the range became -32768. That is rare because units adapt to the magnitudes, so the conversion clamps only then.
         if _mm256_movemask_epi8(size).cast_unsigned() & 0xaaaa_aaaa != 0 {
             let [a, b, c, d] = steps(numbers, random, 65536.0 * f32::from(i16::MAX));
             let least = _mm256_set1_epi16(-i16::MAX);
@@ -92,8 +92,8 @@ impl StorageVectors for Avx2 {
     }
 }
 
-/// 65536ths rounded to integers: bits 16 and up, after the random bits were added. Larger than `most` becomes that, as does what is not a number.
-/// Where 32 bits do not hold a number it becomes their least one, which the caller mends where it packs.
+/// Rounds numbers of 65536ths to integers: adds the random bits and returns bits 16 and up. Numbers above `most` and NaN become `most`. A number that
+/// does not fit 32 bits becomes `i32::MIN`, which the caller clamps after packing.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn steps(numbers: [__m256; 4], random: [__m256i; 4], most: f32) -> [__m256i; 4] {
@@ -105,21 +105,21 @@ fn steps(numbers: [__m256; 4], random: [__m256i; 4], most: f32) -> [__m256i; 4] 
     steps
 }
 
-/// 16 integers of 32 bits as 16-bit ones, in order: packing works within each half of a register.
+/// Packs 16 integers of 32 bits to 16 bits in order; the permutation undoes that packing works within each half of a register.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn packed(one: __m256i, other: __m256i) -> __m256i {
     _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(one, other))
 }
 
-/// 32 integers of 16 bits as bytes of the same sign.
+/// Packs 32 integers of 16 bits to bytes with the same signs.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn bytes([one, other]: [__m256i; 2]) -> __m256i {
     _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi16(one, other))
 }
 
-/// Which bytes are above 0 and which below.
+/// Returns which bytes are `> 0` and which are `< 0`.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn signs_of_bytes(bytes: __m256i) -> [u32; 2] {
@@ -127,7 +127,7 @@ fn signs_of_bytes(bytes: __m256i) -> [u32; 2] {
     [above.cast_unsigned(), _mm256_movemask_epi8(bytes).cast_unsigned()]
 }
 
-/// 32 halves without their signs.
+/// Returns the magnitudes of 32 f16 numbers as bit patterns.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn sizes_of([one, other]: [__m256i; 2]) -> [__m256i; 2] {
@@ -135,7 +135,7 @@ fn sizes_of([one, other]: [__m256i; 2]) -> [__m256i; 2] {
     [_mm256_and_si256(one, size), _mm256_and_si256(other, size)]
 }
 
-/// Halves of 32 numbers, towards zero.
+/// Converts 32 numbers to f16, rounding towards zero.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn cut([a, b, c, d]: [__m256; 4]) -> [__m256i; 2] {
@@ -144,8 +144,8 @@ fn cut([a, b, c, d]: [__m256; 4]) -> [__m256i; 2] {
     [_mm256_set_m128i(b, a), _mm256_set_m128i(d, c)]
 }
 
-/// A share of a half's last place, of 2^13, added to numbers of any size. The definition adds it as an integer to normal sizes: the same but for
-/// digits that are cut off.
+/// Adds `places / 2^13` of an f16's last place to numbers of any magnitude. The definition adds it as an integer to the bits of normal numbers: the
+/// results differ only in digits that are truncated.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c,popcnt")]
 fn moved_by_shares(numbers: [__m256; 4], places: [__m256i; 4]) -> [__m256; 4] {
@@ -153,7 +153,7 @@ fn moved_by_shares(numbers: [__m256; 4], places: [__m256i; 4]) -> [__m256; 4] {
     let (least_normal, most) = (_mm256_set1_ps(2_f32.powi(-14)), _mm256_set1_ps(HALF_MOST));
     let mut moved = numbers;
     for v in 0..4 {
-        // Not-a-number becomes the largest.
+        // NaN becomes the largest finite number.
         let size = _mm256_min_ps(_mm256_andnot_ps(sign_bit, numbers[v]), most);
         let power = _mm256_and_ps(_mm256_max_ps(size, least_normal), exponent_bits);
         let share = _mm256_mul_ps(_mm256_cvtepi32_ps(places[v]), _mm256_set1_ps(2_f32.powi(-23)));

@@ -1,4 +1,4 @@
-//! AVX-512 as Ice Lake and Zen 4 have it: F, BW, VL, DQ, VPOPCNTDQ, VBMI and GFNI. Lanes are columns: two registers hold a panel's 32.
+//! AVX-512 of Ice Lake and Zen 4: F, BW, VL, DQ, VPOPCNTDQ, VBMI and GFNI. Lanes are columns: two registers hold the 32 columns of a panel.
 
 use std::arch::x86_64::*;
 
@@ -17,7 +17,7 @@ pub(super) static ISA: Isa = Isa {
     gathered,
     sign_pack,
     sign_pack_mask,
-    // Moving bits between bytes has no wider form that is faster.
+    // A 512-bit version of the bit transpose is not faster.
     transpose32: super::avx2::ISA.transpose32,
 };
 
@@ -25,7 +25,7 @@ pub(super) static ISA: Isa = Isa {
 /// The processor has the instructions and `task` passed its check against `y`.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
-    // SAFETY: the caller promises the instructions and the check. 8 x 2 sums leave registers for the weights and the words in flight.
+    // SAFETY: the caller promises the instructions and the check. A tile of 8 x 2 sums leaves registers for weights and activations.
     unsafe { by_counting::<Avx512, 8, 2>(task, y) }
 }
 
@@ -45,17 +45,17 @@ unsafe fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32
     unsafe { pack_mask::<Avx512>(x, valid, out, mask) }
 }
 
-/// Runs work with the set's instructions.
+/// Runs work compiled for the set's instructions.
 ///
 /// # Safety
-/// The processor has them.
+/// The processor has the instructions.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 pub(super) unsafe fn within<W: Work>(work: W) -> W::Output {
     // SAFETY: the caller promises the instructions.
     unsafe { work.run::<Avx512>() }
 }
 
-/// Its registers.
+/// The registers of AVX-512.
 pub(super) enum Avx512 {}
 
 #[allow(
@@ -170,7 +170,7 @@ impl Vectors for Avx512 {
 
     #[inline(always)]
     unsafe fn is_finite(numbers: __m512) -> bool {
-        // Quiet and signalling not-a-number, and both infinities.
+        // Classes of the immediate: quiet and signalling NaN, and both infinities.
         _mm512_fpclass_ps_mask::<0b1001_1001>(numbers) == 0
     }
 
@@ -185,7 +185,7 @@ impl Vectors for Avx512 {
     reason = "each method is an instruction or two, whose conditions are those of the trait"
 )]
 impl BitCounts for Avx512 {
-    /// Lanes are counted as a whole.
+    /// The popcount instruction counts whole 32-bit lanes, so counts cannot overflow.
     const COUNTED: usize = usize::MAX;
 
     #[inline(always)]
@@ -226,7 +226,7 @@ impl BitCounts for Avx512 {
     }
 }
 
-/// The masks of two registers in one.
+/// Concatenates the masks of two registers.
 fn mask(low: u16, high: u16) -> u32 {
     u32::from(low) | u32::from(high) << 16
 }

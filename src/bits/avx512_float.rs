@@ -1,12 +1,12 @@
-//! Floats x bits for AVX-512, four terms at a time: the method of the four Russians (Arlazarov, Dinic, Kronrod and Faradzhev 1970).
+//! Product of floats and bits for AVX-512, four terms at a time: the method of the four Russians (Arlazarov, Dinic, Kronrod and Faradzhev 1970).
 //!
-//! Four floats with signs have 16 sums, and 16 floats fill a register. So for every row and every four j a *table* of these sums is made
-//! once; then four bits of a column, as a number, pick the column's sum. One permutation picks for 16 columns, one addition takes what four
-//! multiplications would have: a quarter of the arithmetic, whatever the number of columns beyond a few panels. For the numbers, a tile of 32
-//! j x 32 columns of bits is turned around in registers, on its way.
+//! Four floats with signs have 16 possible sums, and a register holds 16 floats. For every row and every four j, a *table* of these sums is
+//! computed once; the four bits of a column then index the table. One permutation looks up 16 columns and one addition replaces four
+//! multiply-adds: a quarter of the arithmetic once the cost of the tables is spread over a few panels of columns. The indices come from a
+//! tile of 32 j x 32 columns of bits that is transposed in registers.
 //!
-//! The tables of a *place*, 32 floats in a row, lie together. Where a product reads a place several times, as a convolution's gradient does
-//! with each of its taps, its tables are made once for all.
+//! The tables of a *place*, 32 consecutive floats of a row, are stored together. A product that reads a place several times, such as the
+//! input gradient of a convolution with its taps, computes the tables of the place once.
 
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -16,10 +16,10 @@ use super::tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, Panels, panel_ma
 /// Terms of a table.
 const TERMS: usize = 4;
 
-/// Tables of a place.
+/// Tables per place.
 const GROUPS: usize = PANEL / TERMS;
 
-/// Rows that share a tile of bits: 8 x 2 sums.
+/// Rows that share a tile of bits: 8 rows x 2 registers are 16 registers of sums.
 const ROWS: usize = 8;
 
 /// The tables of 32 floats: entry n of table k is ((s0 x0 + s1 x1) + s2 x2) + s3 x3 of floats from 4 k on, where s_i is +1 if bit i of n is
@@ -30,7 +30,7 @@ struct Tables([[f32; 16]; GROUPS]);
 
 const NOTHING: Tables = Tables([[0.0; 16]; GROUPS]);
 
-/// Blocks of 32 j whose sums stay in registers, then they join y: the tables of 8 rows fill half of a first-level cache.
+/// Blocks of 32 j that are summed in registers before they are added to y: the tables of 8 rows then fill half of a 32 KiB L1 cache.
 const BLOCKS: usize = 4;
 
 /// # Safety
@@ -65,17 +65,17 @@ pub(super) unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
     }
 }
 
-/// Rows of a tile of [`gathered`], whose places lie close together.
+/// Rows of a tile of [`gathered`]. Adjacent rows read overlapping places, so they share tables.
 const TILE: usize = 2 * ROWS;
 
-/// Most places of a tile.
+/// Maximum number of places of a tile.
 const SLOTS: usize = 160;
 
 /// # Safety
 /// The processor has the instructions, `task` passed its check against `y`, its rows, taps and panels of x are at least 1.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 pub(super) unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
-    // The first stands for what is absent.
+    // Entry 0 is the zero table of absent rows.
     let mut tables = [NOTHING; 1 + SLOTS];
     let (mut places, mut slots) = ([ABSENT; 1 + SLOTS], [[0_u8; TILE]; SLOTS / TILE]);
     for i in (0..task.rows).step_by(TILE) {
@@ -100,7 +100,7 @@ pub(super) unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
                         let (rows, columns) = (ROWS.min(rows - half), task.columns - at * PANEL);
                         let y = &mut y.panel(at)[(i + half) * PANEL..];
                         let target = Target { rows, columns, begins, y, y_row: PANEL };
-                        // SAFETY: as many words as terms are readable from bits on, as checked.
+                        // SAFETY: task.terms words are readable from bits on, as checked.
                         unsafe { multiply_rows(steps, target) };
                     }
                 }
@@ -109,8 +109,8 @@ pub(super) unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
     }
 }
 
-/// Gives the distinct places of some rows and taps numbers from 1 on, with 0 for what is absent; and one past the last. (A place that a
-/// hash forgot has two numbers.)
+/// Numbers the distinct places of some rows and taps from 1; 0 marks absent rows. Returns the largest number plus 1. A place whose entry
+/// of the hash table was overwritten gets a second number.
 fn number(
     task: &GatheredFloatBits,
     rows: Range<usize>,
@@ -135,7 +135,7 @@ fn number(
     count
 }
 
-/// The tables of `count` floats, `step` apart; what is beyond them is 0.
+/// Fills the tables of `count` floats at stride `step`; floats beyond `count` count as 0.
 ///
 /// # Safety
 /// The processor has the instructions, and the floats are readable.
@@ -164,20 +164,20 @@ unsafe fn fill(x: *const f32, step: usize, count: usize, tables: &mut Tables) {
     }
 }
 
-/// A step of a sum: where its words of bits are, how many they are, and the tables of every row.
+/// One step of a sum: the address of its words of bits, their number, and the tables of every row.
 type Step<'a> = (*const u32, usize, [&'a Tables; ROWS]);
 
-/// Where the sums of a panel's rows go.
+/// Output of a tile of rows of a panel.
 struct Target<'a> {
     rows: usize,
     columns: usize,
-    /// Whether they replace what y holds, instead of joining it.
+    /// Whether the sums overwrite y instead of being added to it.
     begins: bool,
     y: &'a mut [f32],
     y_row: usize,
 }
 
-/// [`multiply`] of as many rows and halves of a panel as there are.
+/// Calls [`multiply`] with the smallest tile that holds the target's rows and columns.
 ///
 /// # Safety
 /// As [`multiply`].
@@ -195,7 +195,7 @@ unsafe fn multiply_rows<'a>(steps: impl Iterator<Item = Step<'a>>, target: Targe
     }
 }
 
-/// A sum over steps for R rows, of which the target's are kept.
+/// Sums the steps for R rows and writes those of the target.
 ///
 /// # Safety
 /// The processor has the instructions, and the words of every step are readable.
@@ -212,14 +212,14 @@ unsafe fn multiply<'a, const R: usize, const HALVES: usize>(steps: impl Iterator
                 // SAFETY: a place has 8 tables of 16 floats, and count is at most 32.
                 let table = unsafe { _mm512_load_ps(tables.0.as_ptr().add(group).cast()) };
                 for (sum, number) in sums.iter_mut().zip(numbers) {
-                    // The lowest four bits of a number count.
+                    // The permutation uses only the lowest four bits of each index.
                     *sum = _mm512_add_ps(*sum, _mm512_permutexvar_ps(number, table));
                 }
             }
             numbers = numbers.map(|number| _mm512_srli_epi32::<{ TERMS as u32 }>(number));
         }
     }
-    // Through memory: a loop of unknown length over the sums would keep them there all the time.
+    // Copied to memory for the last loop only: indexing the sums in a loop of unknown length would keep them in memory throughout.
     let mut rows_of_sums = Rows([[0.0; PANEL]; R]);
     for (row, sums) in rows_of_sums.0.iter_mut().zip(sums) {
         for (half, sum) in sums.into_iter().enumerate() {
@@ -241,7 +241,7 @@ unsafe fn multiply<'a, const R: usize, const HALVES: usize>(steps: impl Iterator
     }
 }
 
-/// Sums of some rows of a panel.
+/// Sums of R rows of a panel.
 #[repr(align(64))]
 struct Rows<const R: usize>([[f32; PANEL]; R]);
 
@@ -249,8 +249,9 @@ struct Rows<const R: usize>([[f32; PANEL]; R]);
 #[repr(align(64))]
 struct Bytes([u8; 64]);
 
-/// Where byte `at % 8` of block `at / 8` comes from. Blocks are 8 x 8 bits, of words `8 q..` and their byte b, in the order 4 (b % 2) + q; words
-/// run backwards in them, as the instruction that turns them around wants it. The second register's bytes follow the first's.
+/// Returns the source of each byte `at % 8` of block `at / 8`. A block is 8 x 8 bits: byte b of words `8 q..8 q + 8`; blocks are ordered by
+/// 4 (b % 2) + q. Words are in reverse order within a block, as the affine instruction requires. The bytes of the second register follow those of the
+/// first.
 const fn gather_order(high: usize) -> Bytes {
     let (mut order, mut at) = ([0; 64], 0);
     while at < 64 {
@@ -261,7 +262,7 @@ const fn gather_order(high: usize) -> Bytes {
     Bytes(order)
 }
 
-/// Where byte q of column c comes from.
+/// Returns the source of byte q of each column c.
 const fn scatter_order() -> Bytes {
     let (mut order, mut at) = ([0; 64], 0);
     while at < 64 {
@@ -275,7 +276,7 @@ const fn scatter_order() -> Bytes {
 static GATHER: [Bytes; 2] = [gather_order(0), gather_order(1)];
 static SCATTER: Bytes = scatter_order();
 
-/// The transpose of up to 32 words: bit j of number c is bit c of word j. Words that are not there count as 0.
+/// Transposes up to 32 words: bit j of lane c of the result is bit c of word j. Words beyond `count` count as 0.
 ///
 /// # Safety
 /// The processor has the instructions; `count` words are readable, at least 1.
@@ -283,14 +284,14 @@ static SCATTER: Bytes = scatter_order();
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 unsafe fn columns(words: *const u32, count: usize) -> [__m512i; 2] {
     let valid = panel_mask(count);
-    // SAFETY: only words that are there are read; the orders have 64 bytes.
+    // SAFETY: the masks admit only the first `count` words; the orders have 64 bytes.
     unsafe {
         let words = [
             _mm512_maskz_loadu_epi32(valid as u16, words.cast()),
             _mm512_maskz_loadu_epi32((valid >> 16) as u16, words.wrapping_add(16).cast()),
         ];
         let scatter = _mm512_load_si512(SCATTER.0.as_ptr().cast());
-        // Bit i of byte k of a block becomes bit k of byte i: byte i picks column i out of the block.
+        // Bit i of byte k of a block becomes bit k of byte i: byte i of the matrix selects column i of the block.
         let diagonal = _mm512_set1_epi64(0x8040_2010_0804_0201_u64.cast_signed());
         GATHER.each_ref().map(|order| {
             let blocks = _mm512_permutex2var_epi8(words[0], _mm512_load_si512(order.0.as_ptr().cast()), words[1]);

@@ -1,4 +1,4 @@
-//! Narrow storage of states in the registers of AVX-512.
+//! Narrow storage of optimizer states with AVX-512.
 
 use std::arch::x86_64::*;
 
@@ -30,16 +30,16 @@ impl StorageVectors for Avx512 {
     unsafe fn store_f16(at: *mut u16, numbers: [__m512; 2], random: [__m512i; 2], sizes: &mut __m512i) -> [u32; 2] {
         let (mut places, mut moved) = (random, numbers);
         for v in 0..2 {
-            // The 13 bits of 16 that a half takes.
+            // An f32 has 13 more mantissa bits than an f16, so rounding uses 13 of the 16 random bits.
             places[v] = _mm512_srli_epi32::<3>(random[v]);
-            // To the bits of normal sizes a share of the last place is added; then what a half does not hold is cut off.
+            // Stochastic rounding of normal numbers: add the random bits below the f16's last place, then truncate.
             moved[v] = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(numbers[v]), places[v]));
         }
         let size_bits = _mm512_set1_epi16(i16::MAX);
         let mut stored = cut(moved);
         let mut size = _mm512_and_si512(stored, size_bits);
-        // A last place has another size below the least normal half, and what is no finite number has none. Few columns are so, but they come
-        // together: those of inputs that are nearly always the same.
+        // Subnormal results have a different last place; overflows, infinities and NaN have none. They take the slow path. They are rare, and they
+        // occur together: in columns of inputs that are nearly constant.
         let least = _mm512_set1_epi16(0x0400);
         if _mm512_cmpgt_epu16_mask(_mm512_sub_epi16(size, least), _mm512_set1_epi16(0x7bff - 0x0400)) != 0 {
             stored = cut(moved_by_shares(numbers, places));
@@ -48,7 +48,7 @@ impl StorageVectors for Avx512 {
         _mm512_storeu_si512(at.cast(), stored);
         *sizes = _mm512_max_epi16(*sizes, size);
         let above = _mm512_cmpgt_epi16_mask(stored, _mm512_setzero_si512());
-        // Neither zero has a sign.
+        // -0.0 is not negative.
         [above, _mm512_mask_test_epi16_mask(_mm512_movepi16_mask(stored), stored, size_bits)]
     }
 
@@ -56,7 +56,7 @@ impl StorageVectors for Avx512 {
     unsafe fn store_i16(at: *mut i16, numbers: [__m512; 2], random: [__m512i; 2], sizes: &mut __m512i) -> [u32; 2] {
         let mut steps = random;
         for v in 0..2 {
-            // Not-a-number becomes the largest. What is too small becomes the least number of 32 bits, and is mended below.
+            // NaN becomes the maximum. Numbers below the range of 32 bits become `i32::MIN` and are clamped below.
             let number = _mm512_min_ps(numbers[v], _mm512_set1_ps(65536.0 * f32::from(i16::MAX)));
             steps[v] = _mm512_add_epi32(_mm512_cvttps_epi32(number), random[v]);
         }
@@ -73,7 +73,7 @@ impl StorageVectors for Avx512 {
         let end = _mm512_set1_ps(65536.0 * f32::from(i8::MAX));
         let mut steps = random;
         for v in 0..2 {
-            // Not-a-number becomes the largest.
+            // NaN becomes the maximum.
             let number = _mm512_max_ps(_mm512_min_ps(numbers[v], end), _mm512_set1_ps(-65536.0 * f32::from(i8::MAX)));
             steps[v] = _mm512_add_epi32(_mm512_cvttps_epi32(number), random[v]);
         }
@@ -85,11 +85,11 @@ impl StorageVectors for Avx512 {
     }
 }
 
-/// Bytes of a register.
+/// A constant for one register, aligned to 64 bytes.
 #[repr(align(64))]
 struct Register<T>(T);
 
-/// The upper halves of the lanes of two registers.
+/// Permutation that selects the upper halves of the lanes of two registers.
 static UPPER_WORDS: Register<[i16; 32]> = {
     let (mut order, mut at) = ([0; 32], 0);
     while at < 32 {
@@ -99,7 +99,7 @@ static UPPER_WORDS: Register<[i16; 32]> = {
     Register(order)
 };
 
-/// Bits 16 to 23 of the lanes of two registers.
+/// Permutation that selects bits 16 to 23 of the lanes of two registers.
 static THIRD_BYTES: Register<[u8; 64]> = {
     let (mut order, mut at) = ([0; 64], 0);
     while at < 64 {
@@ -109,7 +109,7 @@ static THIRD_BYTES: Register<[u8; 64]> = {
     Register(order)
 };
 
-/// Halves of 32 numbers, towards zero.
+/// Converts 32 numbers to f16, rounding towards zero.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 fn cut([one, other]: [__m512; 2]) -> __m512i {
@@ -117,8 +117,8 @@ fn cut([one, other]: [__m512; 2]) -> __m512i {
     _mm512_inserti64x4::<1>(_mm512_castsi256_si512(one), _mm512_cvtps_ph::<_MM_FROUND_TO_ZERO>(other))
 }
 
-/// A share of a half's last place, of 2^13, added to numbers of any size. The definition adds it as an integer to normal sizes: the same but for
-/// digits that are cut off.
+/// Adds `places / 2^13` of an f16's last place to numbers of any magnitude. The definition adds it as an integer to the bits of normal numbers: the
+/// results differ only in digits that are truncated.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vpopcntdq,avx512vbmi,gfni,popcnt")]
 fn moved_by_shares(numbers: [__m512; 2], places: [__m512i; 2]) -> [__m512; 2] {
@@ -126,7 +126,7 @@ fn moved_by_shares(numbers: [__m512; 2], places: [__m512i; 2]) -> [__m512; 2] {
     let (least_normal, most) = (_mm512_set1_ps(2_f32.powi(-14)), _mm512_set1_ps(HALF_MOST));
     let mut moved = numbers;
     for v in 0..2 {
-        // Not-a-number becomes the largest.
+        // NaN becomes the largest finite number.
         let size = _mm512_min_ps(_mm512_andnot_ps(sign_bit, numbers[v]), most);
         let power = _mm512_and_ps(_mm512_max_ps(size, least_normal), exponent_bits);
         let share = _mm512_mul_ps(_mm512_cvtepi32_ps(places[v]), _mm512_set1_ps(2_f32.powi(-23)));

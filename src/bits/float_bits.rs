@@ -1,4 +1,4 @@
-//! Floats x bits, a panel of columns at a time: signs of a block of terms are made ready once and serve all rows.
+//! Product of floats and bits, one panel of columns at a time: the signs of a block of terms are expanded once and reused for all rows.
 
 use std::array;
 use std::mem::MaybeUninit;
@@ -6,31 +6,31 @@ use std::mem::MaybeUninit;
 use super::tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL};
 use super::vector::SignedSums;
 
-/// Numbers that fill half of the first-level cache.
+/// Capacity of [`Signs`] in floats: 16 KiB, half of a 32 KiB L1 cache.
 const SIGNS: usize = 4096;
 
-/// Signs of several terms, T registers each.
+/// Expanded signs of several terms, T registers per term.
 #[repr(align(64))]
 struct Signs<const T: usize>(MaybeUninit<[f32; SIGNS]>);
 
 impl<const T: usize> Signs<T> {
-    /// None yet.
+    /// Returns an uninitialised buffer.
     const fn new() -> Self {
         Self(MaybeUninit::uninit())
     }
 
-    /// Those of term `j`.
+    /// Returns the address of the signs of term `j`.
     fn at<V: SignedSums>(&self, j: usize) -> *const f32 {
         self.0.as_ptr().cast::<f32>().wrapping_add(j * T * V::LANES)
     }
 
-    /// Writes the first signs of a word as term `j`.
+    /// Expands the first T registers of signs of a word as term `j`.
     ///
     /// # Safety
     /// The processor has V's instructions.
     #[inline(always)]
     unsafe fn spread<V: SignedSums>(&mut self, j: usize, word: u32) {
-        assert!((j + 1) * T * V::LANES <= SIGNS, "room for the terms");
+        assert!((j + 1) * T * V::LANES <= SIGNS, "the terms exceed the buffer of signs");
         let signs = self.0.as_mut_ptr().cast::<f32>().wrapping_add(j * T * V::LANES);
         for t in 0..T {
             // SAFETY: the caller promises the instructions; there is room for the term, as asserted.
@@ -39,8 +39,8 @@ impl<const T: usize> Signs<T> {
     }
 }
 
-/// One panel, `Isa::float_bits`: `T` registers hold the signs of a term, `C` of them at a time are multiplied with at most `R` rows, and sums of
-/// `ROOM` terms join y.
+/// Computes one panel of `Isa::float_bits`. `T` registers hold the signs of a term; a register tile is `C` of them by at most `R` rows; sums of
+/// `ROOM` terms are added to y at a time.
 ///
 /// # Safety
 /// The processor has V's instructions; the task of one panel passed its check against `y`, its rows and inner are at least 1; T registers hold all
@@ -50,7 +50,8 @@ pub(super) unsafe fn panel<V: SignedSums, const T: usize, const C: usize, const 
     task: &FloatBits,
     y: &mut [f32],
 ) {
-    // SAFETY: the caller promises the instructions and a checked task. Constant strides become offsets inside the instructions.
+    // SAFETY: the caller promises the instructions and a checked task. The two common pairs of strides are passed as constants, which the compiler
+    // folds into the addressing of the instructions.
     unsafe {
         match (task.x_row, task.x_inner) {
             (32, 1) => strided::<V, T, C, R, ROOM>(task, 32, 1, y),
@@ -60,7 +61,7 @@ pub(super) unsafe fn panel<V: SignedSums, const T: usize, const C: usize, const 
     }
 }
 
-/// The same with the task's strides given.
+/// Computes one panel as [`panel`], with the strides of x as arguments.
 ///
 /// # Safety
 /// As [`panel`].
@@ -95,11 +96,11 @@ unsafe fn strided<V: SignedSums, const T: usize, const C: usize, const R: usize,
     }
 }
 
-/// Panel `at` of `Isa::gathered_float_bits`: rows are read where they lie. `T`, `C`, `R` and `ROOM` as for [`panel`]; sums of `most` blocks of
-/// terms join y.
+/// Computes panel `at` of `Isa::gathered_float_bits`, reading rows of x without copying them. `T`, `C`, `R` and `ROOM` are those of [`panel`]; sums
+/// of `most` blocks of terms are added to y at a time.
 ///
 /// # Safety
-/// The processor has V's instructions; the task passed its check against all its panels, of which `y` is number `at`, its rows are at least 1; T
+/// The processor has V's instructions; the task passed its check against all its panels, and `y` is panel `at`; its rows are at least 1; T
 /// registers hold all columns of the panel, C divides T, `ROOM` terms of T registers are at most 4096 numbers, `most` blocks are at most `ROOM`
 /// terms, R is at most 6.
 #[inline(always)]
@@ -115,7 +116,7 @@ pub(super) unsafe fn gathered_panel<
     most: usize,
     y: &mut [f32],
 ) {
-    /// For what is absent.
+    /// Terms of an absent row.
     static NOTHING: [f32; PANEL] = [0.0; PANEL];
     let (terms, blocks) = (task.terms, task.panels * task.taps);
     let columns = PANEL.min(task.columns - at * PANEL);
@@ -144,36 +145,37 @@ pub(super) unsafe fn gathered_panel<
                 },
             });
             let target = Target { y: &mut y[i * PANEL..], y_row: PANEL, columns, joins: start > 0 };
-            // SAFETY: the caller promises the instructions. Places that are not absent were checked, with all terms, of which all signs are
+            // SAFETY: the caller promises the instructions. All terms of places that are not absent were checked, and the signs of all terms are
             // written.
             i += unsafe { tile::<V, T, C, R, _>(task.rows - i, 1, stretches, target) };
         }
     }
 }
 
-/// Some terms of a sum.
+/// A run of consecutive terms of a sum.
 struct Stretch<F> {
     terms: usize,
-    /// Their signs.
+    /// Expanded signs of the terms.
     signs: *const f32,
-    /// Where a row's first x lies.
+    /// Function from a row of the tile to the address of its first x.
     row: F,
 }
 
-/// Where a tile's sums go.
+/// Output of a tile.
 struct Target<'a> {
-    /// From the tile's first row on.
+    /// Panel of y, starting at the tile's first row.
     y: &'a mut [f32],
     y_row: usize,
     columns: usize,
-    /// Whether they join what is there.
+    /// Whether the sums are added to y instead of overwriting it.
     joins: bool,
 }
 
-/// Sums of as many rows as fit registers, at most `rows`; gives their number.
+/// Computes a tile of at most R and at most `rows` rows. Returns its number of rows.
 ///
 /// # Safety
-/// The processor has V's instructions; every stretch's x, `x_inner` apart, are readable for that number of rows, and its signs. C divides T, R is at most 6.
+/// The processor has V's instructions; for every stretch, the x of that number of rows, `x_inner` apart, and the signs are readable. C divides T, R
+/// is at most 6.
 #[inline(always)]
 unsafe fn tile<V: SignedSums, const T: usize, const C: usize, const R: usize, F: Fn(usize) -> *const f32>(
     rows: usize,
@@ -181,7 +183,7 @@ unsafe fn tile<V: SignedSums, const T: usize, const C: usize, const R: usize, F:
     stretches: impl Iterator<Item = Stretch<F>> + Clone,
     target: Target<'_>,
 ) -> usize {
-    // As even as they come.
+    // Tiles of equal height where possible: 7 rows are 4 + 3 instead of 6 + 1.
     let count = rows.div_ceil(rows.div_ceil(R));
     // SAFETY: the caller promises the instructions, and x and signs of that number of rows.
     unsafe {
@@ -192,13 +194,13 @@ unsafe fn tile<V: SignedSums, const T: usize, const C: usize, const R: usize, F:
             4 if R >= 4 => tile_of::<V, T, C, 4, F>(x_inner, stretches, target),
             5 if R >= 5 => tile_of::<V, T, C, 5, F>(x_inner, stretches, target),
             _ if R >= 6 => tile_of::<V, T, C, 6, F>(x_inner, stretches, target),
-            _ => unreachable!("at most R rows"),
+            _ => unreachable!("a tile has at most R rows"),
         }
     }
     count
 }
 
-/// The sums of R rows.
+/// Computes a tile of R rows.
 ///
 /// # Safety
 /// As [`tile`], of R rows.
@@ -226,7 +228,7 @@ unsafe fn tile_of<V: SignedSums, const T: usize, const C: usize, const R: usize,
     }
 }
 
-/// The sums of R rows and the C registers of columns from number `first` on.
+/// Returns the sums of R rows and C registers of columns, starting at register `first`.
 ///
 /// # Safety
 /// As [`tile`], of R rows.
@@ -244,7 +246,7 @@ unsafe fn sums<V: SignedSums, const T: usize, const C: usize, const R: usize, F:
             let x: [*const f32; R] = array::from_fn(row);
             for j in 0..terms {
                 let signs = signs.add((j * T + first) * V::LANES);
-                // The fewer of the two stay in registers.
+                // Keep the smaller of the two sets of operands in registers: the signs (C) or the x (R).
                 if C <= R {
                     let mut all = [zero; C];
                     for (c, register) in all.iter_mut().enumerate() {

@@ -1,13 +1,13 @@
-//! One table of functions an instruction set.
+//! The kernel table of an instruction set.
 //!
-//! The table's functions are `unsafe` and private to this folder: they read through pointers and believe their
-//! arguments. The only way to them is a method of [`Isa`], which checks every length once and panics where a caller
-//! erred, and the only way to an [`Isa`] is `select`, which lists what this processor can run. So no safe caller can
-//! cause undefined behaviour.
+//! The functions of the table are `unsafe` and private to this folder: they read through pointers and do not validate
+//! their arguments. They are reachable only through the methods of [`Isa`], which check every length and panic on
+//! invalid arguments. An [`Isa`] comes only from `select`, which lists the sets that this processor can run. Safe
+//! callers therefore cannot cause undefined behaviour.
 
 use super::tasks::{FloatBits, GatheredFloatBits, PANEL, Panels, Xnor, panel_mask};
 
-/// Signature of [`Isa::xnor`]'s inner function; the others follow.
+/// Signature of the function behind [`Isa::xnor`]; the aliases below are those of the other kernels.
 pub(super) type XnorFn = unsafe fn(&Xnor, &mut [i32]);
 pub(super) type FloatBitsFn = unsafe fn(&FloatBits, &mut dyn Panels);
 pub(super) type GatheredFn = unsafe fn(&GatheredFloatBits, &mut dyn Panels);
@@ -15,7 +15,7 @@ pub(super) type SignPackFn = unsafe fn(&[f32], u32, &mut [u32]);
 pub(super) type SignPackMaskFn = unsafe fn(&[f32], u32, &mut [u32], &mut [u32]);
 pub(super) type TransposeFn = unsafe fn(&[u32; PANEL], &mut [u32; PANEL]);
 
-/// Which instructions work is compiled for.
+/// The instruction set that [`Isa::run`] compiles generic work for.
 #[derive(Clone, Copy)]
 pub(super) enum Set {
     #[cfg(target_arch = "x86_64")]
@@ -27,9 +27,9 @@ pub(super) enum Set {
     Portable,
 }
 
-/// One instruction set's kernels. Get one from `all` or `active`.
+/// The kernels of one instruction set, as returned by `all` and `active`.
 pub struct Isa {
-    /// Its name, as `PLUSMINUS_ISA` takes it: `portable`, `avx2`, `avx512` or `neon`.
+    /// Name of the set, as accepted by `PLUSMINUS_ISA`: `portable`, `avx2`, `avx512` or `neon`.
     pub name: &'static str,
     pub(super) set: Set,
     pub(super) xnor: XnorFn,
@@ -47,18 +47,19 @@ impl std::fmt::Debug for Isa {
 }
 
 impl Isa {
-    /// Bits x bits, one output panel: see [`Xnor`]. `y` is `[row_end - row_begin][32]`, wholly written.
+    /// Multiplies bits by bits for one output panel: see [`Xnor`]. `y` is `[row_end - row_begin][32]`; every element is
+    /// written.
     ///
     /// # Panics
-    /// Where a slice is too short, `y` has another length, or a number is out of its range.
+    /// Panics if a slice is too short, `y` has a different length, or a field of the task is out of range.
     pub fn xnor(&self, task: &Xnor, y: &mut [i32]) {
         task.check(y.len());
         // SAFETY: lengths are checked; an Isa is listed only where the processor has its instructions.
         unsafe { (self.xnor)(task, y) }
     }
 
-    /// Whether floats x bits make the signs of one panel ready and use them for all rows, so that many rows are worth more than many
-    /// panels; else what is made of x serves all panels.
+    /// Returns whether [`Isa::float_bits`] is faster on tiles of many rows than on tiles of many panels. It is where the kernel
+    /// expands the signs of one panel and reuses them for all rows; AVX-512 instead tabulates x and reuses the tables for all panels.
     pub fn prefers_row_tiles(&self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return !matches!(self.set, Set::Avx512);
@@ -66,14 +67,14 @@ impl Isa {
         true
     }
 
-    /// Floats x bits: see [`FloatBits`].
+    /// Multiplies floats by bits: see [`FloatBits`].
     ///
     /// # Panics
-    /// Where a slice is too short or a number is out of its range.
+    /// Panics if a slice is too short or a field of the task is out of range.
     pub fn float_bits(&self, task: &FloatBits, y: &mut dyn Panels) {
         task.check(y);
         if task.inner == 0 && task.accumulate {
-            // Nothing joins.
+            // An empty sum adds nothing to y.
         } else if task.inner == 0 {
             for at in 0..task.panels() {
                 let y = y.panel(at);
@@ -85,35 +86,34 @@ impl Isa {
         }
     }
 
-    /// Floats x bits with rows from a list: see [`GatheredFloatBits`].
+    /// Multiplies floats by bits with rows gathered by index: see [`GatheredFloatBits`].
     ///
     /// # Panics
-    /// Where a slice is too short or a number is out of its range.
+    /// Panics if a slice is too short or a field of the task is out of range.
     pub fn gathered_float_bits(&self, task: &GatheredFloatBits, y: &mut dyn Panels) {
         task.check(y);
         if task.rows > 0 {
-            // SAFETY: lengths and places are checked, nothing is 0; the processor has the instructions.
+            // SAFETY: lengths and places are checked, no dimension is 0; the processor has the instructions.
             unsafe { (self.gathered)(task, y) }
         }
     }
 
-    /// Signs of a float panel `x` `[rows][32]`: bit c of `out[r]` is `x[r][c] >= 0.0` (so -0.0 is +1 and a
-    /// not-a-number is -1), lanes `c >= columns` are 0. `out` has `rows` words: with up to 32 rows it is one tile of
-    /// a bit matrix.
+    /// Packs the signs of a float panel `x` `[rows][32]`: bit c of `out[r]` is `x[r][c] >= 0.0` (so -0.0 is +1 and NaN
+    /// is -1); bits `c >= columns` are 0. `out` has `rows` words: with up to 32 rows it is one tile of a bit matrix.
     ///
     /// # Panics
-    /// Where `x` is not 32 times as long as `out`, or `columns` is not 1 to 32.
+    /// Panics if `x` is not 32 times as long as `out`, or `columns` is not 1 to 32.
     pub fn sign_pack(&self, x: &[f32], columns: usize, out: &mut [u32]) {
         check_sign_pack(x, columns, out.len());
         // SAFETY: x has 32 elements for each word of out; the processor has the instructions.
         unsafe { (self.sign_pack)(x, panel_mask(columns), out) }
     }
 
-    /// [`Isa::sign_pack`], and beside it the clip mask: bit c of `mask[r]` is `|x[r][c]| <= 1.0` (not-a-number is 0),
-    /// the places where the straight-through gradient passes.
+    /// Packs signs as [`Isa::sign_pack`] and writes the clip mask of the straight-through estimator: bit c of `mask[r]`
+    /// is `|x[r][c]| <= 1.0` (0 for NaN).
     ///
     /// # Panics
-    /// As [`Isa::sign_pack`], and where `mask` and `out` differ in length.
+    /// Panics as [`Isa::sign_pack`] does, and if `mask` and `out` differ in length.
     pub fn sign_pack_mask(&self, x: &[f32], columns: usize, out: &mut [u32], mask: &mut [u32]) {
         check_sign_pack(x, columns, out.len());
         assert!(mask.len() == out.len(), "sign_pack_mask: mask has {} words, expected {}", mask.len(), out.len());
@@ -121,8 +121,8 @@ impl Isa {
         unsafe { (self.sign_pack_mask)(x, panel_mask(columns), out, mask) }
     }
 
-    /// Transpose of a 32 x 32 tile of bits: bit j of `out[i]` is bit i of `tile[j]`. Turns rows packed along one axis
-    /// into rows packed along the other.
+    /// Transposes a 32 x 32 tile of bits: bit j of `out[i]` is bit i of `tile[j]`. Converts a matrix packed along one
+    /// axis to one packed along the other.
     pub fn transpose32(&self, tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
         // SAFETY: both arrays have their length by type; the processor has the instructions.
         unsafe { (self.transpose32)(tile, out) }

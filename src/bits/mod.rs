@@ -1,16 +1,18 @@
-//! The processor's bit kernels. Signs stand 32 to a `u32` (bit 1 = +1, least significant bit first, tail bits 0), matrices lie in panels of 32.
+//! CPU kernels on packed bits. A `u32` word holds 32 signs (bit 1 = +1, least significant bit first, tail bits 0); matrices are stored in panels of
+//! 32 rows or columns.
 //!
-//! `tasks` says what a task is and checks it, [`Isa`] is the table of an instruction set's kernels, [`all`] and [`active`] list the sets of this
-//! processor. Each algorithm is written once over the registers of an instruction set (`vector`): `xnor`, `float_bits`, `sign_pack`, and `update`
-//! with the formats of `storage`. A file or two for each set hold its registers and its choices. Only AVX-512 multiplies floats by bits in another
-//! way (`avx512_float`): a permutation picks one of the 16 sums of four terms, which takes a register of 16 floats.
+//! `tasks` defines and validates the arguments of a kernel. [`Isa`] is the table of one instruction set's kernels; [`all`] lists the sets that this
+//! processor can run and [`active`] returns the one in use. Each algorithm is written once, generic over the vector registers of an instruction set
+//! (`vector`): `xnor`, `float_bits`, `sign_pack`, and `update` with the formats of `storage`. Each instruction set has one to three files with its
+//! registers and tile sizes. Only AVX-512 multiplies floats by bits with a different algorithm (`avx512_float`): a permutation looks up one of the 16
+//! signed sums of four terms, which needs a register of 16 floats.
 //!
-//! A kernel call is one sequential task; the caller spreads tasks over threads. Integers, bits and updates are the same on every instruction set;
-//! products of floats differ in their last bits. Slices need no alignment; buffers that begin on a cache line (64 bytes) run fastest.
+//! A kernel call is one sequential task; the caller distributes tasks over threads. Integers, bits and updates are identical on every instruction
+//! set; products of floats differ in rounding. Slices need no alignment; buffers aligned to a cache line (64 bytes) are fastest.
 
 #![allow(
     unsafe_code,
-    reason = "vector instructions read and write through pointers; every length of a task is checked before"
+    reason = "vector instructions read and write through pointers; every length of a task is checked beforehand"
 )]
 
 #[cfg(target_arch = "x86_64")]

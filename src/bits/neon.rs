@@ -1,4 +1,4 @@
-//! NEON, which every 64-bit ARM has. Lanes are columns: eight registers hold a panel's 32.
+//! NEON, which every 64-bit ARM processor has. Lanes are columns: eight registers hold the 32 columns of a panel.
 
 use std::arch::aarch64::*;
 
@@ -17,7 +17,7 @@ pub(super) static ISA: Isa = Isa {
     gathered,
     sign_pack,
     sign_pack_mask,
-    // Shifts and xors of whole rows, which the compiler vectorises.
+    // The compiler vectorises the shifts and xors of the portable version.
     transpose32: super::portable::ISA.transpose32,
 };
 
@@ -37,7 +37,7 @@ const ROOM: usize = 128;
 #[target_feature(enable = "neon")]
 unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
     for at in 0..task.panels() {
-        // SAFETY: the caller promises a checked task, which each panel of it is, too. 6 rows x 16 columns are 24 registers of sums.
+        // SAFETY: the caller promises a checked task; a panel of a checked task is also checked. 6 rows x 16 columns are 24 registers of sums.
         unsafe { panel::<Neon, 8, 4, 6, ROOM>(&task.panel(at), y.panel(at)) }
     }
 }
@@ -48,7 +48,7 @@ unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
 unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
     let most = if task.terms == PANEL { ROOM / PANEL } else { 1 };
     for at in 0..words(task.columns) {
-        // SAFETY: the caller promises a checked task; `most` blocks have at most as many terms as there is room for.
+        // SAFETY: the caller promises a checked task; `most` blocks have at most `ROOM` terms.
         unsafe { gathered_panel::<Neon, 8, 4, 6, ROOM>(task, at, most, y.panel(at)) }
     }
 }
@@ -69,17 +69,17 @@ unsafe fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32
     unsafe { pack_mask::<Neon>(x, valid, out, mask) }
 }
 
-/// Runs work with the set's instructions.
+/// Runs work compiled for the set's instructions.
 ///
 /// # Safety
-/// The processor has them.
+/// The processor has the instructions.
 #[target_feature(enable = "neon")]
 pub(super) unsafe fn within<W: Work>(work: W) -> W::Output {
     // SAFETY: the caller promises the instructions.
     unsafe { work.run::<Neon>() }
 }
 
-/// Its registers.
+/// The registers of NEON.
 pub(super) enum Neon {}
 
 #[allow(
@@ -218,7 +218,7 @@ impl Vectors for Neon {
     reason = "each method is an instruction or two, whose conditions are those of the trait"
 )]
 impl BitCounts for Neon {
-    /// A byte holds the counts of 31 bytes.
+    /// A byte holds the sum of the popcounts of 31 bytes.
     const COUNTED: usize = 31;
 
     #[inline(always)]
@@ -282,7 +282,7 @@ impl SignedSums for Neon {
     }
 }
 
-/// One bit of each of 32 lanes, which are all ones or all zeros.
+/// Returns one bit per lane of 32 lanes that are all ones or all zeros.
 #[inline]
 #[target_feature(enable = "neon")]
 fn mask(lanes: [uint32x4_t; 8]) -> u32 {
@@ -293,18 +293,18 @@ fn mask(lanes: [uint32x4_t; 8]) -> u32 {
     mask_of_halves(halves)
 }
 
-/// The same of lanes of 16 bits.
+/// Returns one bit per lane of 32 lanes of 16 bits that are all ones or all zeros.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn mask_of_halves([a, b, c, d]: [uint16x8_t; 4]) -> u32 {
     mask_of_bytes(vcombine_u8(vmovn_u16(a), vmovn_u16(b)), vcombine_u8(vmovn_u16(c), vmovn_u16(d)))
 }
 
-/// The same of bytes.
+/// Returns one bit per byte of 32 bytes that are all ones or all zeros.
 #[inline]
 #[target_feature(enable = "neon")]
 pub(super) fn mask_of_bytes(low: uint8x16_t, high: uint8x16_t) -> u32 {
-    // One of the 8 bits for each byte; then pairs of bytes are added three times.
+    // Each byte keeps one of its 8 bits, by its position; three pairwise additions then collect 8 bytes in one.
     let weights = vreinterpretq_u8_u64(vdupq_n_u64(0x8040_2010_0804_0201));
     let pairs = vpaddq_u8(vandq_u8(low, weights), vandq_u8(high, weights));
     let fours = vpaddq_u8(pairs, pairs);

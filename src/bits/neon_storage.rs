@@ -1,4 +1,4 @@
-//! Narrow storage of states in the registers of NEON. Halves go by their definition: how `FCVTN` rounds is no part of an instruction.
+//! Narrow storage of optimizer states with NEON. F16 uses the scalar definition: the rounding mode of `FCVTN` is not part of the instruction.
 
 use std::arch::aarch64::*;
 
@@ -74,7 +74,7 @@ impl StorageVectors for Neon {
     }
 }
 
-/// 65536ths rounded to integers of 16 bits, after the random bits were added. Beyond `most` becomes that, as does what is not a number.
+/// Rounds numbers of 65536ths to integers of 16 bits, after adding the random bits. Magnitudes above `most` saturate; NaN becomes `most`.
 #[inline]
 #[target_feature(enable = "neon")]
 fn rounded(numbers: [float32x4_t; 8], random: [uint32x4_t; 8], most: f32) -> [int16x8_t; 4] {
@@ -84,7 +84,7 @@ fn rounded(numbers: [float32x4_t; 8], random: [uint32x4_t; 8], most: f32) -> [in
         let mut halves = [vdup_n_s16(0); 2];
         for (half, integer) in halves.iter_mut().enumerate() {
             let v = 2 * pair + half;
-            // The smaller number of one and none is the one.
+            // FMINNM returns the operand that is a number if the other is NaN, so NaN becomes `end`.
             let within = vmaxnmq_f32(vminnmq_f32(numbers[v], vdupq_n_f32(end)), vdupq_n_f32(-end));
             let steps = vaddq_s32(vcvtq_s32_f32(within), vreinterpretq_s32_u32(random[v]));
             *integer = vshrn_n_s32::<16>(steps);

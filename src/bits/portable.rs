@@ -1,4 +1,4 @@
-//! Plain Rust, written so that a compiler can vectorise it: every processor, WebAssembly included.
+//! Plain Rust that the compiler can vectorise, for every processor and WebAssembly.
 
 use super::float_bits::{gathered_panel, panel};
 use super::isa::{Isa, Set};
@@ -14,18 +14,18 @@ pub(super) static ISA: Isa =
 /// # Safety
 /// `task` passed its check against `y`.
 unsafe fn xnor(task: &Xnor, y: &mut [i32]) {
-    // SAFETY: the caller promises the check. Counting bits is dear without an instruction for it.
+    // SAFETY: the caller promises the check. Carry-save adders, because a popcount is expensive without an instruction for it.
     unsafe { by_carry_save::<Portable, 1>(task, y) }
 }
 
-/// Terms whose sums join y at once.
+/// Terms that are summed in registers before they are added to y.
 const ROOM: usize = 64;
 
 /// # Safety
 /// `task` passed its check against `y`, its rows and inner are at least 1.
 unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
     for at in 0..task.panels() {
-        // SAFETY: the caller promises a checked task, which each panel of it is, too.
+        // SAFETY: the caller promises a checked task; a panel of a checked task is also checked.
         unsafe { panel::<Portable, 4, 2, 2, ROOM>(&task.panel(at), y.panel(at)) }
     }
 }
@@ -35,22 +35,22 @@ unsafe fn float_bits(task: &FloatBits, y: &mut dyn Panels) {
 unsafe fn gathered(task: &GatheredFloatBits, y: &mut dyn Panels) {
     let most = if task.terms == PANEL { ROOM / PANEL } else { 1 };
     for at in 0..words(task.columns) {
-        // SAFETY: the caller promises a checked task; `most` blocks have at most as many terms as there is room for.
+        // SAFETY: the caller promises a checked task; `most` blocks have at most `ROOM` terms.
         unsafe { gathered_panel::<Portable, 4, 2, 2, ROOM>(task, at, most, y.panel(at)) }
     }
 }
 
 fn sign_pack(x: &[f32], valid: u32, out: &mut [u32]) {
-    // SAFETY: no instruction beyond those that the crate is compiled for.
+    // SAFETY: uses only instructions that the crate is compiled for.
     unsafe { pack_signs::<Portable>(x, valid, out) }
 }
 
 fn sign_pack_mask(x: &[f32], valid: u32, out: &mut [u32], mask: &mut [u32]) {
-    // SAFETY: no instruction beyond those that the crate is compiled for.
+    // SAFETY: uses only instructions that the crate is compiled for.
     unsafe { pack_mask::<Portable>(x, valid, out, mask) }
 }
 
-/// Swaps the off-diagonal quarters of ever smaller squares: 16 x 16, 8 x 8, down to single bits.
+/// Transposes a tile by swapping the off-diagonal quarters of squares of 32 x 32, 16 x 16, down to 2 x 2 bits.
 fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
     *out = *tile;
     let (mut size, mut low) = (16, 0x0000_ffffu32);
@@ -65,13 +65,13 @@ fn transpose32(tile: &[u32; PANEL], out: &mut [u32; PANEL]) {
     }
 }
 
-/// Runs work with what every processor has.
+/// Runs work compiled for the crate's baseline instructions.
 pub(super) fn within<W: Work>(work: W) -> W::Output {
-    // SAFETY: no instruction beyond those that the crate is compiled for.
+    // SAFETY: uses only instructions that the crate is compiled for.
     unsafe { work.run::<Portable>() }
 }
 
-/// Columns that are worked on together: a multiple of every vector's length.
+/// Columns processed together: a multiple of the vector length on every target.
 const LANES: usize = 8;
 type Lanes = [u32; LANES];
 
@@ -85,7 +85,7 @@ fn pack(x: &[f32], test: impl Fn(f32) -> bool) -> u32 {
     x.iter().enumerate().fold(0, |word, (c, &x)| word | u32::from(test(x)) << c)
 }
 
-/// What every processor has: arrays, of which the compiler makes vectors.
+/// Registers as plain arrays, which the compiler vectorises on every target.
 pub(super) enum Portable {}
 
 #[allow(unsafe_op_in_unsafe_fn, reason = "pointers are read and written under the conditions of the trait")]
@@ -234,10 +234,10 @@ impl StorageVectors for Portable {
 }
 
 impl BitCounts for Portable {
-    /// A byte holds the counts of 31 bytes.
+    /// A byte holds the sum of the popcounts of 31 bytes.
     const COUNTED: usize = 31;
 
-    /// By sums of neighbours: of single bits, of pairs, and of fours.
+    /// Counts by adding neighbours: single bits, then pairs, then fours.
     #[inline(always)]
     unsafe fn count<const SHIFT: u32>(words: Lanes) -> Lanes {
         words.map(|x| {

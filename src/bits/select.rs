@@ -1,4 +1,4 @@
-//! Which instruction sets this processor has, and the one that the program uses.
+//! Detection of the processor's instruction sets and selection of the one that the program uses.
 
 use std::sync::OnceLock;
 
@@ -8,8 +8,8 @@ use super::portable;
 /// The environment variable that forces an instruction set.
 pub const VARIABLE: &str = "PLUSMINUS_ISA";
 
-/// Every instruction set that this processor can run, widest first; `portable` is always the last. Tests run over all
-/// of them.
+/// Returns every instruction set that this processor can run, widest first; `portable` is always the last. Tests run
+/// each of them.
 pub fn all() -> Vec<&'static Isa> {
     let mut all: Vec<&'static Isa> = vec![&portable::ISA];
     #[cfg(target_arch = "x86_64")]
@@ -38,43 +38,47 @@ pub fn all() -> Vec<&'static Isa> {
     all
 }
 
-/// The instruction set of this process, chosen once: the widest, or the one that `PLUSMINUS_ISA` names.
+/// Returns the instruction set of this process, selected once: the widest, or the one that `PLUSMINUS_ISA` names.
 ///
 /// # Errors
-/// One line, where the variable names a set that does not exist or that this processor lacks.
+/// Fails if the variable names a set that does not exist or that this processor cannot run. The message is one line.
 pub fn active() -> Result<&'static Isa, String> {
     static ACTIVE: OnceLock<Result<&'static Isa, String>> = OnceLock::new();
     ACTIVE.get_or_init(|| choose(asked().as_deref())).clone()
 }
 
-/// The choice behind [`active`]: the widest set where nothing is asked, else the one called so.
+/// Returns the instruction set with the requested name, or the widest for `None`.
 ///
 /// # Errors
-/// One line naming the variable, what was asked, and what this processor has.
+/// Fails if there is no such set on this processor. The message is one line with the variable, the requested name and the
+/// available sets.
 pub fn choose(asked: Option<&str>) -> Result<&'static Isa, String> {
     let all = all();
     let Some(name) = asked else { return Ok(all[0]) };
     all.iter().copied().find(|isa| isa.name == name).ok_or_else(|| {
         let known = ["portable", "avx2", "avx512", "neon"].contains(&name);
         let names: Vec<&str> = all.iter().map(|isa| isa.name).collect();
-        let what = if known { "which this processor cannot run" } else { "which is no instruction set" };
+        let what = if known { "which this processor cannot run" } else { "which is not an instruction set" };
         format!("{VARIABLE} is {name:?}, {what}; this processor has {}", names.join(", "))
     })
 }
 
-/// What the environment asks for; an empty value asks for nothing.
+/// Returns the name requested by the environment variable; an unset or empty variable requests none.
 #[cfg(not(target_family = "wasm"))]
 fn asked() -> Option<String> {
     std::env::var_os(VARIABLE).map(|value| value.to_string_lossy().into_owned()).filter(|value| !value.is_empty())
 }
 
-/// A web page has no environment.
+/// Returns `None`: a web page has no environment variables.
 #[cfg(target_family = "wasm")]
 fn asked() -> Option<String> {
     None
 }
 
-/// The instruction set of [`active`], for kernels: opening the cpu engine reports its error.
+/// Returns the instruction set of [`active`].
+///
+/// # Panics
+/// Panics if [`active`] fails. Kernels run only after the CPU engine was opened, which reports that error.
 pub fn current() -> &'static Isa {
     active().expect("the engine was opened with a valid instruction set")
 }

@@ -1,9 +1,9 @@
-//! Signs of floats as bits.
+//! Packing of the signs of floats into words of bits.
 
 use super::tasks::PANEL;
 use super::vector::Vectors;
 
-/// `Isa::sign_pack`; bits beyond `valid` are 0.
+/// Implements `Isa::sign_pack`; bits outside of `valid` are 0.
 ///
 /// # Safety
 /// The processor has V's instructions.
@@ -15,7 +15,7 @@ pub(super) unsafe fn sign_pack<V: Vectors>(x: &[f32], valid: u32, out: &mut [u32
     }
 }
 
-/// `Isa::sign_pack_mask`; bits beyond `valid` are 0.
+/// Implements `Isa::sign_pack_mask`; bits outside of `valid` are 0.
 ///
 /// # Safety
 /// The processor has V's instructions.

@@ -1,50 +1,52 @@
-//! How a state of a binary weight is stored: the definition, number by number, and where 32 columns of it lie in registers.
+//! Storage formats of optimizer states: the scalar definition of each format, and its loads and stores of 32 columns in registers.
 
 use super::tasks::PANEL;
 use super::vector::StorageVectors;
 use crate::tensor::{HALF_MOST, half_rounded, half_value};
 
-/// How a state is stored.
+/// A storage format of optimizer states.
+///
+/// A format with units stores a row of states as multiples of the row's *unit*, a power of two.
 pub trait Storage: Sized {
-    /// One state.
+    /// Type of one stored state.
     type Stored: Copy + Default + 'static;
-    /// Whether states are rounded, and their stored sign is the weight.
+    /// Whether states are rounded when stored. The sign of the stored state then sets the weight.
     const IS_NARROW: bool;
-    /// Whether rows have units of their own.
+    /// Whether each row has its own unit.
     const HAS_UNITS: bool;
-    /// The largest number, in its unit.
+    /// Largest magnitude that can be stored, in units.
     const MAX: f32;
-    /// What numbers are multiplied by before they are stored: a rounding's steps of a unit.
+    /// Fixed-point steps per unit that [`Storage::store`] rounds from.
     const FINE: f32;
-    /// Factor of the stored number relative to the state, where rows have no units.
+    /// Ratio of the stored number to the state, in formats without units.
     const SCALE: f32 = 1.0;
-    /// The gradient magnitude for which the first units are chosen: a large one of a last layer, or a typical one where steps are coarse.
+    /// The gradient magnitude for which the initial units are chosen: a large one of a last layer, or a typical one in coarse formats.
     /// Units adapt by a few powers of two per step; until they fit, states saturate with the correct sign, or are coarse.
     const FIRST_GRADIENT: f32 = 1.0 / 64.0;
 
-    /// The number, in its unit.
+    /// Returns the stored number, in units.
     fn load(stored: Self::Stored) -> f32;
 
-    /// One of the two neighbours of a number, given in its unit times `FINE`, the nearer the likelier, by 16 random bits. What is too large
-    /// becomes the largest.
+    /// Rounds a number stochastically by 16 random bits: to one of its two neighbours, the nearer with the higher probability. `value` is in
+    /// units times `FINE`. Numbers beyond the range saturate.
     fn store(value: f32, random: u32) -> Self::Stored;
 
-    /// The size of a stored number, as bits that order as sizes do.
+    /// Returns the magnitude of a stored number as an integer that orders as magnitudes do.
     fn size(stored: Self::Stored) -> u32;
 
-    /// The number with the largest of these sizes, which lie as registers hold them: in lanes as wide as what is stored.
+    /// Returns the largest of magnitudes that are packed as in a register: in lanes as wide as the stored type.
     #[doc(hidden)]
     fn largest(sizes: &[u32]) -> f32;
 
-    /// Reads as many numbers as a register holds.
+    /// Reads one register of numbers.
     ///
     /// # Safety
     /// The processor has V's instructions; the numbers are readable.
     #[doc(hidden)]
     unsafe fn load_register<V: StorageVectors>(at: *const Self::Stored) -> V::Floats;
 
-    /// Writes 32 numbers as [`Storage::store`] does each, by its word below 2^16. `sizes` become the larger of themselves and of the sizes
-    /// stored, in lanes as wide as what is stored. Returns which stored numbers are above 0 and which below.
+    /// Rounds 32 numbers as [`Storage::store`] does, each by a random word below 2^16, and writes them. `sizes` accumulates the maximum of the
+    /// stored magnitudes, in lanes as wide as the stored type. Returns which stored numbers are `> 0` and which are `< 0`.
     ///
     /// # Safety
     /// The processor has V's instructions; 32 numbers are writable.
@@ -78,7 +80,7 @@ impl Storage for F32 {
         value
     }
 
-    /// By bits, so that not-a-number is larger than any number.
+    /// Returns the bit pattern of the magnitude, which orders NaN above every number.
     #[inline(always)]
     fn size(stored: f32) -> u32 {
         stored.to_bits() & 0x7fff_ffff
@@ -184,7 +186,7 @@ macro_rules! integers {
             #[inline(always)]
             fn store(value: f32, random: u32) -> $stored {
                 const END: f32 = 65536.0 * $stored::MAX as f32;
-                // Comparisons that send not-a-number to an end.
+                // A comparison with NaN is false, so NaN saturates.
                 let below = if value < END { value } else { END };
                 let within = if below > -END { below } else { -END };
                 // SAFETY: within +-END, which i32 holds with any 16 bits added.
@@ -233,7 +235,7 @@ integers!(
     I8, i8, load_i8, store_i8, 0.00048828125
 );
 
-/// [`Storage::load_register`] by the definition, lane by lane.
+/// Reads a register as [`Storage::load_register`], one lane at a time by the scalar definition.
 ///
 /// # Safety
 /// As [`Storage::load_register`].
@@ -248,7 +250,7 @@ pub(super) unsafe fn load_lanes<S: Storage, V: StorageVectors>(at: *const S::Sto
     unsafe { V::load(lanes.as_ptr()) }
 }
 
-/// [`Storage::store_row`] by the definition, lane by lane: for instruction sets without a faster way of their own.
+/// Writes a row as [`Storage::store_row`], one lane at a time by the scalar definition: for instruction sets without a faster sequence.
 ///
 /// # Safety
 /// As [`Storage::store_row`].
@@ -267,7 +269,7 @@ pub(super) unsafe fn store_lanes<S: Storage, V: StorageVectors>(
             V::store_words(words.as_mut_ptr().add(v * V::LANES), random.as_ref()[v]);
         }
     }
-    // Each step makes arrays from arrays: so the compiler makes vector instructions of it.
+    // Each step maps whole arrays to whole arrays, which the compiler vectorises.
     let stored: [S::Stored; PANEL] = std::array::from_fn(|lane| S::store(values[lane], words[lane]));
     let magnitudes: [u32; PANEL] = std::array::from_fn(|lane| S::size(stored[lane]));
     let values: [f32; PANEL] = std::array::from_fn(|lane| S::load(stored[lane]));

@@ -1,23 +1,23 @@
-//! What a task of a bit kernel is, and which slices it needs.
+//! Arguments of the bit kernels, and their validation.
 
 pub use crate::tensor::{PANEL, words_of as words};
 
-/// The word whose lowest `columns` bits are 1: the valid lanes of a panel. `columns` is 0 to 32.
+/// Returns the word whose lowest `columns` bits are 1: the mask of a panel's valid lanes. `columns` is 0 to 32.
 pub const fn panel_mask(columns: usize) -> u32 {
     if columns >= PANEL { u32::MAX } else { (1 << columns) - 1 }
 }
 
-/// Bits x bits, one output panel: `y[r][c] = k - 2 * sum over words of popcount(a[r] ^ w[c])`, for rows
+/// Product of bits and bits for one output panel: `y[r][c] = k - 2 * sum over words of popcount(a[r] ^ w[c])`, for rows
 /// `row_begin..row_end` and the panel's 32 columns; lanes `c >= columns` are 0.
 ///
-/// The answer is an exact integer, the same on every instruction set and however the rows are split. Tail bits of both
-/// operands must be 0 (else the answer is another number, nothing worse).
+/// Results are exact integers, identical on every instruction set and for every split of the rows. Tail bits of both
+/// operands must be 0; otherwise the results are wrong, but memory safety holds.
 #[derive(Clone, Copy, Debug)]
 pub struct Xnor<'a> {
-    /// Bit panels `[ceil(rows / 32)][words(k)][32]` of the whole left matrix; at least up to the panel of `row_end -
-    /// 1`, and each panel is whole (rows past the last are 0).
+    /// Bit panels `[ceil(rows / 32)][words(k)][32]` of the left matrix, at least through the panel of row
+    /// `row_end - 1`. Panels are complete: rows beyond the matrix are 0.
     pub a: &'a [u32],
-    /// One weight panel `[words(k)][32]`: 32 output columns. More may follow, it is not read.
+    /// One weight panel `[words(k)][32]` of 32 output columns. The slice may be longer; the rest is not read.
     pub w: &'a [u32],
     /// Valid bits in each dot product, below 2^30.
     pub k: usize,
@@ -25,7 +25,7 @@ pub struct Xnor<'a> {
     pub columns: usize,
     /// First row to compute, a multiple of 8 (the register tile's height).
     pub row_begin: usize,
-    /// One past the last row to compute. A multiple of 8, or the matrix's last row + 1.
+    /// End of the rows to compute, exclusive: a multiple of 8, or the number of rows of the matrix.
     pub row_end: usize,
 }
 
@@ -35,7 +35,12 @@ impl Xnor<'_> {
         assert!(self.k > 0 && self.k < 1 << 30, "xnor: k is {}, expected 1 to 2^30 - 1", self.k);
         assert!((1..=PANEL).contains(&self.columns), "xnor: columns is {}, expected 1 to 32", self.columns);
         assert!(self.row_begin.is_multiple_of(8), "xnor: row_begin is {}, expected a multiple of 8", self.row_begin);
-        assert!(self.row_begin <= self.row_end, "xnor: rows {}..{}", self.row_begin, self.row_end);
+        assert!(
+            self.row_begin <= self.row_end,
+            "xnor: rows are {}..{}, expected begin <= end",
+            self.row_begin,
+            self.row_end
+        );
         let need = self.row_end.div_ceil(PANEL).saturating_mul(words).saturating_mul(PANEL);
         assert!(self.a.len() >= need, "xnor: a has {} words, expected at least {need}", self.a.len());
         assert!(self.w.len() >= words * PANEL, "xnor: w has {} words, expected {words} x 32", self.w.len());
@@ -44,60 +49,60 @@ impl Xnor<'_> {
     }
 }
 
-/// Floats x bits: `y(i, c) = sum over j of x(i, j) * s(j, c)`, where s is +1 for bit 1 and -1 for bit 0; lanes of the last panel beyond
-/// `columns` are 0.
+/// Product of floats and bits: `y(i, c) = sum over j of x(i, j) * s(j, c)`, where s is +1 for bit 1 and -1 for bit 0; lanes of the last panel
+/// beyond `columns` are 0.
 ///
-/// Strides make one kernel serve all float products of a training step:
+/// Strides let one kernel compute all float products of a training step:
 ///
 /// | | forward and dX | dW |
 /// |---|---|---|
-/// | x | panels `[K/32][rows][32]`, i a row, j a column | one panel `[B][32]` of dY, i a channel, j a row |
+/// | x | panels `[K/32][rows][32]`; i is a row, j a column | one panel `[B][32]` of dY; i is a channel, j a row |
 /// | `x_block`, `x_inner`, `x_row` | `rows * 32`, 1, 32 | 1024, 32, 1 |
 /// | bits | packed along the output axis: words of j | activations' bits: words of row j |
 /// | `bits_block`, `bits_panel` | `words * 32` of that matrix, 32 | `words(K) * 32`, 32 |
 /// | `y_row` | 32 | `words(K) * 32` |
 ///
-/// These two sets of strides run at full speed, any others are right but slower. Sums are in f32, by blocks of j that
-/// the shape alone fixes: y(i, c) has the same bits however the rows are split into tasks. They differ between
-/// instruction sets by rounding. Where x holds infinities, elements that should be infinite may be not-a-number
-/// instead (never a finite number).
+/// These two sets of strides run at full speed; others are correct but slower. Sums are in f32, in blocks of j that
+/// depend only on the shape, so y(i, c) is bit-identical for every split of the rows into tasks. Results differ in
+/// rounding between instruction sets. If x contains infinities, elements that should be infinite may be NaN instead
+/// (never finite).
 #[derive(Clone, Copy, Debug)]
 pub struct FloatBits<'a> {
     /// Element (i, j) is `x[(j / 32) * x_block + (j % 32) * x_inner + i * x_row]`.
     pub x: &'a [f32],
-    /// Step between blocks of 32 j.
+    /// Stride between blocks of 32 j.
     pub x_block: usize,
-    /// Step between neighbouring j of a block.
+    /// Stride between consecutive j of a block.
     pub x_inner: usize,
-    /// Step between neighbouring i.
+    /// Stride between consecutive i.
     pub x_row: usize,
     /// The word of j and panel p is `bits[(j / 32) * bits_block + j % 32 + p * bits_panel]`; its bit c belongs to column `32 p + c`.
     pub bits: &'a [u32],
-    /// Step between blocks of 32 words.
+    /// Stride between blocks of 32 words.
     pub bits_block: usize,
-    /// Step between the words of neighbouring panels of columns.
+    /// Stride between the words of consecutive panels of columns.
     pub bits_panel: usize,
-    /// Valid j, 0 or more.
+    /// Number of terms j, 0 or more.
     pub inner: usize,
-    /// Rows i to compute.
+    /// Number of rows i.
     pub rows: usize,
-    /// Columns of a set, at least 1. Many at once are faster than panel by panel, as what is made of x serves them all.
+    /// Columns of a set, at least 1. One task of many columns is faster than one task per panel: some kernels tabulate x once for all of them.
     pub columns: usize,
-    /// Sets of columns, at least 1, each in panels of its own.
+    /// Number of sets of columns, at least 1. Each set starts a new panel.
     pub sets: usize,
-    /// Step between rows of a panel of y, at least 32. Row i is `[i * y_row ..][..32]`; what lies between rows is left alone.
+    /// Stride between rows of a panel of y, at least 32. Row i is `[i * y_row ..][..32]`; elements between rows are not written.
     pub y_row: usize,
-    /// Whether the sum joins what y holds, instead of replacing it.
+    /// Whether the sum is added to y instead of overwriting it.
     pub accumulate: bool,
 }
 
-/// Where a product of many panels writes.
+/// Output of a product of several panels.
 pub trait Panels {
-    /// Panel number `at`, from its first row on.
+    /// Returns panel `at`, starting at its first row.
     fn panel(&mut self, at: usize) -> &mut [f32];
 }
 
-/// Panels of one tensor, a step apart.
+/// Panels of one tensor, at a constant stride (the second field).
 #[derive(Debug)]
 pub struct StridedPanels<'a>(pub &'a mut [f32], pub usize);
 
@@ -108,23 +113,23 @@ impl Panels for StridedPanels<'_> {
 }
 
 impl FloatBits<'_> {
-    /// Panels of columns.
+    /// Returns the number of panels of columns.
     pub fn panels(&self) -> usize {
         words(self.columns) * self.sets
     }
 
-    /// Valid columns of panel `at`.
+    /// Returns the number of valid columns of panel `at`.
     pub(super) fn valid(&self, at: usize) -> usize {
         PANEL.min(self.columns - at % words(self.columns) * PANEL)
     }
 
-    /// The part that makes panel `at`.
+    /// Returns the task restricted to panel `at`.
     pub(super) fn panel(&self, at: usize) -> Self {
         Self { bits: &self.bits[at * self.bits_panel..], columns: self.valid(at), sets: 1, ..*self }
     }
 
-    /// One past the greatest offset read, over j alone: the last block may be short, so the block before it is asked
-    /// too.
+    /// Returns the exclusive upper bound of the offsets that j reads. The last block may be partial, so the block before
+    /// it may reach further.
     fn reach(&self, block: usize, inner: usize) -> usize {
         let last = self.inner - 1;
         let at = |j: usize| (j / PANEL).saturating_mul(block).saturating_add((j % PANEL).saturating_mul(inner));
@@ -154,37 +159,37 @@ impl FloatBits<'_> {
     }
 }
 
-/// In place of a row's number: nothing is there.
+/// Index of a row that is absent and counts as zeros (padding).
 pub const ABSENT: u32 = u32::MAX;
 
-/// Floats x bits where each row of a block of terms lies where a list says: the input gradient of a convolution, as an implicit product.
+/// Product of floats and bits that gathers the rows of x by index: the input gradient of a convolution, as an implicit matrix product.
 ///
 /// `y(i, c) = sum over panels q, taps t and terms j of x(q, places(t, i), j) * s(q, t, j, c)`; lanes of the last panel beyond `columns` are 0.
 ///
-/// Sums are in f32, in an order that the shape alone fixes.
+/// Sums are in f32, in an order that depends only on the shape.
 #[derive(Clone, Copy, Debug)]
 pub struct GatheredFloatBits<'a> {
     /// Panels of floats: term j of row r of panel q is `x[q * x_panel + r * 32 + j]`.
     pub x: &'a [f32],
-    /// Step between panels of x.
+    /// Stride between panels of x.
     pub x_panel: usize,
-    /// Panels of x.
+    /// Number of panels of x.
     pub panels: usize,
     /// Valid terms of each panel, 1 to 32.
     pub terms: usize,
-    /// `[taps][rows]`: the rows of x, or [`ABSENT`] for one of zeros.
+    /// Indices of rows of x, `[taps][rows]`; [`ABSENT`] stands for a row of zeros.
     pub places: &'a [u32],
-    /// Taps.
+    /// Number of taps.
     pub taps: usize,
     /// The word of term j, tap t and panel p of columns is `bits[(q * taps + t) * bits_block + p * bits_panel + j]`.
     pub bits: &'a [u32],
-    /// Step between blocks of words.
+    /// Stride between blocks of words.
     pub bits_block: usize,
-    /// Step between the words of neighbouring panels of columns.
+    /// Stride between the words of consecutive panels of columns.
     pub bits_panel: usize,
-    /// Rows i to compute. Row i of a panel of y is `[i * 32..][..32]`.
+    /// Number of rows i. Row i of a panel of y is `[i * 32..][..32]`.
     pub rows: usize,
-    /// Columns, at least 1.
+    /// Number of columns, at least 1.
     pub columns: usize,
 }
 
@@ -194,7 +199,7 @@ impl GatheredFloatBits<'_> {
         let [panels, taps, columns] = [self.panels, self.taps, self.columns];
         assert!(
             panels > 0 && taps > 0 && columns > 0,
-            "gathered_float_bits: {panels} panels, {taps} taps, {columns} columns"
+            "gathered_float_bits: {panels} panels, {taps} taps, {columns} columns, expected at least 1 of each"
         );
         let places = self.taps.saturating_mul(self.rows);
         assert!(self.places.len() == places, "gathered_float_bits: {} places, expected {places}", self.places.len());

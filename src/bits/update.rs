@@ -1,5 +1,5 @@
-//! The update of a row of binary weights: a rule moves the states of each weight by its gradient, and decides its sign. The loop, the packing of signs, the
-//! count of flips and the conversion of stored states are here, once for every rule and storage.
+//! Update of a row of binary weights: a rule updates the states of each weight from its gradient and decides its sign. The loop, the packing of
+//! signs, the count of flips and the conversion of stored states are implemented here once, generic over rules and storage formats.
 
 use super::isa::{Isa, Set};
 use super::storage::Storage;
@@ -16,34 +16,34 @@ const AHEAD: usize = 1024;
 /// Largest number of states that are prefetched: with more, prefetched lines evict lines in use.
 const MAX_PREFETCHED: usize = 3;
 
-/// Units of one state of a row.
+/// Old and new unit of one state of a row.
 #[derive(Clone, Copy, Debug)]
 pub struct Unit {
-    /// That it is stored in: a power of two of at least 2^-100, so that a stored number times its unit is exact.
+    /// Unit that the state is stored in before the update: a power of two of at least 2^-100, so that a stored number times its unit is exact.
     pub old: f32,
-    /// 1 / the unit that it will be stored in.
+    /// Reciprocal of the unit that the update stores the state in.
     pub inverse: f32,
 }
 
 impl Unit {
-    /// States that are stored as they are.
+    /// Units of 1, for formats without units.
     pub const ONE: Self = Self { old: 1.0, inverse: 1.0 };
 }
 
-/// One row of weights.
+/// Operands of the update of one row of weights.
 pub struct UpdateRow<'a, S: Storage, const N: usize> {
-    /// Row of the panel of weights, below 32.
+    /// Row within the panel of weights, below 32.
     pub row: usize,
     /// Gradients, `[words * 32]`.
     pub g: &'a [f32],
-    /// The whole panel's words, `[words][32]`.
+    /// Words of the whole panel of weights, `[words][32]`.
     pub weight: &'a mut [u32],
     /// States, `[words * 32]` each.
     pub states: [&'a mut [S::Stored]; N],
-    /// Their units.
+    /// Units of the states.
     pub units: [Unit; N],
-    /// Random numbers and the row's first of them: all states of column c are rounded by half `c % 32 / 16` of number `first + c / 32 * 16 + c % 16`.
-    /// Each is right on average, and one number serves two columns.
+    /// Random numbers, and the index `first` of the row's first number. All states of column c are rounded by 16-bit half `c % 32 / 16` of number
+    /// `first + c / 32 * 16 + c % 16`. The states of a column share bits, but each is rounded without bias; one number serves two columns.
     pub draws: (Draws, u32),
 }
 
@@ -61,13 +61,13 @@ pub struct Updated<const N: usize> {
 }
 
 impl Isa {
-    /// Updates one row: `rule` turns a gradient and the states of its weight into new states and a decision, whose sign the weight becomes the opposite of
-    /// (0 and not-a-number leave it). Where storage is narrow, the decision is state `DECIDES` as it is stored.
+    /// Updates one row: `rule` maps a gradient and the states of its weight to new states and a decision. A positive decision sets the weight to
+    /// -1, a negative one to +1; 0 and NaN keep it. In narrow storage the decision is the stored value of state `DECIDES`.
     ///
-    /// Each operation of the rule is rounded by itself, so the result is the same on every instruction set.
+    /// Each operation of the rule is rounded separately (no fused multiply-add), so the result is identical on every instruction set.
     ///
     /// # Panics
-    /// If lengths disagree or `row.row` is not below 32.
+    /// Panics if lengths disagree or `row.row` is not below 32.
     #[inline]
     pub fn update<S: Storage, const N: usize, const DECIDES: usize>(
         &self,
@@ -77,13 +77,13 @@ impl Isa {
         let (words, count) = (row.weight.len(), row.g.len());
         assert!(words == count && row.row < PANEL, "update: {words} words, {count} gradients, row {}", row.row);
         assert!(count.is_multiple_of(PANEL), "update: {count} gradients, expected a multiple of 32");
-        assert!(row.states.iter().all(|state| state.len() == count), "update: states as long as gradients");
+        assert!(row.states.iter().all(|state| state.len() == count), "update: a state's length is not {count}");
         self.run(Row::<'_, S, N, DECIDES, _> { row, rule })
     }
 }
 
 impl Isa {
-    /// Does work with this set's instructions.
+    /// Runs work compiled for this instruction set.
     #[inline]
     pub(super) fn run<W: Work>(&self, work: W) -> W::Output {
         match self.set {
@@ -134,7 +134,7 @@ impl<S: Storage, const N: usize, const DECIDES: usize, R: Fn(f32, [f32; N]) -> (
         let is_at_end = |stored: &S::Stored| S::load(*stored).abs() >= S::MAX || S::load(*stored).is_nan();
         let mut at_end = 0;
         for i in 0..N {
-            // The sum of finite states may overflow, so an overflow only means that the states must be looked at.
+            // The sum of finite states may overflow, so an overflow only means that the states must be checked one by one.
             if peaks[i] >= S::MAX || overflows {
                 at_end += states[i].iter().filter(|stored| is_at_end(stored)).count() as u32;
             }
@@ -144,7 +144,7 @@ impl<S: Storage, const N: usize, const DECIDES: usize, R: Fn(f32, [f32; N]) -> (
     }
 }
 
-/// 32 numbers on the beginning of a cache line: a vector that lies across two is slow to read where it was just written.
+/// 32 numbers aligned to a cache line: store-to-load forwarding is slow for a vector that straddles two lines.
 #[repr(align(64))]
 struct Lanes(MaybeUninit<[f32; PANEL]>);
 
@@ -162,7 +162,7 @@ impl Lanes {
     }
 }
 
-/// Writes a word of weights by its decisions; gives the number of flips.
+/// Updates a word of weights by the masks of positive and negative decisions. Returns the number of flips.
 #[inline(always)]
 fn commit_word(word: &mut u32, [above, below]: [u32; 2]) -> u32 {
     let next = (*word & !above) | below;
@@ -183,16 +183,16 @@ unsafe fn prefetch<V: Vectors, T>(at: *const T) {
     }
 }
 
-/// What a row's loop keeps in registers.
+/// Values that the loop over a row keeps in registers.
 struct Registers<V: StorageVectors, const N: usize> {
-    /// Units that narrow states are stored in.
+    /// Units of the narrow states before the update.
     old: [V::Floats; N],
-    /// From numbers to what `Storage::store` takes.
+    /// Factors from a state to the argument of `Storage::store`.
     fine: [V::Floats; N],
-    /// Largest sizes of narrow states.
+    /// Largest stored magnitudes of the narrow states.
     sizes: [V::Words; N],
     random: Numbers<V>,
-    /// Sums of all 32-bit states: no sum is finite of which a term is infinite or not a number.
+    /// Sum of all 32-bit states: it is not finite if any state is infinite or NaN.
     total: V::Floats,
 }
 
@@ -212,10 +212,10 @@ impl<V: StorageVectors, const N: usize> Registers<V, N> {
         }
     }
 
-    /// New states of 32 columns, and decisions, by a rule from gradients and states.
+    /// Applies the rule to 32 columns. Returns the new states and the decisions.
     ///
-    /// The loop over lanes is written so that the compiler makes one of vectors of it: it reads and writes arrays that nothing else points to,
-    /// whose contents then stay in registers. An array for each register's lanes would be shorter, and is unrolled to single numbers before.
+    /// The compiler vectorises the loop over lanes because it reads and writes arrays that nothing else points to, whose contents then stay in
+    /// registers. One array per register would be shorter code, but the compiler unrolls it to scalars before it vectorises.
     ///
     /// # Safety
     /// The processor has V's instructions; 32 gradients and states are readable.
@@ -241,7 +241,7 @@ impl<V: StorageVectors, const N: usize> Registers<V, N> {
             let decided: *mut f32 = decisions.0.as_mut_ptr().cast();
             for lane in 0..PANEL {
                 let state = |i: usize| {
-                    // 32-bit floats are read where they lie.
+                    // 32-bit floats need no conversion and are read directly.
                     if S::IS_NARROW { arrays[i].add(lane).read() } else { S::load(states[i].add(lane).read()) }
                 };
                 let (new, decision) = rule(g.add(lane).read(), array::from_fn(state));
@@ -254,7 +254,7 @@ impl<V: StorageVectors, const N: usize> Registers<V, N> {
         (lanes, decisions)
     }
 
-    /// Stores new states of 32 columns. Returns which weights' decisions are above 0 and which below.
+    /// Stores the new states of 32 columns. Returns which decisions are `> 0` and which are `< 0`.
     ///
     /// # Safety
     /// The processor has V's instructions; 32 states are writable.
@@ -297,7 +297,7 @@ impl<V: StorageVectors, const N: usize> Registers<V, N> {
         }
     }
 
-    /// Largest sizes.
+    /// Returns the largest stored magnitude of each narrow state, in units.
     ///
     /// # Safety
     /// The processor has V's instructions.
@@ -314,7 +314,7 @@ impl<V: StorageVectors, const N: usize> Registers<V, N> {
     }
 }
 
-/// The random numbers of a row, in registers: `Draws::word`.
+/// Vectorised generator of a row's random numbers: those of `Draws::word`.
 struct Numbers<V: Vectors> {
     index: V::Words,
     key: [V::Words; 2],
@@ -322,7 +322,7 @@ struct Numbers<V: Vectors> {
 }
 
 impl<V: Vectors> Numbers<V> {
-    /// From number `first` on.
+    /// Returns the generator positioned at number `first`.
     ///
     /// # Safety
     /// The processor has V's instructions.
@@ -340,7 +340,7 @@ impl<V: Vectors> Numbers<V> {
         }
     }
 
-    /// 16 bits for each of the next 32 columns, which take 16 numbers: their low halves, then their high ones.
+    /// Returns 16 random bits for each of the next 32 columns: the low halves of the next 16 numbers, then their high halves.
     ///
     /// # Safety
     /// The processor has V's instructions.

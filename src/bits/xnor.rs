@@ -1,9 +1,9 @@
-//! Bits x bits. Sums are exact integers: both ways give the same.
+//! Product of bits and bits. Sums are exact integers, so both algorithms return identical results.
 
 use super::tasks::{PANEL, Xnor, words};
 use super::vector::BitCounts;
 
-/// For instruction sets that count bits: R rows and C registers of columns at a time, with a sum for each.
+/// Computes a task on instruction sets with a popcount instruction: one sum for each of R rows and C registers of columns at a time.
 ///
 /// # Safety
 /// The processor has V's instructions, and `task` passed its check against `y`. R divides 8, and C registers divide a panel.
@@ -43,7 +43,7 @@ unsafe fn finish<V: BitCounts>(before: V::Words, distance: V::Words, valid: V::W
     }
 }
 
-/// Popcounts of `a ^ w` for R rows and C registers of columns.
+/// Returns the popcounts of `a ^ w` for R rows and C registers of columns.
 ///
 /// # Safety
 /// The processor has V's instructions. Readable: R words at every `a + 32 i` and C registers at every `w + 32 i`, for i below `words`.
@@ -53,7 +53,7 @@ unsafe fn counts<V: BitCounts, const R: usize, const C: usize>(
     mut w: *const u32,
     words: usize,
 ) -> [[V::Words; C]; R] {
-    // SAFETY: the caller promises the instructions and the words; the pointers step past the end at most by wrapping arithmetic, unread.
+    // SAFETY: the caller promises the instructions and the words; the pointers pass the end only by wrapping arithmetic, and are not read there.
     unsafe {
         let mut sums = [[V::splat_word(0); C]; R];
         let mut left = words;
@@ -86,11 +86,11 @@ unsafe fn counts<V: BitCounts, const R: usize, const C: usize>(
     }
 }
 
-/// Words a row that are compared before the counts join y: a chunk of weights and one of activations fit the first cache (16 KiB each), and a
-/// byte holds the counts of eights, at most `128 / 8 * 8`, and those of others, `8 + 2 * 8 + 4 * 8 + 7 * 8`.
+/// Words per row that are compared before the counts are added to y. A chunk of weights and one of activations fit the L1 cache (16 KiB each). The
+/// counts fit bytes: those of the eights are at most `128 / 8 * 8`, those of the rest `8 + 2 * 8 + 4 * 8 + 7 * 8`.
 const CHUNK: usize = 128;
 
-/// For instruction sets that count bits by several operations: of R rows and one register of columns at a time.
+/// Computes a task on instruction sets that need several operations for a popcount: R rows and one register of columns at a time.
 ///
 /// # Safety
 /// The processor has V's instructions, and `task` passed its check against `y`. R divides 8.
@@ -123,8 +123,8 @@ pub(super) unsafe fn by_carry_save<V: BitCounts, const R: usize>(task: &Xnor, y:
     }
 }
 
-/// Popcounts of `a ^ w` for R rows and one register of columns. Eight words at a time go through seven carry-save adders, so that only one of
-/// eight needs its bits counted: on AVX2 6.4 operations a word instead of 8.
+/// Returns the popcounts of `a ^ w` for R rows and one register of columns. Seven carry-save adders reduce eight words at a time, so that only one
+/// of eight words needs a popcount: on AVX2 6.4 operations per word instead of 8.
 ///
 /// # Safety
 /// The processor has V's instructions. Readable: R words at every `a + 32 i` and a register at every `w + 32 i`, for i below `words`, which is at
@@ -161,7 +161,7 @@ unsafe fn distances<V: BitCounts, const R: usize>(a: *const u32, w: *const u32, 
     }
 }
 
-/// `a ^ w` of word i of a row.
+/// Returns `a ^ w` of word i of a row.
 ///
 /// # Safety
 /// The processor has V's instructions; `a + 32 i` and a register at `w + 32 i` are readable.
@@ -193,7 +193,7 @@ unsafe fn add_pair<V: BitCounts, const R: usize>(
     carries
 }
 
-/// Adds both to R sums; returns the carries.
+/// Adds `a` and `b` to R sums; returns the carries.
 ///
 /// # Safety
 /// The processor has V's instructions.
@@ -211,7 +211,7 @@ unsafe fn add_all<V: BitCounts, const R: usize>(
     carries
 }
 
-/// Carry-save adder: `sum + a + b = sum' + 2 * carry` in every bit.
+/// Adds with a carry-save adder and returns the carry: `sum + a + b = sum' + 2 * carry` in every bit.
 ///
 /// # Safety
 /// The processor has V's instructions.

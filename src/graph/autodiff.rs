@@ -68,7 +68,7 @@ fn prune(graph: &mut Graph, forward: usize, grads: &HashMap<Value, Value>) {
     graph.remove(&dead);
 }
 
-/// The graph that backward extends, and the values that are rematerialised so far.
+/// The graph that the backward pass extends, and the values that were rematerialised so far.
 struct Rematerialising<'a> {
     graph: &'a mut Graph,
     again: HashMap<Value, Value>,

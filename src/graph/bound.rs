@@ -1,9 +1,9 @@
-//! The tensors of a node while it is recorded.
+//! The tensors that a node is recorded with.
 
 use crate::runtime::BufferId;
 use crate::tensor::TensorType;
 
-/// The tensors of a node while it is recorded.
+/// The tensors that a node is recorded with, with their types.
 #[derive(Clone)]
 pub struct Bound<'a> {
     /// Tensors that the node reads.

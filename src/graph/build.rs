@@ -1,4 +1,4 @@
-//! Nodes and values in order; parameters by path.
+//! The graph: nodes in execution order, and values by name.
 
 use super::initial::Init;
 use super::op::Op;
@@ -44,12 +44,12 @@ impl Graph {
         Self::default()
     }
 
-    /// Sets the layer of the nodes and temporary values that are added from here on.
+    /// Sets the layer of the nodes and temporary values that are added afterwards.
     pub fn set_scope(&mut self, scope: &str) {
         self.scope = scope.to_string();
     }
 
-    /// Returns the layer of the nodes that are added now.
+    /// Returns the layer that was set last.
     pub fn scope(&self) -> &str {
         &self.scope
     }
@@ -84,15 +84,15 @@ impl Graph {
         self.named(&name, ty, ValueKind::State(State { purpose, init, parameter: Some(parameter), restarts }))
     }
 
-    /// Makes a temporary value, such as a gradient or logits, persistent under the given name, so that it can be read after the recording
-    /// was played. Its memory is no longer shared with other values.
+    /// Makes a temporary value, such as a gradient or logits, persistent under the given name, so that it can be read after a play of the
+    /// recording. Its memory is no longer shared with other values.
     pub fn keep(&mut self, value: Value, name: &str) {
         self.persist(value, name, Purpose::Kept);
     }
 
     /// Makes a temporary value persistent under a name, with a purpose.
     pub(super) fn persist(&mut self, value: Value, name: &str, purpose: Purpose) {
-        assert!(self.find(name).is_none(), "`{name}` is taken");
+        assert!(self.find(name).is_none(), "a value named `{name}` exists");
         let info = &mut self.values[value.0 as usize];
         assert_eq!(info.kind, ValueKind::Temporary, "`{}` is not temporary", info.name);
         info.name = name.to_string();
@@ -100,14 +100,20 @@ impl Graph {
         info.kind = ValueKind::State(State { purpose, init, parameter: None, restarts: false });
     }
 
-    /// Lets nodes read another value of the same type instead of this one.
+    /// Replaces value `old` by `new`, of the same type, in the inputs of all nodes.
     pub(super) fn substitute(&mut self, old: Value, new: Value) {
-        assert_eq!(self.ty(old), self.ty(new), "`{}` in the place of `{}`", self.info(new).name, self.info(old).name);
+        assert_eq!(
+            self.ty(old),
+            self.ty(new),
+            "types of `{}` and of `{}`, which it replaces",
+            self.info(new).name,
+            self.info(old).name
+        );
         let inputs = self.nodes.iter_mut().flat_map(|node| &mut node.inputs);
         inputs.filter(|input| **input == old).for_each(|input| *input = new);
     }
 
-    /// Returns the value that has the name of another graph's value; adds it if there is none.
+    /// Returns this graph's value with the name of another graph's value; adds it if there is none.
     pub(super) fn adopt(&mut self, info: &ValueInfo) -> Value {
         self.named(&info.name, info.ty.clone(), info.kind.clone())
     }
@@ -161,7 +167,8 @@ impl Graph {
         Ok(outputs)
     }
 
-    /// Adds a node directly behind node number `node`, in its scope, so that its inputs need not live longer. Returns its outputs.
+    /// Adds a node directly after node `node`, in the same layer, so that the lifetimes of its inputs need not be extended. Returns its
+    /// outputs.
     pub fn push_behind(
         &mut self,
         node: usize,
@@ -173,7 +180,7 @@ impl Graph {
         let outputs = self.push(op, inputs, updates);
         self.scope = scope;
         let outputs = outputs?;
-        let last = self.nodes.pop().expect("it was pushed");
+        let last = self.nodes.pop().expect("push added a node");
         self.nodes.insert(node + 1, last);
         Ok(outputs)
     }
@@ -207,7 +214,7 @@ impl Graph {
         self.values().filter_map(role).collect()
     }
 
-    /// Whether two values have equal content: they are the same value, or the same operations compute both.
+    /// Returns whether two values have equal content: they are the same value, or the same operations compute both.
     pub fn is_same(&self, a: Value, b: Value) -> bool {
         let maker = |value: Value| {
             let at = |node: &Node| node.outputs.iter().position(|&output| output == value);
@@ -226,18 +233,19 @@ impl Graph {
         self.nodes.iter().enumerate().filter(|(_, node)| reads(node)).map(|(i, _)| i).collect()
     }
 
-    /// Returns the only node that reads a temporary value.
+    /// Returns the only node that reads a temporary value; `None` if several nodes or none read it, or if it is not temporary.
     pub fn only_reader(&self, value: Value) -> Option<usize> {
         let [reader] = self.consumers(value)[..] else { return None };
         (self.info(value).kind == ValueKind::Temporary).then_some(reader)
     }
 
-    /// Whether a value is temporary and no node reads it.
+    /// Returns whether a value is temporary and no node reads it.
     pub fn is_unread(&self, value: Value) -> bool {
         self.info(value).kind == ValueKind::Temporary && self.consumers(value).is_empty()
     }
 
-    /// Whether node `from` may run as late as node `to`: no node between them reads or changes its outputs, or changes its inputs.
+    /// Returns whether node `from` may be moved to the position of node `to`: no node between them reads the values that it produces or
+    /// updates, or updates the values that it reads or updates.
     pub fn can_wait(&self, from: usize, to: usize) -> bool {
         let node = &self.nodes[from];
         self.nodes[from + 1..to].iter().all(|between| {
@@ -255,7 +263,7 @@ impl Graph {
 
     /// Replaces several nodes by one, at the position of the last of them.
     pub(super) fn replace(&mut self, nodes: &[usize], node: Node) {
-        let (last, others) = nodes.split_last().expect("a fusion replaces nodes");
+        let (last, others) = nodes.split_last().expect("a fusion replaces at least one node");
         self.nodes[*last] = node;
         self.remove(others);
     }

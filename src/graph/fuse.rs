@@ -1,5 +1,5 @@
-//! Fusions: named rewrites of a graph, applied before or after its gradients are added. The rules live next to the operations that they
-//! replace.
+//! Fusions: named rewrites of a graph, applied before or after its gradients are added. Fusions are defined next to the operations that
+//! they replace.
 
 use super::build::{Graph, Node};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ pub struct Fused {
     pub node: Node,
 }
 
-/// A rewrite that leaves the result of the graph unchanged: returns the replacement if it applies with node `i` as the first replaced node.
+/// Function of a rewrite that leaves the result of the graph unchanged: returns the replacement if node `i` is the first node of a match.
 pub type Fusion = fn(graph: &Graph, i: usize) -> Option<Fused>;
 
 /// Applies every fusion wherever it matches. Returns the number of applications by name.

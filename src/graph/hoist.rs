@@ -1,4 +1,4 @@
-//! Moves nodes that depend on persistent values alone, such as the packing of weights, out of a graph: they run once when these values
+//! Hoists nodes that depend only on persistent values, such as the packing of weights, out of a graph: they run once when these values
 //! change, not in every play.
 
 use super::bound::Bound;
@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::runtime::{BufferId, Dispatch, Recording};
 use std::collections::HashSet;
 
-/// Moves to the graph `prepare` the nodes that depend only on persistent values that the graph does not change, and on nothing of the step.
-/// Outputs of theirs that other nodes read become persistent. A node that `prepare` has already is shared. Returns whether any node was moved.
+/// Moves to the graph `prepare` the nodes that depend only on persistent values which the graph does not change, and not on values of the
+/// step. Their outputs become persistent. A node that `prepare` already has is shared. Returns whether any node was moved.
 pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
-    // Values that the graph changes, or persistent values that it produces itself.
+    // Values that the graph changes or produces. Outputs of moved nodes are removed below.
     let nodes = graph.nodes().iter();
     let mut moving: HashSet<Value> = nodes.flat_map(|node| node.updates.iter().chain(&node.outputs).copied()).collect();
     let mut moved = Vec::new();
@@ -58,7 +58,7 @@ pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
         for (old, new) in node.outputs.iter().zip(outputs) {
             let name = &prepare.info(new).name;
             match graph.find(name) {
-                // An earlier node of this graph does the same.
+                // An earlier node of this graph computes the same value.
                 Some(earlier) => graph.substitute(*old, earlier),
                 None => graph.persist(*old, name, Purpose::Prepared),
             }
@@ -70,7 +70,7 @@ pub fn hoist(graph: &mut Graph, prepare: &mut Graph) -> Result<bool> {
     Ok(!moved.is_empty())
 }
 
-/// Returns the dispatches of a node, over tensors that are numbered by their place in it.
+/// Returns the dispatches of a node, over tensors that are numbered by their position in the node.
 fn recorded(graph: &Graph, node: &Node) -> Vec<Dispatch> {
     let mut ids = (0..).map(BufferId);
     let mut bind = |values: &[Value]| values.iter().zip(&mut ids).map(|(v, id)| (id, graph.ty(*v))).collect();
@@ -80,7 +80,7 @@ fn recorded(graph: &Graph, node: &Node) -> Vec<Dispatch> {
     recording.dispatches().cloned().collect()
 }
 
-/// Whether two nodes dispatch the same kernels with the same parameters over the same places.
+/// Returns whether two nodes dispatch the same kernels with the same parameters over tensors at the same positions.
 fn is_same(a: &[Dispatch], b: &[Dispatch]) -> bool {
     let is_equal = |(a, b): (&Dispatch, &Dispatch)| {
         std::ptr::eq(a.kernel, b.kernel)
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn what_depends_on_weights_alone_is_taken_out_once() {
         let (mut eval, mut train, mut prepare) = (graph(false), graph(true), Graph::new());
-        assert!(!hoist(&mut train, &mut prepare).expect("nothing to do"), "weights that move");
+        assert!(!hoist(&mut train, &mut prepare).expect("nothing to do"), "the graph updates the weights");
         assert!(hoist(&mut eval, &mut prepare).expect("it fits"));
         assert_eq!([&eval, &train, &prepare].map(|graph| graph.nodes().len()), [2, 4, 2]);
         let read = eval.info(eval.nodes()[0].inputs[1]);

@@ -1,5 +1,4 @@
-//! Initial content of persistent values. Content that depends on more than a value's own name and type comes from an implementation of
-//! [`FromSigns`].
+//! Initial content of persistent values. Content that depends on the signs of a parameter comes from an implementation of [`FromSigns`].
 
 use crate::tensor::{BitMatrix, Stream, TensorType, pack_numbers};
 use std::fmt;
@@ -14,9 +13,9 @@ pub enum Init {
     Uniform(f32),
     /// The same float in every element.
     Fill(f32),
-    /// The same word everywhere.
+    /// The same word at every index.
     Words(u32),
-    /// These words.
+    /// A list of words, one per word of the tensor.
     List(Arc<[u32]>),
     /// Derived from the signs of the parameter that the state belongs to.
     FromSigns(Arc<dyn FromSigns>),
@@ -66,17 +65,17 @@ impl Init {
             Self::Uniform(bound) => {
                 let stream = Stream::new(seed, name);
                 let data: Vec<f32> = (0..ty.elements() as u64).map(|i| bound * (2.0 * stream.unit(i) - 1.0)).collect();
-                pack_numbers(ty, &data).unwrap_or_else(|| panic!("`{name}`: floats for {ty}"))
+                pack_numbers(ty, &data).unwrap_or_else(|| panic!("`{name}`: {ty} cannot hold floats"))
             }
             Self::Fill(value) => vec![value.to_bits(); ty.words()],
             Self::Words(word) => vec![*word; ty.words()],
             Self::List(words) => words.to_vec(),
             Self::FromSigns(owner) => {
-                let signs = signs.unwrap_or_else(|| panic!("`{name}` belongs to no binary parameter"));
+                let signs = signs.unwrap_or_else(|| panic!("`{name}` requires the signs of a binary parameter"));
                 owner.words(&StateContext { name, ty, seed, signs })
             }
         };
-        assert_eq!(words.len(), ty.words(), "`{name}`: words of its start");
+        assert_eq!(words.len(), ty.words(), "`{name}`: number of initial words");
         words
     }
 }

@@ -1,4 +1,4 @@
-//! A training step before it is recorded: nodes and values, their gradients as additional nodes, and the memory plan.
+//! Computation graphs, from which recordings are made: nodes and values, gradients as additional nodes, fusions, and the memory plan.
 
 mod autodiff;
 mod bound;

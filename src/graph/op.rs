@@ -13,7 +13,7 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
     /// Returns the name for profiles and errors, a single word.
     fn name(&self) -> &'static str;
 
-    /// Returns the types of the outputs for the types of the inputs. The error says what does not fit.
+    /// Returns the types of the outputs for the types of the inputs. The error states the expected and the given types.
     fn outputs(&self, inputs: &[&TensorType]) -> Result<Vec<TensorType>>;
 
     /// Records the dispatches of its kernels.
@@ -26,7 +26,7 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         Err(Error::shape(self.name(), "an operation with a gradient", "one without"))
     }
 
-    /// How the operation takes part in the signs of activations, for diagnostics; `None` for most operations.
+    /// Returns the role of the operation for the signs of activations, for diagnostics; `None` for most operations.
     fn signs(&self) -> Option<Signs> {
         None
     }
@@ -36,14 +36,13 @@ pub trait Op: Any + fmt::Debug + Send + Sync {
         None
     }
 
-    /// Returns how the operation is done as an epilogue of the operation that computes input number `input`; `None` if it has a kernel of its
-    /// own.
+    /// Returns the operation as an epilogue of the operation that computes input `input`; `None` if it cannot be one.
     fn as_epilogue(&self, input: usize) -> Option<AsEpilogue> {
         let _ = input;
         None
     }
 
-    /// Whether backward recomputes the outputs instead of keeping them: true for cheap operations with wide outputs.
+    /// Returns whether the backward pass recomputes the outputs instead of keeping them: true for cheap operations with large outputs.
     fn rematerialise(&self) -> bool {
         false
     }
@@ -58,17 +57,17 @@ pub enum Port {
     Output(usize),
 }
 
-/// How an operation takes part in the signs of activations that gradients pass through.
+/// The role of an operation for the signs of activations, through which gradients pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signs {
     /// Its first output holds signs.
     Forward {
-        /// What backward reads to decide where a gradient passes: the mask of the surrogate, or the input of sign.
+        /// The value from which the backward pass decides where a gradient passes: the mask of the surrogate, or the input of sign.
         kept: Port,
     },
     /// It computes the gradient of the input of sign from the gradient of the signs.
     Backward {
-        /// Index of the input with what forward kept.
+        /// Index of the input with the value that the forward pass kept.
         kept: usize,
         /// Index of the input with the gradient of the signs.
         gradient: usize,
@@ -77,12 +76,12 @@ pub enum Signs {
     },
 }
 
-/// The operations on the extended graph that backward requires.
+/// Access to the extended graph for the backward pass.
 pub(super) trait Tape {
     /// Returns the type of a value.
     fn ty(&self, value: Value) -> &TensorType;
 
-    /// Returns a value of the forward pass, rematerialised if the operation that produced it asks for that.
+    /// Returns a value of the forward pass, rematerialised if the operation that produced it requests that.
     fn recall(&mut self, value: Value) -> Result<Value>;
 
     /// Adds a node.
@@ -99,7 +98,7 @@ pub struct Backward<'a> {
 }
 
 impl Backward<'_> {
-    /// Returns input `i` of the forward node, rematerialised if the operation that produced it asks for that.
+    /// Returns input `i` of the forward node, rematerialised if the operation that produced it requests that.
     pub fn input(&mut self, i: usize) -> Result<Value> {
         self.tape.recall(self.inputs[i])
     }
@@ -109,7 +108,7 @@ impl Backward<'_> {
         self.inputs.len()
     }
 
-    /// Returns the type of input `i` of the forward node. This call alone does not keep the input alive.
+    /// Returns the type of input `i` of the forward node. Unlike [`Backward::input`] it does not extend the input's lifetime.
     pub fn input_type(&self, i: usize) -> &TensorType {
         self.tape.ty(self.inputs[i])
     }
@@ -124,7 +123,7 @@ impl Backward<'_> {
         self.grads[i]
     }
 
-    /// Whether input `i` depends on anything that is trained.
+    /// Returns whether input `i` depends on a trained parameter.
     pub fn needs(&self, i: usize) -> bool {
         self.needs[i]
     }

@@ -1,4 +1,4 @@
-//! From graphs to a program: lifetimes, slots, recordings. All memory is allocated when the program is loaded.
+//! Plans graphs as a program: lifetimes of values, memory slots, recordings. All memory is allocated when the program is loaded.
 
 use super::bound::Bound;
 use super::build::Graph;
@@ -9,7 +9,7 @@ use crate::runtime::{BufferId, BufferInfo, Program, Recording, StepLimits, Targe
 use crate::tensor::{BitMatrix, DType, Stream};
 use std::collections::{BTreeMap, HashMap};
 
-/// A program, with its persistent and input tensors by name.
+/// A program with its persistent and input tensors by name.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// The program that engines load.
@@ -20,6 +20,9 @@ pub struct Plan {
 
 impl Plan {
     /// Returns the tensor of that name.
+    ///
+    /// # Panics
+    /// Panics if there is none.
     pub fn id(&self, name: &str) -> BufferId {
         self.named.get(name).unwrap_or_else(|| panic!("the plan has no tensor `{name}`")).0
     }
@@ -53,9 +56,9 @@ impl Plan {
     }
 }
 
-/// Plans several graphs together. Graphs share named values by name, and the temporary values of all graphs share one pool of slots, since
-/// recordings never run at the same time. Each slot is a separate buffer: a single arena would be bound for reading and writing in one
-/// dispatch, which WebGPU forbids. `limits` bounds the values of a step.
+/// Plans several graphs together. Persistent and input values are shared by name; the temporary values of all graphs share one pool of
+/// slots, because recordings never run at the same time. Each slot is a separate buffer: a single arena would be bound for reading and
+/// writing in one dispatch, which WebGPU forbids. `limits` bounds the values of a step.
 ///
 /// # Errors
 /// Fails for a tensor that exceeds the 32-bit indices of kernels or the binding limit of the target.
@@ -71,7 +74,7 @@ pub fn plan(graphs: &[(&str, &Graph)], limits: StepLimits, target: &Target) -> R
     Ok(plan)
 }
 
-/// Kernels index numbers, and words of signs, with 32 bits.
+/// Checks that a tensor fits the binding limit of the target, and the 32 bits with which kernels index numbers and words of signs.
 fn check_size(info: &ValueInfo, target: &Target) -> Result<()> {
     let (bytes, limit) = (info.ty.bytes(), target.max_tensor_bytes);
     if bytes > limit {
@@ -91,13 +94,13 @@ fn check_size(info: &ValueInfo, target: &Target) -> Result<()> {
     }
 }
 
-/// The slots that temporary values may use.
+/// The slots that are free for temporary values.
 #[derive(Default)]
 struct Pool {
     free: Vec<usize>,
 }
 
-/// Assigns a tensor to every value of a graph, and a slot to temporary ones for their lifetime.
+/// Assigns a tensor to every value of a graph, and a slot to each temporary value for its lifetime.
 fn place(graph: &Graph, plan: &mut Plan, pool: &mut Pool) -> HashMap<Value, BufferId> {
     let mut ids = HashMap::new();
     for (value, info) in graph.values().filter(|(_, info)| info.kind != ValueKind::Temporary) {

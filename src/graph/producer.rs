@@ -1,5 +1,5 @@
-//! The contract of a producer: an operation whose kernel computes tiles of an output, which epilogues consume. No composed kernel is written by
-//! hand: a producer defines how it computes its tiles, an epilogue how a tile is consumed.
+//! The contract of a producer: an operation whose kernel computes tiles of an output, which epilogues consume. A producer defines how tiles
+//! are computed, an epilogue how they are consumed; the kernels that combine them are generated.
 
 use super::bound::Bound;
 use crate::runtime::{BufferArg, BufferId, Kernel, NamedBuffers, Product, Recording};
@@ -7,13 +7,13 @@ use crate::tensor::{DType, PANEL, TensorType, words_of};
 
 /// An operation whose kernel computes tiles of its first output.
 pub trait Producer {
-    /// Returns the name of its shader in `shaders/producers/`.
+    /// Returns the name of the producer's shader in `shaders/producers/`.
     fn shader(&self) -> &'static str;
 
-    /// Returns its kernels by chain of epilogues, `mask+add`; the kernel without epilogues, whose tiles are stored, has an empty chain.
+    /// Returns the kernels by chain of epilogues, such as `mask+add`; the kernel that stores its tiles has the empty chain.
     fn kernels(&self) -> &'static [(&'static str, &'static Kernel)];
 
-    /// Returns its part of a dispatch. `bound` has its inputs.
+    /// Returns the producer's part of a dispatch. `bound` contains its inputs.
     fn product(&self, bound: &Bound<'_>) -> Product;
 
     /// Returns the rows of the output that a task computes in every panel; `None` if a task computes a whole panel.
@@ -29,23 +29,23 @@ pub trait Producer {
         self.kernels().iter().find(|(name, _)| *name == chain).map(|(_, kernel)| *kernel)
     }
 
-    /// Records the operation itself: its tiles are stored.
+    /// Records the operation without other epilogues: its tiles are stored.
     fn record_alone(&self, recording: &mut Recording, bound: &Bound<'_>) {
         let kernel = self.kernel("").expect("every producer of a graph can be stored");
         recording.dispatch_behind(kernel, self.product(bound), Vec::new(), self.stored(bound));
     }
 }
 
-/// How an operation is done as an epilogue of the operation that computes one of its inputs.
+/// An operation as an epilogue of the operation that computes one of its inputs.
 #[derive(Clone, Debug)]
 pub struct AsEpilogue {
     /// Name of the epilogue: `shaders/epilogues/NAME.wgsl`.
     pub name: &'static str,
-    /// Words of its parameters.
+    /// Words of the epilogue's parameters.
     pub params: Vec<u32>,
 }
 
-/// Returns a tensor in panels with the range of a task that computes these rows in every panel, or a whole panel (`None`).
+/// Returns the argument for a tensor in panels, of which a task writes `rows` rows in every panel, or one whole panel (`None`).
 pub fn share((id, ty): (BufferId, &TensorType), rows: Option<usize>) -> BufferArg {
     let (panels, row_panels) = (words_of(ty.columns()), ty.rows().div_ceil(PANEL));
     match (rows, ty.dtype) {

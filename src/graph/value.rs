@@ -1,9 +1,9 @@
-//! Values of a graph: name, type, memory, and the purpose of persistent ones.
+//! Values of a graph: name, type, kind of memory, and the purpose of persistent values.
 
 use super::initial::Init;
 use crate::tensor::TensorType;
 
-/// A value of a graph.
+/// Index of a value in its graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Value(pub(super) u32);
 
@@ -19,7 +19,7 @@ pub enum Role {
 /// A persistent value that an optimizer trains; part of a saved model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Parameter {
-    /// The kind of optimizer that trains it.
+    /// The kind of optimizer that trains the parameter.
     pub role: Role,
     /// Initial content.
     pub init: Init,
@@ -28,15 +28,15 @@ pub struct Parameter {
 /// The purpose of a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// A state that an optimizer keeps per parameter: filters, moments, units. Its numbers must stay finite.
+    /// A state that an optimizer keeps for a parameter: filters, moments, units. Its numbers must stay finite.
     Optimizer,
     /// A value that the forward pass measures, such as a running mean; part of a saved model.
     Statistic,
-    /// Counts and sums over steps until they are read back.
+    /// A counter or sum over the steps since the last read-back.
     Counter,
     /// Weights of a network that is not trained.
     Teacher,
-    /// A value derived from weights alone, computed when these change ([`hoist`](super::hoist)).
+    /// A value that depends only on persistent values, computed when these change ([`hoist`](super::hoist)).
     Prepared,
     /// A temporary value that is kept for inspection.
     Kept,
@@ -49,13 +49,13 @@ pub enum Purpose {
 /// A persistent value that no optimizer trains.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// Its purpose.
+    /// Purpose of the state.
     pub purpose: Purpose,
     /// Initial content.
     pub init: Init,
-    /// Name of the parameter that it belongs to.
+    /// Name of the parameter that the state belongs to.
     pub parameter: Option<String>,
-    /// Whether it is reinitialised when other weights are loaded into its parameter.
+    /// Whether the state is reinitialised when other weights are loaded into its parameter.
     pub restarts: bool,
 }
 
@@ -75,7 +75,7 @@ pub enum ValueKind {
 /// Name, type and kind of a value.
 #[derive(Clone, Debug)]
 pub struct ValueInfo {
-    /// Path: `dense1.weight`.
+    /// Name, such as `dense1.weight`.
     pub name: String,
     /// Type.
     pub ty: TensorType,
@@ -92,12 +92,12 @@ impl ValueInfo {
         }
     }
 
-    /// Whether the value is part of a saved model: parameters and statistics are.
+    /// Returns whether the value is part of a saved model: parameters and statistics are.
     pub fn is_saved(&self) -> bool {
         matches!(self.kind, ValueKind::Parameter(_)) || self.purpose() == Some(Purpose::Statistic)
     }
 
-    /// Returns the initial content of a persistent value.
+    /// Returns the initial content of a persistent value; `None` for other values.
     pub fn init(&self) -> Option<&Init> {
         match &self.kind {
             ValueKind::Parameter(parameter) => Some(&parameter.init),

@@ -1,4 +1,4 @@
-//! Bindings: what a kernel binds, and the tensors that a dispatch supplies.
+//! Bindings: the tensors that a kernel declares, and those that a dispatch supplies.
 
 use std::borrow::Cow;
 
@@ -36,8 +36,8 @@ pub struct Binding {
 pub struct BufferArg {
     /// The tensor.
     pub id: BufferId,
-    /// Words of the tensor (of each of its panels) that a task writes: task `i` writes those from `i * per_task` on, the last task the
-    /// remaining words. `None` for tensors that are only read, and for atomics.
+    /// Words of the tensor (of each of its panels) that a task writes: task `i` writes `per_task` words starting at `i * per_task`, the
+    /// last task the remaining words. `None` for tensors that are only read, and for atomics.
     pub per_task: Option<usize>,
     /// Number of panels, each of which is divided among the tasks; 1 if the whole tensor is divided.
     pub panels: usize,
@@ -50,13 +50,14 @@ impl From<BufferId> for BufferArg {
 }
 
 impl BufferId {
-    /// Task `i` writes `words` words of this tensor, from `i * words` on.
+    /// Returns the argument of a kernel whose task `i` writes `words` words of this tensor, starting at `i * words`.
     pub fn per_task(self, words: usize) -> BufferArg {
         BufferArg { id: self, per_task: Some(words), panels: 1 }
     }
 
-    /// The tensor has `panels` panels of equal length; task `i` writes `words` words of each, from `i * words` on. The twin receives
-    /// [`TaskPanels`](super::TaskPanels) of it; generated arguments do so for bindings on a line `// per panel: NAME` of the shader.
+    /// Returns the argument of a kernel whose task `i` writes `words` words of each of `panels` panels of equal length, starting at
+    /// `i * words`. The twin receives it as [`TaskPanels`](super::TaskPanels); generated arguments do so for bindings on a line
+    /// `// per panel: NAME` of the shader.
     pub fn per_task_in_each_panel(self, panels: usize, words: usize) -> BufferArg {
         BufferArg { id: self, per_task: Some(words), panels }
     }

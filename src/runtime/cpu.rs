@@ -1,4 +1,4 @@
-//! The engine that runs the twins on all cores.
+//! The CPU engine: runs the twins of kernels on all cores.
 #![allow(unsafe_code, reason = "memory that tasks of several threads share in disjoint tiles")]
 
 use super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
@@ -15,7 +15,7 @@ use futures::{FutureExt, future::LocalBoxFuture};
 use std::sync::Arc;
 use web_time::Instant;
 
-/// Upper bound of the setting; a larger number is a mistake.
+/// Maximum of the setting `threads`; a larger number is assumed to be a mistake.
 const MAX_THREADS: usize = 1024;
 
 /// A cache line; slots are aligned to it.
@@ -31,7 +31,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// Returns `None` if the allocation fails.
+    /// Allocates memory filled with a word; `None` if the allocation fails.
     fn new(words: usize, fill: u32) -> Option<Self> {
         let mut content = Vec::new();
         content.try_reserve_exact(words.div_ceil(16)).ok()?;
@@ -58,8 +58,8 @@ impl Drop for Memory {
     }
 }
 
-/// The engine that runs twins. Results do not depend on the number of threads: shapes alone determine the tasks, and no task reads what
-/// another writes.
+/// The engine that runs twins. Results do not depend on the number of threads: the tasks depend only on shapes, and no task reads what
+/// another one writes.
 pub struct CpuEngine {
     info: DeviceInfo,
     #[cfg(not(target_arch = "wasm32"))]
@@ -83,7 +83,7 @@ impl CpuEngine {
         }
         let isa = bits::active().map_err(|message| Error::Device {
             device: "cpu".into(),
-            doing: "choosing the instruction set".into(),
+            doing: "selecting the instruction set".into(),
             message,
         })?;
         #[cfg(not(target_arch = "wasm32"))]
@@ -109,10 +109,10 @@ impl CpuEngine {
         })
     }
 
-    /// Allocates every slot. Refuses a program that exceeds the available memory before any of it is allocated.
+    /// Allocates every slot. A program that exceeds the available memory is refused before anything is allocated.
     fn allocate(&mut self, program: &Program) -> Result<()> {
         if let Some(available) = available_bytes().filter(|&bytes| program.bytes() > bytes) {
-            let (tensor, bytes) = ("all of them".into(), program.bytes());
+            let (tensor, bytes) = ("all tensors".into(), program.bytes());
             return Err(Error::TooLarge {
                 device: "cpu".into(),
                 tensor,
@@ -188,7 +188,8 @@ impl CpuEngine {
     }
 }
 
-/// The available memory that the system reports. An allocation above it may succeed, and the system kills the process later.
+/// Returns the available memory that the system reports; `None` if it reports none. Linux may grant a larger allocation and kill the
+/// process later.
 fn available_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;

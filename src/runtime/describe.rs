@@ -1,4 +1,4 @@
-//! A recording as lines for people and programs.
+//! Descriptions of recordings as text and as serialisable records.
 
 use super::kernel::{Access, BufferId};
 use super::program::Program;
@@ -96,7 +96,11 @@ impl Program {
     }
 }
 
-/// `dispatch dense2    ops::xnor_matmul::xnor_matmul    1.2 MB, 13.1 M multiply-adds: x Bits[100 x 512], w Bits[512 x 512] -> y I32[100 x 512]`
+/// Formats a command as one line: command, layer, kernel, work, tensors that are read `->` tensors that are written. Without padding:
+///
+/// ```text
+/// dispatch dense producers::xnor_matmul::xnor_matmul 1.2 MB, 13.1 M multiply-adds x Bits[100 x 512], w Bits[512 x 512] -> y I32[100 x 512]
+/// ```
 impl fmt::Display for CommandLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let work = match (self.command, self.multiply_adds) {

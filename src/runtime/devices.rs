@@ -1,17 +1,18 @@
-//! The registry of devices by name, and the selection of `auto`.
+//! Listing and opening of devices by name or index, and the selection of `auto`.
 
 use super::cpu::CpuEngine;
 use super::engine::{DeviceInfo, Engine};
 use crate::error::{Error, Result};
 
-/// Returns all devices: adapters of the feature `gpu` by index, then the processor.
+/// Returns all devices: with the feature `gpu` the adapters, in the order of their indices, then the processor.
 pub async fn list() -> Result<Vec<DeviceInfo>> {
     let mut found = adapters().await;
     found.push(CpuEngine::new(None)?.device().clone());
     Ok(found)
 }
 
-/// Opens `auto`, `cpu`, `gpu`, an index into [`list`], or the first device whose name contains the text. Also returns the reason of the selection.
+/// Opens a device: `auto`, `cpu`, `gpu`, an index into [`list`], or a part of a name, which selects the first device that contains it. Also
+/// returns the reason for the selection.
 ///
 /// `auto` selects the first hardware GPU, discrete before integrated, otherwise the processor. Software adapters are selected only by name
 /// or index. `gpu` selects the same GPU as `auto`, and fails if there is none.
@@ -20,7 +21,7 @@ pub async fn open(wanted: &str, threads: Option<usize>) -> Result<(Box<dyn Engin
         |why: &str| -> Result<(Box<dyn Engine>, String)> { Ok((Box::new(CpuEngine::new(threads)?), why.to_string())) };
     let is = |name: &str| wanted.trim().eq_ignore_ascii_case(name);
     if is("cpu") {
-        return cpu("asked for");
+        return cpu("requested");
     }
     let found = adapters().await;
     let none = || {
@@ -35,18 +36,18 @@ pub async fn open(wanted: &str, threads: Option<usize>) -> Result<(Box<dyn Engin
             (None, _) if is("gpu") => Err(none()),
             (None, 0) if cfg!(feature = "gpu") => cpu("auto: no GPU found"),
             (None, 0) => cpu("auto: built without the feature gpu"),
-            (None, _) => cpu("auto: no GPU but software adapters, which are taken only by name"),
+            (None, _) => cpu("auto: no hardware GPU; software adapters are selected only by name or index"),
         };
     }
     let named =
         |info: &DeviceInfo| !wanted.trim().is_empty() && info.name.to_lowercase().contains(&wanted.to_lowercase());
     let at = match wanted.parse::<usize>() {
-        Ok(number) if number == found.len() => return cpu("asked for by number"),
+        Ok(number) if number == found.len() => return cpu("requested by index"),
         Ok(number) => Some(number).filter(|&n| n < found.len()),
         Err(_) => found.iter().position(named),
     };
     match at {
-        Some(at) => Ok((adapter(at).await?, format!("asked for as `{wanted}`"))),
+        Some(at) => Ok((adapter(at).await?, format!("requested as `{wanted}`"))),
         None => Err(none()),
     }
 }

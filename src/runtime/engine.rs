@@ -13,13 +13,13 @@ use std::{fmt, sync::Arc};
 /// Description of a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceInfo {
-    /// "AMD Radeon 780M", or "cpu".
+    /// Name, such as "AMD Radeon 780M"; "cpu" for the processor.
     pub name: String,
-    /// "discrete gpu", "integrated gpu", "software", "processor".
+    /// Kind: "discrete gpu", "integrated gpu", "gpu", "software" or "processor".
     pub kind: &'static str,
-    /// "vulkan", "metal", "dx12", "webgpu"; the instruction set for the processor.
+    /// Graphics API, such as "vulkan", "metal", "dx12" or "webgpu"; the instruction set for the processor.
     pub backend: String,
-    /// Driver, or number of threads.
+    /// Driver; number of threads for the processor.
     pub detail: String,
 }
 
@@ -29,22 +29,22 @@ impl fmt::Display for DeviceInfo {
     }
 }
 
-/// Counters of what an engine has created since it was opened. Inside a step, allocations, pipelines and bind groups must not grow.
+/// Counters of an engine since it was opened. Allocations, pipelines and bind groups must not grow during a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Allocations of device or tensor memory.
+    /// Number of allocations of device or tensor memory.
     pub allocations: u64,
-    /// Compute pipelines created.
+    /// Number of compute pipelines created.
     pub pipelines: u64,
-    /// Bind groups created.
+    /// Number of bind groups created.
     pub bind_groups: u64,
-    /// Read-backs requested.
+    /// Number of read-backs requested.
     pub read_backs: u64,
-    /// Submissions to the device.
+    /// Number of submissions to the device.
     pub submissions: u64,
 }
 
-/// Returns what the host supplies at a cut, after a comparison with the uploads of the next part.
+/// Calls the host at a cut and returns its uploads for the next part. Fails if their lengths differ from those that the part expects.
 pub(super) async fn at_cut(
     program: &Program,
     (cut, next): (&str, Part<'_>),
@@ -64,18 +64,17 @@ pub(super) async fn at_cut(
     Ok(given)
 }
 
-/// Results in transfer from the device: one list of words per requested tensor.
+/// A pending transfer from the device; resolves to one list of words per requested tensor.
 pub type Download = LocalBoxFuture<'static, Result<Vec<Vec<u32>>>>;
 
-/// Acts at the cuts of a recording: for example reduces gradients over ranks, or reads values and decides on updates.
+/// Host code that runs at the cuts of a recording: for example reduces gradients over ranks, or reads values and decides on updates.
 pub trait Host {
-    /// Receives the downloads of the part that ended at the cut of this name, in order. Returns the uploads of the part that follows, in
-    /// order.
+    /// Receives the name of a cut and the downloads of the part that ended there, in order. Returns the uploads of the next part, in order.
     fn at_cut<'a>(&'a mut self, cut: &'a str, downloads: Vec<Vec<u32>>) -> LocalBoxFuture<'a, Result<Vec<Vec<u32>>>>;
 }
 
-/// Plays recordings. Calls take effect in the order in which they are made. Natively the futures block in `poll` until the device is done,
-/// so drive them from a dedicated thread (`block_on`). In a browser they yield.
+/// An engine plays recordings. Calls take effect in the order in which they are made. On native targets the futures block in `poll` until
+/// the device is done, so drive them from a dedicated thread (`block_on`). In a browser they yield.
 pub trait Engine {
     /// Returns the description of the device.
     fn device(&self) -> &DeviceInfo;
@@ -85,16 +84,16 @@ pub trait Engine {
         Target { device: self.device().name.clone(), ..Target::any() }
     }
 
-    /// Loads a program in place of the previous one: allocates its memory, creates pipelines and bind groups. Errors name tensor and size.
-    /// After an error no program is loaded, and every play is refused.
+    /// Loads a program and unloads the previous one: allocates memory, creates pipelines and bind groups. Errors contain the tensor's name
+    /// and size. After an error no program is loaded, and every play is refused.
     fn load(&mut self, program: Arc<Program>) -> LocalBoxFuture<'_, Result<()>>;
 
-    /// Overwrites a tensor outside steps.
+    /// Overwrites a tensor, between plays.
     fn upload(&mut self, buffer: BufferId, words: &[u32]) -> Result<()>;
 
-    /// Sends the step's values and the uploads of the recording's first part, then plays it. At most two plays are in flight; the third
-    /// waits for the first. The host acts at each cut; without a host a cut only ends a submission, and uploads behind it are an error.
-    /// Returns the downloads of the last part. Fails where [`Program::check_play`] does.
+    /// Uploads the step's values and the inputs of the recording's first part, then plays the recording. At most two plays are in flight;
+    /// the third waits for the first. The host is called at each cut; without a host a cut only ends a submission, and uploads after it are
+    /// an error. Returns the downloads of the last part. Fails if [`Program::check_play`] does.
     fn play_with<'a>(
         &'a mut self,
         recording: usize,
@@ -113,8 +112,8 @@ pub trait Engine {
         self.play_with(recording, inputs, step, None).map(|played| played.map(drop)).boxed_local()
     }
 
-    /// Copies tensors in their state after all plays so far. The copy is enqueued by the call and the future resolves when the data arrive,
-    /// so later steps overlap with the transfer.
+    /// Copies the content that tensors have after all plays so far. The call enqueues the copy and the future resolves when the data
+    /// arrive, so later steps overlap with the transfer.
     fn download(&mut self, buffers: &[BufferId]) -> Result<Download>;
 
     /// Returns the counters.
@@ -124,7 +123,7 @@ pub trait Engine {
     /// read-backs.
     fn buffer_bytes(&self) -> u64;
 
-    /// Starts or stops the measurement of every dispatch. It slows plays down.
+    /// Starts or stops the measurement of every dispatch. Plays are slower while it is on.
     fn set_profiling(&mut self, on: bool);
 
     /// Returns the measurements since profiling began.

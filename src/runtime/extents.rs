@@ -1,12 +1,12 @@
-//! Checks that a dispatch binds tensors of the length that its kernel may access, given by the extents behind the shader's bindings. This
+//! Checks that a dispatch binds tensors of the lengths that its kernel accesses, from the extents that the shader's bindings declare. This
 //! check makes shaders without bounds checks sound: an index that a shader computes from its parameters lies inside these extents.
 
 use super::binding::Binding;
 use super::extent::{self, Extent};
 use super::kernel::{Interface, Shape};
 
-/// Checks every extent, limit and grid dimension of a dispatch; `words` returns the length of the tensor of a binding. The error contains
-/// what was expected and what is bound.
+/// Checks every extent, limit and grid dimension of a dispatch; `words` returns the length of the tensor of a binding. The error states the
+/// expected and the bound length.
 pub fn check(
     interface: &Interface,
     params: [&[u32]; 2],
@@ -17,7 +17,7 @@ pub fn check(
     for (at, binding) in interface.bindings.iter().enumerate() {
         let needed = needed(binding, &interface.bindings, &names, words)?;
         let bound = words(at);
-        // Exactly as long: shaders compare indices with the length of one tensor and then use them for the others.
+        // Lengths must be equal: shaders compare an index with the length of one tensor and then use it for the others.
         let is_least = extent::is_least(&binding.extent);
         if needed.is_some_and(|needed| needed != bound && !(is_least && needed < bound)) {
             let needed = needed.unwrap_or_default();
@@ -30,7 +30,7 @@ pub fn check(
     let lookup = |name: &str| names.value(name, 0);
     for limit in interface.shape.limits {
         if !extent::holds(limit, &lookup)? {
-            return Err(format!("parameters must keep `{limit}`"));
+            return Err(format!("parameters must satisfy `{limit}`"));
         }
     }
     check_grid(interface.shape.grid, grid, &lookup)
@@ -65,7 +65,7 @@ fn check_grid(grid: &str, given: &[u64], lookup: &extent::Lookup<'_>) -> Result<
     for (at, &given) in given.iter().enumerate().take(brackets.len()) {
         let most = extent::evaluate(brackets[at], lookup)?;
         if given > most {
-            return Err(format!("its grid is at most {grid}, and dimension {at} is {given}, above {most}"));
+            return Err(format!("the grid may be at most {grid}: dimension {at} is {given}, expected at most {most}"));
         }
     }
     Ok(())
@@ -119,7 +119,7 @@ mod tests {
         }
         for (wrong, word) in [
             ("rows *", "expected a number or a name"),
-            ("height", "`height` is no name"),
+            ("height", "`height` is not a known name"),
             ("(rows", "not closed"),
             ("rows rows", "left over"),
             ("rows - columns", "within 32 bits"),
@@ -138,7 +138,7 @@ mod tests {
         let comment = " bytes; a, b: [rows][2] of 8 bits; c: as x; any length";
         assert_eq!(extent::parse(comment, "b"), Ok(Extent::Elements(vec!["rows", "2"], 8)));
         assert_eq!(extent::parse(comment, "c"), Ok(Extent::As("x")));
-        assert!(extent::parse(comment, "d").is_err_and(|e| e.contains("says no extent")));
+        assert!(extent::parse(comment, "d").is_err_and(|e| e.contains("has no extent")));
         assert_eq!(
             extent::parse("gradient, rows [rows][words * 32]", "x"),
             Ok(Extent::Elements(vec!["rows", "words * 32"], 32))

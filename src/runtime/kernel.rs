@@ -28,15 +28,15 @@ impl Shape {
 /// The bindings of a kernel: tensors in group 0; uniforms in group 1.
 #[derive(Clone, Debug)]
 pub struct Interface {
-    /// `folder::file::entry`: its name in profiles and errors.
+    /// Name in profiles and errors: `folder::file::entry`.
     pub label: &'static str,
-    /// Whether it has the `params` uniform, binding 0.
+    /// Whether the kernel has the `params` uniform, binding 0.
     pub params: bool,
-    /// Whether it reads the `step` uniform, binding 1.
+    /// Whether the kernel reads the `step` uniform, binding 1.
     pub step: bool,
-    /// Whether it has the `epilogue` uniform, binding 2: the parameters of an epilogue.
+    /// Whether the kernel has the `epilogue` uniform, binding 2: the parameters of an epilogue.
     pub epilogue: bool,
-    /// Whether its layout has the `grid` uniform, binding 3, of linear and folded grids, which holds the start of a part of the grid.
+    /// Whether the kernel has the `grid` uniform, binding 3, which holds the start of a part of a linear or folded grid.
     pub grid: bool,
     /// The names that extents of the bindings refer to.
     pub shape: Shape,
@@ -105,12 +105,12 @@ impl Variant {
     }
 }
 
-/// A kernel. Built-in kernels are statics, declared by the `kernel!` macro from what the build script reads in the shaders; [`Kernel::new`]
-/// creates others. All variants and the twin compute the same result.
+/// A kernel. Built-in kernels are statics, declared by the `kernel!` macro from the interfaces that the build script generates;
+/// [`Kernel::new`] creates others. All variants and the twin compute the same result.
 pub struct Kernel {
-    /// Its bindings.
+    /// Bindings.
     pub interface: Interface,
-    /// Its shaders by entry point, the simple one first; each entry point may have several presets.
+    /// Shaders by entry point, the simplest first; each entry point may have several presets.
     pub variants: &'static [&'static [Variant]],
     /// The implementation on the processor.
     pub twin: &'static TaskFn,
@@ -121,7 +121,7 @@ pub struct Kernel {
 /// A producer whose tiles an update can consume.
 #[derive(Debug)]
 pub struct Updates {
-    /// Its file in `shaders/producers/`.
+    /// Name of the producer's file in `shaders/producers/`.
     pub producer: &'static str,
     /// Pieces of the update without rule and storage.
     pub pieces: &'static [&'static str],
@@ -137,11 +137,11 @@ pub(crate) struct Cover<'a> {
 
 /// The definition of a kernel from outside the crate.
 pub struct CustomKernel<'a> {
-    /// Its name in profiles and errors.
+    /// Name in profiles and errors.
     pub label: &'a str,
-    /// WGSL. Tensors are `var<storage, ..>` by name (`@group(0)`); a `Params` uniform is `var<uniform> params: Params` (`@group(1)
-    /// @binding(0)`). Extents behind the tensors (`// [columns/32][rows][32]`, see `shaders/extent.rs`) are documentation only: the shader
-    /// runs with bounds checks.
+    /// WGSL source. Tensors are declared as `var<storage, ..>` by name (`@group(0)`), a `Params` uniform as `var<uniform> params: Params`
+    /// (`@group(1) @binding(0)`). Extents after the tensors (`// [columns/32][rows][32]`, see `shaders/extent.rs`) are documentation only:
+    /// the shader runs with bounds checks.
     pub source: &'a str,
     /// Files of `shaders/shared/` that are appended: `index`, `bits`, `step`.
     pub imports: &'a [&'a str],
@@ -154,9 +154,9 @@ pub struct CustomKernel<'a> {
 }
 
 impl Kernel {
-    /// Creates a kernel from outside the crate, with its twin. With the feature `gpu`, naga checks the source, except in a browser, whose
-    /// own compiler checks it later. The source must parse, have the entry point, and bind the declared tensors. Kernels live as long as
-    /// the process.
+    /// Creates a kernel from outside the crate, with its twin. With the feature `gpu`, naga validates the source; in a browser, the
+    /// browser's compiler validates it later. The source must parse, have the entry point, and bind the declared tensors. Kernels live as
+    /// long as the process.
     pub fn new(custom: &CustomKernel<'_>, twin: impl Fn(&mut Task<'_>) + Sync + 'static) -> Result<&'static Self> {
         let wrong = |message: String| Error::Kernel { kernel: custom.label.into(), message };
         const OWN: &str = "custom";
@@ -174,7 +174,7 @@ impl Kernel {
         Self::from_text(custom.label, source, &[cover], custom.bindings, twin)
     }
 
-    /// Creates the update kernel of a rule from outside the crate behind a producer, for one storage of its states.
+    /// Creates the kernel that updates by a rule from outside the crate, for one producer of gradients and one storage format of states.
     pub(crate) fn of_rule(
         label: &str,
         rule: &str,
@@ -252,7 +252,7 @@ impl Kernel {
         self.interface.label
     }
 
-    /// Whether the kernel is part of this crate, so that its shader may run without bounds checks.
+    /// Returns whether the kernel is part of this crate, so that its shader may run without bounds checks.
     pub fn is_trusted(&self) -> bool {
         self.trusted
     }

@@ -1,4 +1,4 @@
-//! Kernels, recordings, and the engines that play them: on the processor and, with the feature `gpu`, on wgpu.
+//! Kernels, recordings, and the engines that play them: on the processor and, with the feature `gpu`, through wgpu.
 
 mod assemble;
 mod binding;

@@ -6,28 +6,28 @@
 pub struct Matrix<'a> {
     /// Elements.
     pub data: &'a [f32],
-    /// Step between rows.
+    /// Stride between rows.
     pub row: usize,
-    /// Step between columns.
+    /// Stride between columns.
     pub column: usize,
 }
 
 impl Matrix<'_> {
-    /// Whether every element of a matrix of `rows` x `columns` (both at least 1) lies in the slice.
+    /// Returns whether every element of a matrix of `rows` x `columns` (both at least 1) lies in the slice.
     fn holds(&self, rows: usize, columns: usize) -> bool {
         last(rows, self.row, columns, self.column).is_some_and(|last| last < self.data.len())
     }
 }
 
-/// Returns the index of the last element of a matrix of `rows` x `columns` with these steps; `None` if the index, or a step as the `isize`
-/// that `gemm` takes, overflows.
+/// Returns the index of the last element of a matrix of `rows` x `columns` with these strides; `None` if the index overflows, or a stride
+/// does not fit the `isize` that `gemm` takes.
 fn last(rows: usize, row: usize, columns: usize, column: usize) -> Option<usize> {
     isize::try_from(row).ok()?;
     isize::try_from(column).ok()?;
     (rows - 1).checked_mul(row)?.checked_add((columns - 1).checked_mul(column)?)
 }
 
-/// Computes y += a b for a `[m, k]`, b `[k, n]`, and y `[m, n]` with rows `pitch` apart. Does nothing if an extent is 0.
+/// Computes y += a b for a `[m, k]`, b `[k, n]` and y `[m, n]`, whose rows are `pitch` apart. Does nothing if an extent is 0.
 ///
 /// # Panics
 /// Panics if a matrix is too short for its extents, or if rows of y overlap.
@@ -42,8 +42,8 @@ pub fn product(a: Matrix<'_>, b: Matrix<'_>, y: &mut [f32], pitch: usize, [m, n,
     let gemm = gemm_f32::gemm::f32::get_gemm_fn();
     let serial = gemm_common::Parallelism::None;
     let [a_row, a_column, b_row, b_column, pitch] = [a.row, a.column, b.row, b.column, pitch].map(usize::cast_signed);
-    // SAFETY: the three asserts, in arithmetic that does not wrap, hold every element that is touched inside its slice, and every step
-    // positive as an isize; y is borrowed mutably, so it overlaps neither.
+    // SAFETY: the three asserts, in arithmetic that does not wrap, ensure that every accessed element is inside its slice and that every
+    // stride is non-negative as an isize; y is borrowed mutably, so it overlaps neither a nor b.
     unsafe {
         gemm(
             m,
@@ -89,7 +89,7 @@ mod tests {
         }
     }
 
-    /// Steps whose multiples wrap around into the slice are refused before `gemm` accesses memory with them.
+    /// Strides whose multiples wrap around into the slice are refused before `gemm` accesses memory with them.
     #[test]
     fn steps_that_wrap_are_refused() {
         let [a, b] = [[1.0; 16]; 2];
@@ -109,7 +109,7 @@ mod tests {
             assert!(refuses(plain(&a), Matrix { row: step, ..plain(&b) }, 4, [3, 3, 3]), "rows of b, {step} apart");
             assert!(refuses(plain(&a), plain(&b), step, [3, 3, 3]), "rows of y, {step} apart");
         }
-        // A single row never uses the step, which nevertheless must fit an isize.
+        // A single row never uses the stride, but the stride must still fit an isize.
         assert!(refuses(Matrix { row: 1 << (usize::BITS - 1), ..plain(&a) }, plain(&b), 4, [1, 3, 3]));
     }
 }

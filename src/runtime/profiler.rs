@@ -1,30 +1,30 @@
-//! Time by kernel and layer, from the clock that the engine has.
+//! Times by kernel and layer, measured with the clock of the engine.
 
 use std::collections::HashMap;
 
 /// Time of one kernel in one layer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KernelTime {
-    /// `folder::file::entry`.
+    /// Label of the kernel: `folder::file::entry`.
     pub kernel: String,
     /// Layer of the dispatch.
     pub scope: String,
-    /// Calls.
+    /// Number of calls.
     pub calls: u64,
     /// Total seconds.
     pub seconds: f64,
 }
 
-/// Times by kernel, and their clock.
+/// Times by kernel and layer, and the clock that measured them.
 #[derive(Clone, Debug, Default)]
 pub struct Profile {
-    /// "device timestamps", "processor clock", or the reason why there is no clock.
+    /// The clock: "device timestamps", "processor clock", or the reason why there is none.
     pub clock: String,
     times: HashMap<(String, String), (u64, f64)>,
 }
 
 impl Profile {
-    /// Creates an empty profile of a clock.
+    /// Creates an empty profile with the name of its clock.
     pub fn new(clock: impl Into<String>) -> Self {
         Self { clock: clock.into(), times: HashMap::new() }
     }
@@ -36,7 +36,7 @@ impl Profile {
         entry.1 += seconds;
     }
 
-    /// Returns the kernels, slowest first.
+    /// Returns the entries by descending total time.
     pub fn sorted(&self) -> Vec<KernelTime> {
         let row = |((kernel, scope), (calls, seconds)): (&(String, String), &(u64, f64))| KernelTime {
             kernel: kernel.clone(),

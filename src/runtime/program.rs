@@ -11,22 +11,22 @@ use std::collections::HashSet;
 /// A tensor of a program.
 #[derive(Clone, Debug)]
 pub struct BufferInfo {
-    /// `dense1.weight`; temporary tensors are named after the node that produces them.
+    /// Name, such as `dense1.weight`; temporary tensors are named after the node that produces them.
     pub name: String,
     /// Type, if the tensor comes from a graph.
     pub ty: Option<TensorType>,
     /// Size in words.
     pub words: usize,
-    /// The slot that holds it; tensors whose lifetimes do not overlap may share one.
+    /// The slot that holds the tensor; tensors whose lifetimes do not overlap may share one.
     pub slot: usize,
 }
 
-/// Bounds of the values of a step, with which kernels index tensors.
+/// Bounds of those values of a step that kernels use as indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StepLimits {
-    /// Rows of a batch: [`StepParams::valid_rows`] is at most this.
+    /// Rows of a batch, the maximum of [`StepParams::valid_rows`].
     pub rows: u32,
-    /// Length of the ring of losses: [`StepParams::loss_slot`] is below it.
+    /// Length of the ring of losses, the exclusive upper bound of [`StepParams::loss_slot`].
     pub losses: u32,
 }
 
@@ -58,7 +58,7 @@ impl Program {
         self.slots.iter().map(|&words| 4 * words as u64).sum()
     }
 
-    /// Returns name and size of a tensor.
+    /// Returns the name and size of a tensor.
     pub fn buffer(&self, id: BufferId) -> &BufferInfo {
         &self.buffers[id.0 as usize]
     }
@@ -69,8 +69,8 @@ impl Program {
         tensors.max_by_key(|b| b.words).map_or("unused", |b| &b.name)
     }
 
-    /// Refuses a play of this program with an unknown recording, with inputs other than the uploads of its first part, or with values of a
-    /// step beyond its limits.
+    /// Validates a play: the recording must exist, the inputs must be the uploads of its first part, and the values of the step must be
+    /// within the program's limits.
     pub fn check_play(&self, recording: usize, inputs: &[(BufferId, &[u32])], step: &StepParams) -> Result<()> {
         let found = self.recordings.get(recording);
         let count = self.recordings.len();
@@ -98,8 +98,11 @@ impl Program {
         Ok(())
     }
 
-    /// Asserts the invariants of both engines: every dispatch binds what its kernel declares; memory that it writes is bound once (browsers
-    /// check this, wgpu does not); the ranges of tasks are disjoint and inside their tensors.
+    /// Asserts the invariants that both engines rely on: every dispatch binds the tensors that its kernel declares; memory that it writes
+    /// is bound once (browsers check this, wgpu does not); the ranges of tasks are disjoint and inside their tensors.
+    ///
+    /// # Panics
+    /// Panics if an invariant does not hold.
     pub fn check(&self) {
         for recording in &self.recordings {
             recording.parts().for_each(|part| self.check_order(part, &recording.name));
@@ -114,23 +117,23 @@ impl Program {
             Command::Upload(_) => 0,
             Command::Dispatch(_) => 1,
             Command::Download(_) => 2,
-            Command::Cut(_) => unreachable!("parts have none"),
+            Command::Cut(_) => unreachable!("a part contains no cut"),
         };
         assert!(part.commands.is_sorted_by_key(rank), "{recording}: uploads first, downloads last in a part");
         let ids = part.uploads().chain(part.downloads());
-        ids.for_each(|id| assert!((id.0 as usize) < self.buffers.len(), "{recording}: {id:?} is no tensor"));
+        ids.for_each(|id| assert!((id.0 as usize) < self.buffers.len(), "{recording}: {id:?} is not a tensor"));
     }
 
     fn check_dispatch(&self, dispatch: &Dispatch, recording: &str) {
         let interface = &dispatch.kernel.interface;
         let place = format!("{recording}: {} of `{}`", interface.label, dispatch.scope);
-        assert_eq!(dispatch.buffers.len(), interface.bindings.len(), "{place}: tensors bound");
+        assert_eq!(dispatch.buffers.len(), interface.bindings.len(), "{place}: number of tensors bound");
         let uniforms = [(&dispatch.params, interface.params), (&dispatch.epilogue, interface.epilogue)];
         for (words, is_bound) in uniforms {
-            assert_eq!(!words.is_empty(), is_bound, "{place}: parameters");
+            assert_eq!(!words.is_empty(), is_bound, "{place}: parameters given (left), expected (right)");
             assert!(words.len() <= 64, "{place}: {} words of parameters, expected at most 64", words.len());
         }
-        assert!(dispatch.tasks > 0, "{place}: no task");
+        assert!(dispatch.tasks > 0, "{place}: 0 tasks, expected at least 1");
         let (mut read, mut written) = (HashSet::new(), HashSet::new());
         for (output, binding) in dispatch.buffers.iter().zip(interface.bindings.iter()) {
             let info = self.buffer(output.id);
@@ -157,12 +160,12 @@ impl Program {
 /// Asserts that the ranges of the tasks cover a tensor that they write, without overlap.
 fn check_tasks(tasks: usize, output: &BufferArg, info: &BufferInfo, place: &str) {
     let chunk = output.per_task.unwrap_or_else(|| panic!("{place}: `{}` has no words per task", info.name));
-    let all = tasks.checked_mul(chunk).unwrap_or_else(|| panic!("{place}: {tasks} tasks of {chunk} words"));
+    let all = tasks.checked_mul(chunk).unwrap_or_else(|| panic!("{place}: {tasks} tasks of {chunk} words overflow"));
     let part = info.words / output.panels;
     let fits = part * output.panels == info.words && all >= part && all - part < chunk;
     assert!(
         fits,
-        "{place}: {tasks} tasks of {chunk} words do not make `{}` of {} in {} parts",
+        "{place}: {tasks} tasks of {chunk} words do not cover `{}` of {} words in {} panels",
         info.name, info.words, output.panels
     );
 }

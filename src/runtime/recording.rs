@@ -6,16 +6,16 @@ use super::task::TileFn;
 /// The amount of work of a dispatch, in elements. An engine divides it by the elements that a workgroup of its variant covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grid {
-    /// This number of elements in one dimension, folded where they exceed its limit.
+    /// A number of elements in one dimension; groups beyond the limit of a dimension are folded.
     Linear(u64),
-    /// Columns and rows; rows that exceed the limit of a dimension are folded into the third (`folded` in shaders/shared/index.wgsl).
+    /// Columns and rows; rows beyond the limit of a dimension are folded into the third (`folded` in shaders/shared/index.wgsl).
     Matrix([u32; 2]),
     /// Extents in x, y and z.
     Tiles([u32; 3]),
 }
 
 impl Grid {
-    /// Returns its dimensions, x first.
+    /// Returns the dimensions, x first.
     pub fn dimensions(&self) -> Vec<u64> {
         match self {
             Self::Linear(elements) => vec![*elements],
@@ -45,11 +45,11 @@ pub struct Dispatch {
     pub kernel: &'static Kernel,
     /// Tensors in the order of the kernel's interface.
     pub buffers: Vec<BufferArg>,
-    /// Words of its parameters, which are constant.
+    /// Words of the parameters, which are constant.
     pub params: Vec<u32>,
-    /// Words of its epilogue's parameters.
+    /// Words of the epilogue's parameters.
     pub epilogue: Vec<u32>,
-    /// What fills a tile on the processor, if the dispatch consumes the tiles of a product that is not in memory.
+    /// Function that computes a tile on the processor, if the dispatch consumes the tiles of a product that is not in memory.
     pub tile: Option<TileFn>,
     /// Amount of work on a GPU.
     pub grid: Grid,
@@ -69,15 +69,15 @@ pub type NamedBuffers = Vec<(&'static str, BufferArg)>;
 /// The part of a dispatch that computes a product, whose tiles epilogues consume.
 #[derive(Clone, Debug)]
 pub struct Product {
-    /// Words of its parameters; none if it is in memory.
+    /// Words of the product's parameters; empty if the product is in memory.
     pub params: Vec<u32>,
-    /// Its tensors by the names of their bindings.
+    /// Tensors by the names of their bindings.
     pub buffers: NamedBuffers,
     /// Amount of work on a GPU.
     pub grid: Grid,
     /// Number of tasks on the processor.
     pub tasks: usize,
-    /// What fills a tile on the processor; `None` if the product is in memory.
+    /// Function that computes a tile on the processor; `None` if the product is in memory.
     pub tile: Option<TileFn>,
     /// Words of scratch memory of a tile.
     pub scratch: usize,
@@ -85,12 +85,12 @@ pub struct Product {
     pub multiply_adds: u64,
 }
 
-/// Commands in order: everything that happens in a step.
+/// The commands of a step, in execution order.
 #[derive(Clone, Debug, Default)]
 pub struct Recording {
-    /// Its purpose: `train`, `eval`.
+    /// Name, by purpose: `train`, `eval`.
     pub name: String,
-    /// Commands in order; each reads what earlier ones wrote. Between two cuts, uploads come first and downloads last.
+    /// The commands. Between two cuts, uploads come first and downloads last.
     pub commands: Vec<Command>,
     scope: String,
 }
@@ -121,7 +121,7 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Returns the product of extents; the largest number if it exceeds that.
+/// Returns the product of extents, saturating at `u64::MAX`.
 pub fn multiply_adds(extents: impl IntoIterator<Item = usize>) -> u64 {
     extents.into_iter().fold(1, |count, extent| count.saturating_mul(extent as u64))
 }
@@ -132,7 +132,7 @@ impl Recording {
         Self { name: name.into(), ..Self::default() }
     }
 
-    /// Sets the layer of the dispatches that are added from here on.
+    /// Sets the layer of the dispatches that are added afterwards.
     pub fn set_scope(&mut self, scope: &str) {
         self.scope = scope.to_string();
     }
@@ -149,10 +149,11 @@ impl Recording {
         self.dispatch_raw(kernel, bytemuck::pod_collect_to_vec(&[params]), buffers.list(), grid, tasks);
     }
 
-    /// Records a dispatch of epilogues behind a product: their parameters, and their tensors by the names of the bindings.
+    /// Records a dispatch of a product and the epilogues that consume it. `params` and `buffers` are those of the epilogues; tensors are
+    /// given by the names of their bindings.
     ///
     /// # Panics
-    /// Panics if a binding has no tensor, or a tensor no binding.
+    /// Panics if a binding has no tensor or a tensor has no binding.
     pub fn dispatch_behind<N: AsRef<str>>(
         &mut self,
         kernel: &'static Kernel,
@@ -164,7 +165,7 @@ impl Recording {
         let others = buffers.into_iter().map(|(name, buffer)| (name.as_ref().to_string(), buffer));
         let buffers: Vec<_> = own.chain(others).collect();
         let bindings = &kernel.interface.bindings;
-        assert_eq!(buffers.len(), bindings.len(), "{}: tensors", kernel.label());
+        assert_eq!(buffers.len(), bindings.len(), "{}: number of tensors", kernel.label());
         let find = |name: &str| buffers.iter().find(|(of, _)| *of == name).map(|(_, buffer)| *buffer);
         let missing = |name: &str| -> BufferArg { panic!("{}: no tensor for `{name}`", kernel.label()) };
         let list =
@@ -203,16 +204,16 @@ impl Recording {
         self.commands.push(Command::Dispatch(dispatch));
     }
 
-    /// Declares the last dispatch as a product whose number of multiply-adds is the product of these extents. Engines estimate its time
-    /// from that number.
+    /// Sets the number of multiply-adds of the last dispatch to the product of these extents. Engines estimate the time of a dispatch from
+    /// it.
     pub fn set_multiply_adds(&mut self, extents: impl IntoIterator<Item = usize>) {
         if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
             dispatch.multiply_adds = multiply_adds(extents);
         }
     }
 
-    /// Sets the words of scratch ([`with_scratch`](super::with_scratch)) that a task of the last dispatch uses on the processor. Engines
-    /// allocate them when they load a program.
+    /// Sets the words of scratch memory ([`with_scratch`](super::with_scratch)) that a task of the last dispatch uses on the processor.
+    /// Engines allocate scratch memory when they load a program.
     pub fn set_scratch(&mut self, words: usize) {
         if let Some(Command::Dispatch(dispatch)) = self.commands.last_mut() {
             dispatch.scratch = words;
@@ -239,7 +240,7 @@ impl Recording {
         self.parts().flat_map(Part::dispatches)
     }
 
-    /// Returns the parts between its cuts, in order; at least one part.
+    /// Returns the parts between cuts, in order; there is at least one part.
     pub fn parts(&self) -> impl Iterator<Item = Part<'_>> {
         self.commands.split_inclusive(|command| matches!(command, Command::Cut(_))).chain(self.open_end()).map(|all| {
             match all.split_last() {
@@ -266,7 +267,11 @@ mod tests {
         };
         let [a, b, c] = [0, 1, 2].map(BufferId);
         let mut recording = Recording::new("test");
-        assert_eq!(recording.parts().map(ids).collect::<Vec<_>>(), [(vec![], vec![], None)], "one part of nothing");
+        assert_eq!(
+            recording.parts().map(ids).collect::<Vec<_>>(),
+            [(vec![], vec![], None)],
+            "an empty recording has one empty part"
+        );
         recording.upload(a);
         recording.upload(b);
         recording.download(c);
@@ -276,7 +281,7 @@ mod tests {
         let cut = |name: &str| Some(name.to_string());
         let mut expected =
             vec![(vec![a, b], vec![c], cut("first")), (vec![], vec![], cut("second")), (vec![], vec![], None)];
-        assert_eq!(recording.parts().map(ids).collect::<Vec<_>>(), expected, "what follows the last cut is a part");
+        assert_eq!(recording.parts().map(ids).collect::<Vec<_>>(), expected, "an empty part follows the last cut");
         recording.upload(c);
         expected[2].0.push(c);
         assert_eq!(recording.parts().map(ids).collect::<Vec<_>>(), expected);

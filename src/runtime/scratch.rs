@@ -1,5 +1,5 @@
-//! Scratch memory of a thread for the duration of one task, for packed tiles. It is allocated when a program is loaded, for the largest
-//! task.
+//! Scratch memory of each thread for the duration of one task, for packed tiles. It is allocated when a program is loaded, with the size
+//! that the largest task needs.
 
 use bytemuck::{Pod, Zeroable};
 use std::cell::RefCell;
@@ -18,7 +18,7 @@ pub(super) fn bytes_of(words: usize) -> u64 {
     64 * words.div_ceil(16) as u64
 }
 
-/// Allocates words of scratch memory on this thread, in place of the previous ones.
+/// Allocates words of scratch memory on this thread and frees the previous allocation.
 pub(super) fn reserve_scratch(words: usize) {
     LINES.set(vec![Line([0; 16]); words.div_ceil(16)]);
 }
@@ -26,7 +26,8 @@ pub(super) fn reserve_scratch(words: usize) {
 /// Calls `task` with `words` words of this thread's scratch memory, whose content is arbitrary. Calls must not be nested.
 ///
 /// # Panics
-/// Panics if the dispatch has declared fewer words ([`Recording::set_scratch`](super::Recording::set_scratch)).
+/// Panics if fewer words are allocated: no dispatch of the program declares as many
+/// ([`Recording::set_scratch`](super::Recording::set_scratch)).
 pub fn with_scratch<R>(words: usize, task: impl FnOnce(&mut [u32]) -> R) -> R {
     LINES.with_borrow_mut(|lines| {
         let (count, held) = (words.div_ceil(16), lines.len());

@@ -1,4 +1,4 @@
-//! The target of a plan: the tensors that a device binds, and the variants of kernels that it runs.
+//! The target of a plan: the limits and features of a device, which determine the tensors it binds and the kernel variants it runs.
 
 use super::kernel::Requirements;
 
@@ -7,20 +7,20 @@ use super::kernel::Requirements;
 pub struct Target {
     /// Name of the device.
     pub device: String,
-    /// Bytes of the largest tensor that a kernel can bind.
+    /// Maximum size in bytes of a tensor that a kernel can bind.
     pub max_tensor_bytes: u64,
     /// Features by their names in WGSL: `subgroups`, `f16`.
     pub features: Vec<&'static str>,
-    /// Bytes of workgroup memory.
+    /// Maximum workgroup memory in bytes.
     pub workgroup_bytes: u32,
-    /// Invocations of a workgroup.
+    /// Maximum number of invocations per workgroup.
     pub invocations: u32,
-    /// Least and greatest number of invocations of a subgroup; zeros if unknown.
+    /// Minimum and maximum number of invocations per subgroup; zeros if unknown.
     pub subgroup_sizes: [u32; 2],
 }
 
 impl Target {
-    /// Returns the target of a plan without a known device, and of the processor: the defaults of WebGPU, with tensors of any size.
+    /// Returns the target of the processor, and of plans for an unknown device: the defaults of WebGPU, with tensors of any size.
     pub fn any() -> Self {
         let device = "any device".into();
         Self {
@@ -33,12 +33,12 @@ impl Target {
         }
     }
 
-    /// Whether the device meets these requirements.
+    /// Returns whether the device meets these requirements.
     pub fn meets(&self, required: &Requirements) -> bool {
         required.features.iter().all(|feature| self.features.contains(feature))
             && required.workgroup_bytes <= self.workgroup_bytes
             && required.invocations <= self.invocations
-            // A device whose subgroups differ in size selects one by itself.
+            // A device that supports several subgroup sizes chooses the size of a pipeline itself.
             && (required.subgroup_size == 0 || self.subgroup_sizes == [required.subgroup_size; 2])
     }
 }

@@ -1,7 +1,7 @@
 //! One task of a twin: typed slices of the tensors that it reads, and its own range of those that it writes.
 //!
-//! The processor's engine hands out memory to threads here, through pointers. `Program::check` establishes soundness when a program is
-//! loaded: a tensor that a dispatch writes appears in it once, and the ranges of two tasks never overlap.
+//! Here the CPU engine hands out memory to threads through pointers. `Program::check` establishes soundness when a program is loaded: a
+//! tensor that a dispatch writes is bound once, and the ranges of two tasks never overlap.
 #![allow(unsafe_code, reason = "disjoint tiles of one buffer go to several threads")]
 
 use super::binding::{Access, Binding};
@@ -11,10 +11,10 @@ use bytemuck::Pod;
 use std::marker::PhantomData;
 use std::sync::atomic::AtomicU32;
 
-/// A twin with its captures.
+/// A twin: a function, or a closure with its captures.
 pub type TaskFn = dyn for<'a, 'b> Fn(&'a mut Task<'b>) + Sync;
 
-/// Fills a tile of a product: 32 rows of its output, in padded rows, for the task's index.
+/// Function that computes a tile of a product: 32 rows of its output, in padded rows, selected by the task's index.
 pub type TileFn = fn(task: &mut Task<'_>, tile: &mut [f32]);
 
 /// A tensor bound to a dispatch, on the processor.
@@ -65,7 +65,7 @@ impl<'a> Task<'a> {
         bytemuck::from_bytes(bytemuck::cast_slice(self.epilogue))
     }
 
-    /// Returns what fills a tile of the product that the dispatch consumes; `None` if the product is in memory.
+    /// Returns the function that computes a tile of the product that the dispatch consumes; `None` if the product is in memory.
     pub fn tile(&self) -> Option<TileFn> {
         self.tile
     }
@@ -75,7 +75,10 @@ impl<'a> Task<'a> {
         self.step
     }
 
-    /// Returns all of binding number `binding` (in the order of the interface), which the kernel only reads.
+    /// Returns the whole tensor of a read-only binding, by its index in the interface.
+    ///
+    /// # Panics
+    /// Panics if the binding is not read-only.
     pub fn read<T: Pod>(&self, binding: usize) -> &'a [T] {
         let slot = self.slots[binding];
         assert_eq!(slot.access, Access::Read, "binding {binding} is not read-only");
@@ -83,15 +86,18 @@ impl<'a> Task<'a> {
         bytemuck::cast_slice(unsafe { std::slice::from_raw_parts(slot.pointer, slot.words) })
     }
 
-    /// Returns all of the binding of this name, which the kernel only reads.
+    /// Returns the whole tensor of a read-only binding, by its name.
     ///
     /// # Panics
-    /// Panics if the kernel has no such binding.
+    /// Panics if the kernel has no such binding, or if it is not read-only.
     pub fn named<T: Pod>(&self, name: &str) -> &'a [T] {
         self.read(self.position(name).unwrap_or_else(|| panic!("there is no binding `{name}`")))
     }
 
-    /// Returns binding number `binding`, which all tasks share.
+    /// Returns the tensor of an atomic binding, which all tasks share.
+    ///
+    /// # Panics
+    /// Panics if the binding is not atomic.
     pub fn atomic(&self, binding: usize) -> &'a [AtomicU32] {
         let slot = self.slots[binding];
         assert_eq!(slot.access, Access::Atomic, "binding {binding} is not atomic");
@@ -99,22 +105,28 @@ impl<'a> Task<'a> {
         unsafe { std::slice::from_raw_parts(slot.pointer.cast(), slot.words) }
     }
 
-    /// Returns this task's range of binding number `binding`. Each binding can be taken once.
+    /// Returns this task's range of a binding that it writes. Each binding can be taken once.
+    ///
+    /// # Panics
+    /// Panics if the kernel does not write the binding, if it is divided by panels, or if it was taken before.
     pub fn write<T: Pod>(&mut self, binding: usize) -> &'a mut [T] {
         let panels = self.panels::<T>(binding);
-        assert_eq!(panels.panels, 1, "binding {binding} is shared by panels");
+        assert_eq!(panels.panels, 1, "binding {binding} is divided by panels");
         // SAFETY: the range belongs to this task alone, which takes it once.
         unsafe { std::slice::from_raw_parts_mut(panels.pointer.cast::<T>(), panels.length) }
     }
 
-    /// Returns this task's range of binding number `binding` in each panel. They can be taken once.
+    /// Returns this task's range of a binding in each of its panels. Each binding can be taken once.
+    ///
+    /// # Panics
+    /// Panics if the kernel does not write the binding, or if it was taken before.
     pub fn panels<T: Pod>(&mut self, binding: usize) -> TaskPanels<'a, T> {
         const { assert!(size_of::<T>() == 4 && align_of::<T>() == 4) };
         let slot = self.slots[binding];
         assert_eq!(slot.access, Access::Write, "binding {binding} is not written");
         assert_eq!(self.taken & (1 << binding), 0, "binding {binding} was taken before");
         self.taken |= 1 << binding;
-        let per_task = slot.per_task.expect("checked when the program was loaded");
+        let per_task = slot.per_task.expect("Program::check requires words per task of a binding that is written");
         let (start, panel_words) = (self.index * per_task, slot.words / slot.panels);
         assert!(start < panel_words, "task {} of binding {binding} begins beyond the tensor", self.index);
         let length = per_task.min(panel_words - start);
@@ -124,7 +136,7 @@ impl<'a> Task<'a> {
     }
 }
 
-/// A task's range of a tensor in panels: the same range of each panel.
+/// A task's part of a tensor in panels: the same range of each panel.
 pub struct TaskPanels<'a, T> {
     pointer: *mut u32,
     panel_words: usize,

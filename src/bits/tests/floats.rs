@@ -1,11 +1,11 @@
-//! Floats x bits.
+//! Tests of products of floats and bits against sums in f64.
 
 use super::super::isa::Isa;
 use super::super::select::all;
 use super::super::tasks::{ABSENT, FloatBits, GatheredFloatBits, PANEL, StridedPanels, words};
 use super::{Random, panics, shapes};
 
-/// One task of float_bits: strides (block, inner, row) of x, (block, panel) of bits, (row, panel) of y.
+/// Shape of a task of float_bits: strides (block, inner, row) of x, (block, panel) of bits, (row, panel) of y.
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     rows: usize,
@@ -22,7 +22,7 @@ impl Shape {
         j / PANEL * self.x.0 + j % PANEL * self.x.1 + i * self.x.2
     }
 
-    /// Lanes of all panels.
+    /// Returns the number of lanes of all panels.
     fn width(&self) -> usize {
         words(self.columns) * PANEL * self.sets
     }
@@ -35,7 +35,7 @@ impl Shape {
         i * self.y.0 + c / PANEL * self.y.1 + c % PANEL
     }
 
-    /// The shortest slices that hold the task, and y: all that the checks allow.
+    /// Returns the minimum lengths of x, bits and y that the checks accept.
     fn lengths(&self) -> (usize, usize, usize) {
         let last = |at: &dyn Fn(usize) -> usize| (0..self.inner).map(at).max().map_or(0, |at| at + 1);
         let x = last(&|j| self.x_at(self.rows - 1, j));
@@ -68,7 +68,7 @@ impl Shape {
         isa.float_bits(&self.task(x, bits), &mut StridedPanels(y, self.y.1));
     }
 
-    /// Definition in f64 where y has it: sums, and sums of magnitudes; lanes beyond the columns are 0, and what lies between is not there.
+    /// Computes the sum and the sum of magnitudes in f64 for each element of y. Lanes beyond the columns are 0; elements between rows are `None`.
     fn definition(&self, x: &[f32], bits: &[u32]) -> Vec<Option<(f64, f64)>> {
         let mut y = vec![None; self.lengths().2];
         for (i, c) in (0..self.rows).flat_map(|i| (0..self.width()).map(move |c| (i, c))) {
@@ -84,7 +84,7 @@ impl Shape {
     }
 }
 
-/// The two sets of strides that training uses, and an odd one.
+/// Returns shapes with the two sets of strides that training uses, and with an unusual one.
 fn float_shapes(random: &mut Random) -> Vec<Shape> {
     let mut all = Vec::new();
     for (rows, inner, columns) in shapes(random) {
@@ -134,7 +134,7 @@ fn float_bits_is_the_definition() {
     }
 }
 
-/// Any split over rows gives the same bits.
+/// Results are bit-identical for every split of the rows.
 #[test]
 fn float_bits_does_not_depend_on_tiles() {
     let mut random = Random(3);
@@ -185,7 +185,7 @@ fn float_bits_without_terms_is_zero() {
     }
 }
 
-/// The shapes of convolutions' gradients: places near each other, many taps, rows that are absent.
+/// Uses shapes of convolution gradients: places close together, many taps, absent rows.
 #[test]
 fn gathered_float_bits_is_the_definition() {
     let mut random = Random(8);

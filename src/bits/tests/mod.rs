@@ -1,4 +1,4 @@
-//! Every instruction set of this processor against the plainest loops.
+//! Tests of every instruction set of this processor against scalar loops.
 
 mod floats;
 mod update;
@@ -6,7 +6,7 @@ mod update;
 use super::select::{VARIABLE, active, all, choose};
 use super::tasks::{PANEL, Xnor, panel_mask, words};
 
-/// SplitMix64: numbers that look random and are the same on every run.
+/// SplitMix64: pseudorandom numbers that are the same on every run.
 struct Random(u64);
 
 impl Random {
@@ -21,7 +21,7 @@ impl Random {
         (self.bits() % n as u64) as usize
     }
 
-    /// -1 to 1.
+    /// Returns a uniform number from -1 to 1.
     fn float(&mut self) -> f32 {
         (self.bits() >> 40) as f32 / (1 << 23) as f32 - 1.0
     }
@@ -30,7 +30,7 @@ impl Random {
         (0..n).map(|_| self.float()).collect()
     }
 
-    /// Panels `[ceil(rows / 32)][words][32]` with random bits, tails 0.
+    /// Returns panels `[ceil(rows / 32)][words][32]` of random bits, tail bits 0.
     fn matrix(&mut self, rows: usize, k: usize) -> Vec<u32> {
         let mut panels = vec![0; rows.div_ceil(PANEL) * words(k) * PANEL];
         for (r, w) in (0..rows).flat_map(|r| (0..words(k)).map(move |w| (r, w))) {
@@ -44,7 +44,7 @@ fn word_at(k: usize, r: usize, w: usize) -> usize {
     (r / PANEL * words(k) + w) * PANEL + r % PANEL
 }
 
-/// Bit `bit` of row r.
+/// Returns bit `bit` of row r.
 fn bit(panels: &[u32], k: usize, r: usize, bit: usize) -> bool {
     panels[word_at(k, r, bit / PANEL)] >> (bit % PANEL) & 1 == 1
 }
@@ -54,7 +54,7 @@ const SPECIAL: [f32; 12] =
 
 const KS: [usize; 11] = [1, 31, 32, 33, 63, 64, 65, 100, 784, 1024, 5000];
 
-/// Shapes (rows, k, columns): each k with a few rows and columns, and every number of rows and columns somewhere.
+/// Returns shapes (rows, k, columns): each k with a few rows and columns, and every number of rows and columns at least once.
 fn shapes(random: &mut Random) -> Vec<(usize, usize, usize)> {
     let mut shapes: Vec<_> = (1..=70).map(|rows| (rows, KS[random.below(9)], 1 + random.below(32))).collect();
     shapes.extend((1..=32).map(|columns| (1 + random.below(70), KS[random.below(9)], columns)));
@@ -84,7 +84,7 @@ fn xnor_is_the_definition() {
     }
 }
 
-/// Every word differs in every bit, also in the tail columns, which are written as 0 all the same.
+/// All bits differ, also in the tail columns, which must still be written as 0.
 #[test]
 fn xnor_counts_all_ones_and_clears_tail_lanes() {
     for k in [32 * 7, 32 * 8, 32 * 31, 32 * 128, 32 * 129, 32 * 300] {
@@ -136,7 +136,7 @@ fn transpose_moves_every_bit() {
     }
 }
 
-/// Whether `f` panics; what it says goes to the test's captured output.
+/// Returns whether `f` panics; the panic message goes to the test's captured output.
 fn panics(f: impl FnOnce()) -> bool {
     std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).is_err()
 }

@@ -1,4 +1,4 @@
-//! Updates of rows of binary weights: every storage, on every instruction set, against one weight at a time.
+//! Tests of row updates of binary weights: every storage format on every instruction set against a scalar loop.
 
 use super::super::isa::Isa;
 use super::super::select::all;
@@ -8,7 +8,7 @@ use super::super::update::{Unit, UpdateRow, Updated};
 use super::{Random, SPECIAL, panics};
 use crate::tensor::{Draws, half_rounded, half_value};
 
-/// A row and what it is updated with.
+/// Operands of the update of a row.
 #[derive(Clone)]
 struct Case<S: Storage, const N: usize> {
     row: usize,
@@ -19,7 +19,7 @@ struct Case<S: Storage, const N: usize> {
     draws: (Draws, u32),
 }
 
-/// As [`Isa::update`] takes it.
+/// A rule as [`Isa::update`] takes it.
 trait Rule<const N: usize>: Fn(f32, [f32; N]) -> ([f32; N], f32) + Copy {}
 impl<const N: usize, R: Fn(f32, [f32; N]) -> ([f32; N], f32) + Copy> Rule<N> for R {}
 
@@ -36,7 +36,7 @@ impl<S: Storage, const N: usize> Case<S, N> {
         isa.update::<S, N, DECIDES>(row, rule)
     }
 
-    /// The definition of the same.
+    /// Updates the row with the scalar definition.
     fn define<const DECIDES: usize>(&mut self, rule: impl Rule<N>) -> Updated<N> {
         let mut updated = Updated { flips: 0, saturated: 0, peaks: [0.0; N], has_failed: false };
         let (draws, first) = self.draws;
@@ -68,12 +68,12 @@ impl<S: Storage, const N: usize> Case<S, N> {
     }
 }
 
-/// Not-a-number is one value here; everything else by its bits.
+/// Returns the bits of a float, with one pattern for every NaN.
 fn plain(x: f32) -> u32 {
     if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() }
 }
 
-/// Some steps of a rule on rows of every length, whose states are made of random bits: usual ones and any.
+/// Compares a few steps of a rule on rows of many lengths. `usual` and `any` make states from random bits: of typical values, and of any value.
 fn compare<S: Storage + Clone, const N: usize, const DECIDES: usize>(
     [usual, any]: [fn(u32) -> S::Stored; 2],
     unit: impl Fn(i32) -> Unit,
@@ -82,7 +82,7 @@ fn compare<S: Storage + Clone, const N: usize, const DECIDES: usize>(
     let mut random = Random(12);
     for words in 1..60 {
         let n = words * PANEL;
-        // What is special comes often, seldom and never: instruction sets may treat columns without it apart.
+        // Special values are frequent, rare or absent, because implementations may have a fast path for columns without them.
         let odds = [6, 99, usize::MAX][words / 3 % 3];
         let state = |random: &mut Random| if random.below(odds) == 0 { any } else { usual }(random.bits() as u32);
         let scale = [1.0, 1e-3, 1e-8][words / 9 % 3];
@@ -95,7 +95,7 @@ fn compare<S: Storage + Clone, const N: usize, const DECIDES: usize>(
             g: (0..n).map(|_| gradient(&mut random)).collect(),
             weight: (0..n).map(|_| random.bits() as u32).collect(),
             states: std::array::from_fn(|_| (0..n).map(|_| state(&mut random)).collect()),
-            // Every third row in units that stay.
+            // The units change except in every third row.
             units: std::array::from_fn(|i| {
                 unit(if words % 3 == 0 { 0 } else { (words as i32 / 3_i32.pow(i as u32)) % 3 - 1 })
             }),
@@ -120,7 +120,7 @@ fn compare<S: Storage + Clone, const N: usize, const DECIDES: usize>(
     }
 }
 
-/// Halves of usual sizes; any, often the least and the largest, never an infinity or no number.
+/// f16 states: typical magnitudes; any finite value, often the smallest and the largest.
 const HALF: [fn(u32) -> u16; 2] = [
     |bits| (bits & 0x9fff) as u16 + 0x1000,
     |bits| {
@@ -129,7 +129,7 @@ const HALF: [fn(u32) -> u16; 2] = [
     },
 ];
 
-/// Integers that may grow twofold; any, often the ends and zero.
+/// 16-bit states: at most half of the range; any value, often the limits and zero.
 const LONG: [fn(u32) -> i16; 2] = [
     |bits| bits as i16 / 2,
     |bits| [bits as i16, bits as i16, i16::MAX, -i16::MAX, 0][(bits >> 16) as usize % 5].max(-i16::MAX),
@@ -140,13 +140,13 @@ const SHORT: [fn(u32) -> i8; 2] = [
     |bits| [bits as i8, bits as i8, i8::MAX, -i8::MAX, 0][(bits >> 16) as usize % 5].max(-i8::MAX),
 ];
 
-/// Floats of usual sizes; any.
+/// f32 states: typical magnitudes; any value, NaN and infinities included.
 const FULL: [fn(u32) -> f32; 2] = [
     |bits| (bits as f32 / 2_f32.powi(31) - 1.0) * 1e-3,
     |bits| if bits % 4 == 0 { f32::from_bits(bits) } else { SPECIAL[bits as usize % SPECIAL.len()] },
 ];
 
-/// Two moving averages in a row.
+/// Returns the rule of two cascaded moving averages.
 fn cascade(alpha: f32, gamma: f32) -> impl Rule<2> {
     move |g, [m, h]| {
         let m = m + gamma * (g - m);
@@ -155,7 +155,7 @@ fn cascade(alpha: f32, gamma: f32) -> impl Rule<2> {
     }
 }
 
-/// A moving average.
+/// Returns the rule of one moving average.
 fn average(alpha: f32) -> impl Rule<1> {
     move |g, [h]| {
         let h = h + alpha * (g - h);
@@ -163,7 +163,7 @@ fn average(alpha: f32) -> impl Rule<1> {
     }
 }
 
-/// Latent weights with two moments: roots, quotients, ends, and a decision that is no state.
+/// Updates a latent weight with two moments: a square root, a quotient, clipping, and a decision that is not a state.
 fn moments(g: f32, [x, m, v]: [f32; 3]) -> ([f32; 3], f32) {
     let (m, v) = (m + 0.1 * (g - m), v + 0.01 * (g * g - v));
     let x = x - 0.01 * m / (v.sqrt() + 1e-8);
@@ -171,7 +171,7 @@ fn moments(g: f32, [x, m, v]: [f32; 3]) -> ([f32; 3], f32) {
     ([x, m, v], if m.abs() > 1e-6 { -x } else { 0.0 })
 }
 
-/// Eight states, each of the one before.
+/// Updates eight states, each from the previous one.
 fn line(g: f32, mut s: [f32; 8]) -> ([f32; 8], f32) {
     let mut u = g;
     for s in &mut s {
@@ -203,7 +203,7 @@ fn updates_are_the_definition_bit_for_bit() {
     compare::<I16, 8, 7>(LONG, of(15), line);
 }
 
-/// A row of one moving average of halves in units of 1.
+/// Returns a row with one f16 state in units of 1.
 fn halves(g: Vec<f32>, states: Vec<u16>, step: u32) -> Case<F16, 1> {
     let (weight, draws) = (vec![0; g.len()], (Draws::new(1, step, 3), 0));
     Case { row: 0, g, weight, states: [states], units: [Unit::ONE], draws }
@@ -212,18 +212,18 @@ fn halves(g: Vec<f32>, states: Vec<u16>, step: u32) -> Case<F16, 1> {
 #[test]
 fn halves_are_the_definition_bit_for_bit() {
     let is_number = |half: &u16| half & 0x7c00 != 0x7c00;
-    // At a rate of 0 every half stays what it is: it is read and written as its definition says.
+    // At a rate of 0 every f16 is read and written back unchanged.
     let numbers: Vec<u16> = (0..=u16::MAX).filter(is_number).collect();
     assert!(numbers.len().is_multiple_of(PANEL));
     for isa in all() {
         let mut case = halves(vec![1.0; numbers.len()], numbers.clone(), 0);
         case.update::<0>(isa, average(0.0));
-        // Minus zero and zero is zero.
+        // -0.0 + 0.0 is 0.0, so the sign of zero may change.
         let same = |(half, state): (&u16, &u16)| half == state || half & 0x7fff == 0 && state & 0x7fff == 0;
         assert!(numbers.iter().zip(&case.states[0]).all(same), "{isa:?}");
     }
-    // At a rate of 1 a state of 0 becomes the gradient: of every size, around the least normal half and the largest, and beside each half;
-    // in every other turn such are few among usual ones.
+    // At a rate of 1 a state of 0 becomes the gradient. Gradients have every magnitude, lie around the smallest normal and the largest f16, and next
+    // to every f16; in every other turn such gradients are rare among typical ones.
     let mut random = Random(11);
     for turn in 0..200 {
         let number = |random: &mut Random| match random.below(if turn % 2 == 0 { 8 } else { 800 }) {
@@ -249,7 +249,7 @@ fn halves_are_the_definition_bit_for_bit() {
     }
 }
 
-/// A row fails by a state that is not finite, wherever it stands, and not by finite ones whose sum is not.
+/// A row fails if any state is infinite or NaN, but not if finite states have an infinite sum.
 #[test]
 fn a_state_that_is_not_finite_is_noticed() {
     let keep = |_, states: [f32; 2]| (states, 0.0);

@@ -1,12 +1,12 @@
-//! Checks kernels from outside the crate with naga before they reach a device. In a browser there is no naga, and the browser's compiler
-//! checks them.
+//! Validates kernels from outside the crate with naga before they reach a device. In a browser, which has no naga, its own compiler
+//! validates them.
 #![cfg(not(target_arch = "wasm32"))]
 
 use super::super::kernel::Access;
 use wgpu::naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl, valid};
 
-/// Checks that a kernel from outside the crate parses, and that its entry point binds what is declared. Returns whether it has parameters,
-/// the step's values, an epilogue's parameters, and the start of its part of a grid. The error message has the excerpt.
+/// Checks that a kernel from outside the crate is valid, has the entry point, and binds the declared tensors. Returns whether it has each
+/// of the uniforms `params`, `step`, `epilogue` and `grid`. Errors of naga contain an excerpt of the source.
 pub fn check_source(source: &str, entry: &str, bindings: &[(&str, Access)]) -> std::result::Result<[bool; 4], String> {
     let module = wgsl::parse_str(source).map_err(|e| e.emit_to_string(source))?;
     let mut validator = valid::Validator::new(valid::ValidationFlags::all(), valid::Capabilities::empty());

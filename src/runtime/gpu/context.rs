@@ -1,15 +1,15 @@
-//! Adapters, and the open device that the other files of this folder use: allocation, copies, waits, and its errors.
+//! Adapters, and the open device that the other files of this folder share: allocation, copies, waits, and errors.
 
 use super::super::engine::{DeviceInfo, Stats};
 use super::super::target::Target;
 use crate::error::{Error, Result};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Longest wait for the device.
+/// Maximum wait for the device.
 #[cfg(not(target_arch = "wasm32"))]
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60);
 
-/// Bytes of staging that may be in transfer outside steps.
+/// Maximum bytes of staging buffers that are in transfer outside steps.
 const MAX_STAGED: u64 = 32 << 20;
 
 /// Returns the adapters of this machine, in the order of their indices.
@@ -31,7 +31,7 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     instance.enumerate_adapters(wgpu::Backends::all()).await
 }
 
-/// A browser has one adapter, which it returns on request.
+/// Returns the browser's adapter: browsers do not enumerate adapters, but return one on request.
 #[cfg(target_arch = "wasm32")]
 async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
     let options =
@@ -56,19 +56,19 @@ pub struct Context {
     pub device: wgpu::Device,
     pub queue: wgpu::Queue,
     pub stats: Stats,
-    /// Least and greatest number of invocations of a subgroup.
+    /// Minimum and maximum number of invocations per subgroup.
     subgroup_sizes: [u32; 2],
-    /// Bytes of staging for uploads outside steps that the device may not have read yet.
+    /// Bytes of staging buffers for uploads outside steps that the device may not have read yet.
     staged: u64,
-    /// The first error that the device reported outside error scopes, or its loss.
+    /// The first error that the device reported outside error scopes, including its loss.
     device_error: DeviceError,
 }
 
-/// The first error, and whether the device is lost.
+/// Whether the device is lost, and the message of the first error; `None` before an error.
 type DeviceError = Arc<Mutex<Option<(bool, String)>>>;
 
 impl Context {
-    /// Opens adapter `number` of the machine with the widest limits that it supports.
+    /// Opens adapter `number` of the machine with the highest limits that it supports.
     pub async fn open(number: usize) -> Result<Self> {
         let adapters = enumerate(&instance()).await;
         let found = format!("{} adapters", adapters.len());
@@ -100,7 +100,7 @@ impl Context {
         Ok(Self { info, device, queue, stats: Stats::default(), subgroup_sizes, staged: 0, device_error })
     }
 
-    /// Returns the capabilities of the device. Its features are those that it was opened with; so far none of those that kernels may
+    /// Returns the capabilities of the device. Its features are those that it was opened with, which so far include none that kernels may
     /// require.
     pub fn target(&self) -> Target {
         let limits = self.device.limits();
@@ -153,8 +153,8 @@ impl Context {
         }
     }
 
-    /// Copies bytes into a buffer through a mapped buffer of their own, outside steps. If more than `MAX_STAGED` bytes are in transfer it
-    /// waits for the device, so that loading a model does not double the memory use (a browser cannot wait here).
+    /// Copies bytes into a buffer through a new mapped buffer, outside steps. If more than `MAX_STAGED` bytes are in transfer it waits for
+    /// the device, so that loading a model does not double the memory use (a browser cannot wait here).
     pub fn copy_in(&mut self, buffer: &wgpu::Buffer, bytes: &[u8]) -> Result<()> {
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some("upload"),

@@ -1,4 +1,4 @@
-//! The engine on wgpu: loads programs and plays recordings.
+//! The wgpu engine: loads programs and plays recordings.
 
 use super::super::engine::{DeviceInfo, Download, Engine, Host, Stats, at_cut};
 use super::super::interface::StepParams;
@@ -45,8 +45,8 @@ struct Ready {
 }
 
 impl GpuEngine {
-    /// Opens adapter `number` of the machine with the widest limits that it supports. `PLUSMINUS_CHECKED=1` leaves bounds checks in shaders
-    /// on.
+    /// Opens adapter `number` of the machine with the highest limits that it supports. `PLUSMINUS_CHECKED=1` keeps the bounds checks of
+    /// shaders on.
     pub async fn open(number: usize) -> Result<Self> {
         let cx = Context::open(number).await?;
         Ok(Self {
@@ -64,20 +64,20 @@ impl GpuEngine {
         })
     }
 
-    /// Sets the variant of every kernel of the programs loaded from now on: `number` modulo the number of variants, whatever its size. For
+    /// Sets the variant of every kernel of the programs that are loaded afterwards: variant `number` modulo the number of variants. For
     /// tests.
     pub fn force_variant(&mut self, number: Option<usize>) {
         self.pipelines.forced = number;
     }
 
-    /// Sets the number of groups per dimension above which the programs loaded from now on have their grids folded (default 65,535). For
-    /// tests.
+    /// Sets the number of groups per dimension above which grids of the programs that are loaded afterwards are folded (default 65,535).
+    /// For tests.
     pub fn fold_above(&mut self, groups: u32) {
         self.pipelines.fold_above = groups;
     }
 
-    /// Sets the number of lines above which the programs loaded from now on have their folded grids split into several dispatches. For
-    /// tests.
+    /// Sets the number of lines above which folded grids of the programs that are loaded afterwards are split into several dispatches
+    /// (default 65,535). For tests.
     pub fn split_above(&mut self, lines: u32) {
         self.pipelines.split_above = lines;
     }
@@ -135,7 +135,7 @@ impl GpuEngine {
         Ok(())
     }
 
-    /// Creates one uniform buffer with the parameters of every dispatch and of its epilogue, which are constant.
+    /// Creates one uniform buffer with the parameters of every dispatch and of its epilogues, which are constant.
     async fn params(&mut self, dispatches: &[&Dispatch]) -> Result<wgpu::Buffer> {
         let mut bytes = vec![0_u8; dispatches.len().max(1) * 2 * UNIFORM as usize];
         let words = dispatches.iter().flat_map(|dispatch| [&dispatch.params, &dispatch.epilogue]);
@@ -167,7 +167,7 @@ impl GpuEngine {
 
     fn parts(&self, dispatch: &Dispatch, variant: &Variant) -> Result<Vec<(u32, [u32; 3])>> {
         let groups = groups(&self.cx, dispatch, variant, self.pipelines.fold_above)?;
-        // Without the uniform `grid` a shader cannot know where its part begins.
+        // A shader without the uniform `grid` does not know where its part begins, so its grid is not split.
         let split_above = if dispatch.kernel.interface.grid { self.pipelines.split_above } else { u32::MAX };
         Ok(parts(&dispatch.grid, groups, split_above))
     }
@@ -269,7 +269,7 @@ impl GpuEngine {
                 let pace = &mut self.recordings[measured.recording].pace;
                 if let Some(count) = pace.measured(measured.estimated, measured.seconds, measured.waited) {
                     let name = &self.program.recordings[measured.recording].name;
-                    log::info!("{}: `{name}` is split into {count} submits now", self.cx.info.name);
+                    log::info!("{}: `{name}` is now split into {count} submissions", self.cx.info.name);
                 }
             }
             staging = Some(at);
@@ -285,7 +285,7 @@ impl GpuEngine {
                     let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
                     dispatches[range.clone()].iter().for_each(|dispatch| dispatch.encode(&mut pass));
                 }
-                // While profiling, each dispatch has its own pass with timestamps at its boundaries: some devices support no others.
+                // While profiling, each dispatch has its own pass: some devices support timestamps only at the boundaries of passes.
                 Some(timing) => range.clone().for_each(|i| {
                     dispatches[i].encode(&mut timing.pass(&mut encoder, i, dispatches[i].label));
                 }),
@@ -307,7 +307,7 @@ impl GpuEngine {
         self.slots[self.program.buffer(id).slot].clone()
     }
 
-    /// Returns the downloads of a part, which are in transfer.
+    /// Starts the downloads of a part.
     fn downloads(&mut self, part: Part<'_>) -> Result<Download> {
         let ids: Vec<BufferId> = part.downloads().collect();
         if ids.is_empty() { Ok(async { Ok(Vec::new()) }.boxed_local()) } else { self.download(&ids) }

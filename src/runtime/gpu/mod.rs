@@ -1,7 +1,7 @@
-//! The engine on wgpu: Vulkan, Metal, DX12, and WebGPU in a browser. The only folder that uses wgpu.
+//! The wgpu engine: Vulkan, Metal, DX12, and WebGPU in a browser. Only this folder uses wgpu.
 //!
 //! Rules, each derived from a bug in another project:
-//! - One encoder and one compute pass per submission, and as few submissions per step as the limit on their duration permits.
+//! - One encoder and one compute pass per submission, and as few submissions per step as the limit on their duration allows.
 //! - Bind groups are created once.
 //! - Uploads use a ring of mapped buffers, never a buffer that submitted work still reads.
 //! - At most two steps are in flight.

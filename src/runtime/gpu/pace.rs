@@ -1,15 +1,15 @@
-//! Splits a recording into submissions, so that no operating system considers the device hung (Windows resets it after 2 s). The first play
-//! uses estimated times; later plays use measured times.
+//! Splits recordings into submissions that are short enough for the watchdog of the operating system (Windows resets a device after 2 s).
+//! The first play uses estimated times; later plays use measured times.
 
 use std::ops::Range;
 
 /// Maximum duration of a submission in seconds.
 const LONGEST_SUBMIT: f64 = 0.1;
 /// Rates per second that estimates assume: those of the slowest adapter measured, Mesa's software Vulkan on two AVX2 cores (floats by bits:
-/// 2.1 G multiply-adds). Others are 10 to 1000 times faster, which the first plays measure.
+/// 2.1 G multiply-adds). Other adapters are 10 to 1000 times faster; the first plays measure by how much.
 const BYTES: f64 = 2e9;
 const MULTIPLY_ADDS: f64 = 2e9;
-/// Factor on measured times: a step may wait for the previous one, and the next may be slower.
+/// Safety factor on measured times: a step may wait for the previous one, and the next step may be slower.
 const MARGIN: f64 = 2.0;
 /// Maximum factor by which one measurement reduces the expected time.
 const STEADY: f64 = 8.0;
@@ -24,7 +24,7 @@ pub fn estimate(bytes: u64, multiply_adds: u64) -> f64 {
 pub struct Pace {
     /// Estimated seconds of each dispatch.
     estimates: Vec<f64>,
-    /// Dispatches between cuts; no submission crosses a cut.
+    /// Ranges of dispatches between cuts; no submission crosses a cut.
     parts: Vec<Range<usize>>,
     /// Ratio of expected to estimated seconds.
     ratio: f64,
@@ -54,8 +54,8 @@ impl Pace {
         self.estimates[self.parts[part].clone()].iter().sum()
     }
 
-    /// Updates the pace with a play that took `seconds` where `estimated` seconds were expected. If the end was not `waited` for, `seconds`
-    /// is an upper bound. Returns the number of submissions if it has changed.
+    /// Updates the pace with a play that took `seconds` and was estimated at `estimated` seconds. If the end was not `waited` for,
+    /// `seconds` is an upper bound. Returns the number of submissions if it has changed.
     pub fn measured(&mut self, estimated: f64, seconds: f64, waited: bool) -> Option<usize> {
         // A play with an estimate of zero carries no information about the rates.
         if estimated <= 0.0 {
@@ -139,7 +139,7 @@ mod tests {
         assert_eq!(pace.measured(0.0, 1.0, true), None);
     }
 
-    /// Each recording has its own pace: the time of a short one says nothing about a long one.
+    /// Each recording has its own pace, independent of the times of other recordings.
     #[test]
     fn each_recording_has_its_own() {
         let (mut long, mut short) = (Pace::new(&[vec![0.05; 40]]), Pace::new(&[vec![1e-6; 3]]));

@@ -1,5 +1,8 @@
 //! Selects the variant of a kernel and the number of groups of a dispatch, and creates each pipeline once.
-#![allow(unsafe_code, reason = "trusted shader modules: a dispatch binds tensors of the extents that its kernel may access")]
+#![allow(
+    unsafe_code,
+    reason = "trusted shader modules: a dispatch binds tensors of the extents that its kernel may access"
+)]
 
 use super::super::kernel::{Access, Binding, Interface, Kernel, Variant};
 use super::super::recording::{Dispatch, Grid};
@@ -34,7 +37,7 @@ pub struct Pipelines {
 }
 
 impl Pipelines {
-    /// Creates an empty cache. `PLUSMINUS_CHECKED=1` leaves the bounds checks of shaders on.
+    /// Creates an empty cache. `PLUSMINUS_CHECKED=1` keeps the bounds checks of shaders on.
     pub fn new(software: bool, target: Target) -> Self {
         let checked = std::env::var("PLUSMINUS_CHECKED").is_ok_and(|v| v == "1");
         Self {
@@ -49,8 +52,8 @@ impl Pipelines {
     }
 
     /// Selects a variant among those whose requirements the device meets. Software adapters use the first variant, which uses registers
-    /// alone. Other adapters use the last entry point, which is made for GPUs, with the largest tile that still yields enough groups (64)
-    /// to occupy every core; if there is none, the smallest tile of any entry point.
+    /// only. Other adapters use the last entry point, which is designed for GPUs, with the largest tile that still yields enough groups
+    /// (64) to occupy every core; if no tile does, the smallest tile of any entry point.
     pub fn choose(&self, dispatch: &Dispatch) -> &'static Variant {
         const ENOUGH_GROUPS: u64 = 64;
         let runs = |variant: &&Variant| self.target.meets(&variant.requires);
@@ -75,7 +78,7 @@ impl Pipelines {
             .expect("the first variant of a kernel runs everywhere")
     }
 
-    /// Returns the pipeline of a variant, which is created at its first use.
+    /// Returns the pipeline of a variant; creates it on first use.
     pub async fn get(&mut self, cx: &mut Context, kernel: &'static Kernel, variant: &Variant) -> Result<Pipeline> {
         let key = (std::ptr::from_ref(kernel).addr(), variant.entry.to_string(), variant.preset);
         if let Some(made) = self.made.get(&key) {
@@ -89,8 +92,8 @@ impl Pipelines {
         let module = if self.checked || !kernel.is_trusted() {
             cx.device.create_shader_module(descriptor)
         } else {
-            // SAFETY: a kernel of this crate accesses only elements within the extents behind its bindings, its loops terminate, and its
-            // divisors are limited to numbers above 0. Program::check has compared all of this with the tensors and parameters of the
+            // SAFETY: a kernel of this crate accesses only elements within the extents that its bindings declare, its loops terminate, and
+            // its divisors are limited to numbers above 0. Program::check has compared all of this with the tensors and parameters of the
             // dispatch, and tests verify that the shaders comply.
             unsafe { cx.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) }
         };
@@ -144,7 +147,7 @@ impl Pipelines {
     }
 }
 
-/// Returns the groups of a dispatch under a variant. Grids that permit it are folded above `fold_above` groups.
+/// Returns the groups of a dispatch with a variant. Linear grids and matrices are folded above `fold_above` groups.
 pub fn groups(cx: &Context, dispatch: &Dispatch, variant: &Variant, fold_above: u32) -> Result<[u32; 3]> {
     let groups = match dispatch.grid {
         Grid::Linear(n) => {

@@ -1,4 +1,4 @@
-//! A dispatch with its pipeline, bind groups and numbers of groups.
+//! A dispatch that is ready to be encoded: pipeline, bind groups and numbers of workgroups.
 
 /// A dispatch with the objects that its encoding requires.
 pub struct Prepared {
@@ -6,11 +6,11 @@ pub struct Prepared {
     pub scope: String,
     pub pipeline: wgpu::ComputePipeline,
     pub tensors: wgpu::BindGroup,
-    /// Parts of its grid.
+    /// Parts of the grid.
     pub parts: Vec<PreparedPart>,
 }
 
-/// A part of a grid: its uniforms, which hold its start, and its groups.
+/// A part of a grid: the uniforms, which include the start of the part, and the numbers of groups.
 pub struct PreparedPart {
     pub uniforms: Option<wgpu::BindGroup>,
     pub groups: [u32; 3],

@@ -35,7 +35,7 @@ impl Timing {
         Some(Self { sets, resolved, period: f64::from(cx.queue.get_timestamp_period()) * 1e-9 })
     }
 
-    /// Whether the device has timestamps.
+    /// Returns whether the device has timestamps.
     pub fn is_possible(cx: &Context) -> bool {
         cx.device.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
@@ -59,7 +59,7 @@ impl Timing {
         })
     }
 
-    /// Resolves the timestamps of `dispatches` dispatches, from any submissions, into a readable buffer.
+    /// Resolves the timestamps of `dispatches` dispatches, of one or more submissions, into a readable buffer.
     pub fn resolve(&self, encoder: &mut wgpu::CommandEncoder, dispatches: usize) {
         for (set, first) in self.sets.iter().zip((0..dispatches).step_by(SET)) {
             let count = 2 * SET.min(dispatches - first) as u32;
@@ -67,12 +67,12 @@ impl Timing {
         }
     }
 
-    /// Returns the buffer with the timestamps and their number of bytes.
+    /// Returns the buffer with the timestamps, and their size in bytes.
     pub fn piece(&self, dispatches: usize) -> (wgpu::Buffer, u64) {
         (self.resolved.clone(), 16 * dispatches as u64)
     }
 
-    /// Adds the times of one play.
+    /// Adds the times of one play to a profile.
     pub fn add(&self, profile: &mut Profile, dispatches: &[Prepared], words: &[u32]) {
         let stamp = |words: &[u32]| u64::from(words[0]) | u64::from(words[1]) << 32;
         for (dispatch, pair) in dispatches.iter().zip(words.chunks_exact(4)) {

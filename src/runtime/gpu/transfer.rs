@@ -7,7 +7,7 @@ use futures::{FutureExt, channel::oneshot};
 use std::sync::{Arc, Mutex, PoisonError};
 use web_time::Instant;
 
-/// Steps in flight: uploads for the next step are written while one runs.
+/// Maximum number of steps in flight: uploads for the next step are written while a step runs.
 const IN_FLIGHT: usize = 2;
 
 type Mapped = oneshot::Receiver<std::result::Result<(), wgpu::BufferAsyncError>>;
@@ -26,7 +26,7 @@ struct Staging {
     done: Option<oneshot::Receiver<()>>,
     submission: Option<wgpu::SubmissionIndex>,
     submitted: Instant,
-    /// The recording that it was uploaded for, and the estimated seconds of the work submitted with it.
+    /// Index of the recording that the upload was for, and estimated seconds of the work submitted with it.
     played: (usize, f64),
 }
 
@@ -36,9 +36,9 @@ pub struct Measured {
     pub recording: usize,
     /// Estimated seconds.
     pub estimated: f64,
-    /// Measured seconds; an upper bound if the end was not waited for.
+    /// Measured seconds; an upper bound if the host did not wait for the end.
     pub seconds: f64,
-    /// Whether its end was waited for.
+    /// Whether the host waited for the end of the play.
     pub waited: bool,
 }
 
@@ -85,8 +85,8 @@ impl UploadRing {
         Ok((at, earlier))
     }
 
-    /// Registers that all work `played` (recording, estimated seconds) with the buffer was submitted, last as `submission`. The buffer is
-    /// mapped and reused when that is done.
+    /// Registers that all work which reads the buffer was submitted; `submission` is the last submission, `played` the recording and the
+    /// estimated seconds. The buffer is mapped and reused when that work is done.
     pub fn submitted(&mut self, cx: &Context, at: usize, played: (usize, f64), submission: wgpu::SubmissionIndex) {
         let (send, receive) = oneshot::channel();
         // The receiver may have been dropped together with the buffer.
@@ -124,11 +124,12 @@ impl UploadRing {
     }
 }
 
-/// Read-back buffers that are reused once they were read. Those of whole models are dropped: they are rare and large.
+/// Pool of read-back buffers, which are reused after they were read. Buffers above `LARGEST_KEPT`, such as those of whole models, are
+/// dropped: they are rare and large.
 #[derive(Clone, Default)]
 pub struct ReadBacks(Arc<Mutex<Pool>>);
 
-/// Largest buffer that is kept.
+/// Maximum size in bytes of a buffer that is kept for reuse.
 const LARGEST_KEPT: u64 = 1 << 20;
 
 #[derive(Default)]
@@ -167,7 +168,7 @@ impl ReadBacks {
             buffer.unmap();
             pool.give(buffer);
             let mut rest = &words[..];
-            let piece = |size: usize| rest.split_off(..size).expect("as many as were copied").to_vec();
+            let piece = |size: usize| rest.split_off(..size).expect("the buffer holds all pieces").to_vec();
             Ok(sizes.into_iter().map(piece).collect())
         };
         Ok(read.boxed_local())

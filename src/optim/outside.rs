@@ -51,7 +51,8 @@ pub struct ElementwiseFilter {
     pub storage: &'static [StateType],
     /// WGSL with a function `fn update(g: f32, s: ptr<function, States>, hyper: Hyperparameters) -> f32`. It updates the states from the
     /// gradient of a weight and returns the decision (above 0 the weight becomes -1, below 0 it becomes +1, exactly 0 keeps it). `States`
-    /// and `Hyperparameters` are structs of f32 with the names above, `_` for `-`.
+    /// and `Hyperparameters` are structs of f32 with the names above, `_` for `-`. Its other functions need names that
+    /// `shaders/epilogues/update.wgsl` and its imports do not use. If a product uses one of them, gradients are stored before the update.
     pub source: &'static str,
 }
 

@@ -204,6 +204,24 @@ fn runs_that_were_trained_on_test_images_are_noticed() {
 }
 
 #[test]
+fn copies_of_training_images_in_the_test_part_are_noticed() {
+    let folder = folder();
+    let root = folder.path().join("data");
+    classes(&root.join("train"), 12, &TWO);
+    classes(&root.join("test"), 5, &TWO);
+    let start = |name: &str| lines(&train(&root, &folder.path().join(name), &[]))[0].clone();
+    assert_eq!(start("before")["notices"], Value::Null);
+    fs::copy(root.join("train/a/003.png"), root.join("test/a/copy.png")).unwrap();
+    assert_eq!(
+        start("after")["notices"],
+        json!(["1 of the 11 test images are training images as well (an error with --strict)"])
+    );
+    let strict = train(&root, &folder.path().join("strict"), &["--strict"]);
+    assert_eq!(strict.status.code(), Some(2));
+    assert!(program::said(&strict)[0].contains("1 of the 11 test images"), "{strict:?}");
+}
+
+#[test]
 fn files_that_are_not_read_are_counted_by_reason() {
     let folder = folder();
     let root = folder.path();

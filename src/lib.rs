@@ -60,7 +60,8 @@
 //!
 //! # Cargo features
 //!
-//! `infer` (tensors and bits), `train` (the cpu engine), `gpu` (wgpu), `images` (folders of PNG and JPEG files), `cli` (the program; default).
+//! `infer` (tensors and bits), `train` (the cpu engine), `gpu` (wgpu), `images` (folders of PNG and JPEG files),
+//! `images-extra` (WEBP, BMP, GIF and TIFF files), `cli` (the program; default).
 #![warn(missing_docs, clippy::print_stdout, clippy::print_stderr)]
 #![cfg_attr(test, allow(clippy::unwrap_used, reason = "a test that fails panics"))]
 

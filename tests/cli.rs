@@ -650,7 +650,7 @@ fn help_groups_settings_under_headings() {
     }
     // Lists of names come from the registries, defaults from the rules.
     for words in [
-        "digits, mnist, fashion-mnist, cifar10, cifar100, folder, svhn-folder [default: digits]",
+        "emnist-mnist, cifar10, cifar100, folder, svhn-folder [default: digits]",
         "reactnet-a [default: mlp]",
         "identity, clip, polynomial, swish, tanh",
         "latent-sgd, latent-adam",
@@ -848,7 +848,7 @@ fn data_that_is_wrong() {
     fs::remove_file(folder.path().join(images)).unwrap();
     fs::write(folder.path().join(format!("{images}.gz")), "no gzip").unwrap();
     let data = path(folder.path(), "");
-    refused(&["train", "--dataset", "mnist", "--data-dir", &data], 1, &[images, "gzip"]);
+    refused(&["train", "--dataset", "mnist", "--data-dir", &data], 1, &[images, "a header of 16 bytes", "7 bytes"]);
 }
 
 #[test]

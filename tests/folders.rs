@@ -169,6 +169,27 @@ fn eval_judges_what_the_run_was_not_trained_on() {
     refuse(&empty, &["images in folders of the classes of the run (a, b)", "1 outside a class folder"]);
 }
 
+#[test]
+fn eval_names_what_it_cannot_read_and_is_strict_if_asked() {
+    let folder = folder();
+    let (root, run_folder, new) = (folder.path().join("data"), folder.path().join("run"), folder.path().join("new"));
+    classes(&root, 15, &TWO);
+    assert!(train(&root, &run_folder, &[]).status.success());
+    classes(&new, 3, &TWO);
+    fs::write(new.join("a/broken.jpg"), [0xff, 0xd8, 0xff]).unwrap();
+    fs::write(new.join("b/list.txt"), "").unwrap();
+    let args = ["--data-dir", new.to_str().unwrap()];
+    let judged = eval(&run_folder, &args);
+    assert_eq!((&judged["images"], &judged["skipped"]), (&json!(6), &json!(1)));
+    assert_eq!(judged["skipped_by_reason"], json!({ "ending .txt": 1, "unreadable": 1 }));
+    let text = run(&[&["eval", run_folder.to_str().unwrap()], &args[..]].concat());
+    let (out, said) = (String::from_utf8(text.stdout).unwrap(), String::from_utf8(text.stderr).unwrap());
+    assert!(out.contains("on 6 images; not read: 1 ending .txt, 1 unreadable"), "{out}");
+    assert!(said.contains("broken.jpg: the file is truncated"), "{said}");
+    let strict = [&["eval", run_folder.to_str().unwrap(), "--strict"], &args[..]].concat();
+    refused(&strict, 1, &["broken.jpg", "an image that can be read", "the file is truncated"]);
+}
+
 fn seen_path(line: &str) -> Option<String> {
     let file: Value = serde_json::from_str(line).unwrap();
     (file["part"] == "train").then(|| file["path"].as_str().unwrap().to_string())
@@ -201,6 +222,24 @@ fn runs_that_were_trained_on_test_images_are_noticed() {
         let said = program::said(&strict);
         assert!(said[0].contains("not trained on test images") && !run_folder.exists(), "{said:?}");
     }
+}
+
+#[test]
+fn copies_of_training_images_in_the_test_part_are_noticed() {
+    let folder = folder();
+    let root = folder.path().join("data");
+    classes(&root.join("train"), 12, &TWO);
+    classes(&root.join("test"), 5, &TWO);
+    let start = |name: &str| lines(&train(&root, &folder.path().join(name), &[]))[0].clone();
+    assert_eq!(start("before")["notices"], Value::Null);
+    fs::copy(root.join("train/a/003.png"), root.join("test/a/copy.png")).unwrap();
+    assert_eq!(
+        start("after")["notices"],
+        json!(["1 of the 11 test images are training images as well (an error with --strict)"])
+    );
+    let strict = train(&root, &folder.path().join("strict"), &["--strict"]);
+    assert_eq!(strict.status.code(), Some(2));
+    assert!(program::said(&strict)[0].contains("1 of the 11 test images"), "{strict:?}");
 }
 
 #[test]

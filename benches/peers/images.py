@@ -224,6 +224,8 @@ def flat_jpeg_forms():
     yield "jpeg-trailing", jpeg([FULL] * 3, tail=b"\0\0\0\x18ftypmp42" + RANDOM.bytes(5000) + b"\xff\xda\xff\xd8" + RANDOM.bytes(99))
     yield "jpeg-two-images", jpeg([FULL] * 3, tail=jpeg([FULL] * 3))
     yield "jpeg-fill-bytes", jpeg([FULL] * 3, fill=b"\xff\xff\xff")
+    yield "jpeg-stray-bytes", jpeg([FULL] * 3, head=JFIF + b"\0\x12")
+    yield "jpeg-stray-bytes-progressive", jpeg([FULL] * 3, head=JFIF + b"\0\x12", progressive=True)
     preview = segment(0xE1, b"Exif\0\0" + tiff_exif(1) + jpeg([FULL], size=(8, 8)))
     yield "jpeg-preview", jpeg([FULL] * 3, head=preview)
     yield "jpeg-comment", jpeg([FULL] * 3, head=JFIF + segment(0xFE, b"\xff\xd9 text \xff\xda"))

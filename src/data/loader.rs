@@ -1,25 +1,13 @@
-//! Batches: shuffled by seed, augmented, the last one padded, and prefetched on separate threads.
+//! The loader: batches that are shuffled by seed, augmented, the last one padded, and decoded on separate threads.
 
 use super::augment::{Augment, Draws, View};
+use super::batches::{Batch, Batches};
 use super::dataset::{Data, Dataset};
 use super::threads::Threads;
 use crate::error::{Error, Result};
 use crate::tensor::{Stream, shuffled};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
-
-/// A batch in the format of its upload. Rows beyond `valid` are padding.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
-    /// Bytes `[batch][pixels]`, four to a word.
-    pub pixels: Vec<u32>,
-    /// One label per image; 0 for padding.
-    pub labels: Vec<u32>,
-    /// Index in the data set of each row's image.
-    pub samples: Vec<u32>,
-    /// Rows that hold samples.
-    pub valid: u32,
-}
 
 /// Creates batches of a data set.
 #[derive(Clone)]
@@ -31,13 +19,6 @@ pub struct Loader {
     skipped: Arc<Mutex<BTreeSet<String>>>,
     #[cfg(not(target_arch = "wasm32"))]
     threads: Option<Threads>,
-}
-
-/// One pass over the data.
-struct Pass {
-    order: Vec<u32>,
-    /// Random stream of the augmentation, in training.
-    augment: Option<Stream>,
 }
 
 /// Batches without images are refused.
@@ -113,14 +94,22 @@ impl Loader {
     /// Starts one pass over the data: in random order under the stream, from which augmentation draws as well; or in order and without
     /// augmentation.
     pub fn epoch(&self, order: Option<Stream>) -> Batches {
-        let pass = Pass {
-            order: match order {
-                Some(stream) => shuffled(self.dataset.len(), stream),
-                None => (0..self.dataset.len() as u32).collect(),
-            },
-            augment: order.map(|stream| stream.named("augment")),
+        let samples = match order {
+            Some(stream) => shuffled(self.dataset.len(), stream),
+            None => (0..self.dataset.len() as u32).collect(),
         };
-        Batches::start(self.clone(), pass)
+        let augment = order.map(|stream| stream.named("augment"));
+        let (loader, mut stored, mut at) = (self.clone(), Vec::new(), 0);
+        Batches::start(move |batch| {
+            let mut rest = &samples[at..];
+            if rest.is_empty() {
+                return None;
+            }
+            let filled = loader.fill(&mut rest, augment, &mut stored, batch);
+            at = samples.len() - rest.len();
+            // Without a row, no image of the rest of the epoch can be read.
+            (filled.is_err() || batch.valid > 0).then_some(filled)
+        })
     }
 
     /// Fills a batch with the next images of the epoch; `stored` is memory for its images as stored. In the place of an image that cannot be
@@ -224,104 +213,6 @@ fn sorted(rows: Mutex<Vec<usize>>) -> Vec<usize> {
     let mut rows = rows.into_inner().expect("no other thread panics with it");
     rows.sort_unstable();
     rows
-}
-
-/// Prefetched batches: one is filled while another is in use. Used batches are returned and filled again.
-#[cfg(not(target_arch = "wasm32"))]
-pub struct Batches {
-    full: std::sync::mpsc::Receiver<Result<Batch>>,
-    empty: std::sync::mpsc::Sender<Batch>,
-    filler: Option<std::thread::JoinHandle<()>>,
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-impl Batches {
-    /// Number of batches that wait in the queue.
-    const AHEAD: usize = 2;
-
-    /// The batches in the queue, one that is being filled, and one in use.
-    const AT_ONCE: usize = Self::AHEAD + 2;
-
-    fn start(loader: Loader, pass: Pass) -> Self {
-        use std::sync::mpsc;
-        let (send, full) = mpsc::sync_channel(Self::AHEAD);
-        let (empty, used) = mpsc::channel::<Batch>();
-        let filler = std::thread::spawn(move || {
-            let (mut stored, mut rest) = (Vec::new(), &pass.order[..]);
-            while !rest.is_empty() {
-                let mut batch = used.try_recv().unwrap_or_default();
-                let filled = loader.fill(&mut rest, pass.augment, &mut stored, &mut batch);
-                if filled.is_ok() && batch.valid == 0 {
-                    return; // No image of the rest of the epoch can be read.
-                }
-                let failed = filled.is_err();
-                if send.send(filled.map(|()| batch)).is_err() || failed {
-                    return; // The receiver was dropped, or the epoch ends with this error.
-                }
-            }
-        });
-        Self { full, empty, filler: Some(filler) }
-    }
-
-    /// Returns a batch so that it is filled again.
-    pub fn give_back(&self, batch: Batch) {
-        // The filling thread may have ended; the batch is then dropped.
-        let _ = self.empty.send(batch);
-    }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-impl Iterator for Batches {
-    type Item = Result<Batch>;
-
-    fn next(&mut self) -> Option<Result<Batch>> {
-        let batch = self.full.recv().ok();
-        // The end of the epoch, or a panic in the data set, which must not look like the end of an epoch.
-        if let (None, Some(Err(panic))) = (&batch, self.filler.take_if(|_| batch.is_none()).map(|filler| filler.join()))
-        {
-            std::panic::resume_unwind(panic);
-        }
-        batch
-    }
-}
-
-/// Batches that are created on request, since a browser has no threads.
-#[cfg(target_arch = "wasm32")]
-pub struct Batches {
-    loader: Loader,
-    pass: Pass,
-    at: usize,
-    stored: Vec<u8>,
-    spare: std::cell::Cell<Option<Batch>>,
-}
-
-#[cfg(target_arch = "wasm32")]
-impl Batches {
-    /// The batch in use.
-    const AT_ONCE: usize = 1;
-
-    fn start(loader: Loader, pass: Pass) -> Self {
-        Self { loader, pass, at: 0, stored: Vec::new(), spare: std::cell::Cell::new(None) }
-    }
-
-    /// Returns a batch so that it is filled again.
-    pub fn give_back(&self, batch: Batch) {
-        self.spare.set(Some(batch));
-    }
-}
-
-#[cfg(target_arch = "wasm32")]
-impl Iterator for Batches {
-    type Item = Result<Batch>;
-
-    fn next(&mut self) -> Option<Result<Batch>> {
-        let mut rest = &self.pass.order[self.at..];
-        let mut batch = self.spare.take().filter(|_| !rest.is_empty()).unwrap_or_default();
-        let filled = self.loader.fill(&mut rest, self.pass.augment, &mut self.stored, &mut batch);
-        self.at = self.pass.order.len() - rest.len();
-        let is_there = filled.is_err() || batch.valid > 0;
-        is_there.then(|| filled.map(|()| batch))
-    }
 }
 
 #[cfg(test)]

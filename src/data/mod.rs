@@ -1,6 +1,7 @@
 //! Data sets, and batches of them.
 
 mod augment;
+mod batches;
 mod cifar;
 mod class_names;
 mod dataset;
@@ -19,12 +20,13 @@ mod subset;
 mod threads;
 
 pub use augment::{AUGMENTATIONS, Augment, Crop};
+pub use batches::{Batch, Batches};
 pub use cifar::{CIFAR10, CIFAR100, Cifar};
 pub use class_names::{keys, shown};
 pub use dataset::{Data, Dataset, ImageFile, InMemory};
 pub use digits::digits;
 pub use idx::{IDX_SETS, IdxSet};
-pub use loader::{Batch, Batches, Loader};
+pub use loader::Loader;
 pub use normalisation::Normalisation;
 pub use spec::{DATASETS, DataSpec};
 pub use subset::Subset;

@@ -128,10 +128,19 @@ pub fn without_files(set: &Arc<dyn Dataset>, left_out: impl Fn(&ImageFile) -> bo
     (if count == 0 { set.clone() } else { Arc::new(Subset::of(set.clone(), kept)) }, count)
 }
 
-/// Returns what must be said about the runs that training builds on: other data, and test images that they were trained on. The latter is
-/// an error if the configuration is strict.
+/// Returns what must be said about the test images: that some are training images as well, and of the runs that training builds on, that they
+/// had others or were trained on some. If the configuration is strict, test images that are or were trained on are an error.
 pub(super) fn notices(config: &TrainConfig, data: &Data) -> Result<Vec<String>> {
     let mut notices = Vec::new();
+    let trained: BTreeSet<u64> = files(&data.train).map(|file| file.content).collect();
+    let twice = files(&data.test).filter(|file| trained.contains(&file.content)).count();
+    if twice > 0 {
+        let got = format!("{twice} of the {} test images are training images as well", data.test.len());
+        if config.strict {
+            return Err(Error::setting("data-dir", "test images that are not trained on", got));
+        }
+        notices.push(format!("{got} (an error with --strict)"));
+    }
     for (flag, run) in [("init-from", &config.init_from), ("teacher", &config.teacher)] {
         let Some(run) = run else { continue };
         let here = data.fingerprint()?;

@@ -15,9 +15,10 @@ pub(super) fn open(bytes: &[u8]) -> Result<Box<dyn Opened + '_>, String> {
     let structure = Structure::of(bytes).ok_or("the file is truncated")?;
     let upright = structure.exif.map_or(Orientation::UPRIGHT, orientation);
     let bytes = &bytes[..structure.length];
-    // zune-jpeg gives sequential files with one scan per component wrong colours, and has no lossless mode.
+    // zune-jpeg gives sequential files with one scan per component wrong colours, has no lossless mode, and refuses bytes between segments.
     let is_sequential = [0xc0, 0xc1].contains(&structure.frame);
-    let is_rare = structure.frame == 0xc3 || is_sequential && structure.of_first_scan < structure.components;
+    let is_in_parts = is_sequential && structure.of_first_scan < structure.components;
+    let is_rare = structure.frame == 0xc3 || is_in_parts || structure.has_stray_bytes;
     if is_rare { Rare::open(bytes, &structure, upright) } else { Usual::open(bytes, upright) }
 }
 

@@ -17,6 +17,8 @@ pub(super) struct Structure<'a> {
     pub is_jfif: bool,
     /// Adobe's colour transform: 0 none, 1 YCbCr, 2 YCCK.
     pub adobe: Option<u8>,
+    /// Whether bytes that belong to nothing lie between segments, which libjpeg and most viewers pass over.
+    pub has_stray_bytes: bool,
 }
 
 const START: u8 = 0xd8;
@@ -30,9 +32,12 @@ impl<'a> Structure<'a> {
     /// Walks the markers; `None` if the file ends before the image does.
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
         let mut structure = Self::default();
-        let mut at = 0;
+        let (mut at, mut is_in_scan) = (0, false);
         loop {
+            let before = at;
             let marker = next_marker(bytes, &mut at)?;
+            structure.has_stray_bytes |= !is_in_scan && bytes[before..at - 1].iter().any(|&byte| byte != 0xff);
+            is_in_scan = marker == SCAN || is_in_scan && (0xd0..=0xd7).contains(&marker);
             match marker {
                 END => {
                     structure.length = at;
@@ -94,6 +99,9 @@ mod tests {
         assert_eq!(&file[structure.length..], b"film\xff\xd9\xff\xda");
         assert_eq!((structure.frame, structure.components, structure.of_first_scan), (0xc0, 3, 1));
         assert_eq!(structure.exif, Some(&b"\xff\xd9\xff\xda"[..]));
+        assert!(!structure.has_stray_bytes, "fill bytes and coded data are none");
+        let stray = [&file[..2], b"\0\0", &file[2..]].concat();
+        assert!(Structure::of(&stray).unwrap().has_stray_bytes);
         for length in 0..structure.length {
             assert_eq!(Structure::of(&file[..length]), None, "{length} bytes");
         }

@@ -18,6 +18,7 @@ pub(super) fn open(bytes: &[u8]) -> Result<Box<dyn Opened + '_>, String> {
     let mut decoder = Decoder::new(Cursor::new(bytes));
     decoder.set_transformations(Transformations::normalize_to_color8());
     decoder.set_ignore_text_chunk(true);
+    decoder.set_ignore_iccp_chunk(true);
     let reader = decoder.read_info().map_err(one_line)?;
     let info = reader.info();
     let is_colour = matches!(info.color_type, ColorType::Rgb | ColorType::Rgba | ColorType::Indexed);

@@ -61,8 +61,8 @@ settings! {
             /// Pixel standard deviation for normalisation, as a fraction of the largest byte; per channel, or one for all
             std: Vec<f32>; value("X,...").by_default("the data set's");
 
-            /// Treat warnings about data as errors: images that cannot be read, and test images that a run of --init-from or --teacher
-            /// was trained on
+            /// Treat warnings about data as errors: images that cannot be read, and test images that this run, or the one of --init-from or
+            /// --teacher, is trained on
             strict: bool = |_| false; switch();
         }
         "Network" {

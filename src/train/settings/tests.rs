@@ -229,7 +229,7 @@ fn again(config: &TrainConfig) -> TrainConfig {
 }
 
 /// A value of every setting as a flag has it, and what must stand beside it, as a file has it.
-const VALUES: [(&str, &str, &str); 67] = [
+const VALUES: [(&str, &str, &str); 68] = [
     ("dataset", "cifar100", "data-dir = \"d\""),
     ("data-dir", "d", "dataset = \"mnist\""),
     ("limit", "77", ""),
@@ -239,6 +239,7 @@ const VALUES: [(&str, &str, &str); 67] = [
     ("image-size", "20x30", "dataset = \"folder\""),
     ("crop", "6x7", ""),
     ("channels", "1", "dataset = \"folder\""),
+    ("background", "#102030", "dataset = \"folder\""),
     ("mean", "0.1,-0.2", ""),
     ("std", "0.3", ""),
     ("strict", "true", "dataset = \"folder\""),

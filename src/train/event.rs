@@ -40,6 +40,10 @@ pub enum Event {
         /// Image files that could not be read and are skipped, each with the reason.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         skipped: Vec<String>,
+        /// What the user should know: defaults that follow from the data, layers that start without given weights, schedules that do not
+        /// fit into the run.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notices: Vec<String>,
         /// Number of epochs.
         epochs: u32,
         /// Steps per epoch.
@@ -91,6 +95,9 @@ pub enum Event {
         test_loss: f64,
         /// Test accuracy.
         test_accuracy: f64,
+        /// Mean of the test accuracies of the classes, if one has at least three times the images of another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        test_balanced_accuracy: Option<f64>,
         /// Fraction of the binary weights that flipped per step, mean over the epoch.
         flip_ratio: f64,
         /// Flip ratio by layer.

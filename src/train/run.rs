@@ -31,6 +31,7 @@ const VERSION: &str = "1";
 const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const MODEL: &str = "model.safetensors";
+const BEST: &str = "best.safetensors";
 
 /// Files by which a folder is that of a sweep.
 const OF_SWEEPS: [&str; 2] = ["sweep.lock", "results.json"];
@@ -187,6 +188,15 @@ impl Run {
 
     /// Writes `model.safetensors`, with the names of the classes.
     pub fn save(&self, weights: &Weights, config: &TrainConfig, classes: &[String]) -> Result<()> {
+        self.save_as(MODEL, weights, config, classes)
+    }
+
+    /// Writes `best.safetensors`, likewise.
+    pub fn save_best(&self, weights: &Weights, config: &TrainConfig, classes: &[String]) -> Result<()> {
+        self.save_as(BEST, weights, config, classes)
+    }
+
+    fn save_as(&self, name: &str, weights: &Weights, config: &TrainConfig, classes: &[String]) -> Result<()> {
         let notes = [
             ("format", "plusminus".to_string()),
             ("version", VERSION.to_string()),
@@ -194,13 +204,23 @@ impl Run {
             ("classes", classes.join("\n")),
         ];
         let bytes = weights.to_bytes(&notes).expect("tensors have their sizes");
-        write_whole(&self.folder.join(MODEL), &bytes)
+        write_whole(&self.folder.join(name), &bytes)
     }
 
     /// Reads the settings and weights of a run.
     pub fn load(folder: &Path) -> Result<(Settings, Weights)> {
         let settings = Self::settings(folder)?;
-        Self::model(folder).map(|(weights, _)| (settings, weights))
+        Self::model(folder, MODEL).map(|(weights, _)| (settings, weights))
+    }
+
+    /// The same with the weights of the epoch with the highest validation accuracy.
+    pub fn load_best(folder: &Path) -> Result<(Settings, Weights)> {
+        let settings = Self::settings(folder)?;
+        if !folder.join(BEST).exists() {
+            let expected = format!("a run with validation images, which has {BEST}");
+            return Err(Error::setting("best", expected, folder.display()));
+        }
+        Self::model(folder, BEST).map(|(weights, _)| (settings, weights))
     }
 
     /// Reads the settings of a run. A file that was cut is an error.
@@ -219,13 +239,13 @@ impl Run {
 
     /// Reads the names of the classes of a run, by label.
     pub fn classes(folder: &Path) -> Result<Vec<String>> {
-        let (_, notes) = Self::model(folder)?;
+        let (_, notes) = Self::model(folder, MODEL)?;
         Ok(notes.get("classes").map_or("", String::as_str).lines().map(String::from).collect())
     }
 
-    /// Reads weights and metadata of `model.safetensors`.
-    fn model(folder: &Path) -> Result<(Weights, BTreeMap<String, String>)> {
-        let path = folder.join(MODEL);
+    /// Reads weights and metadata of a file of weights.
+    fn model(folder: &Path, name: &str) -> Result<(Weights, BTreeMap<String, String>)> {
+        let path = folder.join(name);
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let wrong = |expected: &str, got: String| Error::Format { path: path.clone(), expected: expected.into(), got };
         let (weights, notes) = Weights::from_bytes(&bytes).map_err(|got| wrong("the weights of a run", got))?;
@@ -264,7 +284,7 @@ impl Run {
 
 /// Whether a file of this name in a run's folder is one that runs write.
 fn is_own(name: &str) -> bool {
-    [CONFIG, METRICS, MODEL, "curves.svg"].contains(&name)
+    [CONFIG, METRICS, MODEL, BEST, "curves.svg", "confusion.csv", "confusion.svg"].contains(&name)
         || [WRITING, "events.out.tfevents."].iter().any(|start| name.starts_with(start))
 }
 

@@ -2,6 +2,7 @@
 
 use super::compile::Options;
 use super::event::{Best, Event, StopHandle};
+use super::given_weights::GivenWeights;
 use super::metrics::Interval;
 use super::rules::Rules;
 use super::run::Run;
@@ -27,6 +28,8 @@ pub struct Trainer {
     session: Session,
     device: DeviceInfo,
     why: String,
+    /// What the user should know before training begins.
+    notices: Vec<String>,
     run: Option<Run>,
     stop: StopHandle,
     has_trained: bool,
@@ -78,9 +81,10 @@ impl Trainer {
         run: Option<&Path>,
     ) -> Result<Self> {
         data.check()?;
-        if config.batch_size > data.train.len() {
+        let (config, mut notices) = config.sized(data.train.len());
+        if config.batch() > data.train.len() {
             let expected = format!("at most the {} training images", data.train.len());
-            return Err(Error::setting("batch-size", expected, config.batch_size));
+            return Err(Error::setting("batch-size", expected, config.batch()));
         }
         if (model.input, model.outputs()) != (data.shape, data.classes.len()) {
             let expected = format!("images of {:?} and {} outputs", data.shape, data.classes.len());
@@ -92,18 +96,23 @@ impl Trainer {
         }
         let device = engine.device().clone();
         let teacher = Teacher::of(&config, &data)?;
-        let total_steps = Loader::training(&data, config.batch_size)?.batches() as u64 * u64::from(config.epochs);
+        let total_steps = Loader::training(&data, config.batch())?.batches() as u64 * u64::from(config.passes());
         rules.check_steps(total_steps)?;
-        let options = Options { teacher, total_steps, ..config.options()? };
-        let weights = config.init_from.as_deref().map(Run::load).transpose()?;
+        notices.extend(rules.misfits(total_steps));
+        let class_weights = config.class_weights_for(&data)?;
+        if config.early_stopping.is_some() && data.validation.is_none() {
+            return Err(Error::setting("early-stopping", "validation images (--validation)", "none"));
+        }
+        let options = Options { teacher, class_weights, total_steps, ..config.options()? };
+        let given = config.init_from.as_deref().map(|run| GivenWeights::load(run, &model, &data)).transpose()?;
         let mut session = Session::with(&model, Some(rules), options, engine).await?;
-        if let Some((_, weights)) = weights {
-            let set = session.set_weights(&weights);
-            set.map_err(|error| Error::setting("init-from", "a run of the same network", error))?;
+        if let Some(given) = given {
+            notices.extend(given.notice());
+            given.set(&mut session)?;
         }
         let (threads, stop) = (Threads::new(config.threads), StopHandle::default());
         let mut trainer =
-            Self { config, data, threads, model, session, device, why, run: None, stop, has_trained: false };
+            Self { config, data, threads, model, session, device, why, notices, run: None, stop, has_trained: false };
         // Last, so that earlier failures leave no folder behind.
         run.map_or(Ok(()), |folder| trainer.save_in(folder))?;
         Ok(trainer)
@@ -196,7 +205,8 @@ impl Trainer {
             test_images: self.data.test.len(),
             test_data: self.data.fingerprint()?,
             skipped: self.data.skipped.clone(),
-            epochs: self.config.epochs,
+            notices: self.notices.clone(),
+            epochs: self.config.passes(),
             steps: loader.batches(),
             bytes_peak: self.session.bytes_peak(),
             bytes_buffers: self.session.buffer_bytes() + loader.buffer_bytes(),
@@ -204,7 +214,7 @@ impl Trainer {
         };
         self.tell(begin, on_event)?;
         let (mut epoch, mut interrupted, mut test_accuracy, mut best) = (0, false, None, None::<Best>);
-        while epoch < self.config.epochs {
+        while epoch < self.config.passes() {
             epoch += 1;
             // If the stop arrives after the last step, during evaluation, the run is complete.
             let Some(interval) = self.epoch(&loader, epoch, on_event).await? else {
@@ -213,7 +223,7 @@ impl Trainer {
             };
             let seconds = interval.1;
             // Saved before the evaluation, which takes time and may fail.
-            self.save(epoch).await?;
+            let weights = self.save(epoch).await?;
             let validation = self.validate().await?;
             let evaluation = self.evaluate().await?;
             test_accuracy = Some(evaluation.accuracy());
@@ -221,10 +231,15 @@ impl Trainer {
                 && best.is_none_or(|best| accuracy > best.validation_accuracy)
             {
                 best = Some(Best { epoch, validation_accuracy: accuracy, test_accuracy: evaluation.accuracy() });
+                let run = self.run.as_ref();
+                run.map_or(Ok(()), |run| run.save_best(&weights, &self.config, &self.data.classes))?;
             }
             let judged = (validation.as_ref(), &evaluation);
             let event = self.epoch_event(epoch, &interval.0, judged, seconds, start.elapsed().as_secs_f64());
             self.tell(event, on_event)?;
+            if best.zip(self.config.early_stopping).is_some_and(|(best, wait)| epoch - best.epoch >= wait) {
+                break;
+            }
         }
         if self.session.step() == 0 {
             test_accuracy = Some(f64::NAN);
@@ -248,12 +263,12 @@ impl Trainer {
     }
 
     async fn judge(&mut self, part: &Arc<dyn Dataset>) -> Result<Evaluation> {
-        let loader = Loader::for_evaluation(&self.data, part, self.config.batch_size)?.with_thread_pool(&self.threads);
+        let loader = Loader::for_evaluation(&self.data, part, self.config.batch())?.with_thread_pool(&self.threads);
         self.session.evaluate(loader.epoch(None)).await
     }
 
     fn loader(&self) -> Result<Loader> {
-        Ok(Loader::training(&self.data, self.config.batch_size)?.with_thread_pool(&self.threads))
+        Ok(Loader::training(&self.data, self.config.batch())?.with_thread_pool(&self.threads))
     }
 
     /// Trains one epoch and returns its interval and seconds; `None` if it was stopped.
@@ -352,6 +367,7 @@ impl Trainer {
             validation_accuracy: validation.map(Evaluation::accuracy),
             test_loss: evaluation.loss,
             test_accuracy: evaluation.accuracy(),
+            test_balanced_accuracy: evaluation.is_lopsided().then(|| evaluation.balanced_accuracy()),
             flip_ratio: flips as f64 / (weights.max(1) * interval.steps.max(1)) as f64,
             flip_ratio_by_layer: binary.iter().enumerate().map(ratio).collect(),
             saturated: interval.saturated,
@@ -370,7 +386,7 @@ impl Trainer {
 
     /// Saves the run. Weights that are NaN or infinite, or states that no longer update them, are an error, and the files of the previous
     /// epoch remain.
-    async fn save(&mut self, epoch: u32) -> Result<()> {
+    async fn save(&mut self, epoch: u32) -> Result<Weights> {
         if let Some(step) = self.session.non_finite_step().await? {
             return Err(self.diverged(step, epoch)?);
         }
@@ -381,6 +397,6 @@ impl Trainer {
         if let Some(run) = &self.run {
             run.save(&weights, &self.config, &self.data.classes)?;
         }
-        Ok(())
+        Ok(weights)
     }
 }

@@ -4,6 +4,7 @@ mod class_weights;
 mod compile;
 mod confusion;
 mod diagnostics;
+mod epoch;
 mod event;
 mod files;
 mod first_gradients;

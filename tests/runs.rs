@@ -278,6 +278,17 @@ fn tips_are_given_where_they_help() {
     assert!(!said.contains("similar"), "{said}");
 }
 
+#[test]
+fn a_wrong_value_in_the_environment_is_a_usage_error() {
+    for isa in ["nope", "AVX2 "] {
+        let output =
+            plusminus(&["bench", "kernels", "--device", "cpu", "--size", "32"]).env("PLUSMINUS_ISA", isa).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(said(&output).len() == 1 && said(&output)[0].contains(isa), "{output:?}");
+    }
+}
+
 /// A folder of grey pictures in these classes.
 fn pictures(folder: &Path, classes: &[&str], count: u8) -> String {
     for (label, class) in classes.iter().enumerate() {

@@ -82,7 +82,7 @@ settings! {
             surrogate: String = |s| s.zoo().map_or("clip", |zoo| zoo.surrogate).into();
                 value("NAME").one_of(SURROGATES.iter().map(|surrogate| surrogate.name)).by_default("as published with the network");
 
-            /// Initialise the weights from a run of the same network
+            /// Initialise the weights from a run of the same network; if its classes are others, all layers but the last
             init_from: PathBuf; value("RUN");
         }
         "Training" {
@@ -190,13 +190,13 @@ settings! {
                 value("DTYPE").of(Owner::Optimizer).one_of(StateType::ALL).by_default("f32")
                     .note(format!("other than f32 only for {}", rules(has_narrow_states)));
 
-            /// Initial filter states: zero, so that the first gradient decides every weight, or scaled, along the weights
+            /// Initial filter states
             state_init: String;
                 value("INIT").one_of(["zero", "scaled"])
-                    .note("as --state-init-scale 0, or as its default").by_default("scaled");
+                    .note("from zero the first gradient decides every weight, scaled states are along the weights")
+                    .by_default("scaled");
 
-            /// Initialise filter states to -SCALE x weight, in units of the first update: the amount by which the first step moves the
-            /// states of a layer
+            /// Initialise filter states to -SCALE x weight, in units of the first update, by which the first step moves a layer's states
             state_init_scale: Hyperparameter;
                 hyperparameter("state-init-scale").without_schedule("SCALE").by_default("5; 100 with --init-from");
 

@@ -89,6 +89,25 @@ fn a_run_without_a_model_does_not_block_its_folder() {
 }
 
 #[test]
+fn files_of_users_and_metrics_of_finished_epochs_are_not_taken_for_a_failed_run() {
+    let folder = folder();
+    let [one, two] = ["one", "two"].map(|name| path(folder.path(), name));
+    // Settings that somebody has written into the folder.
+    fs::create_dir(&one).unwrap();
+    let config = path(Path::new(&one), "config.toml");
+    fs::write(&config, "hidden = [8]\n").unwrap();
+    refused(&["train", "--config", &config, "--run", &one], 2, &["run", "a folder without a run"]);
+    assert_eq!(fs::read_to_string(&config).unwrap(), "hidden = [8]\n");
+    assert_eq!(fs::read_dir(&one).unwrap().count(), 1, "nothing else is there");
+    // A run whose model was removed.
+    trained(&two, &[]);
+    fs::remove_file(Path::new(&two).join("model.safetensors")).unwrap();
+    let metrics = fs::read_to_string(Path::new(&two).join("metrics.jsonl")).unwrap();
+    refused(&["train", "--hidden", "8", "--run", &two], 2, &["run", "a folder without a run"]);
+    assert_eq!(fs::read_to_string(Path::new(&two).join("metrics.jsonl")).unwrap(), metrics);
+}
+
+#[test]
 fn a_cut_last_line_is_dropped() {
     let folder = folder();
     let one = path(folder.path(), "one");

@@ -86,6 +86,7 @@ impl Run {
     #[cfg(unix)]
     fn claim(folder: &Path) -> Result<File> {
         let path = folder.join(METRICS);
+        let is_new = !path.exists();
         let opened = File::options().append(true).create(true).open(&path);
         let metrics = opened.map_err(Error::file("creating the file", &path))?;
         let is_locked = match metrics.try_lock() {
@@ -94,15 +95,30 @@ impl Run {
             // A file system without locks.
             Err(std::fs::TryLockError::Error(_)) => false,
         };
-        if folder.join(MODEL).exists() || (folder.join(CONFIG).exists() && !is_locked) {
+        let has_config = folder.join(CONFIG).exists();
+        let is_ended = is_locked && !is_new && Self::ended_in_first_epoch(folder);
+        if folder.join(MODEL).exists() || (has_config && !is_ended) {
+            if is_new {
+                remove(&path)?;
+            }
             return Err(Self::taken(folder));
         }
-        if folder.join(CONFIG).exists() {
+        if has_config {
             let own = Self::entries(folder)?.into_iter().filter(|name| is_own(name) && name != METRICS);
             own.map(|name| folder.join(name)).try_for_each(|path| remove(&path))?;
         }
         metrics.set_len(0).map_err(Error::file("writing", &path))?;
         Ok(metrics)
+    }
+
+    /// Whether the files are those of a run without a finished epoch: settings that somebody has written, and metrics of a run whose model was
+    /// removed, must not be taken for one.
+    #[cfg(unix)]
+    fn ended_in_first_epoch(folder: &Path) -> bool {
+        let is_finished = |event: &Event| matches!(event, Event::Epoch { .. } | Event::Done { .. });
+        let events = Self::whole_events(folder).is_ok_and(|(events, _)| !events.iter().any(is_finished));
+        let config = std::fs::read_to_string(folder.join(CONFIG)).unwrap_or_default();
+        events && config.trim_end().ends_with(END)
     }
 
     /// Opens an empty `metrics.jsonl`. Elsewhere than on Unix a lock would keep readers out, so whatever run is there stays.

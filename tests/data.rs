@@ -148,8 +148,8 @@ fn small_idx(folder: &Path, parts: [&str; 2], first: u8, name: impl Fn(&str, &st
 fn idx_files_are_found_under_their_other_names() {
     let mnist = ["train", "t10k"];
     let usual = |part: &str, kind: &str| format!("{part}-{kind}-ubyte");
-    type Name = dyn Fn(&str, &str) -> String;
-    let names: [(&str, &Name); 6] = [
+    type Rename<'a> = &'a dyn Fn(&str, &str) -> String;
+    let names: [(&str, Rename<'_>); 6] = [
         ("as published", &usual),
         ("with a dot", &|part, kind| format!("{part}-{}-ubyte", kind.replace('-', "."))),
         ("in capitals", &|part, kind| usual(part, kind).to_uppercase()),

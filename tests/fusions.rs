@@ -152,7 +152,7 @@ fn others(engine: impl Fn() -> Box<dyn Engine>) {
         ("outside", mlp([0.0; 2]), outside(StateType::F32), "gradient-update", 2),
         ("outside, i8", mlp([0.0; 2]), outside(StateType::I8), "gradient-update", 2),
         ("clashing", mlp([0.0; 2]), clashing, "gradient-update", 0),
-        ("doubled", doubled, cema(), "mask", 1),
+        ("doubled", doubled, cema(), "mask", 2),
     ] {
         let (fused, plain) =
             (train(&model, &rule, engine(), [true, false]), train(&model, &rule, engine(), [false; 2]));

@@ -149,6 +149,9 @@ pub struct FilterArgs {
 pub struct EvalArgs {
     /// Folder of the run
     pub run: PathBuf,
+    /// Evaluate the weights of the epoch with the highest validation accuracy (best.safetensors)
+    #[arg(long)]
+    pub best: bool,
     /// Write the logits of all training images, for --teacher-logits
     #[arg(long, value_name = "FILE")]
     pub logits: Option<PathBuf>,
@@ -178,8 +181,8 @@ impl ModelArgs {
     /// Returns the settings with their defaults.
     pub fn values(&self) -> Result<TrainConfig> {
         match self.flags.settings.filled() {
-            values if values.batch_size > MAX_ROWS => {
-                Err(Error::setting("batch-size", format!("at most {MAX_ROWS}"), values.batch_size))
+            values if values.batch() > MAX_ROWS => {
+                Err(Error::setting("batch-size", format!("at most {MAX_ROWS}"), values.batch()))
             }
             values => Ok(values),
         }

@@ -125,7 +125,7 @@ async fn seconds(case: &Case, engine: &mut dyn Engine, calls: usize, runs: usize
 
 async fn step(args: &ModelArgs, profile: bool, steps: usize, common: &Common) -> Result<()> {
     let (model, values) = (args.build(None)?, args.values()?);
-    let batch_size = values.batch_size;
+    let batch_size = values.batch();
     let config = Settings::default().resolve()?;
     let seed = common.values().seed;
     let engine = open(common).await?;

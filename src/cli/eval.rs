@@ -1,12 +1,17 @@
 //! `plusminus eval RUN`: evaluates a saved run.
 
 use super::args::{Common, EvalArgs};
-use super::output::{json, line, not_read, note_skipped, thousands};
+use super::output::{json, line, not_read, note, note_skipped, thousands};
+use super::picture::{HeatMap, draw_heat_map};
 use crate::data::{Data, Loader, Threads, keys, shown};
 use crate::error::{Error, Result};
 use crate::runtime;
-use crate::train::{DataRecord, Run, Session, Settings, TrainConfig, without_files, write_logits};
+use crate::train::{
+    Confusion, DataRecord, Evaluation, Run, Session, Settings, TrainConfig, without_files, write_logits, write_whole,
+};
+use comfy_table::{CellAlignment, Table};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// The images that are judged.
 struct Judged {
@@ -49,7 +54,7 @@ fn read(args: &EvalArgs, config: &TrainConfig, classes: &[String], threads: &Thr
 
 /// Prints the test accuracy of a run, by class.
 pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
-    let (settings, weights) = Run::load(&args.run)?;
+    let (settings, weights) = if args.best { Run::load_best(&args.run)? } else { Run::load(&args.run)? };
     // The device and thread count of the run may not be available here.
     let (values, data_dir, strict) =
         (common.values(), args.flags.settings.data_dir.clone(), args.flags.settings.strict);
@@ -61,45 +66,103 @@ pub async fn run(args: &EvalArgs, common: &Common) -> Result<()> {
     note_skipped(&data.skipped);
     let model = config.model_for(&data).build()?;
     let (engine, _) = runtime::open(&config.device, config.threads).await?;
-    let mut session = Session::new(&model, config.loss()?, None, config.batch_size, config.seed, engine).await?;
+    let mut session = Session::new(&model, config.loss()?, None, config.batch(), config.seed, engine).await?;
     session.set_weights(&weights)?;
     if let Some(path) = &args.logits {
-        let loader = Loader::for_evaluation(&data, &data.train, config.batch_size)?.with_thread_pool(&threads);
+        let loader = Loader::for_evaluation(&data, &data.train, config.batch())?.with_thread_pool(&threads);
         let mut logits = session.logits(loader.epoch(None)).await?;
         logits.resize(data.train.len() * data.classes.len(), 0.0);
         note_skipped(&loader.skipped());
         write_logits(path, logits, &data)?;
     }
-    let loader = Loader::for_evaluation(&data, &data.test, config.batch_size)?.with_thread_pool(&threads);
-    let evaluation = session.evaluate(loader.epoch(None)).await?;
+    let loader = Loader::for_evaluation(&data, &data.test, config.batch())?.with_thread_pool(&threads);
+    let (evaluation, confusion) = session.evaluate_with_confusion(loader.epoch(None)).await?;
     note_skipped(&loader.skipped());
     let skipped = data.skipped.len() + loader.skipped().len();
-    let images = evaluation.samples.iter().sum::<u64>();
-    // None for a class without images.
-    let accuracy = |class: usize| {
-        let samples = evaluation.samples[class];
-        (samples > 0).then(|| evaluation.correct[class] as f64 / samples as f64)
-    };
-    if common.json {
-        let per_class: BTreeMap<String, Option<f64>> =
-            keys(&data.classes).into_iter().enumerate().map(|(class, key)| (key, accuracy(class))).collect();
-        json(&serde_json::json!({
-            "test_accuracy": evaluation.accuracy(), "test_loss": evaluation.loss, "images": images, "left_out": left_out,
-            "skipped": skipped, "skipped_by_reason": data.skipped_by_reason, "per_class": per_class,
-        }));
-        return Ok(());
+    // A run that cannot be written to can be evaluated.
+    if let Err(error) = write_confusion(&args.run, &confusion, &data.classes) {
+        note(&format!("notice   the confusion matrix is not written: {error}"));
     }
-    let others = match left_out {
-        0 => String::new(),
-        count => format!("; {} left out, since the run was trained on them", thousands(count as u64)),
-    };
-    let not_read = not_read(&data.skipped_by_reason);
-    line(&format!("test accuracy {:.2} % on {images} images{others}{not_read}", 100.0 * evaluation.accuracy()));
-    for (class, name) in data.classes.iter().enumerate() {
-        let (correct, samples) = (evaluation.correct[class], evaluation.samples[class]);
-        let name = shown(name);
-        let accuracy = accuracy(class).map_or("-".into(), |accuracy| format!("{:.2}", 100.0 * accuracy));
-        line(&format!("  {name:<12} {accuracy:>6} %   {correct} of {samples}"));
+    if common.json {
+        let mut object = as_json(&evaluation, &confusion, &data.classes);
+        object["left_out"] = left_out.into();
+        object["skipped"] = skipped.into();
+        object["skipped_by_reason"] = serde_json::json!(data.skipped_by_reason);
+        json(&object);
+    } else {
+        let others = match left_out {
+            0 => String::new(),
+            count => format!("; {} left out, since the run was trained on them", thousands(count as u64)),
+        };
+        print(&evaluation, &confusion, &data.classes, &(others + &not_read(&data.skipped_by_reason)));
     }
     Ok(())
+}
+
+/// Returns the accuracy of a class; `None` for a class without images.
+fn accuracy(evaluation: &Evaluation, class: usize) -> Option<f64> {
+    let samples = evaluation.samples[class];
+    (samples > 0).then(|| evaluation.correct[class] as f64 / samples as f64)
+}
+
+fn as_json(evaluation: &Evaluation, confusion: &Confusion, classes: &[String]) -> serde_json::Value {
+    let names = || keys(classes).into_iter().enumerate();
+    let per_class: BTreeMap<String, Option<f64>> =
+        names().map(|(class, name)| (name, accuracy(evaluation, class))).collect();
+    let samples: BTreeMap<String, u64> = names().map(|(class, name)| (name, evaluation.samples[class])).collect();
+    serde_json::json!({
+        "test_accuracy": evaluation.accuracy(), "balanced_accuracy": evaluation.balanced_accuracy(),
+        "test_loss": evaluation.loss, "images": evaluation.samples.iter().sum::<u64>(), "per_class": per_class, "samples": samples,
+        "classes": classes, "confusion": confusion.rows().collect::<Vec<_>>(),
+    })
+}
+
+/// Most classes of a confusion matrix in the terminal, and of one that is drawn.
+const PRINTED: usize = 20;
+const DRAWN: usize = 100;
+
+/// `others` says which images were not judged.
+fn print(evaluation: &Evaluation, confusion: &Confusion, classes: &[String], others: &str) {
+    let classes: Vec<String> = classes.iter().map(|name| shown(name).to_string()).collect();
+    line(&format!(
+        "test accuracy {:.2} %, balanced {:.2} %, on {} images{others}",
+        100.0 * evaluation.accuracy(),
+        100.0 * evaluation.balanced_accuracy(),
+        evaluation.samples.iter().sum::<u64>()
+    ));
+    for (class, name) in classes.iter().enumerate() {
+        let (correct, samples) = (evaluation.correct[class], evaluation.samples[class]);
+        let accuracy = accuracy(evaluation, class).map_or("-".into(), |accuracy| format!("{:.2}", 100.0 * accuracy));
+        line(&format!("  {name:<12} {accuracy:>6} %   {correct} of {samples}"));
+    }
+    if classes.len() > PRINTED {
+        return;
+    }
+    let mut table = Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(["class \\ predicted"].into_iter().chain(classes.iter().map(String::as_str)));
+    for (name, row) in classes.iter().zip(confusion.rows()) {
+        table.add_row([name.clone()].into_iter().chain(row.iter().map(u64::to_string)));
+    }
+    table.column_iter_mut().skip(1).for_each(|column| column.set_cell_alignment(CellAlignment::Right));
+    line(&table.to_string());
+}
+
+/// Writes `confusion.csv` and, if it is not too large to be read, `confusion.svg` into the run's folder.
+fn write_confusion(run: &Path, confusion: &Confusion, classes: &[String]) -> Result<()> {
+    write_whole(&run.join("confusion.csv"), confusion.csv(classes).as_bytes())?;
+    if classes.len() > DRAWN {
+        return Ok(());
+    }
+    let cells = confusion.rows().flat_map(|row| {
+        let all = row.iter().sum::<u64>().max(1) as f64;
+        row.iter().map(move |&count| (Some(count as f64 / all), count.to_string()))
+    });
+    let map = HeatMap {
+        title: "confusion matrix".into(),
+        rows: ("class".into(), classes.to_vec()),
+        columns: ("predicted class".into(), classes.to_vec()),
+        cells: cells.collect(),
+    };
+    draw_heat_map(&run.join("confusion.svg"), &map)
 }

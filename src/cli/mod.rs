@@ -14,6 +14,7 @@ mod plot_filter;
 mod plot_layers;
 mod program;
 mod setting_flags;
+mod signals;
 mod summary;
 mod sweep;
 mod train;

@@ -161,14 +161,17 @@ impl Reporter {
                 train_loss,
                 validation_accuracy,
                 test_accuracy,
+                test_balanced_accuracy,
                 flip_ratio,
                 images_per_second,
                 ..
             } => {
+                let balanced = test_balanced_accuracy
+                    .map_or(String::new(), |accuracy| format!(", balanced {:.2} %", 100.0 * accuracy));
                 let validation =
                     validation_accuracy.map_or(String::new(), |share| format!("validation {:.2} %   ", 100.0 * share));
                 self.line(&format!(
-                    "epoch {epoch:>3}   loss {train_loss:.4}   {validation}test accuracy {:.2} %   flips {flip_ratio:.1e}   {} images/s",
+                    "epoch {epoch:>3}   loss {train_loss:.4}   {validation}test accuracy {:.2} %{balanced}   flips {flip_ratio:.1e}   {} images/s",
                     100.0 * test_accuracy,
                     thousands(*images_per_second as u64)
                 ));

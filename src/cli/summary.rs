@@ -16,7 +16,7 @@ pub fn run(args: &SummaryArgs, common: &Common) -> Result<()> {
     let config = Settings { full_precision, ..(*args.states.settings).clone() }.resolve()?;
     let (optimizer, state_dtype) = (&config.optimizer.name, config.optimizer.state_dtype);
     let (rules, values) = (config.rules()?, args.model.values()?);
-    let batch = values.batch_size;
+    let batch = values.batch();
     let options = Options { batch, fuse: !values.no_fuse, ..Options::new(config.loss()?) };
     let memory = Session::memory_of(&model, &rules, &options)?;
     let weights = summary.total.weights_1bit;

@@ -3,9 +3,10 @@
 use super::args::{Common, SweepArgs};
 use super::output::{json, line};
 use super::picture::{HeatMap, draw_heat_map};
-use super::train::{settings, stop_on_interrupt};
+use super::signals::Signals;
+use super::train::settings;
 use crate::error::Result;
-use crate::train::{Axis, Cell, GridPoint, StopHandle, Sweep};
+use crate::train::{Axis, Cell, GridPoint, Sweep};
 use comfy_table::{CellAlignment, Table};
 
 /// Runs the grid, prints a table and the best point, and draws a heat map of two axes.
@@ -13,11 +14,11 @@ pub async fn run(args: SweepArgs, common: &Common) -> Result<()> {
     let axes = args.grid.iter().map(|text| Axis::parse(text)).collect::<Result<Vec<_>>>()?;
     let base = settings(args.config.as_deref(), *args.flags.settings, common)?;
     let sweep = Sweep::new(&args.run, base, axes, args.seeds)?;
-    let stop = StopHandle::default();
-    stop_on_interrupt(&stop);
+    let signals = Signals::watch(|| ());
+    signals.begin();
     let mut number = 0;
     let cells = sweep
-        .run(&stop, |cell, is_new| {
+        .run(&signals.stop_handle(), |cell, is_new| {
             number += 1;
             show(cell, is_new, number, &sweep, common);
         })

@@ -1,7 +1,8 @@
 //! `plusminus train`: trains a network and saves the run.
 
 use super::args::{Common, TrainArgs};
-use super::output::{Reporter, note, show_profile};
+use super::output::{Reporter, show_profile};
+use super::signals::{Signals, ended_before_it_began};
 use super::summary;
 use crate::error::Result;
 use crate::train::{Run, Settings, StopHandle, Trainer};
@@ -11,7 +12,12 @@ use std::path::Path;
 pub async fn run(args: TrainArgs, common: &Common) -> Result<()> {
     let config = settings(args.config.as_deref(), *args.flags.settings, common)?.resolve()?;
     args.run.as_deref().map_or(Ok(()), Run::refuse_existing)?;
+    let (as_json, quiet) = (common.json, common.quiet);
+    let signals =
+        Signals::watch(move || Reporter::new(as_json, quiet, StopHandle::default()).show(&ended_before_it_began()));
     let mut trainer = Trainer::new(config, None).await?;
+    signals.begin();
+    trainer.set_stop_handle(signals.stop_handle());
     let Some(folder) = args.run else {
         let folder = Run::reserve(trainer.config())?;
         let trained = train(&mut trainer, &folder, args.profile, common).await;
@@ -30,7 +36,6 @@ async fn train(trainer: &mut Trainer, folder: &Path, profile: bool, common: &Com
     if !common.json && !common.quiet {
         summary::print(&trainer.model().summary());
     }
-    stop_on_interrupt(&trainer.stop_handle());
     trainer.session().set_profiling(profile);
     let reporter = Reporter::new(common.json, common.quiet, trainer.stop_handle());
     trainer.fit(|event| reporter.show(event)).await?;
@@ -48,19 +53,4 @@ pub fn settings(file: Option<&Path>, flags: Settings, common: &Common) -> Result
     let mut all = (*common.flags.settings).clone();
     all.add(flags);
     Ok(all.over(file))
-}
-
-/// Ctrl-C ends training after the current step; a second Ctrl-C ends the program at once.
-pub fn stop_on_interrupt(stop: &StopHandle) {
-    let stop = stop.clone();
-    let handler = ctrlc::set_handler(move || {
-        if stop.is_stopped() {
-            std::process::exit(130);
-        }
-        note("stopping after the current step; press Ctrl-C again to exit at once");
-        stop.stop();
-    });
-    if let Err(error) = handler {
-        log::warn!("Ctrl-C will exit at once and save nothing: {error}");
-    }
 }

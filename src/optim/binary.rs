@@ -144,9 +144,9 @@ impl BinaryOptimizer {
         all.filter(move |(name, _)| !is_fixed || *name != iir::CUTOFF.name)
     }
 
-    /// Returns the states of a filter in equilibrium with an input of -scale times the weight, for integers in the unit of this exponent.
-    fn scaled_start(&self, exponent: u32) -> Init {
-        let scale = -self.value(STATE_INIT_SCALE.name);
+    /// Returns the states of a filter in equilibrium with an input of -size times the weight, for integers in the unit of this exponent.
+    fn scaled_start(&self, size: f32, exponent: u32) -> Init {
+        let scale = -size;
         match &self.filter {
             None => scaled_sign([self.state.stored(scale, exponent)]),
             Some(filter) => {
@@ -156,19 +156,28 @@ impl BinaryOptimizer {
         }
     }
 
-    /// Returns the tensors that the optimizer keeps for a parameter of this type: name suffix, type, and initial content. Integer storage
-    /// has `row_state` before the states.
-    fn tensors(&self, parameter: &TensorType) -> Vec<(&'static str, TensorType, Init)> {
+    /// Returns the magnitude by which the first step moves the output or the deciding state from 0; `None` for a rule without such a unit.
+    fn first_update(&self, gradient_rms: f32) -> Option<f32> {
+        let values: Vec<f32> = self.hyperparameters.iter().map(|hyperparameter| hyperparameter.value).collect();
+        let update = (self.rule.first_update?)(&values, gradient_rms);
+        let sections = self.filter.as_ref().map(|filter| filter.sections(values[0]));
+        let gain = sections.map_or(1.0, |sections| sections.list().iter().map(|s| s.b0).product::<f64>());
+        Some((f64::from(update) * gain).abs() as f32)
+    }
+
+    /// Returns the tensors that the optimizer keeps for a parameter of this type: name suffix, type, and initial content, for scaled states
+    /// in this unit. Integer storage has `row_state` before the states.
+    fn tensors(&self, parameter: &TensorType, unit: f32) -> Vec<(&'static str, TensorType, Init)> {
         let (rows, columns, planes) = (parameter.rows(), parameter.columns(), self.planes());
         let shape = if planes > 1 { vec![rows, planes, columns] } else { vec![rows, columns] };
         let ty = TensorType::new(self.state.dtype(), Layout::Rows, &shape);
         let rate = |state: &State| state.rate.map_or(1.0, |name| self.value(name));
-        let size =
-            |state: &State| if state.init == StateInit::Scaled { self.value(STATE_INIT_SCALE.name) } else { 0.0 };
+        let scale = unit * self.value(STATE_INIT_SCALE.name);
+        let size = |state: &State| if state.init == StateInit::Scaled { scale } else { 0.0 };
         let firsts: Vec<_> = self.rule.states.iter().map(|state| [rate(state), size(state)]).collect();
         let exponents = self.state.exponents(&firsts);
         let start = |(state, exponent): (&State, &u32)| match state.init {
-            StateInit::Scaled if self.value(STATE_INIT_SCALE.name) != 0.0 => self.scaled_start(*exponent),
+            StateInit::Scaled if scale != 0.0 => self.scaled_start(scale, *exponent),
             StateInit::Latent => random_scaled_sign(self.value("init")),
             StateInit::Zero | StateInit::Scaled => Init::Fill(0.0),
         };
@@ -214,11 +223,20 @@ impl Optimizer for BinaryOptimizer {
             .try_for_each(|(spec, hyperparameter)| spec.check_steps(hyperparameter, total))
     }
 
+    fn misfits(&self, total: u64) -> Vec<String> {
+        let of = |(name, hyperparameter): (&str, &Hyperparameter)| {
+            let schedule = hyperparameter.schedule.as_ref()?;
+            schedule.misfit(total).map(|misfit| format!("{name} of {}: {misfit}", self.rule.name))
+        };
+        self.settings().filter_map(of).collect()
+    }
+
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
         let info = graph.info(target.parameter).clone();
         let layer = target.layer.expect("a binary rule counts flips");
         let mut updates: Vec<Value> = vec![target.parameter, target.counters];
-        let tensors = self.tensors(&info.ty);
+        // In units of 1 until the first gradient is known.
+        let tensors = self.tensors(&info.ty, 1.0);
         // Units restart with states that follow the weights; units of states that start at 0 continue.
         let follows = tensors.iter().any(|(.., init)| matches!(init, Init::FromSigns(_)));
         for (name, ty, init) in tensors {
@@ -230,8 +248,15 @@ impl Optimizer for BinaryOptimizer {
         Ok(())
     }
 
+    fn start(&self, parameter: &TensorType, gradient_rms: f32) -> Vec<(&'static str, Init)> {
+        let unit = self.first_update(gradient_rms).filter(|_| self.value(STATE_INIT_SCALE.name) != 0.0);
+        // States that start at 0 are 0 before the first step.
+        let tensors = unit.map(|unit| self.tensors(parameter, if unit.is_finite() { unit } else { 0.0 }));
+        tensors.into_iter().flatten().map(|(name, _, init)| (name, init)).collect()
+    }
+
     fn state_bytes(&self, parameter: &TensorType) -> u64 {
-        self.tensors(parameter).iter().map(|(_, ty, _)| ty.bytes()).sum()
+        self.tensors(parameter, 1.0).iter().map(|(_, ty, _)| ty.bytes()).sum()
     }
 
     fn rate_limit(&self) -> Option<f32> {

@@ -1,7 +1,7 @@
 //! The contract of an optimizer: states are tensors of the graph, hyperparameters depend on the step, and one node reads the gradient once.
 
 use crate::error::Result;
-use crate::graph::{Graph, Role, Value};
+use crate::graph::{Graph, Init, Role, Value};
 use crate::tensor::TensorType;
 use std::fmt;
 
@@ -57,8 +57,19 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
         Ok(())
     }
 
+    /// Describes schedules whose pieces do not fit into a run of `total` steps, so that they never act or are cut.
+    fn misfits(&self, _total: u64) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Adds the states and the update node of one parameter.
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()>;
+
+    /// Returns the states of a parameter of this type that start in units of the first update, by suffix of their names, for the root mean
+    /// square of the parameter's first gradient. Training sets them before its first step.
+    fn start(&self, _parameter: &TensorType, _gradient_rms: f32) -> Vec<(&'static str, Init)> {
+        Vec::new()
+    }
 
     /// Returns the bytes of all tensors that it keeps for a parameter of this type, including padding.
     fn state_bytes(&self, parameter: &TensorType) -> u64;

@@ -92,7 +92,7 @@ impl ElementwiseFilter {
             hyperparameters: self.hyperparameters,
             states: states.leak(),
             decides,
-            scaled_init: 0.0,
+            first_update: None,
             is_scale_invariant: false,
             is_filter: false,
             paper: &[],

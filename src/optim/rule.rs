@@ -24,7 +24,8 @@ pub(super) const GRADIENT: &str = "gradient";
 pub enum StateInit {
     /// 0.
     Zero,
-    /// -`state-init-scale` times the weight, so that the first gradients do not decide every weight.
+    /// -`state-init-scale` times the weight, so that the first gradients do not decide every weight; for rules with
+    /// [`BinaryRule::first_update`] in units of it.
     Scaled,
     /// The weight's sign times a number drawn from [0, `init`): a latent weight.
     Latent,
@@ -70,6 +71,9 @@ impl State {
     }
 }
 
+/// A first update, of hyperparameters in their order and the root mean square of the gradients.
+pub type FirstUpdate = fn(values: &[f32], gradient_rms: f32) -> f32;
+
 /// A rule for binary weights: a table entry for a function in WGSL and in Rust, which `kernels` composes with the loop and the storage. The
 /// function receives the `hyperparameters` in their order unless `pack` arranges them differently.
 #[derive(Clone, Copy, Debug)]
@@ -84,8 +88,10 @@ pub struct BinaryRule {
     pub states: &'static [State],
     /// Index of the state whose sign is the weight; with narrow storage, the sign of the stored value.
     pub decides: usize,
-    /// Default scale of `--state-init scaled`; 0 if the rule has no such hyperparameter.
-    pub scaled_init: f32,
+    /// Returns the magnitude by which the first step moves the deciding state from 0, of its hyperparameters and the root mean square of the
+    /// gradients: the unit of `state-init-scale`, which training measures before its first step. For a filter, per coefficient `b0` of
+    /// its sections. `None`: scaled states are absolute, or the rule has none.
+    pub first_update: Option<FirstUpdate>,
     /// Whether the weights are invariant under a positive scale of the gradients.
     pub is_scale_invariant: bool,
     /// Whether it is defined by a [`FilterSpec`](super::FilterSpec), whose coefficients are then the hyperparameters of its kernel.
@@ -101,7 +107,7 @@ pub struct BinaryRule {
 /// The hyperparameter of rules whose states can be initialised from the weights.
 pub(super) const STATE_INIT_SCALE: HyperparameterSpec = HyperparameterSpec::new(
     "state-init-scale",
-    "initial states are -SCALE times the weight; 0: the first step decides",
+    "initial states are -SCALE times the weight, in units of the first update; 0: the first step decides",
     Range::NotNegative,
     0.0,
 );

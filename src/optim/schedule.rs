@@ -85,6 +85,30 @@ impl Schedule {
         from as f32
     }
 
+    /// Describes the first piece that does not fit into a run of `total` steps: it begins after the run, is cut, or never acts.
+    pub(super) fn misfit(&self, total: u64) -> Option<String> {
+        let mut start = 0;
+        for piece in &self.0 {
+            let length = piece.length.map_or(total.saturating_sub(start), |length| length.of(total));
+            let text = Self(vec![*piece]);
+            if start >= total {
+                return Some(format!("`{text}` begins at step {start}, and the run has {total} steps"));
+            }
+            // Percentages are rounded.
+            let slack = if matches!(piece.length, Some(Length::Percent(_))) { self.0.len() as u64 } else { 0 };
+            if start + length > total + slack {
+                return Some(format!("`{text}` ends at step {}, and the run has {total} steps", start + length));
+            }
+            if let Shape::Step(_, every) = piece.shape
+                && every.of(total) >= length
+            {
+                return Some(format!("`{text}` never comes in its {length} steps"));
+            }
+            start += length;
+        }
+        None
+    }
+
     /// Returns the end values that pieces specify.
     pub(super) fn ends(&self) -> impl Iterator<Item = f32> {
         self.0.iter().filter_map(|piece| match piece.shape {
@@ -217,6 +241,24 @@ impl fmt::Display for Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pieces_that_do_not_fit_are_described() {
+        let misfit = |text: &str| text.parse::<Schedule>().expect(text).misfit(100);
+        for fits in ["linear", "warmup:100", "warmup:20%,cosine", "step:0.1:20%", "step:0.1:99", "linear@50,constant"] {
+            assert_eq!(misfit(fits), None, "{fits}");
+        }
+        let halves = "constant@50%,linear@50%".parse::<Schedule>().expect("a schedule");
+        assert_eq!(halves.misfit(45), None, "percentages are rounded");
+        for (text, words) in [
+            ("warmup:500,linear", "`warmup:500` ends at step 500, and the run has 100 steps"),
+            ("linear@100,constant", "`constant` begins at step 100"),
+            ("step:0.1:1000", "`step:0.1:1000` never comes in its 100 steps"),
+            ("constant@60,step:0.1:50", "never comes in its 40 steps"),
+        ] {
+            assert!(misfit(text).is_some_and(|line| line.contains(words)), "{text}: {:?}", misfit(text));
+        }
+    }
 
     fn schedule(text: &str) -> Schedule {
         text.parse().expect(text)

@@ -81,11 +81,8 @@ impl CpuEngine {
         if let Some(threads) = threads.filter(|threads| !(1..=MAX_THREADS).contains(threads)) {
             return Err(Error::setting("threads", format!("1 to {MAX_THREADS}"), threads));
         }
-        let isa = bits::active().map_err(|message| Error::Device {
-            device: "cpu".into(),
-            doing: "selecting the instruction set".into(),
-            message,
-        })?;
+        let isa = bits::active()
+            .map_err(|message| Error::setting("instruction set", "one that this processor can run", message))?;
         #[cfg(not(target_arch = "wasm32"))]
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build().map_err(|e| {
             Error::Device { device: "cpu".into(), doing: "starting threads".into(), message: e.to_string() }

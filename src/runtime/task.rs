@@ -116,6 +116,14 @@ impl<'a> Task<'a> {
         unsafe { std::slice::from_raw_parts_mut(panels.pointer.cast::<T>(), panels.length) }
     }
 
+    /// Returns this task's range of the binding `y`, the output that a producer stores, in each panel. It can be taken once.
+    ///
+    /// # Panics
+    /// Panics if the kernel has no such binding.
+    pub fn stored<T: Pod>(&mut self) -> TaskPanels<'a, T> {
+        self.panels(self.position("y").expect("a producer that stores its output binds `y`"))
+    }
+
     /// Returns this task's range of a binding in each of its panels. Each binding can be taken once.
     ///
     /// # Panics

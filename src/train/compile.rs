@@ -1,6 +1,7 @@
 //! Compiles a model to a plan: forward, loss, fusions, gradients, updates; a graph for training, and one for evaluation.
 
 use super::diagnostics::{Diagnostics, follow};
+use super::first_gradients::{FirstGradients, RECORDING};
 use super::fusions::{FUSIONS, LATE_FUSIONS};
 use super::rules::Rules;
 use super::teacher::{Source, Teacher};
@@ -11,7 +12,7 @@ use crate::ops::{Distillation, MeanLoss, SoftmaxCrossEntropy, SquaredHinge, join
 use crate::optim::{ControlledLayer, FlipControl, UpdateTarget, first_counters};
 use crate::runtime::{StepLimits, Target};
 use crate::tensor::{DType, TensorType};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// The loss that training minimises.
@@ -28,6 +29,8 @@ pub enum Loss {
 pub struct Options {
     /// The loss.
     pub loss: Loss,
+    /// Weights of the classes in the gradient of the loss; `None`: 1 each.
+    pub class_weights: Option<Vec<f32>>,
     /// Samples per batch.
     pub batch: usize,
     /// Seed of weights and random numbers.
@@ -49,6 +52,7 @@ impl Options {
     pub fn new(loss: Loss) -> Self {
         Self {
             loss,
+            class_weights: None,
             batch: 100,
             seed: 1,
             total_steps: 0,
@@ -90,6 +94,7 @@ pub(super) struct Compiled {
     /// Bytes of the states of binary weights.
     pub states: u64,
     pub diagnostics: Option<Diagnostics>,
+    pub first_gradients: FirstGradients,
 }
 
 /// Builds the graphs of the model, and plans them together for a device.
@@ -100,7 +105,7 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, t
     }
     let limits = StepLimits { rows: batch as u32, losses: RING as u32 };
     let mut eval = Graph::new();
-    let (logits, _) = loss_of(&mut eval, model, loss, None, Mode::Eval, batch)?;
+    let (logits, _) = loss_of(&mut eval, model, loss, (None, None), Mode::Eval, batch)?;
     eval.keep(logits, LOGITS);
     let evaluated: Fired = options.fusions().into_iter().flat_map(|fusions| fuse(&mut eval, fusions)).collect();
     // Values that depend on weights alone, of evaluation and of a teacher, are computed when the weights change.
@@ -109,7 +114,16 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, t
     let Some(rules) = rules else {
         let plan = plan(&[("prepare", &prepare), ("eval", &eval)], limits, target)?;
         let is_prepared = [false, of_eval];
-        return Ok(Compiled { plan, binary: Vec::new(), fused: evaluated, is_prepared, states: 0, diagnostics: None });
+        let (binary, first_gradients) = (Vec::new(), FirstGradients::default());
+        return Ok(Compiled {
+            plan,
+            binary,
+            fused: evaluated,
+            is_prepared,
+            states: 0,
+            diagnostics: None,
+            first_gradients,
+        });
     };
     let (mut train, binary, trained) = training(model, rules, options, None)?;
     let fused = evaluated.into_iter().chain(trained).collect();
@@ -118,10 +132,16 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, t
     let of_train = hoist(&mut train, &mut prepare)?;
     let mut measured = measured.map(|(graph, ..)| graph);
     let of_measured = measured.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
+    let (first, first_gradients) = measuring_first_gradients(model, rules, options)?;
+    let mut first = Some(first).filter(|_| !first_gradients.is_empty());
+    let of_first = first.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
     let mut graphs = vec![("prepare", &prepare), ("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|graph| ("diagnose", graph)));
-    let (plan, is_prepared) = (plan(&graphs, limits, target)?, [of_train || of_measured == Some(true), of_eval]);
-    Ok(Compiled { plan, binary, fused, is_prepared, states: states_of(&train, rules), diagnostics })
+    graphs.extend(first.iter().map(|graph| (RECORDING, graph)));
+    let is_prepared = [of_train || of_measured == Some(true) || of_first == Some(true), of_eval];
+    let plan = plan(&graphs, limits, target)?;
+    let states = states_of(&train, rules);
+    Ok(Compiled { plan, binary, fused, is_prepared, states, diagnostics, first_gradients })
 }
 
 /// Returns the bytes of the states of binary weights.
@@ -138,15 +158,8 @@ fn training(
     options: &Options,
     mut measured: Option<&mut Diagnostics>,
 ) -> Result<(Graph, Binary, Fired)> {
-    let &Options { loss, batch, keep_gradients, ref teacher, .. } = options;
-    let mut train = Graph::new();
-    let (logits, rows) = loss_of(&mut train, model, loss, teacher.as_ref(), Mode::Train, batch)?;
-    if keep_gradients {
-        train.keep(logits, "logits");
-    }
-    let [early, late] = options.fusions();
-    let mut fused = fuse(&mut train, early);
-    let gradients = backward(&mut train, rows, &join)?;
+    let &Options { keep_gradients, .. } = options;
+    let (mut train, mut fused, gradients) = with_gradients(model, options)?;
     let trained = train.trained();
     let layers: Vec<_> = trained.iter().map(|(value, role)| (parent_path(&train.info(*value).name), *role)).collect();
     rules.check(&layers)?;
@@ -194,8 +207,39 @@ fn training(
     if let Some(measured) = measured {
         measured.signs(&mut train)?;
     }
-    fused.extend(fuse(&mut train, late));
+    fused.extend(fuse(&mut train, options.fusions()[1]));
     Ok((train, binary, fused))
+}
+
+/// Builds the graph of a step with the gradients of all parameters, without updates.
+fn with_gradients(model: &Model, options: &Options) -> Result<(Graph, Fired, HashMap<Value, Value>)> {
+    let &Options { loss, batch, keep_gradients, ref teacher, ref class_weights, .. } = options;
+    let mut graph = Graph::new();
+    let weighting = (teacher.as_ref(), class_weights.as_deref());
+    let (logits, rows) = loss_of(&mut graph, model, loss, weighting, Mode::Train, batch)?;
+    if keep_gradients {
+        graph.keep(logits, "logits");
+    }
+    let fused = fuse(&mut graph, options.fusions()[0]);
+    let gradients = backward(&mut graph, rows, &join)?;
+    Ok((graph, fused, gradients))
+}
+
+/// Builds the graph that measures the gradients of parameters whose states start in units of their first updates.
+fn measuring_first_gradients(model: &Model, rules: &Rules, options: &Options) -> Result<(Graph, FirstGradients)> {
+    let (mut graph, _, gradients) = with_gradients(model, options)?;
+    let mut first = FirstGradients::default();
+    for (parameter, _) in graph.trained().into_iter().filter(|(_, role)| *role == Role::Binary) {
+        let info = graph.info(parameter).clone();
+        if let Some(&gradient) =
+            gradients.get(&parameter).filter(|_| FirstGradients::are_needed(rules, &info.name, &info.ty))
+        {
+            graph.set_scope(parent_path(&info.name));
+            first.add(&mut graph, parameter, gradient)?;
+        }
+    }
+    fuse(&mut graph, options.fusions()[1]);
+    Ok((graph, first))
 }
 
 /// Adds model, loss and its mean. Returns the logits and the losses by row.
@@ -203,7 +247,7 @@ fn loss_of(
     graph: &mut Graph,
     model: &Model,
     loss: Loss,
-    teacher: Option<&Teacher>,
+    (teacher, class_weights): (Option<&Teacher>, Option<&[f32]>),
     mode: Mode,
     batch: usize,
 ) -> Result<(Value, Value)> {
@@ -218,18 +262,21 @@ fn loss_of(
     let correct = counter("correct", DType::U32, model.outputs(), Init::Words(0));
     let ring = counter("loss", DType::F32, RING, Init::Fill(0.0));
     let failed = counter("failed", DType::U32, 1, Init::Words(u32::MAX));
+    let weights = class_weights.map(|weights| {
+        let (ty, words) =
+            (TensorType::plain(DType::F32, &[weights.len()]), weights.iter().map(|w| w.to_bits()).collect());
+        graph.state("loss.class_weights", ty, Purpose::Constant, Init::List(words))
+    });
+    let inputs: Vec<Value> = [logits, labels].into_iter().chain(taught).chain(weights).collect();
     let rows = match (loss, taught.zip(teacher)) {
-        (Loss::CrossEntropy(smoothing), Some((taught, &Teacher { weight, temperature, .. }))) => {
-            let op = Distillation { smoothing, weight, temperature };
-            graph.add(op, &[logits, labels, taught], &[correct])?
+        (Loss::CrossEntropy(smoothing), Some((_, &Teacher { weight, temperature, .. }))) => {
+            graph.add(Distillation { smoothing, weight, temperature }, &inputs, &[correct])?
         }
         (Loss::SquaredHinge, Some(_)) => {
             return Err(Error::setting("loss", "cross-entropy, with a teacher", "squared-hinge"));
         }
-        (Loss::CrossEntropy(smoothing), None) => {
-            graph.add(SoftmaxCrossEntropy { smoothing }, &[logits, labels], &[correct])?
-        }
-        (Loss::SquaredHinge, None) => graph.add(SquaredHinge, &[logits, labels], &[correct])?,
+        (Loss::CrossEntropy(smoothing), None) => graph.add(SoftmaxCrossEntropy { smoothing }, &inputs, &[correct])?,
+        (Loss::SquaredHinge, None) => graph.add(SquaredHinge, &inputs, &[correct])?,
     };
     graph.push(Arc::new(MeanLoss), &[rows], &[ring, failed])?;
     Ok((logits, rows))
@@ -253,7 +300,8 @@ mod tests {
     /// Returns the words that forward writes and backward reads, without the loss's own, in a step with fusions.
     fn kept(model: &Model, batch: usize) -> usize {
         let mut graph = Graph::new();
-        let (_, rows) = loss_of(&mut graph, model, Loss::CrossEntropy(0.0), None, Mode::Train, batch).expect("it fits");
+        let (_, rows) =
+            loss_of(&mut graph, model, Loss::CrossEntropy(0.0), (None, None), Mode::Train, batch).expect("it fits");
         fuse(&mut graph, FUSIONS);
         let forward = graph.nodes().len();
         backward(&mut graph, rows, &join).expect("every layer has a gradient");

@@ -44,7 +44,8 @@ pub enum Event {
         /// Number of files in the data set's folder that are not read, by reason.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         skipped_by_reason: BTreeMap<String, usize>,
-        /// What the user should know of the data, such as that the run of `init-from` was trained on test images.
+        /// What the user should know: defaults that follow from the data, test images that another run was trained on, layers that start
+        /// without given weights, schedules that do not fit into the run.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         notices: Vec<String>,
         /// Number of epochs.
@@ -98,6 +99,9 @@ pub enum Event {
         test_loss: f64,
         /// Test accuracy.
         test_accuracy: f64,
+        /// Mean of the test accuracies of the classes, if one has at least three times the images of another.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        test_balanced_accuracy: Option<f64>,
         /// Fraction of the binary weights that flipped per step, mean over the epoch.
         flip_ratio: f64,
         /// Flip ratio by layer.

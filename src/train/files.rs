@@ -6,6 +6,11 @@ use std::path::Path;
 /// Prefix of the names of files that are being written.
 pub(super) const WRITING: &str = ".writing-";
 
+/// Returns a text as a cell of CSV, quoted if necessary.
+pub(super) fn csv_cell(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
+}
+
 /// Writes a file under a temporary name in the same folder, then renames it.
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {

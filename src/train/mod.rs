@@ -1,10 +1,15 @@
 //! Training: configuration, the compiled step, metrics, events, run folders, and the trainer that combines them.
 
+mod class_weights;
 mod compile;
+mod confusion;
 mod diagnostics;
+mod epoch;
 mod event;
 mod files;
+mod first_gradients;
 mod fusions;
+mod given_weights;
 mod load_teacher;
 mod metrics;
 mod options;
@@ -19,6 +24,7 @@ mod tensorboard;
 mod trainer;
 
 pub use compile::{Loss, Options};
+pub use confusion::Confusion;
 pub use diagnostics::{LayerDiagnostics, OSCILLATION_WINDOW};
 pub use event::{Best, Event, StopHandle};
 #[cfg(feature = "cli")]

@@ -16,7 +16,7 @@ impl TrainConfig {
 
     /// Returns the options of the compiled step, without a teacher.
     pub fn options(&self) -> Result<Options> {
-        let (batch, seed, fuse, diagnostics) = (self.batch_size, self.seed, !self.no_fuse, self.diagnostics > 0);
+        let (batch, seed, fuse, diagnostics) = (self.batch(), self.seed, !self.no_fuse, self.diagnostics > 0);
         Ok(Options { batch, seed, fuse, diagnostics, ..Options::new(self.loss()?) })
     }
 }

@@ -117,6 +117,11 @@ impl Rules {
         self.control.as_ref().map_or(Ok(()), |control| control.check_steps(total))
     }
 
+    /// Describes schedules whose pieces do not fit into a run of `total` steps.
+    pub(super) fn misfits(&self, total: u64) -> Vec<String> {
+        self.all().flat_map(|rule| rule.misfits(total)).collect()
+    }
+
     /// Fails for rules of the wrong role, too many rules, and patterns that match no layer with parameters of the rule's role.
     pub(super) fn check(&self, parameters: &[(&str, Role)]) -> Result<()> {
         for (rule, role) in [(&self.binary, Role::Binary), (&self.float, Role::Float)] {

@@ -32,6 +32,7 @@ const CONFIG: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const MODEL: &str = "model.safetensors";
 const DATA: &str = "data.jsonl";
+const BEST: &str = "best.safetensors";
 
 /// Files by which a folder is that of a sweep.
 const OF_SWEEPS: [&str; 2] = ["sweep.lock", "results.json"];
@@ -86,6 +87,7 @@ impl Run {
     #[cfg(unix)]
     fn claim(folder: &Path) -> Result<File> {
         let path = folder.join(METRICS);
+        let is_new = !path.exists();
         let opened = File::options().append(true).create(true).open(&path);
         let metrics = opened.map_err(Error::file("creating the file", &path))?;
         let is_locked = match metrics.try_lock() {
@@ -94,15 +96,30 @@ impl Run {
             // A file system without locks.
             Err(std::fs::TryLockError::Error(_)) => false,
         };
-        if folder.join(MODEL).exists() || (folder.join(CONFIG).exists() && !is_locked) {
+        let has_config = folder.join(CONFIG).exists();
+        let is_ended = is_locked && !is_new && Self::ended_in_first_epoch(folder);
+        if folder.join(MODEL).exists() || (has_config && !is_ended) {
+            if is_new {
+                remove(&path)?;
+            }
             return Err(Self::taken(folder));
         }
-        if folder.join(CONFIG).exists() {
+        if has_config {
             let own = Self::entries(folder)?.into_iter().filter(|name| is_own(name) && name != METRICS);
             own.map(|name| folder.join(name)).try_for_each(|path| remove(&path))?;
         }
         metrics.set_len(0).map_err(Error::file("writing", &path))?;
         Ok(metrics)
+    }
+
+    /// Whether the files are those of a run without a finished epoch: settings that somebody has written, and metrics of a run whose model was
+    /// removed, must not be taken for one.
+    #[cfg(unix)]
+    fn ended_in_first_epoch(folder: &Path) -> bool {
+        let is_finished = |event: &Event| matches!(event, Event::Epoch { .. } | Event::Done { .. });
+        let events = Self::whole_events(folder).is_ok_and(|(events, _)| !events.iter().any(is_finished));
+        let config = std::fs::read_to_string(folder.join(CONFIG)).unwrap_or_default();
+        events && config.trim_end().ends_with(END)
     }
 
     /// Opens an empty `metrics.jsonl`. Elsewhere than on Unix a lock would keep readers out, so whatever run is there stays.
@@ -188,6 +205,15 @@ impl Run {
 
     /// Writes `model.safetensors`, with the names of the classes.
     pub fn save(&self, weights: &Weights, config: &TrainConfig, classes: &[String]) -> Result<()> {
+        self.save_as(MODEL, weights, config, classes)
+    }
+
+    /// Writes `best.safetensors`, likewise.
+    pub fn save_best(&self, weights: &Weights, config: &TrainConfig, classes: &[String]) -> Result<()> {
+        self.save_as(BEST, weights, config, classes)
+    }
+
+    fn save_as(&self, name: &str, weights: &Weights, config: &TrainConfig, classes: &[String]) -> Result<()> {
         let notes = [
             ("format", "plusminus".to_string()),
             ("version", VERSION.to_string()),
@@ -195,13 +221,23 @@ impl Run {
             ("classes", serde_json::to_string(classes).expect("texts")),
         ];
         let bytes = weights.to_bytes(&notes).expect("tensors have their sizes");
-        write_whole(&self.folder.join(MODEL), &bytes)
+        write_whole(&self.folder.join(name), &bytes)
     }
 
     /// Reads the settings and weights of a run.
     pub fn load(folder: &Path) -> Result<(Settings, Weights)> {
         let settings = Self::settings(folder)?;
-        Self::model(folder).map(|(weights, _)| (settings, weights))
+        Self::model(folder, MODEL).map(|(weights, _)| (settings, weights))
+    }
+
+    /// The same with the weights of the epoch with the highest validation accuracy.
+    pub fn load_best(folder: &Path) -> Result<(Settings, Weights)> {
+        let settings = Self::settings(folder)?;
+        if !folder.join(BEST).exists() {
+            let expected = format!("a run with validation images, which has {BEST}");
+            return Err(Error::setting("best", expected, folder.display()));
+        }
+        Self::model(folder, BEST).map(|(weights, _)| (settings, weights))
     }
 
     /// Reads the settings of a run. A file that was cut is an error.
@@ -220,18 +256,18 @@ impl Run {
 
     /// Reads the names of the classes of a run, by label.
     pub fn classes(folder: &Path) -> Result<Vec<String>> {
-        let (_, notes) = Self::model(folder)?;
+        let (_, notes) = Self::model(folder, MODEL)?;
         let list = notes.get("classes").map_or("[]", String::as_str);
         serde_json::from_str(list).map_err(|error| Error::Format {
-            path: folder.join("model.safetensors"),
+            path: folder.join(MODEL),
             expected: "a list of class names in the metadata".into(),
             got: error.to_string(),
         })
     }
 
-    /// Reads weights and metadata of `model.safetensors`.
-    fn model(folder: &Path) -> Result<(Weights, BTreeMap<String, String>)> {
-        let path = folder.join(MODEL);
+    /// Reads weights and metadata of a file of weights.
+    fn model(folder: &Path, name: &str) -> Result<(Weights, BTreeMap<String, String>)> {
+        let path = folder.join(name);
         let bytes = std::fs::read(&path).map_err(Error::file("reading", &path))?;
         let wrong = |expected: &str, got: String| Error::Format { path: path.clone(), expected: expected.into(), got };
         let (weights, notes) = Weights::from_bytes(&bytes).map_err(|got| wrong("the weights of a run", got))?;
@@ -270,7 +306,7 @@ impl Run {
 
 /// Whether a file of this name in a run's folder is one that runs write.
 fn is_own(name: &str) -> bool {
-    [CONFIG, DATA, METRICS, MODEL, "curves.svg"].contains(&name)
+    [CONFIG, DATA, METRICS, MODEL, BEST, "curves.svg", "confusion.csv", "confusion.svg"].contains(&name)
         || [WRITING, "events.out.tfevents."].iter().any(|start| name.starts_with(start))
 }
 

@@ -2,18 +2,17 @@
 
 use super::compile::Options;
 use super::event::{Best, Event, StopHandle};
-use super::metrics::Interval;
-use super::record::{DataRecord, notices};
+use super::given_weights::GivenWeights;
+use super::record::{self, DataRecord};
 use super::rules::Rules;
 use super::run::Run;
-use super::session::{Evaluation, Measurement, ReadBack, Session};
+use super::session::{Evaluation, Session};
 use super::settings::TrainConfig;
 use super::teacher::Teacher;
 use crate::data::{Data, Dataset, Loader, Threads};
 use crate::error::{Error, Result};
-use crate::nn::{Model, Weights, parent_path};
+use crate::nn::{Model, Weights};
 use crate::runtime::{self, DeviceInfo, Engine};
-use crate::tensor::Stream;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,20 +20,21 @@ use web_time::Instant;
 
 /// Trains a model by a configuration.
 pub struct Trainer {
-    config: TrainConfig,
+    pub(super) config: TrainConfig,
     data: Data,
     /// Threads that create batches.
     threads: Threads,
     model: Model,
-    session: Session,
+    pub(super) session: Session,
     device: DeviceInfo,
     why: String,
-    run: Option<Run>,
-    stop: StopHandle,
-    has_trained: bool,
+    /// What the user should know before training begins.
     notices: Vec<String>,
+    pub(super) run: Option<Run>,
+    pub(super) stop: StopHandle,
+    has_trained: bool,
     /// Images that could not be read during training, each with the reason.
-    skipped: BTreeSet<String>,
+    pub(super) skipped: BTreeSet<String>,
 }
 
 /// The outcome of training.
@@ -83,9 +83,10 @@ impl Trainer {
         run: Option<&Path>,
     ) -> Result<Self> {
         data.check()?;
-        if config.batch_size > data.train.len() {
+        let (config, mut notices) = config.sized(data.train.len());
+        if config.batch() > data.train.len() {
             let expected = format!("at most the {} training images", data.train.len());
-            return Err(Error::setting("batch-size", expected, config.batch_size));
+            return Err(Error::setting("batch-size", expected, config.batch()));
         }
         if (model.input, model.outputs()) != (data.shape, data.classes.len()) {
             let expected = format!("images of {:?} and {} outputs", data.shape, data.classes.len());
@@ -97,17 +98,22 @@ impl Trainer {
         }
         let device = engine.device().clone();
         let teacher = Teacher::of(&config, &data)?;
-        let total_steps = Loader::training(&data, config.batch_size)?.batches() as u64 * u64::from(config.epochs);
+        let total_steps = Loader::training(&data, config.batch())?.batches() as u64 * u64::from(config.passes());
         rules.check_steps(total_steps)?;
-        let options = Options { teacher, total_steps, ..config.options()? };
-        let weights = config.init_from.as_deref().map(Run::load).transpose()?;
-        let mut session = Session::with(&model, Some(rules), options, engine).await?;
-        if let Some((_, weights)) = weights {
-            let set = session.set_weights(&weights);
-            set.map_err(|error| Error::setting("init-from", "a run of the same network", error))?;
+        notices.extend(rules.misfits(total_steps));
+        let class_weights = config.class_weights_for(&data)?;
+        if config.early_stopping.is_some() && data.validation.is_none() {
+            return Err(Error::setting("early-stopping", "validation images (--validation)", "none"));
         }
-        let notices = notices(&config, &data)?;
+        let options = Options { teacher, class_weights, total_steps, ..config.options()? };
+        let given = config.init_from.as_deref().map(|run| GivenWeights::load(run, &model, &data)).transpose()?;
+        let mut session = Session::with(&model, Some(rules), options, engine).await?;
+        if let Some(given) = given {
+            notices.extend(given.notice());
+            given.set(&mut session)?;
+        }
         let (threads, stop) = (Threads::new(config.threads), StopHandle::default());
+        notices.extend(record::notices(&config, &data)?);
         let mut trainer = Self {
             config,
             data,
@@ -116,10 +122,10 @@ impl Trainer {
             session,
             device,
             why,
+            notices,
             run: None,
             stop,
             has_trained: false,
-            notices,
             skipped: BTreeSet::new(),
         };
         // Last, so that earlier failures leave no folder behind.
@@ -217,7 +223,7 @@ impl Trainer {
             skipped: self.data.skipped.clone(),
             skipped_by_reason: self.data.skipped_by_reason.clone(),
             notices: self.notices.clone(),
-            epochs: self.config.epochs,
+            epochs: self.config.passes(),
             steps: loader.batches(),
             bytes_peak: self.session.bytes_peak(),
             bytes_buffers: self.session.buffer_bytes() + loader.buffer_bytes(),
@@ -225,7 +231,7 @@ impl Trainer {
         };
         self.tell(begin, on_event)?;
         let (mut epoch, mut interrupted, mut test_accuracy, mut best) = (0, false, None, None::<Best>);
-        while epoch < self.config.epochs {
+        while epoch < self.config.passes() {
             epoch += 1;
             // If the stop arrives after the last step, during evaluation, the run is complete.
             let before = self.skipped.clone();
@@ -235,7 +241,7 @@ impl Trainer {
             };
             let seconds = interval.1;
             // Saved before the evaluation, which takes time and may fail.
-            self.save(epoch).await?;
+            let weights = self.save(epoch).await?;
             let validation = self.validate().await?;
             let evaluation = self.evaluate().await?;
             test_accuracy = Some(evaluation.accuracy());
@@ -243,6 +249,8 @@ impl Trainer {
                 && best.is_none_or(|best| accuracy > best.validation_accuracy)
             {
                 best = Some(Best { epoch, validation_accuracy: accuracy, test_accuracy: evaluation.accuracy() });
+                let run = self.run.as_ref();
+                run.map_or(Ok(()), |run| run.save_best(&weights, &self.config, &self.data.classes))?;
             }
             let judged = (validation.as_ref(), &evaluation);
             let mut event = self.epoch_event(epoch, &interval.0, judged, seconds, start.elapsed().as_secs_f64());
@@ -250,6 +258,9 @@ impl Trainer {
                 skipped.extend(self.skipped.iter().filter(|file| !before.contains(*file)).cloned());
             }
             self.tell(event, on_event)?;
+            if best.zip(self.config.early_stopping).is_some_and(|(best, wait)| epoch - best.epoch >= wait) {
+                break;
+            }
         }
         if self.session.step() == 0 {
             test_accuracy = Some(f64::NAN);
@@ -273,132 +284,17 @@ impl Trainer {
     }
 
     async fn judge(&mut self, part: &Arc<dyn Dataset>) -> Result<Evaluation> {
-        let loader = Loader::for_evaluation(&self.data, part, self.config.batch_size)?.with_thread_pool(&self.threads);
+        let loader = Loader::for_evaluation(&self.data, part, self.config.batch())?.with_thread_pool(&self.threads);
         let evaluation = self.session.evaluate(loader.epoch(None)).await?;
         self.skipped.extend(loader.skipped());
         Ok(evaluation)
     }
 
     fn loader(&self) -> Result<Loader> {
-        Ok(Loader::training(&self.data, self.config.batch_size)?.with_thread_pool(&self.threads))
+        Ok(Loader::training(&self.data, self.config.batch())?.with_thread_pool(&self.threads))
     }
 
-    /// Trains one epoch and returns its interval and seconds; `None` if it was stopped.
-    async fn epoch(
-        &mut self,
-        loader: &Loader,
-        epoch: u32,
-        on_event: &mut impl FnMut(&Event),
-    ) -> Result<Option<(Interval, f64)>> {
-        let (start, steps) = (Instant::now(), loader.batches());
-        let order = Stream::new(self.config.seed, &format!("order.{epoch}"));
-        let mut sums = Interval::default();
-        let mut waiting: Option<ReadBack> = None;
-        let mut measured: Option<(u64, Measurement)> = None;
-        let mut batches = loader.epoch(Some(order));
-        let (mut step, mut is_over) = (0, false);
-        while !self.stop.is_stopped() {
-            let Some(batch) = batches.next().transpose()? else {
-                is_over = true;
-                break;
-            };
-            let number = self.session.step();
-            let is_measured = self.config.diagnostics > 0 && (number + 1).is_multiple_of(self.config.diagnostics);
-            // Two steps may be in flight. After this number of steps the measurement has arrived, and taking it does not wait.
-            if let Some(earlier) = measured.take_if(|(at, _)| is_measured || number > *at + 1) {
-                self.tell_layers(earlier, epoch, on_event).await?;
-            }
-            if is_measured {
-                measured = Some((number, self.session.diagnose(&batch).await?));
-            } else {
-                self.session.train(&batch).await?;
-            }
-            batches.give_back(batch);
-            step += 1;
-            on_event(&Event::Step { epoch, step, steps });
-            if self.session.is_read_back_due() {
-                // The result of the previous read-back is taken while later steps run.
-                let asked = self.session.read_back()?;
-                if let Some(earlier) = waiting.replace(asked) {
-                    self.take(earlier, &mut sums, epoch).await?;
-                }
-            }
-        }
-        self.skipped.extend(loader.skipped());
-        if is_over && step == 0 {
-            let path = self.config.data_dir.clone().unwrap_or_else(|| self.data.name.clone().into());
-            let got = format!("none (such as {})", self.skipped.first().map_or("none", String::as_str));
-            return Err(Error::Format { path, expected: "training images that can be read".into(), got });
-        }
-        if let Some(last) = measured {
-            self.tell_layers(last, epoch, on_event).await?;
-        }
-        let last = self.session.read_back()?;
-        for read_back in waiting.into_iter().chain([last]) {
-            self.take(read_back, &mut sums, epoch).await?;
-        }
-        // Images that cannot be read make an epoch shorter.
-        Ok((is_over || step == steps).then(|| (sums, start.elapsed().as_secs_f64())))
-    }
-
-    async fn tell_layers(
-        &mut self,
-        (number, measurement): (u64, Measurement),
-        epoch: u32,
-        on_event: &mut impl FnMut(&Event),
-    ) -> Result<()> {
-        let layers = self.session.layers(measurement).await?;
-        self.tell(Event::Diagnostics { epoch, step: number + 1, layers }, on_event)
-    }
-
-    async fn take(&mut self, read_back: ReadBack, sums: &mut Interval, epoch: u32) -> Result<()> {
-        match self.session.interval(read_back).await? {
-            Ok(interval) => {
-                sums.add(&interval);
-                Ok(())
-            }
-            Err(step) => Err(self.diverged(step, epoch)?),
-        }
-    }
-
-    fn diverged(&mut self, step: u32, epoch: u32) -> Result<Error> {
-        // Writes earlier measurements, which help to explain the failure.
-        self.run.as_mut().map_or(Ok(()), Run::flush)?;
-        Ok(Error::Diverged { step, epoch })
-    }
-
-    fn epoch_event(
-        &self,
-        epoch: u32,
-        interval: &Interval,
-        (validation, evaluation): (Option<&Evaluation>, &Evaluation),
-        training: f64,
-        seconds: f64,
-    ) -> Event {
-        let binary = self.session.binary();
-        let ratio = |(i, (name, weights)): (usize, &(String, u64))| {
-            (parent_path(name).to_string(), interval.flip_ratio(i, *weights))
-        };
-        let weights: u64 = binary.iter().map(|(_, weights)| weights).sum();
-        let flips: u64 = interval.flips.iter().sum();
-        Event::Epoch {
-            epoch,
-            train_loss: interval.mean_loss(),
-            train_accuracy: interval.accuracy(),
-            validation_loss: validation.map(|validation| validation.loss),
-            validation_accuracy: validation.map(Evaluation::accuracy),
-            test_loss: evaluation.loss,
-            test_accuracy: evaluation.accuracy(),
-            flip_ratio: flips as f64 / (weights.max(1) * interval.steps.max(1)) as f64,
-            flip_ratio_by_layer: binary.iter().enumerate().map(ratio).collect(),
-            saturated: interval.saturated,
-            skipped: Vec::new(),
-            images_per_second: interval.samples as f64 / training.max(1e-9),
-            seconds,
-        }
-    }
-
-    fn tell(&mut self, event: Event, on_event: &mut impl FnMut(&Event)) -> Result<()> {
+    pub(super) fn tell(&mut self, event: Event, on_event: &mut impl FnMut(&Event)) -> Result<()> {
         if let Some(run) = &mut self.run {
             run.log(&event)?;
         }
@@ -408,7 +304,7 @@ impl Trainer {
 
     /// Saves the run. Weights that are NaN or infinite, or states that no longer update them, are an error, and the files of the previous
     /// epoch remain.
-    async fn save(&mut self, epoch: u32) -> Result<()> {
+    async fn save(&mut self, epoch: u32) -> Result<Weights> {
         if let Some(step) = self.session.non_finite_step().await? {
             return Err(self.diverged(step, epoch)?);
         }
@@ -419,6 +315,6 @@ impl Trainer {
         if let Some(run) = &self.run {
             run.save(&weights, &self.config, &self.data.classes)?;
         }
-        Ok(())
+        Ok(weights)
     }
 }

@@ -7,7 +7,6 @@ use crate::ops::epilogues::contract::Extent;
 use crate::ops::epilogues::registry::Epilogue;
 use crate::ops::geometry::{geometry_of, matrix, params};
 use crate::ops::products::patches::{Patches, TILE};
-use crate::runtime::interface::producers::conv_bits_input::conv_bits_input;
 use crate::runtime::{Kernel, Product, Recording, Task, TaskPanels, kernel::kernel, multiply_adds, with_scratch};
 use crate::tensor::{ConvShape, DType, Geometry, Layout, PANEL, TensorType, words_of};
 
@@ -92,8 +91,9 @@ fn scratch(g: &Geometry, rows: usize) -> usize {
 
 /// A task covers 96 input pixels of all channels. The sum runs over (panel of outputs, tap, output).
 fn twin(task: &mut Task<'_>) {
-    let conv_bits_input::Args { index, dy, weight, mut y, params, .. } = conv_bits_input::Args::take(task);
-    let g = geometry_of(params);
+    let (dy, weight): (&[f32], &[u32]) = (task.named("dy"), task.named("weight"));
+    let (index, g) = (task.index(), geometry_of(task.params()));
+    let mut y = task.stored();
     let extent = Extent { rows: g.in_rows(), columns: g.in_channels as usize, valid: g.in_rows() };
     let mut epilogue = Epilogue::take(task, extent);
     let (taps, words) = (g.taps(), g.words as usize);

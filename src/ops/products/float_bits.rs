@@ -8,7 +8,7 @@ use crate::graph::{Backward, Bound, Op, Producer, Value};
 use crate::ops::epilogues::contract::Extent;
 use crate::ops::epilogues::registry::Epilogue;
 use crate::ops::products::matmul::MatmulTransposed;
-use crate::runtime::interface::producers::float_bits::{Params, float_bits};
+use crate::runtime::interface::producers::float_bits::Params;
 use crate::runtime::{BufferId, Grid, Kernel, Product, Recording, Task, kernel::kernel, multiply_adds};
 use crate::tensor::{DType, PANEL, TensorType, words_of};
 
@@ -147,8 +147,9 @@ impl Op for FloatByBits {
 
 /// A task covers a number of rows, all columns.
 fn twin(task: &mut Task<'_>) {
-    let float_bits::Args { index, x, bits, mut y, params, .. } = float_bits::Args::take(task);
-    let Params { rows, columns, depth, words } = *params;
+    let (x, bits): (&[f32], &[u32]) = (task.named("x"), task.named("bits"));
+    let (index, Params { rows, columns, depth, words }) = (task.index(), *task.params());
+    let mut y = task.stored();
     let extent = Extent { rows: rows as usize, columns: columns as usize, valid: rows as usize };
     let mut epilogue = Epilogue::take(task, extent);
     let first = index * rows_per_task(rows as usize);

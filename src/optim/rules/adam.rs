@@ -67,6 +67,10 @@ impl Optimizer for Adam {
         FLOAT_RATE.check_steps(&Hyperparameter::new(self.rate, self.schedule.clone()), total)
     }
 
+    fn misfits(&self, total: u64) -> Vec<String> {
+        self.schedule.misfit(total).map(|misfit| format!("float-schedule: {misfit}")).into_iter().collect()
+    }
+
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
         let (parameter, ty) = (target.parameter, graph.ty(target.parameter).clone());
         let m = graph.optimizer_state(parameter, "m", ty.clone(), Init::Fill(0.0), false);

@@ -29,7 +29,7 @@ pub static BOP: BinaryRule = BinaryRule {
     ],
     states: &[State::new("m", StateInit::Scaled).at_rate("alpha")],
     decides: rules::bop::DECIDES,
-    scaled_init: 1e-6,
+    first_update: Some(|values, rms| values[0] * rms),
     is_scale_invariant: false,
     is_filter: false,
     // CIFAR-10, BinaryNet, 500 epochs: a factor of 0.1 every 100 epochs.
@@ -56,7 +56,7 @@ pub static BOP2: BinaryRule = BinaryRule {
     ],
     states: &[State::new("m", StateInit::Scaled).at_rate("alpha"), State::new("v", StateInit::Zero).at_rate("sigma")],
     decides: rules::bop2::DECIDES,
-    scaled_init: 1e-6,
+    first_update: Some(|values, rms| values[0] * rms),
     is_scale_invariant: false,
     is_filter: false,
     // CIFAR-10, BinaryNet, 500 epochs.

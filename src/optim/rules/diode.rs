@@ -21,7 +21,8 @@ pub static DIODE: BinaryRule = BinaryRule {
     ],
     states: &[State::new("m", StateInit::Zero).at_rate("gamma"), State::new("s", StateInit::Scaled).at_rate("alpha")],
     decides: rules::diode::DECIDES,
-    scaled_init: 5e-3,
+    // Of whatever gradient, since its sign is averaged.
+    first_update: Some(|values, _| values[0]),
     is_scale_invariant: true,
     is_filter: false,
     // The defaults of the published code; its random initial state is replaced by `state-init-scale`.

@@ -28,7 +28,7 @@ pub static IIR: BinaryRule = BinaryRule {
     hyperparameters: &[CUTOFF, STATE_INIT_SCALE],
     states: &[State::new("s", StateInit::Scaled)],
     decides: rules::iir::DECIDES,
-    scaled_init: 1e-6,
+    first_update: Some(|_, rms| rms),
     is_scale_invariant: true,
     is_filter: true,
     paper: &[],

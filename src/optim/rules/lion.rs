@@ -22,7 +22,7 @@ pub static LION: BinaryRule = BinaryRule {
     ],
     states: &[State::new("x", StateInit::Latent), State::new("m", StateInit::Zero)],
     decides: rules::lion::DECIDES,
-    scaled_init: 0.0,
+    first_update: None,
     is_scale_invariant: true,
     is_filter: false,
     paper: &[],

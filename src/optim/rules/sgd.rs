@@ -57,6 +57,10 @@ impl Optimizer for Sgd {
         FLOAT_RATE.check_steps(&Hyperparameter::new(self.rate, self.schedule.clone()), total)
     }
 
+    fn misfits(&self, total: u64) -> Vec<String> {
+        self.schedule.misfit(total).map(|misfit| format!("float-schedule: {misfit}")).into_iter().collect()
+    }
+
     fn update(&self, graph: &mut Graph, target: UpdateTarget) -> Result<()> {
         let (parameter, ty) = (target.parameter, graph.ty(target.parameter).clone());
         let v = graph.optimizer_state(parameter, "v", ty, Init::Fill(0.0), false);

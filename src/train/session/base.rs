@@ -2,6 +2,7 @@
 
 use super::super::compile::{Compiled, Loss, Options, TEACHER, compile};
 use super::super::diagnostics::Diagnostics;
+use super::super::first_gradients::FirstGradients;
 use super::super::metrics::Counters;
 use super::super::rules::Rules;
 use super::super::teacher::{Source, Teacher};
@@ -45,6 +46,9 @@ pub struct Session {
     /// The measurements, if the session has diagnostics, and the steps since the last one.
     pub(super) diagnostics: Option<Diagnostics>,
     pub(super) unmeasured: u64,
+    /// The parameters whose states start in units of their first updates, and whether these are still to be set.
+    pub(super) first_gradients: FirstGradients,
+    pub(super) must_start: bool,
 }
 
 impl Session {
@@ -96,7 +100,7 @@ impl Session {
 
     async fn load(
         model: &Model,
-        Compiled { plan, binary, fused, is_prepared, diagnostics, .. }: Compiled,
+        Compiled { plan, binary, fused, is_prepared, diagnostics, first_gradients, .. }: Compiled,
         rules: Option<Rules>,
         &Options { batch, seed, total_steps, .. }: &Options,
         mut engine: Box<dyn Engine>,
@@ -127,6 +131,8 @@ impl Session {
             is_prepared,
             diagnostics,
             unmeasured: 0,
+            must_start: !first_gradients.is_empty(),
+            first_gradients,
         })
     }
 

@@ -1,6 +1,7 @@
 //! Evaluation of a session: accuracies, and outputs.
 
 use super::super::compile::{LOGITS, RING};
+use super::super::confusion::Confusion;
 use super::base::{EVAL, Session};
 use crate::data::Batches;
 use crate::error::Result;
@@ -23,11 +24,39 @@ impl Evaluation {
     pub fn accuracy(&self) -> f64 {
         self.correct.iter().sum::<u64>() as f64 / self.samples.iter().sum::<u64>().max(1) as f64
     }
+
+    /// Returns the mean of the accuracies of the classes that have samples.
+    pub fn balanced_accuracy(&self) -> f64 {
+        let classes = self.correct.iter().zip(&self.samples).filter(|(_, samples)| **samples > 0);
+        let accuracies: Vec<f64> = classes.map(|(&correct, &samples)| correct as f64 / samples as f64).collect();
+        accuracies.iter().sum::<f64>() / accuracies.len().max(1) as f64
+    }
+
+    /// Whether the largest class has at least three times the samples of the smallest that has any.
+    pub fn is_lopsided(&self) -> bool {
+        let counts = || self.samples.iter().filter(|samples| **samples > 0);
+        counts().max() >= counts().min().map(|least| 3 * least).as_ref() && counts().count() > 1
+    }
 }
 
 impl Session {
     /// Evaluates batches, in order.
-    pub async fn evaluate(&mut self, mut batches: Batches) -> Result<Evaluation> {
+    pub async fn evaluate(&mut self, batches: Batches) -> Result<Evaluation> {
+        self.evaluate_into(batches, None).await
+    }
+
+    /// Evaluates batches, in order, and returns the confusion matrix as well, for which it reads back the logits of every batch.
+    pub async fn evaluate_with_confusion(&mut self, batches: Batches) -> Result<(Evaluation, Confusion)> {
+        let mut confusion = Confusion::new(self.plan.named["eval.correct"].1.ty.elements());
+        let evaluation = self.evaluate_into(batches, Some(&mut confusion)).await?;
+        Ok((evaluation, confusion))
+    }
+
+    async fn evaluate_into(
+        &mut self,
+        mut batches: Batches,
+        mut confusion: Option<&mut Confusion>,
+    ) -> Result<Evaluation> {
         let recording = self.plan.recording("eval").expect("always compiled");
         let classes = self.plan.named["eval.correct"].1.ty.elements();
         let mut evaluation = Evaluation { loss: 0.0, correct: vec![0; classes], samples: vec![0; classes] };
@@ -55,6 +84,13 @@ impl Session {
             };
             let inputs = self.inputs(&batch);
             self.engine.play(recording, &inputs, &values).await?;
+            if let Some(confusion) = &mut confusion {
+                let words = self.engine.download(&[self.plan.id(LOGITS)])?.await?;
+                for (row, &label) in batch.labels[..batch.valid as usize].iter().enumerate() {
+                    let logit = |class| f32::from_bits(words[0][number_at(self.batch, row, class)]);
+                    confusion.count(label as usize, (0..classes).map(logit));
+                }
+            }
             batch.labels[..batch.valid as usize].iter().for_each(|&l| evaluation.samples[l as usize] += 1);
             weights.push(batch.valid);
             slots += 1;

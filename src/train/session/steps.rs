@@ -77,14 +77,21 @@ impl Session {
         self.is_stale[EVAL] = self.is_prepared[EVAL];
         self.step += 1;
         let [pixels, labels] = self.inputs(batch);
-        if let Some((logits, panels)) = &mut self.taught {
-            let classes = self.plan.named["eval.correct"].1.ty.elements();
-            to_panels(logits, classes, &batch.samples, self.batch, panels);
-            let taught = (self.plan.id(TEACHER_LOGITS), &panels[..]);
-            self.engine.play(recording, &[pixels, labels, taught], &values).await?;
-        } else {
-            self.engine.play(recording, &[pixels, labels], &values).await?;
+        let taught = match &mut self.taught {
+            Some((logits, panels)) => {
+                let classes = self.plan.named["eval.correct"].1.ty.elements();
+                to_panels(logits, classes, &batch.samples, self.batch, panels);
+                Some((self.plan.id(TEACHER_LOGITS), &panels[..]))
+            }
+            None => None,
+        };
+        let all = [pixels, labels, taught.unwrap_or(labels)];
+        let inputs = &all[..2 + usize::from(taught.is_some())];
+        if std::mem::take(&mut self.must_start) {
+            let (engine, rules) = (self.engine.as_mut(), self.rules.as_ref().expect("as above"));
+            self.first_gradients.start(engine, &self.plan, rules, self.seed, (inputs, &values)).await?;
         }
+        self.engine.play(recording, inputs, &values).await?;
         self.pending.0 += 1;
         self.pending.1 += u64::from(batch.valid);
         self.unmeasured += 1;

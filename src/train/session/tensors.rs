@@ -23,10 +23,17 @@ impl Session {
     }
 
     /// Overwrites every parameter and statistic of the model. Optimizer states that are derived from a parameter's signs, and their units,
-    /// are reinitialised.
+    /// are reinitialised; those in units of the first update at the next step.
     pub fn set_weights(&mut self, weights: &Weights) -> Result<()> {
+        self.set_weights_without(weights, &[])
+    }
+
+    /// The same without the tensors of these names, which keep their content.
+    pub fn set_weights_without(&mut self, weights: &Weights, without: &[String]) -> Result<()> {
         self.is_stale = self.is_prepared;
-        for (id, info) in self.plan.named.values().filter(|(_, info)| info.is_saved()) {
+        self.must_start = !self.first_gradients.is_empty();
+        let is_set = |info: &ValueInfo| info.is_saved() && !without.contains(&info.name);
+        for (id, info) in self.plan.named.values().filter(|(_, info)| is_set(info)) {
             let found = weights.tensors.get(&info.name);
             let words = found.and_then(|tensor| tensor.to_words(&info.ty));
             let got = || found.map_or("none".to_string(), Tensor::describe);
@@ -38,7 +45,8 @@ impl Session {
             let ValueKind::State(State { parameter: Some(parameter), restarts: true, .. }) = &info.kind else {
                 continue;
             };
-            let Some(Tensor::Bits(signs)) = weights.tensors.get(parameter) else { continue };
+            let found = weights.tensors.get(parameter).filter(|_| !without.contains(parameter));
+            let Some(Tensor::Bits(signs)) = found else { continue };
             if let Some(words) = self.plan.initial_words(info, self.seed, Some(signs)) {
                 self.engine.upload(*id, &words)?;
             }
@@ -54,10 +62,11 @@ impl Session {
         Tensor::from_words(&info.ty, &words[0]).ok_or_else(wrong)
     }
 
-    /// Overwrites a persistent tensor.
+    /// Overwrites a persistent tensor. After a state of an optimizer was set, no state is reinitialised at the next step.
     pub fn set_tensor(&mut self, name: &str, tensor: &Tensor) -> Result<()> {
         self.is_stale = self.is_prepared;
         let (id, info) = self.persistent(name)?;
+        self.must_start &= info.purpose() != Some(Purpose::Optimizer);
         let wrong = || Error::shape(format!("tensor `{name}`"), info.ty.to_string(), tensor.describe());
         self.engine.upload(id, &tensor.to_words(&info.ty).ok_or_else(wrong)?)
     }

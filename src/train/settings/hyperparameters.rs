@@ -1,7 +1,9 @@
 //! The optimizer of binary weights that settings add up to: its table, the flags beside it, published values, initial states.
 
 use super::super::rules::Rules;
-use super::optimizer::{LayerRule, OptimizerTable, STATE_INIT_SCALE, hold_rate};
+use super::optimizer::{
+    DEFAULT_SCALE, DEFAULT_SCALE_OF_GIVEN_WEIGHTS, LayerRule, OptimizerTable, STATE_INIT_SCALE, hold_rate,
+};
 use super::setting::Owner;
 use super::table::{Settings, TABLE};
 use super::value::Value;
@@ -56,7 +58,8 @@ impl Settings {
             rules.iter_mut().try_for_each(LayerRule::hold_rate)?;
         }
         let state_init = self.state_init.as_deref();
-        let rules = rules.into_iter().map(|rule| rule.resolved(state_init)).collect::<Result<_>>()?;
+        let scale = self.default_scale();
+        let rules = rules.into_iter().map(|rule| rule.resolved(state_init, scale)).collect::<Result<_>>()?;
         let state_dtype = self.state_dtype.unwrap_or(state_dtype);
         let table =
             OptimizerTable { name, state_dtype, hyperparameters, filter: filter.map(FilterSpec::filled), rules };
@@ -80,6 +83,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Scale of initial states in units of the first update, unless another is set.
+    fn default_scale(&self) -> f32 {
+        if self.init_from.is_some() { DEFAULT_SCALE_OF_GIVEN_WEIGHTS } else { DEFAULT_SCALE }
+    }
+
     /// Applies `state_init` to the rule's hyperparameters.
     fn start(
         &self,
@@ -87,13 +95,13 @@ impl Settings {
         has_layer_rules: bool,
         hyperparameters: &mut BTreeMap<String, Hyperparameter>,
     ) -> Result<()> {
-        let Some(init) = self.state_init.as_deref() else { return Ok(()) };
         let has_scale = rule.hyperparameters.iter().any(|spec| spec.name == STATE_INIT_SCALE);
+        let Some(init) = self.state_init.as_deref().or(has_scale.then_some("scaled")) else { return Ok(()) };
         match (init, self.state_init_scale.as_ref().map(|scale| scale.value)) {
             ("zero", Some(set)) if set != 0.0 => {
                 Err(Error::setting("state-init", format!("scaled beside {STATE_INIT_SCALE} {set}"), init))
             }
-            ("scaled", Some(0.0)) => {
+            ("scaled", Some(0.0)) if self.state_init.is_some() => {
                 Err(Error::setting("state-init", format!("zero beside {STATE_INIT_SCALE} 0"), init))
             }
             ("zero", _) if has_scale => {
@@ -101,7 +109,7 @@ impl Settings {
                 Ok(())
             }
             (_, _) if has_scale => {
-                hyperparameters.entry(STATE_INIT_SCALE.into()).or_insert(rule.scaled_init.into());
+                hyperparameters.entry(STATE_INIT_SCALE.into()).or_insert(self.default_scale().into());
                 Ok(())
             }
             // Rules of single layers may have such states, and latent weights are initialised from given weights.
@@ -111,28 +119,5 @@ impl Settings {
                 Err(Error::setting("state-init", expected, init))
             }
         }
-    }
-
-    /// The table for a run that starts from given weights: filter states are initialised along the weights unless something else is asked
-    /// for, since states of 0 let the first gradient decide every weight.
-    pub(super) fn table_for_given_weights(&self) -> Result<OptimizerTable> {
-        let mut table = self.optimizer_table()?;
-        if self.state_init.is_some() {
-            return Ok(table);
-        }
-        // A scale in a flag was asked for; one in a file may be a resolved default.
-        let flags = self.layer_optimizer.iter().flatten();
-        let asked =
-            flags.map(|rule| rule.hyperparameters.contains_key(STATE_INIT_SCALE)).chain(std::iter::repeat(false));
-        let rules =
-            table.rules.iter_mut().zip(asked).map(|(rule, asked)| (&rule.name, &mut rule.hyperparameters, asked));
-        let own = (&table.name, &mut table.hyperparameters, self.state_init_scale.is_some());
-        for (name, hyperparameters, asked) in rules.chain([own]) {
-            if let Some(scale) = hyperparameters.get_mut(STATE_INIT_SCALE).filter(|scale| scale.value == 0.0 && !asked)
-            {
-                scale.value = BinaryRule::named(name)?.scaled_init;
-            }
-        }
-        Ok(table)
     }
 }

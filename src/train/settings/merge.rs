@@ -12,6 +12,10 @@ impl Settings {
         if is_float {
             other.optimizer = None;
         }
+        // Given weights have another default, and the file may be the configuration of a run without them.
+        if self.init_from.is_some() && other.init_from.is_none() {
+            other.optimizer.iter_mut().for_each(OptimizerTable::drop_default_scales);
+        }
         let dropped: Vec<Owner> = Owner::ALL.into_iter().filter(|owner| self.replaces(*owner, &other)).collect();
         // Ways to name a filter exclude each other.
         if let (Some(filter), Some(beneath)) = (self.filter(), other.filter()) {

@@ -8,6 +8,7 @@ mod merge;
 mod optimizer;
 mod resolve;
 mod setting;
+mod sizes;
 mod table;
 #[cfg(test)]
 mod tests;

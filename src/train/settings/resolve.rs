@@ -12,16 +12,11 @@ impl Settings {
     pub fn resolve(mut self) -> Result<TrainConfig> {
         self.check_values()?;
         let is_float = self.full_precision == Some(true);
-        let table = match &self.init_from {
-            _ if is_float => self.default_table_alone()?,
-            Some(_) => self.table_for_given_weights()?,
-            None => self.optimizer_table()?,
-        };
+        let table = if is_float { self.default_table_alone()? } else { self.optimizer_table()? };
         FloatRule::named(self.float_optimizer())?.settings(&self.float_hyperparameters())?;
         self.optimizer = Some(table);
-        // The table says how states start. Where weights are given, its zeros would be taken for defaults, so the setting stays.
-        let init = self.state_init.take().unwrap_or_else(|| "scaled".into());
-        self.state_init = (self.init_from.is_some() && !is_float).then_some(init);
+        // The table says how states start.
+        self.state_init = None;
         let config = self.filled();
         config.check()?;
         Ok(config)
@@ -64,6 +59,7 @@ impl TrainConfig {
         if is_taught && self.loss != "cross-entropy" {
             return Err(Error::setting("loss", "cross-entropy, with a teacher", &self.loss));
         }
+        self.check_class_weights()?;
         self.data().check()?;
         self.rules()?;
         self.model_spec([1, 1, 1], 2, PixelScale::to_unit(1)).check()?;

@@ -86,7 +86,7 @@ settings! {
             surrogate: String = |s| s.zoo().map_or("clip", |zoo| zoo.surrogate).into();
                 value("NAME").one_of(SURROGATES.iter().map(|surrogate| surrogate.name)).by_default("as published with the network");
 
-            /// Initialise the weights from a run of the same network
+            /// Initialise the weights from a run of the same network; if its classes are others, all layers but the last
             init_from: PathBuf; value("RUN");
         }
         "Training" {
@@ -95,6 +95,10 @@ settings! {
 
             /// Label smoothing: fraction of the target that is spread evenly over all classes
             label_smoothing: f32 = |_| 0.0; value("FRACTION").within(0.0..1.0).note("cross-entropy only");
+
+            /// Weights of the classes in the training loss: balanced (by the inverse of their numbers of images), or one per class. Reported
+            /// losses are without them
+            class_weights: String; value("balanced|W,...").by_default("1 each");
 
             /// Distil from a trained run with the same classes
             teacher: PathBuf; value("RUN");
@@ -110,10 +114,13 @@ settings! {
             temperature: f32 => |s| s.is_taught().then_some(2.0); value("T").within(1e-3..=1e3).by_default("2");
 
             /// Images per batch
-            batch_size: usize = |_| 100; value("N").within(2.0..);
+            batch_size: usize; value("N").within(2.0..).by_default("100; a tenth of the training images, at least 16, below 1000");
 
             /// Passes over the training images
-            epochs: u32 = |s| if s.is_digits() { 30 } else { 6 }; value("N").within(1.0..).by_default("6; 30 for digits");
+            epochs: u32; value("N").within(1.0..).by_default("6; 30 for digits; more for at least 200 steps");
+
+            /// Stop after N epochs without a higher validation accuracy
+            early_stopping: u32; value("N").within(1.0..).by_default("off");
 
             /// Run every operation as a kernel of its own: slower, same results
             no_fuse: bool = |_| false; switch();
@@ -121,7 +128,7 @@ settings! {
             /// Seed of all random numbers of the run
             seed: u64 = |_| 1; value("N").global();
 
-            /// Device: auto (the first GPU, else the processor), cpu, a number that `plusminus devices` prints, or part of a name
+            /// Device: auto (the first GPU, else the processor), cpu, gpu (the first GPU that is hardware), a number that `plusminus devices` prints, or part of a name
             device: String = |_| "auto".into(); value("DEVICE").global();
 
             /// Threads of the cpu engine, and of the data loader
@@ -132,12 +139,6 @@ settings! {
             optimizer: OptimizerTable = |_| OptimizerTable::default();
                 value("RULE").one_of(BINARY_RULES.map(|rule| rule.name))
                     .note("hyperparameters that the rule does not have are refused");
-
-            /// Initial filter states
-            state_init: String;
-                value("INIT").one_of(["zero", "scaled"])
-                    .note("with zero the first gradient decides every weight, scaled states are along the weights")
-                    .by_default("zero; scaled with --init-from");
 
             /// Steer each layer's rate (alpha or lr) so that this share of its weights flips in a step
             target_flip_ratio: Hyperparameter;
@@ -193,8 +194,15 @@ settings! {
                 value("DTYPE").of(Owner::Optimizer).one_of(StateType::ALL).by_default("f32")
                     .note(format!("other than f32 only for {}", rules(has_narrow_states)));
 
-            /// Initialise filter states to -SCALE x weight
-            state_init_scale: Hyperparameter; hyperparameter("state-init-scale").without_schedule("SCALE");
+            /// Initial filter states
+            state_init: String;
+                value("INIT").one_of(["zero", "scaled"])
+                    .note("from zero the first gradient decides every weight, scaled states are along the weights")
+                    .by_default("scaled");
+
+            /// Initialise filter states to -SCALE x weight, in units of the first update, by which the first step moves a layer's states
+            state_init_scale: Hyperparameter;
+                hyperparameter("state-init-scale").without_schedule("SCALE").by_default("5; 100 with --init-from");
 
             /// Rate of the filter whose sign is the weight
             alpha: Hyperparameter; hyperparameter("alpha").note(format!("schedules: {}", Schedule::FORMS));

@@ -62,7 +62,7 @@ fn a_rule_s_table_has_all_of_its_hyperparameters_and_no_others() {
     assert_eq!(table.hyperparameters.keys().collect::<Vec<_>>(), ["alpha", "gamma", "state-init-scale"]);
     assert_eq!(
         (table.hyperparameters["state-init-scale"].value, &*table.hyperparameters["alpha"].to_string()),
-        (5e-3, "0.001,linear")
+        (5.0, "0.001,linear")
     );
     let stranger = Settings { lr: Some(0.1.into()), ..settings };
     let error = stranger.resolve().expect_err("diode has no lr").to_string();
@@ -105,7 +105,7 @@ fn a_rule_s_name_keeps_its_table_and_another_drops_it() {
     }
     let (cema, _) = over("cema", bop);
     let usual = Settings::default().resolve().expect("in range");
-    assert_eq!((cema.optimizer, cema.batch_size), (usual.optimizer.clone(), 50));
+    assert_eq!((cema.optimizer, cema.batch_size), (usual.optimizer.clone(), Some(50)));
     let (cema, file) = over("cema", table);
     assert_eq!(
         (cema.optimizer.hyperparameters, cema.optimizer.state_dtype),
@@ -132,7 +132,7 @@ fn layers_have_rules_of_their_own() {
     let from = Settings { init_from: Some("runs/before".into()), ..flag.clone() };
     let scaled = from.clone().resolve().expect("in range");
     let rules = &scaled.optimizer.rules;
-    assert_eq!((rules.len(), &*rules[0].layers, scale(&scaled.optimizer)), (1, "dense2", 1e-6));
+    assert_eq!((rules.len(), &*rules[0].layers, scale(&scaled.optimizer)), (1, "dense2", 100.0));
     let zero_settings = Settings { state_init: Some("zero".into()), ..from };
     let zero = zero_settings.clone().resolve().expect("in range");
     assert_eq!(scale(&zero.optimizer), 0.0, "as it was asked for");
@@ -142,12 +142,24 @@ fn layers_have_rules_of_their_own() {
     let layer = layers("dense2=ema,state-init-scale=0");
     let of_layer = Settings { state_init: None, layer_optimizer: layer, ..zero_settings }.resolve().expect("in range");
     let of_rule = of_layer.optimizer.rules[0].hyperparameters["state-init-scale"].value;
-    assert_eq!([scale(&of_layer.optimizer), of_rule], [1e-6, 0.0], "as it was asked for");
+    assert_eq!([scale(&of_layer.optimizer), of_rule], [100.0, 0.0], "as it was asked for");
     for config in [scaled, zero, by_number, of_layer] {
         assert_eq!(again(&config), config);
     }
-    let start = Settings { state_init: Some("scaled".into()), ..file }.resolve().expect("in range").optimizer;
-    assert_eq!(start.rules[0].hyperparameters["state-init-scale"].value, 1e-6, "state-init is for all filters");
+    let of_first_rule = |settings: Settings| {
+        let table = settings.resolve().expect("in range").optimizer;
+        [scale(&table), table.rules[0].hyperparameters["state-init-scale"].value]
+    };
+    assert_eq!(of_first_rule(file.clone()), [5.0; 2], "the default of all filters");
+    let zero = Settings { state_init: Some("zero".into()), ..file.clone() };
+    assert_eq!(of_first_rule(zero), [0.0; 2], "state-init is for all filters");
+    // The configuration of a run without given weights has its default, which is not that of given weights.
+    let given = Settings { init_from: Some("runs/before".into()), ..Settings::default() };
+    assert_eq!(of_first_rule(given.clone().over(config.settings())), [100.0; 2]);
+    let again_given = given.clone().over(config.settings()).resolve().expect("in range");
+    assert_eq!(again(&again_given), again_given);
+    let asked = Settings { state_init_scale: Some(5.0.into()), ..given };
+    assert_eq!(of_first_rule(asked.over(config.settings())), [5.0, 100.0], "as it was asked for");
     let many = Settings { layer_optimizer: Some(vec!["*=ema".parse().expect("a rule"); 7]), ..Settings::default() };
     assert!(many.resolve().is_err_and(|e| e.to_string().contains("at most 6 patterns, got 7")));
     // A file has texts as flags do, or tables.
@@ -229,7 +241,7 @@ fn again(config: &TrainConfig) -> TrainConfig {
 }
 
 /// A value of every setting as a flag has it, and what must stand beside it, as a file has it.
-const VALUES: [(&str, &str, &str); 68] = [
+const VALUES: [(&str, &str, &str); 70] = [
     ("dataset", "cifar100", "data-dir = \"d\""),
     ("data-dir", "d", "dataset = \"mnist\""),
     ("limit", "77", ""),
@@ -253,6 +265,8 @@ const VALUES: [(&str, &str, &str); 68] = [
     ("loss", "squared-hinge", ""),
     ("label-smoothing", "0.125", ""),
     ("teacher", "runs/1", ""),
+    ("class-weights", "balanced", ""),
+    ("early-stopping", "7", ""),
     ("teacher-logits", "file", ""),
     ("teacher-weight", "0.75", "teacher = \"runs/1\""),
     ("temperature", "3", "teacher = \"runs/1\""),
@@ -263,7 +277,7 @@ const VALUES: [(&str, &str, &str); 68] = [
     ("device", "cpu", ""),
     ("threads", "3", ""),
     ("optimizer", "bop", ""),
-    ("state-init", "zero", "init-from = \"runs/1\""),
+    ("state-init", "zero", ""),
     ("target-flip-ratio", "0.125,linear", ""),
     ("float-optimizer", "sgd", ""),
     ("float-rate", "0.5", ""),

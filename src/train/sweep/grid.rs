@@ -183,12 +183,26 @@ fn finished(folder: &Path, config: &TrainConfig, point: &[String]) -> Result<Opt
     if !folder.exists() {
         return Ok(None);
     }
-    if folder.join("config.toml").exists() && Run::settings(folder)?.resolve()? != *config {
-        let expected = "a folder whose runs have the settings of this sweep";
-        return Err(Error::setting("run", expected, format!("other settings in {}", folder.display())));
-    }
     let has_events = folder.join("metrics.jsonl").exists();
     let events = if has_events { Run::whole_events(folder)?.0 } else { Vec::new() };
+    // The run has the sizes that follow from its number of images.
+    let images =
+        events.iter().find_map(|e| if let Event::Start { train_images, .. } = e { Some(*train_images) } else { None });
+    if folder.join("config.toml").exists() {
+        let theirs = Run::settings(folder)?.resolve()?;
+        let ours = match images {
+            Some(images) => config.clone().sized(images).0,
+            None => TrainConfig {
+                batch_size: config.batch_size.or(theirs.batch_size),
+                epochs: config.epochs.or(theirs.epochs),
+                ..config.clone()
+            },
+        };
+        if ours != theirs {
+            let expected = "a folder whose runs have the settings of this sweep";
+            return Err(Error::setting("run", expected, format!("other settings in {}", folder.display())));
+        }
+    }
     let failed = std::fs::read_to_string(folder.join(FAILED)).ok();
     let done = matches!(events.last(), Some(Event::Done { interrupted: false, .. }));
     if done || failed.is_some() {

@@ -1,6 +1,7 @@
 //! Results of a sweep: one cell per run, means over seeds, and the best point of the grid.
 
 use super::super::event::Event;
+use super::super::files::csv_cell;
 use super::super::settings::TrainConfig;
 use serde::Serialize;
 
@@ -114,17 +115,12 @@ pub(super) fn csv(names: &[&str], cells: &[Cell]) -> String {
     let mut csv = format!("{},seed,test_accuracy,validation_accuracy,flip_ratio,seconds,failed\n", names.join(","));
     for cell in cells {
         let number = |value: Option<f64>| value.map_or(String::new(), |v| v.to_string());
-        let values: Vec<String> = cell.values.iter().map(|v| quoted(v)).collect();
+        let values: Vec<String> = cell.values.iter().map(|v| csv_cell(v)).collect();
         let numbers = [cell.test_accuracy, cell.validation_accuracy, cell.flip_ratio].map(number).join(",");
-        let failed = quoted(cell.failed.as_deref().unwrap_or_default());
+        let failed = csv_cell(cell.failed.as_deref().unwrap_or_default());
         csv += &format!("{},{},{numbers},{},{failed}\n", values.join(","), cell.seed, cell.seconds);
     }
     csv
-}
-
-/// Quotes a cell of CSV if necessary.
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_string() }
 }
 
 #[cfg(test)]

@@ -147,7 +147,9 @@ fn small_idx(folder: &Path, parts: [&str; 2], first: u8, name: impl Fn(&str, &st
 #[test]
 fn idx_files_are_found_under_their_other_names() {
     let mnist = ["train", "t10k"];
-    let usual = |part: &str, kind: &str| format!("{part}-{kind}-ubyte");
+    fn usual(part: &str, kind: &str) -> String {
+        format!("{part}-{kind}-ubyte")
+    }
     type Name = dyn Fn(&str, &str) -> String;
     let names: [(&str, &Name); 6] = [
         ("as published", &usual),

@@ -22,7 +22,7 @@ fn main() -> Result<()> {
 
     let (signs, pixels) = (Quantizer::sign(), PixelScale::to_unit(255));
     let model = Model::new("xor", data.shape, pixels)
-        .with(Dense { units: 64, input: Quantizer::Float, weight: signs })
+        .with(Dense { units: 128, input: Quantizer::Float, weight: signs })
         .with(BatchNorm::default())
         .with(Dense { units: 2, input: signs, weight: signs })
         .with(BatchNorm::default());

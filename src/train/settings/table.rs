@@ -114,10 +114,10 @@ settings! {
             temperature: f32 => |s| s.is_taught().then_some(2.0); value("T").within(1e-3..=1e3).by_default("2");
 
             /// Images per batch
-            batch_size: usize; value("N").within(2.0..).by_default("100; a tenth of the training images, at least 16, below 1000");
+            batch_size: usize; value("N").within(2.0..).by_default("100; below 1000 training images about a tenth of them, at least 48");
 
             /// Passes over the training images
-            epochs: u32; value("N").within(1.0..).by_default("6; 30 for digits; more for at least 200 steps");
+            epochs: u32; value("N").within(1.0..).by_default("6; 30 for digits; more for at least 400 steps");
 
             /// Stop after N epochs without a higher validation accuracy
             early_stopping: u32; value("N").within(1.0..).by_default("off");

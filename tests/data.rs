@@ -353,8 +353,10 @@ fn flags_of_data_that_are_wrong() {
         (vec!["--channels", "1"], vec!["channels", "folder", "digits"]),
         (vec!["--background", "white"], vec!["background", "folder", "digits"]),
         (vec!["--background", "red", "--dataset", "folder"], vec!["background", "#RRGGBB", "red"]),
-        (vec!["--std", "0"], vec!["std", "positive", "0"]),
-        (vec!["--mean", "inf"], vec!["mean", "finite", "inf"]),
+        (vec!["--std", "0"], vec!["std", "above 0", "0"]),
+        (vec!["--mean", "inf"], vec!["mean", "from 0 to 1", "inf"]),
+        (vec!["--mean", "125.3,123,113.9"], vec!["mean", "from 0 to 1", "125.3"]),
+        (vec!["--std", "63"], vec!["std", "at most 1", "63"]),
         (vec!["--mean", "1,2,3,4,5"], vec!["mean", "5 numbers"]),
     ] {
         refused(&[&["train"], &flags[..]].concat(), 2, &words);

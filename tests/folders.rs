@@ -55,7 +55,8 @@ fn train(root: &Path, run_folder: &Path, more: &[&str]) -> Output {
     let (data, run_folder) = (root.to_str().unwrap(), run_folder.to_str().unwrap());
     let args =
         ["train", "--dataset", "folder", "--data-dir", data, "--hidden", "16", "--batch-size", "10", "--device", "cpu"];
-    run(&[&args[..], &["--epochs", "3", "--run", run_folder, "--json"], more].concat())
+    let epochs: &[&str] = if more.contains(&"--epochs") { &[] } else { &["--epochs", "3"] };
+    run(&[&args[..], epochs, &["--run", run_folder, "--json"], more].concat())
 }
 
 fn eval(run_folder: &Path, more: &[&str]) -> Value {
@@ -117,7 +118,7 @@ fn eval_judges_what_the_run_was_not_trained_on() {
     let folder = folder();
     let (root, run_folder) = (folder.path().join("data"), folder.path().join("run"));
     classes(&root, 30, &TWO);
-    let events = lines(&train(&root, &run_folder, &["--state-init", "zero"]));
+    let events = lines(&train(&root, &run_folder, &["--epochs", "80"]));
     let (trained, tested) = (events[0]["train_images"].as_u64().unwrap(), events[0]["test_images"].as_u64().unwrap());
     assert_eq!(eval(&run_folder, &[])["test_accuracy"], events.last().unwrap()["test_accuracy"]);
 
@@ -386,4 +387,27 @@ fn names_that_are_not_unicode_are_classes_of_their_own() {
     let data = load(folder.path());
     assert_eq!(data.classes, ["caf\\xe8", "caf\\xe9"]);
     assert_eq!(data.train.len() + data.test.len(), 16);
+}
+
+/// Images that a run was trained on are not judged when their files are renamed, moved or copied to the test part.
+#[test]
+fn eval_leaves_out_training_images_that_changed_their_part() {
+    let folder = folder();
+    let (root, run_folder) = (folder.path().join("data"), folder.path().join("run"));
+    classes(&root.join("train"), 12, &TWO);
+    classes(&root.join("test"), 6, &TWO);
+    assert!(train(&root, &run_folder, &[]).status.success());
+    let before = eval(&run_folder, &[]);
+    let copied = std::fs::read_dir(root.join("train/a")).unwrap().map(|entry| entry.unwrap().path());
+    for (i, path) in copied.enumerate() {
+        std::fs::copy(&path, root.join(format!("test/a/copy{i}.png"))).unwrap();
+    }
+    let after = eval(&run_folder, &[]);
+    assert_eq!((&after["images"], &after["left_out"]), (&before["images"], &json!(12)), "{after}");
+    assert_eq!(after["test_accuracy"], before["test_accuracy"]);
+    // Without the record nothing is known of the images.
+    std::fs::remove_file(run_folder.join("data.jsonl")).unwrap();
+    let unknown = run(&["eval", run_folder.to_str().unwrap(), "--device", "cpu", "--strict"]);
+    assert_eq!(unknown.status.code(), Some(2), "{unknown:?}");
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("has no data.jsonl"), "{unknown:?}");
 }

@@ -171,8 +171,9 @@ fn a_name_in_use_is_refused_while_its_run_trains() {
 #[cfg(unix)]
 fn started(folder: &Path, lines: usize, more: &[&str]) -> (std::process::Child, impl Iterator<Item = String>) {
     use std::io::{BufRead, BufReader};
-    let args = ["train", "--json", "--device", "cpu", "--epochs", "100000", "--hidden", "64", "--run", "run"];
-    let mut child = plusminus(&[&args[..], more].concat())
+    let args = ["train", "--json", "--device", "cpu", "--epochs", "100000", "--run", "run"];
+    let hidden: &[&str] = if more.contains(&"--hidden") { &[] } else { &["--hidden", "64"] };
+    let mut child = plusminus(&[&args[..], hidden, more].concat())
         .current_dir(folder)
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::null())
@@ -208,8 +209,9 @@ fn a_run_is_saved_at_every_signal_that_ends_programs() {
 #[cfg(unix)]
 fn a_second_signal_ends_the_program_at_once() {
     let folder = folder();
-    // Steps of some seconds.
-    let (mut child, _) = started(folder.path(), 1, &["--batch-size", "1437", "--width", "64", "--threads", "1"]);
+    // A step takes seconds.
+    let more = ["--batch-size", "1437", "--hidden", "8192,8192,8192", "--threads", "1"];
+    let (mut child, _) = started(folder.path(), 1, &more);
     kill(&child, "-TERM");
     std::thread::sleep(std::time::Duration::from_millis(100));
     kill(&child, "-TERM");

@@ -39,7 +39,16 @@ fn read(args: &EvalArgs, config: &TrainConfig, classes: &[String], threads: &Thr
         let expected = format!("data with the classes of the run ({})", classes.join(", "));
         return Err(Error::setting("data-dir", expected, data.classes.join(", ")));
     }
-    let Some(record) = record else { return Ok(Judged { data, left_out: 0 }) };
+    let Some(record) = record else {
+        if spec.is_folder() {
+            let got = format!("{} has no data.jsonl, which says which images it was trained on", args.run.display());
+            if config.strict {
+                return Err(Error::setting("run", "a run with the record of its images", got));
+            }
+            note(&format!("notice   {got} (an error with --strict)"));
+        }
+        return Ok(Judged { data, left_out: 0 });
+    };
     let (test, left_out) = match is_elsewhere {
         true => without_files(&data.test, |file| record.has_seen(file)),
         false => without_files(&data.test, |file| record.has_trained_on(file)),
@@ -48,6 +57,9 @@ fn read(args: &EvalArgs, config: &TrainConfig, classes: &[String], threads: &Thr
         let path = config.data_dir.clone().unwrap_or_default();
         let got = format!("none; the run was trained on all {left_out}");
         return Err(Error::Format { path, expected: "images that the run was not trained on".into(), got });
+    }
+    if let Some(notice) = record.notice(&test, config.strict)? {
+        note(&format!("notice   {notice}"));
     }
     Ok(Judged { data: Data { test, ..data }, left_out })
 }

@@ -60,12 +60,13 @@ pub(super) fn numbers(name: &str, values: &[f32]) -> Result<()> {
         let expected = format!("1 to {MAX_CHANNELS} numbers, one per channel or one for all");
         return Err(Error::setting(name, expected, format!("{} numbers", values.len())));
     }
-    let is_fine = |v: &&f32| v.is_finite() && (name != "std" || **v > 0.0);
+    // Constants are often published for bytes of 0 to 255.
+    let is_fine = |v: &&f32| (0.0..=1.0).contains(*v) && (name != "std" || **v > 0.0);
     match values.iter().find(|v| !is_fine(v)) {
-        Some(wrong) if name == "std" => {
-            Err(Error::setting(name, "positive numbers, as fractions of the largest byte", wrong))
+        Some(wrong) => {
+            let least = if name == "std" { "above 0 and at most 1" } else { "from 0 to 1" };
+            Err(Error::setting(name, format!("numbers {least}, as fractions of the largest byte"), wrong))
         }
-        Some(wrong) => Err(Error::setting(name, "finite numbers, as fractions of the largest byte", wrong)),
         None => Ok(()),
     }
 }

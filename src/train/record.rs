@@ -8,7 +8,7 @@ use super::settings::TrainConfig;
 use crate::data::{Data, Dataset, ImageFile, Subset};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,8 +19,10 @@ const NAME: &str = "data.jsonl";
 pub struct DataRecord {
     /// Height, width, channels of every image, before a crop.
     pub shape: [usize; 3],
-    /// Files that the run was trained on, by the hash of their content.
-    trained: BTreeMap<u64, BTreeSet<String>>,
+    /// Hashes of the content of the files that the run was trained on.
+    trained: BTreeSet<u64>,
+    /// Hashes and paths of the files that it was tested on.
+    tested: BTreeSet<(u64, String)>,
 }
 
 /// The first line.
@@ -97,8 +99,10 @@ impl DataRecord {
         for (number, text) in (2..).zip(lines) {
             let line: Line = serde_json::from_str(text).map_err(|e| wrong(number, e.to_string()))?;
             let content = u64::from_str_radix(&line.content, 16).map_err(|e| wrong(number, e.to_string()))?;
-            if line.part == Part::Train {
-                record.trained.entry(content).or_default().insert(line.path.into_owned());
+            match line.part {
+                Part::Train => drop(record.trained.insert(content)),
+                Part::Test => drop(record.tested.insert((content, line.path.into_owned()))),
+                Part::Validation => {}
             }
             count += 1;
         }
@@ -111,12 +115,17 @@ impl DataRecord {
 
     /// Whether the run was trained on an image, whatever its file is called.
     pub fn has_seen(&self, file: &ImageFile) -> bool {
-        self.trained.contains_key(&file.content)
+        self.trained.contains(&file.content)
     }
 
-    /// Whether the run was trained on this very file.
+    /// Whether the run was trained on an image and not tested on this file: the file was moved, renamed or copied to another part.
     pub fn has_trained_on(&self, file: &ImageFile) -> bool {
-        self.trained.get(&file.content).is_some_and(|paths| paths.contains(&file.path))
+        self.has_seen(file) && !self.tested.contains(&(file.content, file.path.clone()))
+    }
+
+    /// Returns a notice if the run was trained on some of these test images; an error if it must be `strict`.
+    pub fn notice(&self, test: &Arc<dyn Dataset>, strict: bool) -> Result<Option<String>> {
+        twice(files(test).filter(|file| self.has_seen(file)).count(), test.len(), strict)
     }
 }
 
@@ -133,14 +142,8 @@ pub fn without_files(set: &Arc<dyn Dataset>, left_out: impl Fn(&ImageFile) -> bo
 pub(super) fn notices(config: &TrainConfig, data: &Data) -> Result<Vec<String>> {
     let mut notices = Vec::new();
     let trained: BTreeSet<u64> = files(&data.train).map(|file| file.content).collect();
-    let twice = files(&data.test).filter(|file| trained.contains(&file.content)).count();
-    if twice > 0 {
-        let got = format!("{twice} of the {} test images are training images as well", data.test.len());
-        if config.strict {
-            return Err(Error::setting("data-dir", "test images that are not trained on", got));
-        }
-        notices.push(format!("{got} (an error with --strict)"));
-    }
+    let count = files(&data.test).filter(|file| trained.contains(&file.content)).count();
+    notices.extend(twice(count, data.test.len(), config.strict)?);
     for (flag, run) in [("init-from", &config.init_from), ("teacher", &config.teacher)] {
         let Some(run) = run else { continue };
         let here = data.fingerprint()?;
@@ -159,6 +162,16 @@ pub(super) fn notices(config: &TrainConfig, data: &Data) -> Result<Vec<String>> 
         }
     }
     Ok(notices)
+}
+
+/// Returns a notice if `count` of the test images are training images as well; an error if it must be `strict`.
+fn twice(count: usize, all: usize, strict: bool) -> Result<Option<String>> {
+    let got = format!("{count} of the {all} test images are training images as well");
+    match (count, strict) {
+        (0, _) => Ok(None),
+        (_, true) => Err(Error::setting("data-dir", "test images that are not trained on", got)),
+        (_, false) => Ok(Some(format!("{got} (an error with --strict)"))),
+    }
 }
 
 /// Returns the fingerprint of the test images of a run; `None` if its first event is missing.
@@ -213,22 +226,22 @@ mod tests {
             255,
             vec!["a".into(); 2],
             named(&[("a/\"1\n.png", 1), ("a/2.png", 2), ("b/2.png", 2)]),
-            named(&[("a/3.png", 3)]),
+            named(&[("a/3.png", 3), ("a/twin.png", 2)]),
         );
         DataRecord::write(folder.path(), &data).unwrap();
         let record = DataRecord::read(folder.path()).unwrap().unwrap();
         assert_eq!(record.shape, [1, 2, 3]);
-        let set = named(&[("a/\"1\n.png", 1), ("moved.png", 2), ("b/2.png", 5), ("a/3.png", 3), ("b/2.png", 2)]);
+        let set = named(&[("a/\"1\n.png", 1), ("moved.png", 2), ("b/2.png", 5), ("a/3.png", 3), ("a/twin.png", 2)]);
         let left = |set: &Arc<dyn Dataset>| files(set).map(|file| file.content).collect::<Vec<_>>();
         let (judged, count) = without_files(&set, |file| record.has_seen(file));
         assert_eq!((left(&judged), count), (vec![5, 3], 3), "by content");
         let (judged, count) = without_files(&set, |file| record.has_trained_on(file));
-        assert_eq!((left(&judged), count), (vec![2, 5, 3], 2), "by path and content");
+        assert_eq!((left(&judged), count), (vec![5, 3, 2], 2), "but not what it was tested on");
 
         let path = folder.path().join(NAME);
         let text = std::fs::read_to_string(&path).unwrap();
         for (cut, words) in
-            [(&text[..text.len() - 10], "line 5"), (&text[..text[..text.len() - 1].rfind('\n').unwrap()], "3 of 4")]
+            [(&text[..text.len() - 10], "line 6"), (&text[..text[..text.len() - 1].rfind('\n').unwrap()], "4 of 5")]
         {
             std::fs::write(&path, cut).unwrap();
             let error = DataRecord::read(folder.path()).unwrap_err().to_string();

@@ -252,7 +252,7 @@ const VALUES: [(&str, &str, &str); 70] = [
     ("crop", "6x7", ""),
     ("channels", "1", "dataset = \"folder\""),
     ("background", "#102030", "dataset = \"folder\""),
-    ("mean", "0.1,-0.2", ""),
+    ("mean", "0.1,0.2", ""),
     ("std", "0.3", ""),
     ("strict", "true", "dataset = \"folder\""),
     ("model", "binarynet", ""),

@@ -54,7 +54,7 @@ impl Sweep {
         Run::refuse_files(&self.folder)?;
         let path = self.folder.join("results.json");
         let text = match std::fs::read_to_string(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return self.refuse_foreign(),
             read => read.map_err(Error::file("reading", &path))?,
         };
         let json: serde_json::Value = serde_json::from_str(&text).map_err(|error| Error::Format {
@@ -144,6 +144,17 @@ impl Sweep {
             }
         }
         Ok(cells)
+    }
+
+    /// Fails for a folder with files that a sweep would overwrite and no sweep wrote.
+    fn refuse_foreign(&self) -> Result<()> {
+        match ["results.csv", "heat-map.svg"].iter().find(|name| self.folder.join(name).exists()) {
+            Some(name) => {
+                let got = format!("{} with {name}", self.folder.display());
+                Err(Error::setting("run", "a folder without files of another program", got))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Locks a file while it is open. The operating system releases the lock even if the program crashes.

@@ -368,3 +368,19 @@ fn fine_tuning_onto_other_classes_takes_every_layer_but_the_last() {
     let args = ["train", "--dataset", "folder", "--data-dir", &three_classes];
     refused(&[&args[..], &other].concat(), 2, &["init-from", "same network", "dense1.weight"]);
 }
+
+#[test]
+fn a_sweep_that_fails_before_its_first_result_leaves_nothing() {
+    let folder = folder();
+    let (sweep, nowhere) = (folder.path().join("sweep"), path(folder.path(), "nowhere"));
+    let to = sweep.to_str().unwrap();
+    let output = run(&["sweep", "--grid", "alpha=1e-3", "--dataset", "mnist", "--data-dir", &nowhere, "--run", to]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(!sweep.exists());
+    // Files of another program stay.
+    fs::create_dir(&sweep).unwrap();
+    fs::write(sweep.join("results.csv"), "mine").unwrap();
+    let output = run(&["sweep", "--grid", "alpha=1e-3", "--epochs", "1", "--device", "cpu", "--run", to]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert_eq!(fs::read_to_string(sweep.join("results.csv")).unwrap(), "mine");
+}

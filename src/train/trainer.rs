@@ -83,6 +83,9 @@ impl Trainer {
         run: Option<&Path>,
     ) -> Result<Self> {
         data.check()?;
+        if data.train.len() < 2 {
+            return Err(Error::setting("data", "at least 2 training images, which batch norm needs", data.train.len()));
+        }
         let (config, mut notices) = config.sized(data.train.len());
         if config.batch() > data.train.len() {
             let expected = format!("at most the {} training images", data.train.len());

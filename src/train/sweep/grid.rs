@@ -117,8 +117,19 @@ impl Sweep {
     /// Trains every run that has not finished before, and calls `on_cell` with each result and whether it is new. A run that diverges is
     /// recorded, and the sweep continues. Returns all results; fewer than [`Sweep::runs`] if it was stopped. `results.json` and `results.csv`
     /// are written after each run. The folder is locked meanwhile: a second sweep in it is an error.
-    pub async fn run(&self, stop: &StopHandle, mut on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
-        let _lock = self.lock()?;
+    pub async fn run(&self, stop: &StopHandle, on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
+        let lock = self.lock()?;
+        let outcome = self.run_locked(stop, on_cell).await;
+        // A sweep that fails before its first result leaves no folder of a sweep behind.
+        if outcome.is_err() && !self.folder.join("results.json").exists() {
+            drop(lock);
+            let removed = std::fs::remove_file(self.folder.join(LOCK)).and_then(|()| std::fs::remove_dir(&self.folder));
+            log::debug!("{}: {removed:?}", self.folder.display());
+        }
+        outcome
+    }
+
+    async fn run_locked(&self, stop: &StopHandle, mut on_cell: impl FnMut(&Cell, bool)) -> Result<Vec<Cell>> {
         // Another sweep may have written to the folder since this one was created.
         self.refuse_another()?;
         let mut cells = Vec::new();
@@ -159,7 +170,7 @@ impl Sweep {
 
     /// Locks a file while it is open. The operating system releases the lock even if the program crashes.
     fn lock(&self) -> Result<File> {
-        let path = self.folder.join("sweep.lock");
+        let path = self.folder.join(LOCK);
         std::fs::create_dir_all(&self.folder).map_err(Error::file("creating the folder", &self.folder))?;
         let file = File::create(&path).map_err(Error::file("creating the file", &path))?;
         match file.try_lock() {
@@ -188,6 +199,7 @@ impl Sweep {
 }
 
 const FAILED: &str = "failed.txt";
+const LOCK: &str = "sweep.lock";
 
 /// Returns the result of an earlier finished run with the same configuration. Removes an unfinished run.
 fn finished(folder: &Path, config: &TrainConfig, point: &[String]) -> Result<Option<Cell>> {

@@ -121,6 +121,7 @@ pub trait StorageVectors: Vectors {
 /// Counts are kept per *part* of a lane: per byte or per whole lane, depending on the popcount instructions of the set.
 pub trait BitCounts: Vectors {
     /// Maximum number of words whose counts may be added before a part overflows.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "no instruction set with vectors"))]
     const COUNTED: usize;
 
     /// Returns `2^SHIFT` times the popcount of each part of each lane.

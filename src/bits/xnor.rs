@@ -1,4 +1,8 @@
 //! Product of bits and bits. Sums are exact integers, so both algorithms return identical results.
+#![cfg_attr(
+    target_arch = "wasm32",
+    allow(dead_code, reason = "only instruction sets with vectors count bits in registers")
+)]
 
 use super::tasks::{PANEL, Xnor, words};
 use super::vector::BitCounts;

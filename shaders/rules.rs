@@ -116,7 +116,9 @@ fn list(files: &Files, updates: &[Vec<String>]) -> Result<String, String> {
     Ok(format!(
         "use crate::runtime::kernel as k;\n\
          /// The producers whose tiles an update can consume; the gradient in memory is the first.\n\
-         pub const UPDATES: &[k::Updates] = &[\n{rows}];\n"
+         pub const UPDATES: &[k::Updates] = &[\n{rows}];\n\
+         /// Maximum number of states of an update behind a product, which has two operands in the place of the gradient.\n\
+         pub const MAX_FUSED_STATES: usize = {MAX_FUSED_STATES};\n"
     ))
 }
 

@@ -8,20 +8,12 @@ mod images;
 mod program;
 
 use images::png;
-use program::{lines, plusminus, refused, run, said};
+use program::{folder, lines, path, plusminus, refused, run, said};
 use serde_json::Value;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-fn path(folder: &Path, name: &str) -> String {
-    folder.join(name).to_string_lossy().into_owned()
-}
 
 /// An idx file.
 fn idx(magic: u32, extents: &[u32], bytes: &[u8]) -> Vec<u8> {

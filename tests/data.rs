@@ -15,14 +15,10 @@ use plusminus::runtime::CpuEngine;
 use plusminus::tensor::Stream;
 use plusminus::train::{Event, Settings, Trainer};
 use pollster::block_on;
-use program::{lines, refused, run};
+use program::{folder, lines, refused, run};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
 
 fn spec(dataset: &str, folder: &Path) -> DataSpec {
     DataSpec { dataset: dataset.into(), data_dir: Some(folder.into()), ..DataSpec::default() }

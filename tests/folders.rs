@@ -11,17 +11,13 @@ mod program;
 use images::png;
 use plusminus::data::{Data, DataSpec, Dataset};
 use plusminus::tensor::Stream;
-use program::{lines, refused, run};
+use program::{folder, lines, refused, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Output;
 use std::sync::Arc;
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
 
 fn load(root: &Path) -> Data {
     DataSpec { dataset: "folder".into(), data_dir: Some(root.into()), ..DataSpec::default() }.load().unwrap()

@@ -103,7 +103,7 @@ fn count(fired: &[(&'static str, usize)], name: &str) -> usize {
     fired.iter().find(|(fusion, _)| *fusion == name).map_or(0, |(_, count)| *count)
 }
 
-/// A rule from outside the crate whose text uses names that products use as well.
+/// A rule from outside the crate.
 const OUTSIDE: ElementwiseFilter = ElementwiseFilter {
     name: "outside",
     doc: "an average of the gradient",

@@ -7,18 +7,10 @@ mod images;
 #[path = "support/program.rs"]
 mod program;
 
-use program::{lines, refused, run};
+use program::{folder, lines, path, refused, run};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-fn path(folder: &Path, name: &str) -> String {
-    folder.join(name).to_string_lossy().into_owned()
-}
 
 /// Trains a small network, and returns its events.
 fn trained(run_folder: &str, more: &[&str]) -> Vec<Value> {

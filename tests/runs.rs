@@ -7,18 +7,10 @@ mod images;
 #[path = "support/program.rs"]
 mod program;
 
-use program::{lines, plusminus, refused, run, said};
+use program::{folder, lines, path, plusminus, refused, run, said};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-fn path(folder: &Path, name: &str) -> String {
-    folder.join(name).to_string_lossy().into_owned()
-}
 
 /// Trains a small network on the digits into this folder.
 fn trained(run_folder: &str, more: &[&str]) -> Vec<Value> {

@@ -4,11 +4,7 @@
 var<storage, read_write> new_mask: array<u32>; // as new_signs
 
 fn clip_mask(tile: ptr<function, Tile>, m: Matrix, at: At) {
-    let both = threshold_bits(tile, m, at);
-    var bits: array<u32, 8>;
-    for (var r = 0u; r < 8u; r++) { // unroll
-        bits[r] = both[r].y;
-    }
+    var bits = clip_bits;
     join_words(&bits, at);
     for (var r = 0u; r < 8u; r++) { // unroll
         if (has_word(m, at, r)) {

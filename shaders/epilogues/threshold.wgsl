@@ -15,10 +15,15 @@ var<storage, read> scale: array<f32>;            // [tile_columns]
 var<storage, read> bias: array<f32>;             // [tile_columns]
 var<storage, read_write> new_signs: array<u32>;  // bits, panels [tile_rows/32][tile_columns/32][32]
 
-// Returns the bits of 8 columns for each row of the tile: in x those where z >= 0, in y those where |z| <= 1.
-fn threshold_bits(tile: ptr<function, Tile>, m: Matrix, at: At) -> array<vec2<u32>, 8> {
+// Bits of 8 columns where |z| <= 1, for each row of the tile: for the epilogue clip_mask.
+var<private> clip_bits: array<u32, 8>;
+
+fn threshold(tile: ptr<function, Tile>, m: Matrix, at: At) {
     let columns = arrayLength(&mean);
-    var bits: array<vec2<u32>, 8>;
+    var bits: array<u32, 8>;
+    for (var r = 0u; r < 8u; r++) { // unroll
+        clip_bits[r] = 0u;
+    }
     for (var lane = 0u; lane < 8u; lane++) { // unroll
         let c = min(at.first.x + lane, columns - 1u);
         let center = mean[c];
@@ -27,21 +32,15 @@ fn threshold_bits(tile: ptr<function, Tile>, m: Matrix, at: At) -> array<vec2<u3
         let offset = bias[c];
         for (var r = 0u; r < 8u; r++) { // unroll
             let z = (f32((*tile)[2u * r + lane / 4u][lane % 4u]) - center) * rstd * gain + offset;
-            bits[r] |= select(vec2<u32>(0u), vec2<u32>(1u << lane), vec2<bool>(z >= 0.0, abs(z) <= 1.0));
+            bits[r] |= select(0u, 1u << lane, z >= 0.0);
+            clip_bits[r] |= select(0u, 1u << lane, abs(z) <= 1.0);
         }
     }
     let tail = tail_mask(columns, at.first.x);
     for (var r = 0u; r < 8u; r++) { // unroll
-        bits[r] &= vec2<u32>(select(0u, tail, at.first.y + r < m.rows));
-    }
-    return bits;
-}
-
-fn threshold(tile: ptr<function, Tile>, m: Matrix, at: At) {
-    let both = threshold_bits(tile, m, at);
-    var bits: array<u32, 8>;
-    for (var r = 0u; r < 8u; r++) { // unroll
-        bits[r] = both[r].x;
+        let keep = select(0u, tail, at.first.y + r < m.rows);
+        bits[r] &= keep;
+        clip_bits[r] &= keep;
     }
     join_words(&bits, at);
     for (var r = 0u; r < 8u; r++) { // unroll

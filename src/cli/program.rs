@@ -91,7 +91,7 @@ fn with_tip(error: &clap::Error, message: &str) -> String {
         _ => String::new(),
     };
     let (flag, similar) = (text(ContextKind::InvalidArg), text(ContextKind::SuggestedArg));
-    if !similar.is_empty() && distance(&flag, &similar) <= 1 + flag.chars().count() / 6 {
+    if !similar.is_empty() && strsim::levenshtein(&flag, &similar) <= 1 + flag.chars().count() / 6 {
         return message.into();
     }
     let message = message.split("tip:").next().unwrap_or_default().trim().to_string();
@@ -108,37 +108,4 @@ fn with_tip(error: &clap::Error, message: &str) -> String {
         rule.name,
         names.join(", ")
     )
-}
-
-/// Returns the number of letters to insert, delete or replace that make one word another (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for j in 0..b.len() {
-            let replaced = diagonal + usize::from(letter != b[j]);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::distance;
-
-    #[test]
-    fn distances_count_changed_letters() {
-        for (a, b, expected) in [
-            ("epoch", "epochs", 1),
-            ("batchsize", "batch-size", 1),
-            ("lr", "lr", 0),
-            ("", "ab", 2),
-            ("kitten", "sitting", 3),
-        ] {
-            assert_eq!((distance(a, b), distance(b, a)), (expected, expected), "{a} and {b}");
-        }
-    }
 }

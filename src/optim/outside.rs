@@ -7,7 +7,7 @@ use super::storage::StateType;
 use super::update::twin;
 use crate::bits;
 use crate::error::{Error, Result};
-use crate::runtime::interface::{UPDATES, for_each_storage};
+use crate::runtime::interface::{MAX_FUSED_STATES, UPDATES, for_each_storage};
 use crate::runtime::kernel::Updates;
 use crate::runtime::{Kernel, Task};
 
@@ -58,8 +58,6 @@ pub struct ElementwiseFilter {
 
 /// Maximum number of states: every device supports eight storage buffers, and gradient, weight, counters and row state take four.
 const MAX_STATES: usize = 4;
-/// Maximum number of states behind a product, which has two operands in the place of the gradient.
-const MAX_FUSED_STATES: usize = 3;
 /// Numbers in four vec4.
 const MAX_HYPERPARAMETERS: usize = 16;
 

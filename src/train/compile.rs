@@ -132,8 +132,14 @@ pub(super) fn compile(model: &Model, rules: Option<&Rules>, options: &Options, t
     let of_train = hoist(&mut train, &mut prepare)?;
     let mut measured = measured.map(|(graph, ..)| graph);
     let of_measured = measured.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
-    let (first, first_gradients) = measuring_first_gradients(model, rules, options)?;
-    let mut first = Some(first).filter(|_| !first_gradients.is_empty());
+    let is_needed = |(parameter, role): &(Value, Role)| {
+        let info = train.info(*parameter);
+        *role == Role::Binary && FirstGradients::are_needed(rules, &info.name, &info.ty)
+    };
+    let (mut first, first_gradients) = match train.trained().iter().any(is_needed) {
+        true => measuring_first_gradients(model, rules, options).map(|(graph, measured)| (Some(graph), measured))?,
+        false => (None, FirstGradients::default()),
+    };
     let of_first = first.as_mut().map(|graph| hoist(graph, &mut prepare)).transpose()?;
     let mut graphs = vec![("prepare", &prepare), ("train", &train), ("eval", &eval)];
     graphs.extend(measured.iter().map(|graph| ("diagnose", graph)));

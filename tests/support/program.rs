@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
 use serde_json::Value;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 /// Returns a command for the program with arguments and without environment variables that affect it.
@@ -36,4 +37,14 @@ pub fn refused(args: &[&str], code: i32, words: &[&str]) {
     for word in words {
         assert!(said[0].contains(word), "{args:?}: expected `{word}` in: {}", said[0]);
     }
+}
+
+/// Returns a temporary folder.
+pub fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// Returns the path of a file in a folder as text.
+pub fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_string_lossy().into_owned()
 }

@@ -4,12 +4,11 @@ use super::super::dataset::{Data, Dataset, ImageFile};
 use super::super::image::{Background, Header, header};
 use super::super::subset::Subset;
 use super::super::threads::Threads;
-use super::content::content_hash;
 use super::images::{Images, Store, Target, read_file, unreadable};
 use super::listing::{Found, Listing, list, list_everything};
 use super::names::Part;
 use crate::error::{Error, Result};
-use crate::tensor::Stream;
+use crate::tensor::{Stream, hash};
 use rayon::prelude::*;
 use std::path::Path;
 use std::sync::Arc;
@@ -128,7 +127,7 @@ impl Folder<'_> {
     fn headers(&self, files: Vec<Found>, skipped: &mut Vec<String>) -> Result<Vec<Sample>> {
         let read = |found: &Found| {
             let bytes = read_file(&found.path)?;
-            Ok((header(&bytes)?, content_hash(&bytes)))
+            Ok((header(&bytes)?, hash(bytes.iter().copied())))
         };
         let headers: Vec<_> = files.par_iter().map(read).collect();
         let readable = self.readable(files, headers, |found| found, skipped)?;
